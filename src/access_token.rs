@@ -1,0 +1,208 @@
+//! Step 6: the evidence that a token was verified.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::claims::{Audience, Registered};
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Policy;
+use crate::jose::Value;
+use crate::validate::Claimed;
+
+/// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
+///
+/// There is no other way to make one than to verify a token, not even in tests.
+///
+/// `C` is the application's own claims type, as chosen with
+/// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken` fits
+/// every server and offers everything but [`claims`](Self::claims).
+///
+/// Cheap to clone. `Debug` shows neither the token nor its claims.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::{AccessToken, Rule};
+///
+/// fn greet(token: &AccessToken) -> String {
+///     let edits = token.permits(&Rule::scope("orders:write"));
+///     format!("{} of {}, edits: {edits}", token.subject().unwrap_or("a machine"), token.issuer())
+/// }
+/// ```
+pub struct AccessToken<C: ?Sized = dyn Any + Send + Sync> {
+    inner: Arc<Inner<C>>,
+}
+
+struct Inner<C: ?Sized> {
+    token: Claimed,
+    claims: C,
+}
+
+impl<C> AccessToken<C> {
+    /// Turns claims into evidence. Only `verify` may call this, once it has seen the signature.
+    pub(crate) fn evidence(token: Claimed, read: fn(&str) -> Result<C, serde_json::Error>) -> Result<Self, Error> {
+        let claims = read(token.payload.text()).map_err(|error| {
+            // serde's own texts may repeat values of the token; where it went wrong may not
+            let detail = format!(
+                "the claims do not fit {} (line {}, column {} of the payload)",
+                std::any::type_name::<C>(),
+                error.line(),
+                error.column()
+            );
+            Error::new(ErrorKind::MalformedClaim, detail).at(&token.policy.issuer)
+        })?;
+        Ok(Self { inner: Arc::new(Inner { token, claims }) })
+    }
+
+    /// Returns the application's own claims.
+    pub fn claims(&self) -> &C {
+        &self.inner.claims
+    }
+}
+
+impl<C: Send + Sync + 'static> AccessToken<C> {
+    /// Forgets the type of the application's claims.
+    pub fn erase(&self) -> AccessToken {
+        let inner: Arc<Inner<C>> = Arc::clone(&self.inner);
+        AccessToken { inner }
+    }
+}
+
+impl<C: ?Sized> AccessToken<C> {
+    fn registered(&self) -> Registered<'_> {
+        Registered::of(&self.inner.token.payload)
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.inner.token.policy
+    }
+
+    /// Returns the issuer, exactly as it was configured and as the token says (`iss`).
+    pub fn issuer(&self) -> &str {
+        &self.policy().issuer
+    }
+
+    /// Returns the subject (`sub`), unique at its [`issuer`](Self::issuer) only; some tokens of machines have none.
+    ///
+    /// In a token of the client-credentials grant it may be the client's identifier (RFC 9068 §5).
+    pub fn subject(&self) -> Option<&str> {
+        self.registered().sub.and_then(Value::as_str)
+    }
+
+    /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`.
+    pub fn client_id(&self) -> Option<&str> {
+        let claims = self.registered();
+        claims.client_id.or(claims.azp).and_then(Value::as_str)
+    }
+
+    /// Returns the token's identifier (`jti`).
+    pub fn id(&self) -> Option<&str> {
+        self.registered().jti.and_then(Value::as_str)
+    }
+
+    /// Returns all audiences that the token names (`aud`); one of them is this service's.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        let audience = self.registered().aud.and_then(|aud| Audience::read(aud).ok());
+        audience.into_iter().flat_map(Audience::iter)
+    }
+
+    /// Returns the scopes, as the issuer's [`Scopes`](crate::Scopes) find them.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.policy().scopes.read(&self.inner.token.payload)
+    }
+
+    /// Tells whether the token has this scope; compared exactly (RFC 6749 §3.3).
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|held| held == scope)
+    }
+
+    /// Returns the roles, as the issuer's [`Roles`](crate::Roles) find them.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.policy().roles.read(&self.inner.token.payload)
+    }
+
+    /// Tells whether the token has this role; compared exactly.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles().any(|held| held == role)
+    }
+
+    /// Returns when the token expires (`exp`), without any leeway.
+    pub fn expires_at(&self) -> SystemTime {
+        // dates end with the year 9999, which every platform can express
+        self.inner.token.expires.to_unix_time().to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Returns how long the token is still valid, without any leeway; `None` if `exp` has passed.
+    pub fn expires_in(&self, now: SystemTime) -> Option<Duration> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.inner.token.expires.ahead(UnixTime(now))
+    }
+
+    /// Returns when the token was issued (`iat`), if it says so.
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.inner.token.issued.and_then(|date| date.to_unix_time().to_system_time())
+    }
+
+    /// Returns from when on the token is valid (`nbf`), if it says so.
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.inner.token.not_before.and_then(|date| date.to_unix_time().to_system_time())
+    }
+}
+
+impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
+    /// Takes the token from a request's extensions, where the layer puts it.
+    ///
+    /// For services that are neither axum's nor tonic's; `http` and tonic requests share this type of extensions.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MissingToken`] if the layer is optional and the caller is anonymous; [`ErrorKind::LayerMissing`] if no layer
+    /// with this claims type has seen the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_bearer::{AccessToken, Error};
+    ///
+    /// fn caller<B>(request: &http::Request<B>) -> Result<String, Error> {
+    ///     let token: &AccessToken = AccessToken::from_extensions(request.extensions())?;
+    ///     Ok(token.subject().unwrap_or_default().to_owned())
+    /// }
+    /// # assert!(caller(&http::Request::new(())).is_err());
+    /// ```
+    pub fn from_extensions(extensions: &http::Extensions) -> Result<&Self, Error> {
+        extensions.get().ok_or_else(|| {
+            if extensions.get::<Anonymous>().is_some() {
+                return Error::new(ErrorKind::MissingToken, "the handler needs a token, and the caller is anonymous");
+            }
+            let claims = std::any::type_name::<C>();
+            let detail = if extensions.get::<AccessToken>().is_some() {
+                format!("the layer's server reads other claims than {claims}; build it with .claims::<{claims}>()")
+            } else {
+                "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server))".to_owned()
+            };
+            Error::new(ErrorKind::LayerMissing, detail)
+        })
+    }
+}
+
+impl<C: ?Sized> Clone for AccessToken<C> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<C: ?Sized> fmt::Debug for AccessToken<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("issuer", &self.issuer()).finish_non_exhaustive()
+    }
+}
+
+/// Stands in a request's extensions where an optional layer has found no token.
+#[derive(Clone, Debug)]
+pub(crate) struct Anonymous {
+    pub(crate) realm: Box<str>,
+}

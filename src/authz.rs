@@ -1,0 +1,9 @@
+//! Step 7: the caller is authorized by what the token permits.
+
+mod permission;
+mod rule;
+
+pub use self::permission::Permission;
+#[doc(hidden)]
+pub use self::permission::{checked, unchecked};
+pub use self::rule::Rule;

@@ -1,0 +1,121 @@
+//! Rules as types.
+
+use super::rule::Rule;
+
+/// An operation that a token may or may not permit, as a type, for [`Require`](crate::Require).
+///
+/// Define them with [`permissions!`](crate::permissions). A tuple of permissions needs all of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a permission",
+    label = "not a permission",
+    note = "define one with `tower_bearer::permissions! {{ pub Name = scope(\"…\"); }}`; a tuple needs all of its permissions"
+)]
+pub trait Permission: Send + Sync + 'static {
+    /// Returns the rules that must all hold.
+    fn rules() -> impl Iterator<Item = &'static Rule>;
+
+    /// Returns these rules as one.
+    fn rule() -> Rule {
+        // without any rule nothing is permitted: the empty string can be no scope
+        Self::rules().cloned().reduce(|all, rule| all & rule).unwrap_or_else(|| Rule::scope(""))
+    }
+}
+
+macro_rules! all_of {
+    ($($permission:ident)+) => {
+        impl<$($permission: Permission),+> Permission for ($($permission,)+) {
+            fn rules() -> impl Iterator<Item = &'static Rule> {
+                std::iter::empty()$(.chain($permission::rules()))+
+            }
+        }
+    };
+}
+
+all_of!(A);
+all_of!(A B);
+all_of!(A B C);
+all_of!(A B C D);
+all_of!(A B C D E);
+all_of!(A B C D E F);
+
+/// Defines operations and what they need: `scope("…")`, `role("…")`, `&`, `|` and parentheses.
+///
+/// A scope that breaks the grammar of RFC 6749 §3.3 does not compile.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::{Permission, Rule, permissions};
+///
+/// permissions! {
+///     /// May list orders.
+///     pub ReadOrders = scope("orders:read");
+///     Refund = scope("orders:write") & (role("cashier") | role("admin"));
+/// }
+///
+/// assert_eq!(ReadOrders::rule(), Rule::scope("orders:read"));
+/// assert_eq!(<(ReadOrders, Refund)>::rule(), ReadOrders::rule() & Refund::rule());
+/// ```
+///
+/// ```compile_fail
+/// tower_bearer::permissions! { ReadOrders = scope("orders read"); }
+/// ```
+#[macro_export]
+macro_rules! permissions {
+    ($($(#[$attribute:meta])* $visibility:vis $name:ident = $rule:expr;)+) => {$(
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug)]
+        $visibility struct $name;
+
+        const _: bool = {
+            #[allow(unused_imports, reason = "a rule need not use both")]
+            use $crate::__private::checked::{role, scope};
+            $rule
+        };
+
+        impl $crate::Permission for $name {
+            fn rules() -> impl ::core::iter::Iterator<Item = &'static $crate::Rule> {
+                #[allow(unused_imports, reason = "a rule need not use both")]
+                use $crate::__private::unchecked::{role, scope};
+                static RULE: ::std::sync::LazyLock<$crate::Rule> = ::std::sync::LazyLock::new(|| $rule);
+                ::core::iter::once(&*RULE)
+            }
+        }
+    )+};
+}
+
+/// What `scope` and `role` mean while a rule is compiled: is it well-formed?
+#[doc(hidden)]
+pub mod checked {
+    /// Refuses, in a constant, what cannot be a scope.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "evaluated by the compiler only")]
+    pub const fn scope(scope: &str) -> bool {
+        assert!(crate::claims::is_scope_token(scope), "a scope consists of visible ASCII characters other than \" and \\");
+        true
+    }
+
+    /// Accepts any role.
+    #[must_use]
+    pub const fn role(_: &str) -> bool {
+        true
+    }
+}
+
+/// What `scope` and `role` mean when a rule is made.
+#[doc(hidden)]
+pub mod unchecked {
+    use crate::authz::Rule;
+
+    /// Makes a rule.
+    #[must_use]
+    pub fn scope(scope: &'static str) -> Rule {
+        Rule::scope(scope)
+    }
+
+    /// Makes a rule.
+    #[must_use]
+    pub fn role(role: &'static str) -> Rule {
+        Rule::role(role)
+    }
+}

@@ -1,0 +1,138 @@
+//! What an operation needs, as a value.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::{BitAnd, BitOr};
+
+use crate::access_token::AccessToken;
+use crate::claims::is_scope_token;
+use crate::error::{Error, ErrorKind};
+
+/// What an operation needs of the caller's token: scopes and roles, joined by `&` and `|`.
+///
+/// One rule serves everywhere: in a handler's type ([`Require`](crate::Require)), on a route
+/// ([`RequireLayer`](crate::RequireLayer)) and in code ([`AccessToken::require`]). It also writes the `scope` of the 403
+/// (RFC 6750 §3.1).
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::Rule;
+///
+/// let refund = Rule::scope("orders:write") & (Rule::role("cashier") | Rule::role("admin"));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule(Node);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Node {
+    All(Box<[Node; 2]>),
+    Any(Box<[Node; 2]>),
+    Role(Cow<'static, str>),
+    Scope(Cow<'static, str>),
+}
+
+impl Rule {
+    /// Needs a scope, compared exactly.
+    ///
+    /// A name outside the grammar of RFC 6749 §3.3 can stand in no token: such a rule refuses everyone.
+    /// [`permissions!`](crate::permissions) refuses it when it is compiled.
+    #[must_use]
+    pub fn scope(scope: impl Into<Cow<'static, str>>) -> Self {
+        Self(Node::Scope(scope.into()))
+    }
+
+    /// Needs a role, compared exactly.
+    #[must_use]
+    pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
+        Self(Node::Role(role.into()))
+    }
+
+    /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
+    ///
+    /// These are all scopes of the operation, also those that the token has: a client that asks for them gets a token that
+    /// will do. Of alternatives, the first that a scope can satisfy is named.
+    fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<String> {
+        let mut needed = Vec::new();
+        self.0.needed(token, &mut needed);
+        let lacks = needed.iter().any(|scope| !token.has_scope(scope));
+        lacks.then(|| needed.join(" "))
+    }
+}
+
+impl Node {
+    fn holds<C: ?Sized>(&self, token: &AccessToken<C>) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.holds(token)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.holds(token)),
+            Self::Role(role) => token.has_role(role),
+            Self::Scope(scope) => is_scope_token(scope) && token.has_scope(scope),
+        }
+    }
+
+    /// Adds the scopes that would make this hold; returns false if scopes cannot.
+    fn needed<'n, C: ?Sized>(&'n self, token: &AccessToken<C>, scopes: &mut Vec<&'n str>) -> bool {
+        match self {
+            Self::All(nodes) => {
+                let before = scopes.len();
+                let enough = nodes.iter().fold(true, |enough, node| node.needed(token, scopes) && enough);
+                if !enough {
+                    scopes.truncate(before);
+                }
+                enough
+            }
+            Self::Any(nodes) => nodes.iter().any(|node| node.needed(token, scopes)),
+            Self::Role(role) => token.has_role(role),
+            Self::Scope(scope) => {
+                if is_scope_token(scope) && !scopes.contains(&&**scope) {
+                    scopes.push(scope);
+                }
+                is_scope_token(scope)
+            }
+        }
+    }
+}
+
+impl BitAnd for Rule {
+    type Output = Self;
+
+    /// Needs both.
+    fn bitand(self, other: Self) -> Self {
+        Self(Node::All(Box::new([self.0, other.0])))
+    }
+}
+
+impl BitOr for Rule {
+    type Output = Self;
+
+    /// Needs one or the other.
+    fn bitor(self, other: Self) -> Self {
+        Self(Node::Any(Box::new([self.0, other.0])))
+    }
+}
+
+impl<C: ?Sized> AccessToken<C> {
+    /// Tells whether the token satisfies a rule.
+    pub fn permits(&self, rule: &Rule) -> bool {
+        rule.0.holds(self)
+    }
+
+    /// Demands that the token satisfies a rule.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InsufficientScope`] otherwise; as a response, it names the operation's scopes.
+    pub fn require(&self, rule: &Rule) -> Result<(), Error> {
+        if self.permits(rule) {
+            return Ok(());
+        }
+        let scope = rule.lacking(self);
+        let detail = match &scope {
+            Some(scope) => format!("the operation needs the scopes {scope:?}"),
+            None => "the token lacks a role that the operation needs".to_owned(),
+        };
+        Err(Error::new(ErrorKind::InsufficientScope, detail).needing_scope(scope).at(&self.policy().issuer))
+    }
+}

@@ -1,0 +1,90 @@
+//! Step 1: exactly one bearer token is taken from the request (RFC 6750 §2.1, RFC 9110 §11).
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::error::{Error, ErrorKind};
+
+/// The longest token that is looked at, in bytes. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
+pub(crate) const MAX_TOKEN_LEN: usize = 16 * 1024;
+
+/// A token that satisfies the grammar of RFC 6750 §2.1; nothing about it is believed yet.
+///
+/// `Debug` does not show it.
+#[derive(Clone, Copy)]
+pub(crate) struct BearerToken<'r>(&'r str);
+
+impl<'r> BearerToken<'r> {
+    /// Takes the token from the `Authorization` header.
+    ///
+    /// No header, or another scheme than `Bearer`, is `MissingToken` (RFC 6750 §3.1 wants no error code for these).
+    pub(crate) fn from_headers(headers: &'r HeaderMap) -> Result<Self, Error> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Err(Error::new(ErrorKind::MissingToken, "no Authorization header"));
+        };
+        if values.next().is_some() {
+            let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
+            return Err(Error::new(ErrorKind::MalformedRequest, detail));
+        }
+        Self::from_credentials(value.as_bytes())
+    }
+
+    /// Reads `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1).
+    fn from_credentials(credentials: &'r [u8]) -> Result<Self, Error> {
+        let scheme_len = credentials.iter().take_while(|byte| is_tchar(**byte)).count();
+        let (scheme, rest) = credentials.split_at_checked(scheme_len).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            return Err(Error::new(ErrorKind::MissingToken, "the Authorization header has another scheme than Bearer"));
+        }
+        // white space around a field value is not part of it (RFC 9110 §5.5)
+        let token = rest.trim_ascii_end();
+        let Some(b' ') = token.first() else {
+            return Err(Error::new(ErrorKind::MalformedRequest, "the scheme Bearer is not followed by a space and a token"));
+        };
+        let spaces = token.iter().take_while(|byte| **byte == b' ').count();
+        Self::from_bytes(token.get(spaces..).unwrap_or_default())
+    }
+
+    /// Takes a token that did not come in an `Authorization` header.
+    pub(crate) fn from_bytes(token: &'r [u8]) -> Result<Self, Error> {
+        if token.len() > MAX_TOKEN_LEN {
+            return Err(Error::new(ErrorKind::MalformedRequest, "the token is longer than 16 KiB"));
+        }
+        let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
+        text.map(Self).ok_or_else(|| {
+            Error::new(ErrorKind::MalformedRequest, "the credentials are not one token of the characters RFC 6750 §2.1 allows")
+        })
+    }
+
+    pub(crate) fn as_str(self) -> &'r str {
+        self.0
+    }
+}
+
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let characters = token.len().saturating_sub(padding);
+    characters > 0
+        && token
+            .iter()
+            .take(characters)
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+}
+
+/// `tchar` of RFC 9110 §5.6.2, the characters of a scheme.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,70 @@
+use http::HeaderValue;
+
+use super::*;
+
+fn taken(values: &[&[u8]]) -> Result<String, ErrorKind> {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+    }
+    BearerToken::from_headers(&headers).map(|token| token.as_str().to_owned()).map_err(|error| error.kind())
+}
+
+#[test]
+fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
+    use ErrorKind::{MalformedRequest, MissingToken};
+    let table: &[(&[u8], Result<&str, ErrorKind>)] = &[
+        (b"Bearer a.b.c", Ok("a.b.c")),
+        (b"bearer a.b.c", Ok("a.b.c")),
+        (b"BEARER a.b.c", Ok("a.b.c")),
+        (b"bEaReR a.b.c", Ok("a.b.c")),
+        (b"Bearer    a.b.c", Ok("a.b.c")),
+        (b"Bearer a.b.c  ", Ok("a.b.c")),
+        (b"Bearer a-._~+/9==", Ok("a-._~+/9==")),
+        (b"", Err(MissingToken)),
+        (b"Basic YTpi", Err(MissingToken)),
+        (b"DPoP a.b.c", Err(MissingToken)),
+        (b"Bearera.b.c", Err(MissingToken)),
+        (b"Bearer-a b.c", Err(MissingToken)),
+        (b" Bearer a.b.c", Err(MissingToken)),
+        (b"Bearer", Err(MalformedRequest)),
+        (b"Bearer ", Err(MalformedRequest)),
+        (b"Bearer\ta.b.c", Err(MalformedRequest)),
+        (b"Bearer \ta.b.c", Err(MalformedRequest)),
+        (b"Bearer=a.b.c", Err(MalformedRequest)),
+        (b"Bearer,a.b.c", Err(MalformedRequest)),
+        (b"Bearer a, Bearer b", Err(MalformedRequest)),
+        (b"Bearer a b", Err(MalformedRequest)),
+        (b"Bearer a=b", Err(MalformedRequest)),
+        (b"Bearer =", Err(MalformedRequest)),
+        (b"Bearer \"a.b.c\"", Err(MalformedRequest)),
+        (b"Bearer a.b.c;", Err(MalformedRequest)),
+        (b"Bearer \xff\xfe", Err(MalformedRequest)),
+        ("Bearer äöü".as_bytes(), Err(MalformedRequest)),
+    ];
+    for (value, expected) in table {
+        let found = taken(&[value]);
+        assert_eq!(found.as_deref(), expected.as_ref().map(|token| &**token), "{:?}", String::from_utf8_lossy(value));
+    }
+}
+
+#[test]
+fn two_authorization_headers_are_refused_in_any_order() {
+    assert_eq!(taken(&[b"Bearer a", b"Bearer b"]), Err(ErrorKind::MalformedRequest));
+    assert_eq!(taken(&[b"Bearer a", b"Basic b"]), Err(ErrorKind::MalformedRequest));
+    assert_eq!(taken(&[b"Basic b", b"Bearer a"]), Err(ErrorKind::MalformedRequest));
+    assert_eq!(taken(&[]), Err(ErrorKind::MissingToken));
+}
+
+#[test]
+fn a_token_over_the_limit_is_refused_before_it_is_read() {
+    let at_limit = [b"Bearer ".as_slice(), &vec![b'.'; MAX_TOKEN_LEN]].concat();
+    let over = [b"Bearer ".as_slice(), &vec![b'.'; MAX_TOKEN_LEN + 1]].concat();
+    assert_eq!(taken(&[&at_limit]).unwrap().len(), MAX_TOKEN_LEN);
+    assert_eq!(taken(&[&over]), Err(ErrorKind::MalformedRequest));
+}
+
+#[test]
+fn debug_does_not_show_the_token() {
+    assert_eq!(format!("{:?}", BearerToken::from_bytes(b"secret").unwrap()), "BearerToken(…)");
+}

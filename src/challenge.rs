@@ -1,0 +1,99 @@
+//! Step 8, pure: what each kind of error is on the wire. No other place in the crate knows a status code.
+
+#[cfg(test)]
+mod tests;
+
+use http::StatusCode;
+
+use crate::error::{Error, ErrorKind};
+
+/// What a caller is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Wire {
+    pub(crate) status: StatusCode,
+    /// A code of the gRPC status codes.
+    pub(crate) grpc: u8,
+    pub(crate) challenge: Challenge,
+}
+
+/// Which `WWW-Authenticate` goes with it (RFC 6750 §3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Challenge {
+    /// With an error code.
+    Code(&'static str),
+    /// Without: nothing was presented that could be wrong (RFC 6750 §3.1).
+    Bare,
+    /// None: a token would not help.
+    No,
+}
+
+const UNAUTHENTICATED: u8 = 16;
+const PERMISSION_DENIED: u8 = 7;
+const UNAVAILABLE: u8 = 14;
+const INTERNAL: u8 = 13;
+
+/// The error table.
+pub(crate) fn wire(kind: ErrorKind) -> Wire {
+    use ErrorKind as K;
+    let (status, grpc, challenge) = match kind {
+        K::MissingToken => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Bare),
+        K::MalformedRequest => (StatusCode::BAD_REQUEST, UNAUTHENTICATED, Challenge::Code("invalid_request")),
+        K::BadSignature
+        | K::CriticalHeader
+        | K::EncryptedToken
+        | K::Expired
+        | K::MalformedClaim
+        | K::MalformedToken
+        | K::MissingClaim
+        | K::NotYetValid
+        | K::OpaqueToken
+        | K::SenderConstrained
+        | K::UnknownIssuer
+        | K::UnknownKey
+        | K::UnsupportedAlgorithm
+        | K::WrongAudience
+        | K::WrongType => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_token")),
+        K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
+        K::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No),
+        K::LayerMissing => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::No),
+    };
+    Wire { status, grpc, challenge }
+}
+
+/// Writes the value of `WWW-Authenticate`, or nothing where a token would not help. `realm` is quoted already.
+pub(crate) fn challenge(error: &Error, realm: &str) -> Option<String> {
+    let mut value = format!("Bearer realm={realm}");
+    match wire(error.kind()).challenge {
+        Challenge::No => return None,
+        Challenge::Bare => {}
+        // the texts are our own and hold nothing that needs escaping
+        Challenge::Code(code) => {
+            value.push_str(&format!(", error=\"{code}\", error_description=\"{}\"", error.kind()));
+        }
+    }
+    if let Some(scope) = error.scope() {
+        value.push_str(&format!(", scope=\"{scope}\""));
+    }
+    Some(value)
+}
+
+/// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.
+pub(crate) fn quoted(text: &str) -> Option<Box<str>> {
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Some(format!("\"{escaped}\"").into())
+}
+
+/// Percent-encodes a `grpc-message`: all but `%x20-24 / %x26-7E`.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' | 0..=0x1F | 0x7F.. => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}

@@ -1,0 +1,14 @@
+//! The claims of the payload, by type, still unverified: registered claims (RFC 7519 §4.1), scopes and roles.
+
+mod audience;
+mod numeric_date;
+mod registered;
+mod role;
+mod scope;
+
+pub(crate) use self::audience::Audience;
+pub(crate) use self::numeric_date::NumericDate;
+pub(crate) use self::registered::Registered;
+pub use self::role::Roles;
+pub use self::scope::Scopes;
+pub(crate) use self::scope::is_scope_token;

@@ -1,0 +1,64 @@
+//! Wall time, as an argument.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// Tells the wall time against which `exp` and `nbf` are checked.
+///
+/// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that returns a
+/// [`SystemTime`] is a clock too.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_bearer::Clock;
+///
+/// let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+/// assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+/// ```
+pub trait Clock: Send + Sync + 'static {
+    /// Returns the present time.
+    fn now(&self) -> SystemTime;
+}
+
+impl<F> Clock for F
+where
+    F: Fn() -> SystemTime + Send + Sync + 'static,
+{
+    fn now(&self) -> SystemTime {
+        self()
+    }
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A moment as the time since the Unix epoch; a clock set before the epoch counts as the epoch.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct UnixTime(pub(crate) Duration);
+
+impl UnixTime {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self(clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// Converts to a [`SystemTime`]; `None` where the platform cannot express it.
+    pub(crate) fn to_system_time(self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(self.0)
+    }
+}
+
+impl fmt::Debug for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} since the epoch", self.0)
+    }
+}

@@ -1,0 +1,93 @@
+//! The only seam to the crates that do the cryptography.
+//!
+//! A key is prepared once, when its set is loaded, for each algorithm that it may be used with; a token then costs one
+//! call of [`VerifyingKey::verify`].
+
+#[cfg(feature = "aws-lc-rs")]
+#[path = "crypto/aws_lc.rs"]
+mod backend;
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
+#[path = "crypto/rust_crypto.rs"]
+mod backend;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::jose::{Algorithm, Curve, Family};
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+compile_error!("tower-bearer needs a crypto back end: enable the feature `aws-lc-rs` (default) or `rust-crypto`");
+
+/// What a key consists of, before it is prepared for an algorithm. Never a private key.
+#[derive(Clone)]
+pub(crate) enum Material {
+    /// The coordinates, each of the curve's full length.
+    Ec { curve: Curve, x: Vec<u8>, y: Vec<u8> },
+    Ed25519 { x: [u8; 32] },
+    /// Big-endian, without leading zeros.
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Secret(Vec<u8>),
+}
+
+impl Material {
+    /// Tells whether this is the kind of key that the algorithm needs.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Ec { curve, .. } => algorithm.family() == Family::Ecdsa(*curve),
+            Self::Ed25519 { .. } => algorithm.family() == Family::Ed25519,
+            Self::Rsa { .. } => matches!(algorithm.family(), Family::RsaPkcs1 | Family::RsaPss),
+            Self::Secret(_) => algorithm.is_symmetric(),
+        }
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ec { .. } => "Ec(…)",
+            Self::Ed25519 { .. } => "Ed25519(…)",
+            Self::Rsa { .. } => "Rsa(…)",
+            Self::Secret(_) => "Secret(…)",
+        })
+    }
+}
+
+/// The key cannot be used: not on its curve, out of range, or refused by the back end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InvalidKey;
+
+/// The signature does not verify.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct BadSignature;
+
+/// A key that verifies signatures of exactly one algorithm (RFC 8725 §3.1).
+pub(crate) struct VerifyingKey {
+    algorithm: Algorithm,
+    key: backend::Key,
+}
+
+impl VerifyingKey {
+    /// Prepares a key. `material` must fit the algorithm.
+    pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+        if !material.fits(algorithm) {
+            return Err(InvalidKey);
+        }
+        Ok(Self { algorithm, key: backend::Key::new(algorithm, material)? })
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Verifies a signature in the form that JWS uses: RSA's octets, or R and S side by side (RFC 7518 §3.4).
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.key.verify(message, signature)
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({})", self.algorithm)
+    }
+}

@@ -1,0 +1,64 @@
+//! aws-lc-rs. Public keys are parsed once.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+};
+
+use super::{BadSignature, InvalidKey, Material};
+use crate::jose::{Algorithm, Curve, Family, Hash};
+
+pub(super) enum Key {
+    Hmac(hmac::Key),
+    Public(ParsedPublicKey),
+}
+
+impl Key {
+    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+        let public = match material {
+            Material::Ec { curve, x, y } => {
+                let parameters = match curve {
+                    Curve::P256 => &ECDSA_P256_SHA256_FIXED,
+                    Curve::P384 => &ECDSA_P384_SHA384_FIXED,
+                };
+                ParsedPublicKey::new(parameters, [&[4], &**x, &**y].concat())
+            }
+            Material::Ed25519 { x } => ParsedPublicKey::new(&ED25519, x),
+            Material::Rsa { modulus, exponent } => {
+                let components = RsaPublicKeyComponents { n: &**modulus, e: &**exponent };
+                components.to_parsed_public_key(rsa_parameters(algorithm))
+            }
+            Material::Secret(secret) => {
+                let hash = match algorithm.hash() {
+                    Hash::Sha256 => hmac::HMAC_SHA256,
+                    Hash::Sha384 => hmac::HMAC_SHA384,
+                    Hash::Sha512 => hmac::HMAC_SHA512,
+                };
+                return Ok(Self::Hmac(hmac::Key::new(hash, secret)));
+            }
+        };
+        public.map(Self::Public).map_err(|_| InvalidKey)
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        match self {
+            // compares in constant time
+            Self::Hmac(key) => hmac::verify(key, message, signature),
+            Self::Public(key) => key.verify_sig(message, signature),
+        }
+        .map_err(|_| BadSignature)
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> &'static RsaParameters {
+    match (algorithm.family() == Family::RsaPss, algorithm.hash()) {
+        (false, Hash::Sha256) => &RSA_PKCS1_2048_8192_SHA256,
+        (false, Hash::Sha384) => &RSA_PKCS1_2048_8192_SHA384,
+        (false, Hash::Sha512) => &RSA_PKCS1_2048_8192_SHA512,
+        (true, Hash::Sha256) => &RSA_PSS_2048_8192_SHA256,
+        (true, Hash::Sha384) => &RSA_PSS_2048_8192_SHA384,
+        (true, Hash::Sha512) => &RSA_PSS_2048_8192_SHA512,
+    }
+}

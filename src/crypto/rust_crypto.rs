@@ -1,0 +1,69 @@
+//! The pure-Rust back end, through jsonwebtoken's provider of that name; never its process-wide default, which panics
+//! when a build unifies both of its back ends.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+
+use super::{BadSignature, InvalidKey, Material};
+use crate::jose::{Algorithm, Curve};
+
+pub(super) struct Key {
+    algorithm: jsonwebtoken::Algorithm,
+    key: DecodingKey,
+}
+
+impl Key {
+    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+        let key = match material {
+            Material::Ec { curve, x, y } => {
+                if !is_on_curve(*curve, &[&[4], &**x, &**y].concat()) {
+                    return Err(InvalidKey);
+                }
+                DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
+            }
+            Material::Ed25519 { x } => {
+                ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| InvalidKey)?;
+                DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(x))
+            }
+            Material::Rsa { modulus, exponent } => {
+                let (n, e) = (rsa::BigUint::from_bytes_be(modulus), rsa::BigUint::from_bytes_be(exponent));
+                // the crate's own bound is 4096 bits; larger keys cost too much to verify with, so they are skipped
+                rsa::RsaPublicKey::new(n, e).map_err(|_| InvalidKey)?;
+                Ok(DecodingKey::from_rsa_raw_components(modulus, exponent))
+            }
+            Material::Secret(secret) => Ok(DecodingKey::from_secret(secret)),
+        };
+        Ok(Self { algorithm: theirs(algorithm), key: key.map_err(|_| InvalidKey)? })
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key).map_err(|_| BadSignature)?;
+        verifier.verify(message, &signature.to_vec()).map_err(|_| BadSignature)
+    }
+}
+
+fn is_on_curve(curve: Curve, point: &[u8]) -> bool {
+    match curve {
+        Curve::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
+        Curve::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
+    }
+}
+
+fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+    }
+}

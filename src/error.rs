@@ -1,0 +1,205 @@
+//! What can go wrong with a request ([`Error`], [`ErrorKind`]) or with a configuration ([`ConfigError`]).
+
+mod config;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::config::{ConfigError, ConfigProblem};
+
+/// The reason why a request was refused.
+///
+/// [`kind`](Self::kind) says what happened and decides what the caller is told. The [`Display`](fmt::Display) text
+/// is for the *operator*: it adds what was expected, where, and the likely fix. It never holds any part of a token
+/// or of its claims, so it may be logged; it is not meant for the caller, who gets a fixed text per kind.
+///
+/// The layer puts the error into the extensions of the response that it refuses with, where outer layers find it:
+///
+/// ```
+/// use tower_bearer::{Error, ErrorKind};
+///
+/// fn was_expired<B>(response: &http::Response<B>) -> bool {
+///     response.extensions().get::<Error>().is_some_and(|error| error.kind() == ErrorKind::Expired)
+/// }
+/// # assert!(!was_expired(&http::Response::new(())));
+/// ```
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    detail: Cow<'static, str>,
+    issuer: Option<Arc<str>>,
+    kid: Option<Box<str>>,
+    scope: Option<Box<str>>,
+    retry_after: Option<Duration>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { kind, detail: detail.into(), issuer: None, kid: None, scope: None, retry_after: None }))
+    }
+
+    /// Names the trusted issuer at which the error arose: our configuration's text, never the token's.
+    #[must_use]
+    pub(crate) fn at(mut self, issuer: &Arc<str>) -> Self {
+        self.0.issuer = Some(Arc::clone(issuer));
+        self
+    }
+
+    /// Names the key that the token asked for, if its name is short and plain enough for a log.
+    #[must_use]
+    pub(crate) fn for_key(mut self, kid: Option<&str>) -> Self {
+        let plain = |kid: &&str| kid.len() <= 64 && kid.bytes().all(|byte| byte.is_ascii_graphic());
+        self.0.kid = kid.filter(plain).map(Into::into);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn needing_scope(mut self, scope: Option<String>) -> Self {
+        self.0.scope = scope.map(Into::into);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Returns what happened.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far.
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
+    }
+
+    /// Returns the `kid` of the key that the token asked for, where a key was the problem.
+    ///
+    /// It comes from the token's unverified header and is only kept if it is at most 64 visible ASCII characters.
+    pub fn kid(&self) -> Option<&str> {
+        self.0.kid.as_deref()
+    }
+
+    /// Returns the scopes, separated by spaces, that the operation asks for, where a scope was missing.
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+
+    /// Returns how long a caller should wait before it tries again, where that would help.
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.kind)?;
+        if !self.0.detail.is_empty() {
+            write!(f, ": {}", self.0.detail)?;
+        }
+        if let Some(issuer) = self.issuer() {
+            write!(f, " (issuer {issuer})")?;
+        }
+        if let Some(kid) = self.kid() {
+            write!(f, " (kid {kid})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}, \"{self}\")", self.kind())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind, "")
+    }
+}
+
+/// What happened to a refused request.
+///
+/// The wire form of each kind (status, challenge, gRPC code) stands in one table, in the module `challenge`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The signature does not verify under the key that the token names.
+    BadSignature,
+    /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
+    CriticalHeader,
+    /// The token is encrypted (JWE, five parts).
+    EncryptedToken,
+    /// `exp` has passed, leeway included (RFC 7519 §4.1.4).
+    Expired,
+    /// The token is valid, but does not permit this operation (RFC 6750 §3.1 `insufficient_scope`).
+    InsufficientScope,
+    /// *Our* fetch of the issuer's keys failed, or they hold no usable key: nothing the caller did.
+    KeysUnavailable,
+    /// An extractor ran without the layer in front of it: a bug of this service.
+    LayerMissing,
+    /// A claim has the wrong JSON type or an impossible value.
+    MalformedClaim,
+    /// The request carries two credentials, or one that breaks the grammar of RFC 6750 §2.1 or is too long.
+    MalformedRequest,
+    /// The token is no JWT that can be read: parts, base64url or strict JSON are broken.
+    MalformedToken,
+    /// A claim that the policy demands is absent.
+    MissingClaim,
+    /// The request carries no bearer token.
+    MissingToken,
+    /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
+    NotYetValid,
+    /// The token has no parts at all: an opaque token, not a JWT.
+    OpaqueToken,
+    /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession is checked here.
+    SenderConstrained,
+    /// `iss` names no trusted issuer.
+    UnknownIssuer,
+    /// The issuer publishes no key of this name, or none that fits.
+    UnknownKey,
+    /// `alg` is not acceptable: unknown, `none`, not allowed for the issuer, or not the key's.
+    UnsupportedAlgorithm,
+    /// `aud` does not name this service.
+    WrongAudience,
+    /// `typ` says that this is another kind of token.
+    WrongType,
+}
+
+impl fmt::Display for ErrorKind {
+    /// Writes a fixed text, which is also what the caller is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadSignature => "the token's signature is invalid",
+            Self::CriticalHeader => "the token uses unsupported critical header parameters",
+            Self::EncryptedToken => "encrypted tokens are not accepted",
+            Self::Expired => "the token has expired",
+            Self::InsufficientScope => "the token does not permit this operation",
+            Self::KeysUnavailable => "the keys that verify tokens are unavailable",
+            Self::LayerMissing => "the service is not set up to authenticate this request",
+            Self::MalformedClaim => "a claim of the token is malformed",
+            Self::MalformedRequest => "the request does not carry exactly one well-formed bearer token",
+            Self::MalformedToken => "the token is malformed",
+            Self::MissingClaim => "a required claim is missing from the token",
+            Self::MissingToken => "a bearer token is required",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::OpaqueToken => "the token is not a JWT",
+            Self::SenderConstrained => "sender-constrained tokens are not accepted as bearer tokens",
+            Self::UnknownIssuer => "the token's issuer is not trusted",
+            Self::UnknownKey => "the token was signed with an unknown key",
+            Self::UnsupportedAlgorithm => "the token's signature algorithm is not accepted",
+            Self::WrongAudience => "the token is meant for another audience",
+            Self::WrongType => "the token is of another type",
+        })
+    }
+}

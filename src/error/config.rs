@@ -1,0 +1,74 @@
+//! Everything that is wrong with a configuration, at once.
+
+use std::fmt;
+
+/// All that is wrong with a configuration; returned by `build()`.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::{Issuer, ResourceServer};
+///
+/// let error = ResourceServer::new("")
+///     .trust(Issuer::new("http://id.example.com").audience(""))
+///     .build()
+///     .unwrap_err();
+/// assert_eq!(error.problems().len(), 3);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ConfigError {
+    problems: Vec<ConfigProblem>,
+}
+
+impl ConfigError {
+    pub(crate) fn push(&mut self, path: impl Into<String>, fix: impl Into<String>) {
+        self.problems.push(ConfigProblem { path: path.into(), fix: fix.into() });
+    }
+
+    /// Returns `ok` if nothing was found, else the problems.
+    pub(crate) fn or<T>(self, ok: T) -> Result<T, Self> {
+        if self.problems.is_empty() { Ok(ok) } else { Err(self) }
+    }
+
+    /// Returns the problems in the order in which the configuration was written.
+    pub fn problems(&self) -> &[ConfigProblem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// One thing that is wrong with a configuration, and how to mend it.
+#[derive(Clone, Debug)]
+pub struct ConfigProblem {
+    path: String,
+    fix: String,
+}
+
+impl ConfigProblem {
+    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is wrong and what to do about it.
+    pub fn fix(&self) -> &str {
+        &self.fix
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.fix)
+    }
+}

@@ -1,0 +1,175 @@
+//! Step 3: the issuer is selected by its exact `iss`. Policy, pure data.
+
+mod policy;
+mod set;
+
+use std::time::Duration;
+
+use crate::claims::{Roles, Scopes};
+use crate::jose::Algorithm;
+
+pub(crate) use self::policy::{Policy, ServerPolicy};
+pub(crate) use self::set::IssuerSet;
+
+/// An authorization server whose access tokens are trusted, and on what terms.
+///
+/// The identifier is compared byte for byte with the token's `iss`: a trailing slash matters, and it need not be a
+/// URL unless its keys are to be found by discovery.
+///
+/// | setting | default |
+/// |---|---|
+/// | keys | found by discovery (OpenID Connect Discovery, RFC 8414) |
+/// | audience | the server's own |
+/// | algorithms | [`Algorithm::ASYMMETRIC`] |
+/// | leeway | 30 s |
+/// | `typ` | absent, `JWT`, `at+jwt` |
+/// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::{Algorithm, Issuer, Roles};
+///
+/// let issuer = Issuer::new("https://id.example.com/")
+///     .audience("api://orders")
+///     .algorithms([Algorithm::Es256])
+///     .leeway(Duration::from_secs(5))
+///     .roles(Roles::at(["realm_access", "roles"]));
+/// assert_eq!(issuer.id(), "https://id.example.com/");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    id: Box<str>,
+    jwks_uri: Option<Box<str>>,
+    audiences: Vec<Box<str>>,
+    algorithms: Option<Vec<Algorithm>>,
+    leeway: Duration,
+    types: Option<Vec<Box<str>>>,
+    rfc9068: bool,
+    required_claims: Vec<Box<str>>,
+    scopes: Scopes,
+    roles: Roles,
+    max_stale: Duration,
+}
+
+impl Issuer {
+    /// Trusts the issuer with this exact identifier.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into().into(),
+            jwks_uri: None,
+            audiences: Vec::new(),
+            algorithms: None,
+            leeway: Duration::from_secs(30),
+            types: None,
+            rfc9068: false,
+            required_claims: Vec::new(),
+            scopes: Scopes::default(),
+            roles: Roles::default(),
+            max_stale: Duration::from_secs(60 * 60),
+        }
+    }
+
+    /// Trusts a Keycloak realm: `{base}/realms/{realm}`, with roles from `realm_access.roles`.
+    ///
+    /// Keycloak puts the API into `aud` only where the client has an *audience* mapper for it.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::keycloak("https://id.example.com", "shop");
+    /// assert_eq!(issuer.id(), "https://id.example.com/realms/shop");
+    /// ```
+    #[must_use]
+    pub fn keycloak(base: &str, realm: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        Self::new(format!("{base}/realms/{realm}")).roles(Roles::at(["realm_access", "roles"]))
+    }
+
+    /// Returns the identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
+    #[must_use]
+    pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
+        self.jwks_uri = Some(uri.into().into());
+        self
+    }
+
+    /// Accepts this audience from this issuer, in place of the server's own; may be called several times.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into().into());
+        self
+    }
+
+    /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm it is for.
+    #[must_use]
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// Bears with clocks that differ by up to this much when `exp` and `nbf` are checked; at most 5 minutes.
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Accepts tokens with this `typ` and no others, not even without one; may be called several times.
+    ///
+    /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515 §4.1.9).
+    #[must_use]
+    pub fn accept_typ(mut self, typ: impl AsRef<str>) -> Self {
+        self.types.get_or_insert_default().push(crate::jose::media_type(typ.as_ref()));
+        self
+    }
+
+    /// Demands the whole profile of RFC 9068 §4: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat`
+    /// and `jti` are present.
+    #[must_use]
+    pub fn rfc9068(mut self) -> Self {
+        self.rfc9068 = true;
+        self
+    }
+
+    /// Demands that these top-level claims are present, whatever they hold.
+    #[must_use]
+    pub fn require_claims<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.required_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
+        self
+    }
+
+    /// Reads scopes from other claims.
+    #[must_use]
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Reads roles from another claim.
+    #[must_use]
+    pub fn roles(mut self, roles: Roles) -> Self {
+        self.roles = roles;
+        self
+    }
+
+    /// Goes on using known keys for this long after they have ceased to be fresh, while no newer ones can be had;
+    /// 1 h by default.
+    ///
+    /// # Security
+    ///
+    /// A key that the issuer withdraws during such an outage is trusted until this time is over.
+    #[must_use]
+    pub fn max_stale(mut self, max_stale: Duration) -> Self {
+        self.max_stale = max_stale;
+        self
+    }
+}

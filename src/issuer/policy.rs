@@ -1,0 +1,106 @@
+//! An issuer's terms, checked and completed with the server's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Issuer;
+use crate::claims::{Roles, Scopes};
+use crate::error::ConfigError;
+use crate::jose::Algorithm;
+
+/// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// `typ` without configuration: an access token by its own word, or by none.
+const DEFAULT_TYPES: &[&str] = &["jwt", "at+jwt"];
+
+/// What all issuers of a server share.
+#[derive(Debug)]
+pub(crate) struct ServerPolicy {
+    pub(crate) audiences: Vec<Box<str>>,
+    /// The `realm` of challenges, escaped and quoted.
+    pub(crate) realm: Box<str>,
+}
+
+/// The terms on which one issuer's tokens are accepted.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) issuer: Arc<str>,
+    pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) leeway: Duration,
+    pub(crate) types: Vec<Box<str>>,
+    /// Whether a token without `typ` will do.
+    pub(crate) untyped: bool,
+    pub(crate) required_claims: Vec<Box<str>>,
+    pub(crate) scopes: Scopes,
+    pub(crate) roles: Roles,
+    pub(crate) server: Arc<ServerPolicy>,
+}
+
+impl Issuer {
+    pub(crate) fn jwks_address(&self) -> Option<&str> {
+        self.jwks_uri.as_deref()
+    }
+
+    pub(crate) fn max_stale_limit(&self) -> Duration {
+        self.max_stale
+    }
+
+    /// Completes and checks the terms. `symmetric` is the algorithm of a shared secret, where that is the key.
+    pub(crate) fn into_policy(self, server: &Arc<ServerPolicy>, symmetric: Option<Algorithm>, problems: &mut ConfigError) -> Policy {
+        let path = |field: &str| format!("issuers[{}].{field}", self.id);
+        if self.id.is_empty() {
+            problems.push(path("id"), "the issuer is empty; it must equal the tokens' iss");
+        }
+        if self.audiences.iter().any(|audience| audience.is_empty()) {
+            problems.push(path("audience"), "an audience is empty; it must equal a value of the tokens' aud");
+        }
+        if self.leeway > MAX_LEEWAY {
+            problems.push(path("leeway"), "more than 5 minutes of leeway; synchronise the clocks instead");
+        }
+        if self.rfc9068 && self.types.is_some() {
+            problems.push(path("rfc9068"), "the profile fixes typ to at+jwt; drop accept_typ or rfc9068");
+        }
+        let algorithms = match (self.algorithms, symmetric) {
+            (None, None) => Algorithm::ASYMMETRIC.to_vec(),
+            (None, Some(secret)) => vec![secret],
+            (Some(listed), None) => {
+                for algorithm in listed.iter().filter(|algorithm| algorithm.is_symmetric()) {
+                    let fix = format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
+                    problems.push(path("algorithms"), fix);
+                }
+                listed
+            }
+            (Some(listed), Some(secret)) => {
+                if listed != [secret] {
+                    problems.push(path("algorithms"), format!("the shared secret is for {secret} and nothing else"));
+                }
+                listed
+            }
+        };
+        if algorithms.is_empty() {
+            problems.push(path("algorithms"), "no algorithm is allowed, so no token could ever be accepted");
+        }
+        let mut required_claims = self.required_claims;
+        if self.rfc9068 {
+            required_claims.extend(["sub", "client_id", "iat", "jti"].map(Into::into));
+        }
+        Policy {
+            issuer: Arc::from(self.id),
+            audiences: if self.audiences.is_empty() { server.audiences.clone() } else { self.audiences },
+            algorithms,
+            leeway: self.leeway,
+            untyped: self.types.is_none() && !self.rfc9068,
+            types: match self.types {
+                _ if self.rfc9068 => vec!["at+jwt".into()],
+                Some(types) => types,
+                None => DEFAULT_TYPES.iter().map(|typ| (*typ).into()).collect(),
+            },
+            required_claims,
+            scopes: self.scopes,
+            roles: self.roles,
+            server: Arc::clone(server),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Step 2: the token is taken apart (RFC 7515); nothing in it is believed yet.
+
+mod algorithm;
+mod base64url;
+mod compact;
+mod header;
+mod json;
+
+pub use self::algorithm::Algorithm;
+pub(crate) use self::algorithm::{Curve, Family, Hash};
+pub(crate) use self::base64url::decode as decode_base64url;
+pub(crate) use self::compact::{Compact, Signed};
+pub(crate) use self::header::{Header, media_type};
+pub(crate) use self::json::{Json, Number, Value};

@@ -1,0 +1,148 @@
+//! All that the crate knows about each signature algorithm, in one table.
+
+use std::fmt;
+
+/// A JWS signature algorithm (RFC 7518 §3.1, RFC 8037, RFC 9864).
+///
+/// `none` is not among them. The HMAC algorithms can only be used with
+/// [`StaticKeys::hmac`](crate::StaticKeys::hmac), never with published keys.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// EdDSA over Ed25519; answers to the names `EdDSA` (RFC 8037) and `Ed25519` (RFC 9864).
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// HMAC with SHA-256 and a secret shared with the issuer.
+    Hs256,
+    /// HMAC with SHA-384 and a secret shared with the issuer.
+    Hs384,
+    /// HMAC with SHA-512 and a secret shared with the issuer.
+    Hs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+}
+
+/// The kind of key that an algorithm needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Family {
+    Ecdsa(Curve),
+    Ed25519,
+    Hmac,
+    RsaPkcs1,
+    RsaPss,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Curve {
+    P256,
+    P384,
+}
+
+impl Curve {
+    /// The length of a coordinate in bytes; JWKs and signatures use exactly this length (RFC 7518 §6.2.1.2, §3.4).
+    pub(crate) fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+use Algorithm::{Ed25519, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+
+/// The table: algorithm, its names in `alg` (the first is the one we write), family, hash.
+const TABLE: &[(Algorithm, &[&str], Family, Hash)] = &[
+    (Rs256, &["RS256"], Family::RsaPkcs1, Hash::Sha256),
+    (Rs384, &["RS384"], Family::RsaPkcs1, Hash::Sha384),
+    (Rs512, &["RS512"], Family::RsaPkcs1, Hash::Sha512),
+    (Ps256, &["PS256"], Family::RsaPss, Hash::Sha256),
+    (Ps384, &["PS384"], Family::RsaPss, Hash::Sha384),
+    (Ps512, &["PS512"], Family::RsaPss, Hash::Sha512),
+    (Es256, &["ES256"], Family::Ecdsa(Curve::P256), Hash::Sha256),
+    (Es384, &["ES384"], Family::Ecdsa(Curve::P384), Hash::Sha384),
+    (Ed25519, &["EdDSA", "Ed25519"], Family::Ed25519, Hash::Sha512),
+    (Hs256, &["HS256"], Family::Hmac, Hash::Sha256),
+    (Hs384, &["HS384"], Family::Hmac, Hash::Sha384),
+    (Hs512, &["HS512"], Family::Hmac, Hash::Sha512),
+];
+
+impl Algorithm {
+    /// The algorithms that a published key can have: all but HMAC. This is the default allow-list of an issuer.
+    pub const ASYMMETRIC: &[Self] = &[Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, Ed25519];
+
+    /// Returns the algorithm of this exact `alg` value; names are case-sensitive (RFC 7515 §4.1.1).
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|(_, names, ..)| names.contains(&name)).map(|(algorithm, ..)| *algorithm)
+    }
+
+    /// Returns the name that is used in `alg`; for [`Ed25519`](Self::Ed25519) the older `EdDSA`.
+    pub fn name(self) -> &'static str {
+        self.row().1.first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn family(self) -> Family {
+        self.row().2
+    }
+
+    pub(crate) fn hash(self) -> Hash {
+        self.row().3
+    }
+
+    pub(crate) fn is_symmetric(self) -> bool {
+        self.family() == Family::Hmac
+    }
+
+    fn row(self) -> &'static (Self, &'static [&'static str], Family, Hash) {
+        const FIRST: &(Algorithm, &[&str], Family, Hash) = &TABLE[0];
+        TABLE.iter().find(|row| row.0 == self).unwrap_or(FIRST)
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_algorithm_has_its_own_row_and_answers_to_its_names() {
+        for (algorithm, names, family, hash) in TABLE {
+            assert_eq!((algorithm.family(), algorithm.hash()), (*family, *hash));
+            for name in *names {
+                assert_eq!(Algorithm::from_name(name), Some(*algorithm));
+            }
+        }
+        assert_eq!(TABLE.len(), Algorithm::ASYMMETRIC.len() + 3);
+    }
+
+    #[test]
+    fn names_are_case_sensitive_and_none_is_no_algorithm() {
+        for name in ["none", "None", "nOnE", "", "rs256", "RS256 ", "ES512", "ES256K", "Ed448", "RSA-OAEP", "dir"] {
+            assert_eq!(Algorithm::from_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The compact serialization (RFC 7515 §3.1, §5.2).
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use memchr::memchr_iter;
+
+use super::base64url;
+use super::header::Header;
+use super::json::Json;
+use crate::bearer::BearerToken;
+use crate::error::{Error, ErrorKind};
+
+/// The longest protected header, decoded, in bytes. Real ones have 60 to 200; with a certificate chain inside, some 3000.
+const MAX_HEADER_LEN: usize = 4 * 1024;
+
+/// A token taken apart: decoded, strictly parsed, and nothing of it believed.
+#[derive(Debug)]
+pub(crate) struct Compact<'t> {
+    pub(crate) header: Header,
+    pub(crate) payload: Json,
+    pub(crate) signed: Signed<'t>,
+}
+
+/// What the signature covers, and the signature, as they were received.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'t> {
+    message: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> Compact<'t> {
+    pub(crate) fn parse(token: BearerToken<'t>) -> Result<Self, Error> {
+        let (header, payload, signed) = split(token.as_str())?;
+        if header.len() > MAX_HEADER_LEN.saturating_mul(4).div_ceil(3) {
+            return Err(Error::new(ErrorKind::MalformedToken, "the protected header is longer than 4 KiB"));
+        }
+        let header = Header::parse(decode(header, "the protected header is not base64url")?)?;
+        let payload = Json::parse(decode(payload, "the claims are not base64url")?)
+            .map_err(|fault| Error::new(ErrorKind::MalformedToken, format!("in the claims, {fault}")))?;
+        Ok(Self { header, payload, signed })
+    }
+}
+
+impl<'t> Signed<'t> {
+    pub(crate) fn message(self) -> &'t [u8] {
+        self.message.as_bytes()
+    }
+
+    pub(crate) fn signature(self) -> Result<Vec<u8>, Error> {
+        decode(self.signature, "the signature is not base64url")
+    }
+}
+
+impl fmt::Debug for Signed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signed(…)")
+    }
+}
+
+/// Splits at the dots: exactly two for a JWS, four for a JWE (RFC 7516 §9), none for an opaque token.
+fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
+    let mut dots = memchr_iter(b'.', token.as_bytes());
+    let Some(first) = dots.next() else {
+        let detail = "the token has no dots; if the issuer can issue JWTs, this client has not asked for one, often for \
+                      want of an audience";
+        return Err(Error::new(ErrorKind::OpaqueToken, detail));
+    };
+    let (Some(second), more) = (dots.next(), dots.take(3).count()) else {
+        return Err(Error::new(ErrorKind::MalformedToken, "the token has two parts, not three"));
+    };
+    match more {
+        0 => {}
+        2 => return Err(Error::new(ErrorKind::EncryptedToken, "the token has five parts: a JWE")),
+        _ => return Err(Error::new(ErrorKind::MalformedToken, "the token has neither three parts nor five")),
+    }
+    let parts = || {
+        let (message, signature) = token.split_at_checked(second)?;
+        let (header, payload) = message.split_at_checked(first)?;
+        let signed = Signed { message, signature: signature.strip_prefix('.')? };
+        Some((header, payload.strip_prefix('.')?, signed))
+    };
+    parts().ok_or_else(|| Error::from(ErrorKind::MalformedToken))
+}
+
+fn decode(part: &str, detail: &'static str) -> Result<Vec<u8>, Error> {
+    base64url::decode(part).ok_or_else(|| Error::new(ErrorKind::MalformedToken, detail))
+}

@@ -1,0 +1,70 @@
+//! The protected header (RFC 7515 §4).
+
+use super::Algorithm;
+use super::json::{Json, Value};
+use crate::error::{Error, ErrorKind};
+
+/// What a JWS protected header says that matters here. Parameters that are not understood are ignored, as RFC 7515 §4
+/// demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring its own key.
+#[derive(Debug)]
+pub(crate) struct Header {
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    /// `typ`, lower-cased and without `application/`.
+    media_type: Option<Box<str>>,
+}
+
+impl Header {
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Error> {
+        let json = Json::parse(bytes)
+            .map_err(|fault| Error::new(ErrorKind::MalformedToken, format!("in the protected header, {fault}")))?;
+        let root = json.root();
+        // RFC 7515 §4.1.11: no extension is understood here, so whatever is critical is refused, and so is an empty list
+        if root.get("crit").is_some() {
+            return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter crit"));
+        }
+        // RFC 7797 §7: a JWT must not use it; without `crit` it would be ignored by one reader and honoured by another
+        if root.get("b64").is_some() {
+            return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter b64"));
+        }
+        let Some(name) = string(root, "alg")? else {
+            return Err(Error::new(ErrorKind::MalformedToken, "the protected header has no alg"));
+        };
+        let Some(algorithm) = Algorithm::from_name(name) else {
+            let detail = if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
+            return Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail));
+        };
+        Ok(Self {
+            algorithm,
+            kid: string(root, "kid")?.map(Into::into),
+            media_type: string(root, "typ")?.map(media_type),
+        })
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Returns `typ` in lower case and without the prefix `application/` (RFC 7515 §4.1.9).
+    pub(crate) fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
+    }
+}
+
+/// Brings a `typ` into the form in which two of them can be compared.
+pub(crate) fn media_type(typ: &str) -> Box<str> {
+    let lower = typ.to_ascii_lowercase();
+    lower.strip_prefix("application/").filter(|rest| !rest.contains('/')).unwrap_or(&lower).into()
+}
+
+fn string<'j>(root: Value<'j>, name: &str) -> Result<Option<&'j str>, Error> {
+    let Some(value) = root.get(name) else { return Ok(None) };
+    let text = value.as_str();
+    text.map(Some).ok_or_else(|| {
+        Error::new(ErrorKind::MalformedToken, format!("the header parameter {name} is {}, not a string", value.type_name()))
+    })
+}

@@ -1,0 +1,176 @@
+//! Strict JSON (RFC 8725 §3.7, RFC 7515 §4 and §10.12): one object, UTF-8, nothing after it, no member twice at any
+//! depth, bounded depth.
+//!
+//! A document is parsed once into a flat list of nodes that point into its own text. Whatever is read from a token
+//! later (registered claims, scopes, roles at a path) is a look-up in that list.
+
+mod build;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub(crate) use self::build::Fault;
+
+/// A parsed object together with its text.
+pub(crate) struct Json {
+    /// The document, followed by those of its strings that had to be unescaped.
+    text: String,
+    /// The document's own length in `text`.
+    len: usize,
+    /// Depth first; the first node is the object itself.
+    nodes: Vec<Node>,
+}
+
+/// A piece of the text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// The member's name; empty for array elements.
+    name: Span,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// `last` is the index after the last node inside.
+    Array {
+        last: usize,
+    },
+    Bool,
+    Null,
+    Number(Number),
+    Object {
+        last: usize,
+    },
+    String(Span),
+}
+
+/// A JSON number as it was written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    Float(f64),
+    Negative(i64),
+    Unsigned(u64),
+}
+
+impl Json {
+    /// Parses the bytes of one object.
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Fault> {
+        build::parse(String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?)
+    }
+
+    /// Returns the document's text.
+    pub(crate) fn text(&self) -> &str {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+
+    /// Returns the object itself.
+    pub(crate) fn root(&self) -> Value<'_> {
+        Value { json: self, index: 0 }
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json({} bytes)", self.len)
+    }
+}
+
+/// A value in a document.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'j> {
+    json: &'j Json,
+    index: usize,
+}
+
+impl<'j> Value<'j> {
+    fn node(self) -> Option<&'j Node> {
+        self.json.nodes.get(self.index)
+    }
+
+    fn kind(self) -> Kind {
+        self.node().map_or(Kind::Null, |node| node.kind)
+    }
+
+    pub(crate) fn as_str(self) -> Option<&'j str> {
+        if let Kind::String(span) = self.kind() { Some(self.json.slice(span)) } else { None }
+    }
+
+    pub(crate) fn as_number(self) -> Option<Number> {
+        if let Kind::Number(number) = self.kind() { Some(number) } else { None }
+    }
+
+    pub(crate) fn is_array(self) -> bool {
+        matches!(self.kind(), Kind::Array { .. })
+    }
+
+    pub(crate) fn is_object(self) -> bool {
+        matches!(self.kind(), Kind::Object { .. })
+    }
+
+    /// Returns the name of the JSON type, for error texts.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self.kind() {
+            Kind::Array { .. } => "an array",
+            Kind::Bool => "a boolean",
+            Kind::Null => "null",
+            Kind::Number(_) => "a number",
+            Kind::Object { .. } => "an object",
+            Kind::String(_) => "a string",
+        }
+    }
+
+    /// Returns an array's elements, or nothing.
+    pub(crate) fn items(self) -> impl Iterator<Item = Value<'j>> {
+        let last = if let Kind::Array { last } = self.kind() { last } else { 0 };
+        self.children(last)
+    }
+
+    /// Returns an object's members, or nothing.
+    pub(crate) fn members(self) -> impl Iterator<Item = (&'j str, Value<'j>)> {
+        let last = if let Kind::Object { last } = self.kind() { last } else { 0 };
+        self.children(last).map(|value| (value.node().map_or("", |node| value.json.slice(node.name)), value))
+    }
+
+    /// Returns the member of this name.
+    pub(crate) fn get(self, name: &str) -> Option<Value<'j>> {
+        self.members().find(|(member, _)| *member == name).map(|(_, value)| value)
+    }
+
+    /// Follows a path of member names.
+    pub(crate) fn at<S: AsRef<str>>(self, path: &[S]) -> Option<Value<'j>> {
+        path.iter().try_fold(self, |value, name| value.get(name.as_ref()))
+    }
+
+    fn children(self, last: usize) -> impl Iterator<Item = Value<'j>> {
+        let first = self.index.saturating_add(1);
+        let mut next = first;
+        std::iter::from_fn(move || {
+            if next >= last {
+                return None;
+            }
+            let child = Value { json: self.json, index: next };
+            next = match child.kind() {
+                Kind::Array { last } | Kind::Object { last } => last,
+                Kind::Bool | Kind::Null | Kind::Number(_) | Kind::String(_) => next.saturating_add(1),
+            };
+            Some(child)
+        })
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name())
+    }
+}

@@ -1,0 +1,277 @@
+//! Builds the list of nodes while serde_json parses.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::{Json, Kind, Node, Number, Span};
+
+/// Objects and arrays may be nested this deep; real tokens reach 5.
+const MAX_DEPTH: u8 = 32;
+
+/// Up to this many members are compared with each other; beyond, a hash set keeps the cost linear.
+const FEW_MEMBERS: usize = 24;
+
+/// How `serde_json` presents a number when some crate in the build enables its feature `arbitrary_precision`.
+const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
+
+/// Why a text is not a strict JSON object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("a member appears twice in a JSON object")]
+    DuplicateMember,
+    #[error("the JSON text is malformed")]
+    Malformed,
+    #[error("the JSON text is no object")]
+    NotAnObject,
+    #[error("the JSON text is not UTF-8")]
+    NotUtf8,
+    #[error("the JSON text is nested too deeply")]
+    TooDeep,
+}
+
+pub(super) fn parse(mut text: String) -> Result<Json, Fault> {
+    let len = text.len();
+    let mut builder = Builder { text: &text, unescaped: String::new(), nodes: Vec::with_capacity(32), fault: None };
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
+    let root = ValueSeed { builder: &mut builder, name: Span::default(), depth: 0 };
+    let parsed = root.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let Builder { unescaped, nodes, fault, .. } = builder;
+    if parsed.is_err() {
+        return Err(fault.unwrap_or(Fault::Malformed));
+    }
+    if !matches!(nodes.first(), Some(Node { kind: Kind::Object { .. }, .. })) {
+        return Err(Fault::NotAnObject);
+    }
+    text.push_str(&unescaped);
+    Ok(Json { text, len, nodes })
+}
+
+struct Builder<'t> {
+    text: &'t str,
+    /// Strings that do not stand in the text as such, to be appended to it.
+    unescaped: String,
+    nodes: Vec<Node>,
+    fault: Option<Fault>,
+}
+
+impl Builder<'_> {
+    /// Finds a string that the parser borrowed from the text.
+    fn span_of(&mut self, string: &str) -> Span {
+        let start = string.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
+        let span = start.and_then(|start| Some(Span { start, end: start.checked_add(string.len())? }));
+        match span.filter(|span| span.end <= self.text.len()) {
+            Some(span) => span,
+            None => self.append(string),
+        }
+    }
+
+    fn append(&mut self, string: &str) -> Span {
+        let start = self.text.len().saturating_add(self.unescaped.len());
+        self.unescaped.push_str(string);
+        Span { start, end: start.saturating_add(string.len()) }
+    }
+
+    fn resolve(&self, span: Span) -> &str {
+        let offset = self.text.len();
+        let unescaped = || self.unescaped.get(span.start.checked_sub(offset)?..span.end.checked_sub(offset)?);
+        if span.start < offset { self.text.get(span.start..span.end) } else { unescaped() }.unwrap_or_default()
+    }
+
+    fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {
+        self.fault = Some(fault);
+        E::custom(fault)
+    }
+
+    /// Adds a container without its end, which [`close`](Self::close) fills in.
+    fn push(&mut self, name: Span, kind: Kind) -> usize {
+        self.nodes.push(Node { name, kind });
+        self.nodes.len().saturating_sub(1)
+    }
+
+    fn close(&mut self, index: usize) {
+        let end = self.nodes.len();
+        if let Some(Node { kind: Kind::Array { last } | Kind::Object { last }, .. }) = self.nodes.get_mut(index) {
+            *last = end;
+        }
+    }
+}
+
+struct ValueSeed<'b, 't> {
+    builder: &'b mut Builder<'t>,
+    name: Span,
+    depth: u8,
+}
+
+impl ValueSeed<'_, '_> {
+    fn leaf(self, kind: Kind) {
+        self.builder.push(self.name, kind);
+    }
+
+    fn deeper<E: serde::de::Error>(&mut self) -> Result<u8, E> {
+        match self.depth.checked_add(1).filter(|depth| *depth <= MAX_DEPTH) {
+            Some(depth) => Ok(depth),
+            None => Err(self.builder.fail(Fault::TooDeep)),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.leaf(Kind::Bool);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        self.leaf(Kind::Number(u64::try_from(number).map_or(Number::Negative(number), Number::Unsigned)));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.leaf(Kind::Number(Number::Unsigned(number)));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        self.leaf(Kind::Number(Number::Float(number)));
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.leaf(Kind::Null);
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, string: &'de str) -> Result<(), E> {
+        let span = self.builder.span_of(string);
+        self.leaf(Kind::String(span));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, string: &str) -> Result<(), E> {
+        let span = self.builder.append(string);
+        self.leaf(Kind::String(span));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let depth = self.deeper()?;
+        let index = self.builder.push(self.name, Kind::Array { last: 0 });
+        let name = Span::default();
+        while elements.next_element_seed(ValueSeed { builder: self.builder, name, depth })?.is_some() {}
+        self.builder.close(index);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let depth = self.deeper()?;
+        let index = self.builder.push(self.name, Kind::Object { last: 0 });
+        let mut names = Names::default();
+        while let Some(key) = members.next_key_seed(NameSeed { builder: self.builder })? {
+            let Key::Name(name) = key else {
+                return self.number(index, &members.next_value::<String>()?);
+            };
+            if !names.insert(name, self.builder) {
+                return Err(self.builder.fail(Fault::DuplicateMember));
+            }
+            members.next_value_seed(ValueSeed { builder: self.builder, name, depth })?;
+        }
+        self.builder.close(index);
+        Ok(())
+    }
+}
+
+impl ValueSeed<'_, '_> {
+    /// Turns the object at `index` into the number that it stands for.
+    fn number<E: serde::de::Error>(self, index: usize, digits: &str) -> Result<(), E> {
+        let number = digits.parse().map(Number::Unsigned).or_else(|_| digits.parse().map(Number::Negative));
+        let float = || digits.parse().ok().filter(|float: &f64| float.is_finite()).map(Number::Float);
+        let Some(number) = number.ok().or_else(float) else {
+            return Err(self.builder.fail(Fault::Malformed));
+        };
+        if let Some(node) = self.builder.nodes.get_mut(index) {
+            node.kind = Kind::Number(number);
+        }
+        Ok(())
+    }
+}
+
+enum Key {
+    Name(Span),
+    /// Not from the text: the parser's own way to present a number.
+    ArbitraryPrecision,
+}
+
+struct NameSeed<'b, 't> {
+    builder: &'b mut Builder<'t>,
+}
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NameSeed<'_, '_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key, E> {
+        let inside = self.builder.text.as_bytes().as_ptr_range().contains(&name.as_ptr());
+        if !inside && name == ARBITRARY_PRECISION {
+            return Ok(Key::ArbitraryPrecision);
+        }
+        Ok(Key::Name(self.builder.span_of(name)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+        Ok(Key::Name(self.builder.append(name)))
+    }
+}
+
+/// The names seen in one object.
+#[derive(Default)]
+struct Names {
+    few: [Span; FEW_MEMBERS],
+    len: usize,
+    many: HashSet<Box<str>>,
+}
+
+impl Names {
+    /// Returns whether the name is new.
+    fn insert(&mut self, name: Span, builder: &Builder<'_>) -> bool {
+        let text = builder.resolve(name);
+        let mut few = self.few.iter().take(self.len);
+        if few.any(|seen| builder.resolve(*seen) == text) {
+            return false;
+        }
+        match self.few.get_mut(self.len) {
+            Some(slot) => {
+                *slot = name;
+                self.len = self.len.saturating_add(1);
+                true
+            }
+            None => self.many.insert(text.into()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use http::HeaderValue;
+
+use super::*;
+
+#[test]
+fn keys_come_over_https_or_from_loopback_only() {
+    for good in ["https://id.test/jwks", "http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]/", "http://localhost/"] {
+        assert!(checked(good, true).is_ok(), "{good}");
+    }
+    for bad in [
+        "http://id.test/jwks",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest",
+        "http://127.0.0.1.id.test/",
+        "http://localhost.id.test/",
+        "file:///etc/passwd",
+        "ftp://id.test/",
+        "https://user:pw@id.test/",
+        "acme.com",
+        "",
+    ] {
+        assert!(checked(bad, true).is_err(), "{bad}");
+    }
+    assert!(checked("http://127.0.0.1/", false).is_err());
+}
+
+#[test]
+fn freshness_is_read_from_cache_control() {
+    let age = |values: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(CACHE_CONTROL, HeaderValue::from_static(value));
+        }
+        max_age(&headers).map(|age| age.as_secs())
+    };
+    assert_eq!(age(&[]), None);
+    assert_eq!(age(&["public, max-age=300"]), Some(300));
+    assert_eq!(age(&["Max-Age=\"60\""]), Some(60));
+    assert_eq!(age(&["public", "max-age=7"]), Some(7));
+    assert_eq!(age(&["max-age=300, no-store"]), Some(0));
+    assert_eq!(age(&["no-cache"]), Some(0));
+    assert_eq!(age(&["max-age=-1"]), None);
+    assert_eq!(age(&["s-maxage=10"]), None);
+    assert_eq!(age(&["max-age=99999999999999999999"]), None);
+}

@@ -1,0 +1,141 @@
+//! A set of keys: which of them may have signed this token?
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::jwk::{Jwk, SkipReason};
+use crate::crypto::VerifyingKey;
+use crate::jose::Algorithm;
+
+/// Keys beyond this many in a set are skipped. The largest real sets have some 20.
+const MAX_KEYS: usize = 256;
+
+/// Without a `kid`, at most this many keys are tried, so that a token cannot choose its cost.
+const MAX_CANDIDATES: usize = 4;
+
+/// The usable keys of a set, and the names and faults of the others.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet {
+    keys: Vec<Jwk>,
+    by_kid: HashMap<Box<str>, Vec<usize>>,
+    skipped: Vec<SkippedKey>,
+    /// For a key that was configured by hand without a name: it answers to every `kid`.
+    answers_any_kid: bool,
+}
+
+/// What a key set says to a token.
+pub(crate) enum Answer<'s> {
+    /// One of these must verify the signature.
+    Candidates(Vec<&'s VerifyingKey>),
+    /// The key exists, but is not for the token's algorithm.
+    OtherAlgorithm,
+    /// There is no such key, or without `kid` none for the algorithm.
+    Unknown,
+}
+
+impl KeySet {
+    /// Reads a JWK Set (RFC 7517 §5) key by key; one that cannot be used never harms the others.
+    ///
+    /// `None` if the document is no JWK Set at all.
+    pub(crate) fn parse(document: &[u8]) -> Option<Self> {
+        let document: Value = serde_json::from_slice(document).ok()?;
+        let mut set = Self::default();
+        for (index, jwk) in document.get("keys")?.as_array()?.iter().enumerate() {
+            let parsed = if index < MAX_KEYS { Jwk::parse(jwk) } else { Err(SkipReason::TooMany) };
+            match parsed {
+                Ok(key) => set.add(key),
+                Err(reason) => {
+                    let kid = jwk.get("kid").and_then(Value::as_str).map(Into::into);
+                    set.skipped.push(SkippedKey { index, kid, reason });
+                }
+            }
+        }
+        Some(set)
+    }
+
+    /// Makes a set of one key that answers to every `kid` if it has none itself.
+    pub(crate) fn of(key: Jwk) -> Self {
+        let mut set = Self { answers_any_kid: key.kid.is_none(), ..Self::default() };
+        set.add(key);
+        set
+    }
+
+    pub(crate) fn add(&mut self, key: Jwk) {
+        if let Some(kid) = &key.kid {
+            self.by_kid.entry(kid.clone()).or_default().push(self.keys.len());
+        }
+        self.keys.push(key);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Finds the keys that may have signed a token with this header.
+    ///
+    /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
+    /// if they are of different types (RFC 7517 §4.5).
+    pub(crate) fn answer(&self, kid: Option<&str>, algorithm: Algorithm) -> Answer<'_> {
+        let named = |kid: &str| {
+            let indices = self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default();
+            indices.iter().filter_map(|index| self.keys.get(*index)).collect::<Vec<_>>()
+        };
+        let keys = match kid {
+            Some(kid) if !self.answers_any_kid => named(kid),
+            _ => self.keys.iter().collect(),
+        };
+        let prepared = keys.iter().flat_map(|key| &key.prepared).filter(|key| key.algorithm() == algorithm);
+        let candidates: Vec<_> = prepared.take(MAX_CANDIDATES).collect();
+        match (candidates.is_empty(), keys.is_empty() || kid.is_none()) {
+            (false, _) => Answer::Candidates(candidates),
+            (true, false) => Answer::OtherAlgorithm,
+            (true, true) => Answer::Unknown,
+        }
+    }
+
+    pub(crate) fn skipped(&self) -> &[SkippedKey] {
+        &self.skipped
+    }
+
+    /// Returns what an operator may know of the usable keys.
+    pub(crate) fn status(&self) -> Vec<KeyStatus> {
+        let status = |key: &Jwk| KeyStatus {
+            kid: key.kid.clone(),
+            algorithms: key.prepared.iter().map(VerifyingKey::algorithm).collect(),
+        };
+        self.keys.iter().map(status).collect()
+    }
+}
+
+/// A key that is in use.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KeyStatus {
+    /// The key's name.
+    pub kid: Option<Box<str>>,
+    /// What it may be used with, as far as the issuer's policy allows.
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// A key of a set that is not used, and why.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SkippedKey {
+    /// Its place in the set, from 0.
+    pub index: usize,
+    /// The key's name, if it has one that can be read.
+    pub kid: Option<Box<str>>,
+    /// Why it is not used.
+    pub reason: SkipReason,
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {} ({:?}): {}", self.index, self.kid.as_deref().unwrap_or("no kid"), self.reason)
+    }
+}

@@ -1,0 +1,187 @@
+//! When an issuer's keys are fetched: a pure state machine, `(state, event, now) → decision`.
+//!
+//! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
+//! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
+//! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
+//!   `max_stale` after they have ceased to be fresh.
+//! * An unknown `kid` may force a fetch: at most twice in 30 s, counted when the attempt *begins*, whatever comes of it.
+//!
+//! At most one fetch is in flight.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const MIN_TTL: Duration = Duration::from_secs(60);
+const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
+const MIN_RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(60);
+/// Forced fetches: so many permits in such an interval. Two, so that a rotation just after a forged `kid` gets through.
+const PERMITS: usize = 2;
+const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    /// A fetch failed; the keys of an earlier one are untouched.
+    Failed,
+    /// A set arrived. `usable` says whether it holds a key at all.
+    Fetched { max_age: Option<Duration>, usable: bool },
+    /// Keys turn out to be unwatched: nobody has acted on the timer.
+    Lapse,
+    /// A token came whose issuer has no keys in hand.
+    NoKeys,
+    /// The time that was asked for has come.
+    Timer,
+    /// A token came with a `kid` that the set does not have.
+    UnknownKid,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Decision {
+    /// Start a fetch; whoever caused it may wait for it.
+    Fetch,
+    /// A fetch is in flight: wait for that one.
+    Join,
+    /// Forget the keys: they are too old to be trusted.
+    Drop,
+    /// No fetch now.
+    Refuse,
+    /// Wake up at `next`, a fetch or the end of the keys.
+    Sleep,
+}
+
+/// The state of one issuer's keys.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    max_stale: Duration,
+    in_flight: bool,
+    /// Failed fetches in a row.
+    failures: u32,
+    /// When to fetch next.
+    next: Option<Instant>,
+    /// When the keys cease to be fresh, and when they cease to be trusted.
+    fresh_until: Option<Instant>,
+    trusted_until: Option<Instant>,
+    /// When the last forced fetches began.
+    forced: [Option<Instant>; PERMITS],
+}
+
+impl Schedule {
+    pub(super) fn new(max_stale: Duration) -> Self {
+        Self {
+            max_stale,
+            in_flight: false,
+            failures: 0,
+            next: None,
+            fresh_until: None,
+            trusted_until: None,
+            forced: [None; PERMITS],
+        }
+    }
+
+    /// Decides. `jitter` is a random number between 0 and 1.
+    pub(super) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Decision {
+        match event {
+            Event::Failed => {
+                self.in_flight = false;
+                self.fail(now, jitter);
+                Decision::Sleep
+            }
+            Event::Fetched { max_age, usable } => {
+                self.in_flight = false;
+                let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
+                self.fresh_until = now.checked_add(ttl);
+                self.trusted_until = now.checked_add(ttl.saturating_add(self.max_stale));
+                if usable {
+                    self.failures = 0;
+                    self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
+                } else {
+                    self.fail(now, jitter);
+                }
+                Decision::Sleep
+            }
+            Event::NoKeys | Event::UnknownKid | Event::Timer if self.in_flight => Decision::Join,
+            Event::NoKeys => {
+                // after a failure the retries set the pace, not the requests
+                if self.next.is_none_or(|next| next <= now) { self.fetch() } else { Decision::Refuse }
+            }
+            Event::UnknownKid => {
+                if self.take_permit(now) { self.fetch() } else { Decision::Refuse }
+            }
+            Event::Timer => {
+                if self.next.is_none_or(|next| next <= now) {
+                    self.fetch()
+                } else {
+                    self.lapse(now)
+                }
+            }
+            Event::Lapse => self.lapse(now),
+        }
+    }
+
+    /// Returns when a [`Event::Timer`] is due.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.next.into_iter().chain(self.trusted_until).min()
+    }
+
+    /// Returns the time of the next planned fetch.
+    pub(super) fn next_fetch(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.fresh_until.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn is_fetching(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Lets keys go that are too old.
+    fn lapse(&mut self, now: Instant) -> Decision {
+        if self.trusted_until.is_none_or(|until| now < until) {
+            return Decision::Sleep;
+        }
+        self.trusted_until = None;
+        self.fresh_until = None;
+        Decision::Drop
+    }
+
+    fn fetch(&mut self) -> Decision {
+        self.in_flight = true;
+        Decision::Fetch
+    }
+
+    fn fail(&mut self, now: Instant, jitter: f64) {
+        let pause = MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.next = now.checked_add(pause.mul_f64(jittered(1.0, jitter)));
+    }
+
+    /// Takes a permit: the slot whose last use is longest ago, if that is long enough.
+    fn take_permit(&mut self, now: Instant) -> bool {
+        let oldest = self.forced.iter_mut().min_by_key(|used| **used);
+        match oldest {
+            Some(used) if used.is_none_or(|used| now.saturating_duration_since(used) >= PERMIT_INTERVAL) => {
+                *used = Some(now);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Spreads a factor by 5 % to either side.
+fn jittered(factor: f64, jitter: f64) -> f64 {
+    factor * (0.95 + 0.1 * jitter.clamp(0.0, 1.0))
+}

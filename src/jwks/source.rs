@@ -1,0 +1,114 @@
+//! Where key sets come from.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Fetches an issuer's current key set.
+///
+/// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
+/// store, another client. It is asked by one task per issuer, never by two at a time, and never on a request's path.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::{FetchError, FetchedKeys, Issuer, KeySource, ResourceServer};
+///
+/// struct File(std::path::PathBuf);
+///
+/// impl KeySource for File {
+///     async fn fetch(&self) -> Result<FetchedKeys, FetchError> {
+///         let document = tokio::fs::read(&self.0).await.map_err(FetchError::new)?;
+///         Ok(FetchedKeys::new(document))
+///     }
+/// }
+///
+/// let server = ResourceServer::new("https://api.example.com")
+///     .trust((Issuer::new("https://id.example.com/"), File("/etc/keys/jwks.json".into())))
+///     .build();
+/// # assert!(server.is_ok());
+/// ```
+pub trait KeySource: Send + Sync + 'static {
+    /// Fetches the key set as it is now.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had; the keys that are known stay in use meanwhile.
+    fn fetch(&self) -> impl Future<Output = Result<FetchedKeys, FetchError>> + Send;
+}
+
+/// A [`KeySource`] of a type that is not known.
+pub(crate) trait DynKeySource: Send + Sync + 'static {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<FetchedKeys, FetchError>> + Send + '_>>;
+}
+
+impl<S: KeySource> DynKeySource for S {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<FetchedKeys, FetchError>> + Send + '_>> {
+        Box::pin(KeySource::fetch(self))
+    }
+}
+
+/// A fetched JWK Set.
+#[derive(Clone, Debug)]
+pub struct FetchedKeys {
+    pub(crate) document: Vec<u8>,
+    pub(crate) max_age: Option<Duration>,
+}
+
+impl FetchedKeys {
+    /// Takes the JSON text of a JWK Set (RFC 7517 §5).
+    pub fn new(document: impl Into<Vec<u8>>) -> Self {
+        Self { document: document.into(), max_age: None }
+    }
+
+    /// Says for how long the source calls the set fresh; it is clamped to between 1 minute and 24 hours, and is 10 minutes
+    /// if nothing is said.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+}
+
+/// Why a key set could not be fetched. Never holds what the server sent.
+#[derive(Debug)]
+pub struct FetchError {
+    message: Box<str>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl FetchError {
+    /// Wraps the cause.
+    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { message: "the key set could not be fetched".into(), source: Some(source.into()) }
+    }
+
+    pub(crate) fn message(message: impl Into<String>) -> Self {
+        Self { message: message.into().into(), source: None }
+    }
+
+    /// Returns the message followed by those of all causes.
+    pub(crate) fn report(&self) -> String {
+        let mut report = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            report.push_str(": ");
+            report.push_str(&error.to_string());
+            cause = error.source();
+        }
+        report
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for FetchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,120 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
+
+// The modules stand in the order in which a request meets them, and each uses only those above it.
+
+// beneath the story
+
+/// Log events, or nothing, without a `cfg` where they are written.
+mod trace;
+
+/// Wall time, as an argument.
+mod clock;
+
+/// What can go wrong.
+mod error;
+
+// 1 the token is taken from the request
+
+/// Exactly one credential, by the grammar.
+mod bearer;
+
+// 2 it is taken apart; nothing is believed yet
+
+/// The compact serialization, the protected header, strict JSON.
+mod jose;
+
+/// The claims, by type.
+mod claims;
+
+// 3 the issuer is selected: policy, pure data
+
+/// Whom to believe, and on what terms.
+mod issuer;
+
+// 4 its key set answers: mechanism
+
+/// The seam to the cryptography.
+mod crypto;
+
+/// Key sets: what they are, where they come from, when they are fetched.
+mod jwks;
+
+// 5 the registered claims are checked
+
+/// Pure: compact token, policy, time → plausible token.
+mod validate;
+
+// 6 the signature is verified, the application's claims are read
+
+/// The evidence.
+mod access_token;
+
+/// Pure: plausible token, key set → access token.
+mod verify;
+
+// 7 the caller is authorized
+
+/// Rules and permissions.
+mod authz;
+
+// 8 or the request is refused
+
+/// Pure: error → status, challenge, gRPC status.
+mod challenge;
+
+/// The refusal as a response.
+mod reject;
+
+// the engine and its tower clothes
+
+/// All steps in one.
+mod server;
+
+/// Calling, rejected or waiting.
+mod future;
+
+/// The middleware.
+mod service;
+
+/// How a service is wrapped.
+mod layer;
+
+/// Permission in a handler's type and on a route.
+mod require;
+
+// at the edges
+
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
+
+#[cfg(feature = "tonic")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
+pub mod tonic;
+
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+
+pub use crate::access_token::AccessToken;
+pub use crate::authz::{Permission, Rule};
+pub use crate::claims::{Roles, Scopes};
+pub use crate::clock::Clock;
+pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
+pub use crate::future::ResponseFuture;
+pub use crate::issuer::Issuer;
+pub use crate::jose::Algorithm;
+pub use crate::jwks::{
+    FetchError, FetchedKeys, KeyError, KeySource, KeyStatus, KeysStatus, SkipReason, SkippedKey, StaticKeys,
+};
+pub use crate::layer::BearerAuthLayer;
+pub use crate::reject::{DefaultReject, Reject, Rejection};
+pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
+pub use crate::server::{ResourceServer, ResourceServerBuilder, Trust};
+pub use crate::service::BearerAuth;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::authz::{checked, unchecked};
+}

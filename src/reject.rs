@@ -1,0 +1,153 @@
+//! Step 8: the request is refused, as HTTP or as gRPC.
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::access_token::{AccessToken, Anonymous};
+use crate::challenge;
+use crate::error::Error;
+use crate::trace::event;
+
+/// A refusal that is about to become a response: what happened, and how it is said on the wire.
+///
+/// [`into_response`](Self::into_response) writes it with any body. A [`Reject`] may choose the body and add headers.
+///
+/// # Examples
+///
+/// A JSON body that repeats the fixed text:
+///
+/// ```
+/// use http::{Response, header};
+/// use tower_bearer::Rejection;
+///
+/// fn as_json(rejection: Rejection) -> Response<String> {
+///     let body = format!(r#"{{"error":"{}"}}"#, rejection.error().kind());
+///     let mut response = rejection.into_response(body);
+///     response.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+///     response
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Rejection {
+    error: Error,
+    realm: Option<Box<str>>,
+    grpc: Option<HeaderValue>,
+}
+
+impl Rejection {
+    /// Refuses a request with these headers; `realm` is quoted already.
+    pub(crate) fn new(error: Error, realm: Option<&str>, request: &HeaderMap) -> Self {
+        event!(
+            debug,
+            "refused a request",
+            kind = format_args!("{:?}", error.kind()),
+            reason = error,
+            issuer = error.issuer().unwrap_or("-"),
+            kid = error.kid().unwrap_or("-"),
+        );
+        Self { error, realm: realm.map(Into::into), grpc: grpc_content_type(request) }
+    }
+
+    /// Refuses a request that the layer has let through, with the layer's realm.
+    pub(crate) fn inner(error: Error, request: &HeaderMap, extensions: &http::Extensions) -> Self {
+        let of_token = || extensions.get::<AccessToken>().map(|token| &*token.policy().server.realm);
+        let anonymous = extensions.get::<Anonymous>().map(|anonymous| &*anonymous.realm);
+        Self::new(error, anonymous.or_else(of_token), request)
+    }
+
+    /// Returns what happened.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// Tells whether the request was gRPC, so that the response must be headers only.
+    pub fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// Returns the status of the response: for gRPC always 200, with the outcome in `grpc-status`.
+    pub fn status(&self) -> StatusCode {
+        if self.is_grpc() { StatusCode::OK } else { challenge::wire(self.error.kind()).status }
+    }
+
+    /// Writes the response: status, challenge, `Retry-After` or gRPC status, and the [`Error`] in its extensions.
+    pub fn into_response<B>(self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status();
+        self.write_headers(response.headers_mut());
+        response.extensions_mut().insert(self.error);
+        response
+    }
+
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        // each value is ASCII by construction; were one not, the refusal would stand without it
+        let mut set = |name: HeaderName, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        let wait = self.error.wait().map(|wait| wait.as_secs().max(1).to_string());
+        if self.is_grpc() {
+            set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
+            let message = challenge::percent_encoded(&self.error.kind().to_string());
+            set(HeaderName::from_static("grpc-message"), message);
+        } else {
+            let realm = self.realm.as_deref().unwrap_or("\"\"");
+            if let Some(value) = challenge::challenge(&self.error, realm) {
+                set(WWW_AUTHENTICATE, value);
+            }
+            if let Some(wait) = wait {
+                set(RETRY_AFTER, wait);
+            }
+        }
+        if let Some(content_type) = &self.grpc {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+        }
+    }
+}
+
+/// Recognises gRPC and grpc-web by the request's content type, which a refusal repeats.
+fn grpc_content_type(request: &HeaderMap) -> Option<HeaderValue> {
+    let value = request.get(CONTENT_TYPE)?;
+    let prefix = value.as_bytes().get(..b"application/grpc".len())?;
+    let rest = value.as_bytes().get(prefix.len()..).unwrap_or_default();
+    let ends = matches!(rest.first(), None | Some(b'+' | b';' | b'-' | b' '));
+    (ends && prefix.eq_ignore_ascii_case(b"application/grpc")).then(|| value.clone())
+}
+
+/// Turns a refusal into a response. Any closure `Fn(Rejection) -> Response<B>` is one.
+///
+/// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer puts the [`Error`] into its
+/// extensions.
+pub trait Reject<B> {
+    /// Writes the response, best by way of [`Rejection::into_response`].
+    fn reject(&self, rejection: Rejection) -> Response<B>;
+}
+
+impl<F, B> Reject<B> for F
+where
+    F: Fn(Rejection) -> Response<B>,
+{
+    fn reject(&self, rejection: Rejection) -> Response<B> {
+        self(rejection)
+    }
+}
+
+/// Refuses with an empty body.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DefaultReject;
+
+impl<B: Default> Reject<B> for DefaultReject {
+    fn reject(&self, rejection: Rejection) -> Response<B> {
+        rejection.into_response(B::default())
+    }
+}
+
+/// Refuses, and sees to it that the error stands in the response's extensions.
+pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response<B> {
+    let error = rejection.error.clone();
+    let mut response = with.reject(rejection);
+    response.extensions_mut().insert(error);
+    response
+}

@@ -1,0 +1,120 @@
+//! The service: verifies, then calls.
+
+use std::any::TypeId;
+use std::fmt;
+use std::mem;
+use std::task::{Context, Poll};
+
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::access_token::{AccessToken, Anonymous};
+use crate::bearer::BearerToken;
+use crate::error::{Error, ErrorKind};
+use crate::future::{ResponseFuture, Waiting};
+use crate::reject::{DefaultReject, Reject, Rejection, reject};
+use crate::server::{Attempt, ResourceServer};
+
+/// Middleware that calls the inner service only with a verified token; made by
+/// [`BearerAuthLayer`](crate::BearerAuthLayer).
+///
+/// A token whose key is known is verified within `call`, without a lock, an await or a boxed future. Only when keys must be
+/// fetched first does the future wait; it then calls the very instance of the inner service that was ready.
+#[must_use]
+pub struct BearerAuth<S, C = (), R = DefaultReject> {
+    inner: S,
+    server: ResourceServer<C>,
+    optional: bool,
+    reject: R,
+}
+
+impl<S, C, R> BearerAuth<S, C, R> {
+    pub(crate) fn new(inner: S, server: ResourceServer<C>, optional: bool, reject: R) -> Self {
+        Self { inner, server, optional, reject }
+    }
+
+    /// Returns the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, C, R, B, B2> Service<Request<B>> for BearerAuth<S, C, R>
+where
+    S: Service<Request<B>, Response = Response<B2>> + Clone,
+    C: Send + Sync + 'static,
+    R: Reject<B2> + Clone,
+{
+    type Response = Response<B2>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, C, R, B2>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let attempt = match BearerToken::from_headers(request.headers()) {
+            Ok(token) => self.server.attempt(token),
+            Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
+                request.extensions_mut().insert(Anonymous { realm: self.server.realm().into() });
+                return ResponseFuture::calling(self.inner.call(request));
+            }
+            Err(error) => Attempt::Done(Err(error)),
+        };
+        match attempt {
+            Attempt::Done(Ok(token)) => {
+                admit(&mut request, token);
+                ResponseFuture::calling(self.inner.call(request))
+            }
+            Attempt::Done(Err(error)) => {
+                let rejection = refuse(error, &self.server, &request);
+                ResponseFuture::rejected(reject(&self.reject, rejection))
+            }
+            Attempt::Waiting(verdict) => {
+                // the instance that has been polled ready is the one that must be called
+                let fresh = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, fresh);
+                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.server.clone(), self.reject.clone()))
+            }
+        }
+    }
+}
+
+/// Puts the evidence into the request, and marks the credential so that nothing prints it.
+pub(crate) fn admit<B, C: Send + Sync + 'static>(request: &mut Request<B>, token: AccessToken<C>) {
+    if let Some(credential) = request.headers_mut().get_mut(AUTHORIZATION) {
+        credential.set_sensitive(true);
+    }
+    request.extensions_mut().insert(token.erase());
+    if TypeId::of::<C>() != TypeId::of::<()>() {
+        request.extensions_mut().insert(token);
+    }
+}
+
+pub(crate) fn refuse<B, C>(error: Error, server: &ResourceServer<C>, request: &Request<B>) -> Rejection {
+    Rejection::new(error, Some(server.realm()), request.headers())
+}
+
+impl<S: Clone, C, R: Clone> Clone for BearerAuth<S, C, R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            server: self.server.clone(),
+            optional: self.optional,
+            reject: self.reject.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, C, R> fmt::Debug for BearerAuth<S, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuth").field("inner", &self.inner).field("server", &self.server).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! The issuer.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::keys::SigningKey;
+use super::service::IdpService;
+use super::token::TokenBuilder;
+use crate::clock::{Clock, SystemClock};
+use crate::issuer::Issuer;
+use crate::jose::Algorithm;
+use crate::jwks::{FetchError, FetchedKeys, KeySource};
+use crate::server::Trust;
+
+/// The audience of tokens for which no other is named.
+pub const DEFAULT_AUDIENCE: &str = "https://api.test";
+
+/// An issuer in the process: it makes keys, signs tokens, publishes its keys, rotates them, and can be down.
+///
+/// Trust it in the process with `.trust(&idp)`, or serve its [`service`](Self::service) on a loopback address and trust
+/// it by its address, as a real one. Clones are the same issuer.
+///
+/// See the [module](crate::testing) for an example.
+#[derive(Clone)]
+pub struct Idp {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    issuer: Box<str>,
+    state: Mutex<State>,
+    down: AtomicBool,
+    fetches: AtomicU64,
+}
+
+struct State {
+    audience: String,
+    clock: Arc<dyn Clock>,
+    /// What is published; the last one of an algorithm signs.
+    keys: Vec<SigningKey>,
+    /// Published beside the keys, just as it is.
+    extra: Vec<Value>,
+    made: u32,
+}
+
+impl Idp {
+    /// Makes an issuer with this identifier and a key for ES256.
+    #[must_use]
+    pub fn new(issuer: impl Into<String>) -> Self {
+        Self::with_algorithms(issuer, &[Algorithm::Es256])
+    }
+
+    /// Makes an issuer with a key for each of these algorithms; tokens are signed with the first unless told otherwise.
+    ///
+    /// An HMAC algorithm is ignored: its secret could not be published.
+    #[must_use]
+    pub fn with_algorithms(issuer: impl Into<String>, algorithms: &[Algorithm]) -> Self {
+        let state = State {
+            audience: DEFAULT_AUDIENCE.to_owned(),
+            clock: Arc::new(SystemClock),
+            keys: Vec::new(),
+            extra: Vec::new(),
+            made: 0,
+        };
+        let shared = Shared {
+            issuer: issuer.into().into(),
+            state: Mutex::new(state),
+            down: AtomicBool::new(false),
+            fetches: AtomicU64::new(0),
+        };
+        let idp = Self { shared: Arc::new(shared) };
+        for algorithm in algorithms.iter().filter(|algorithm| !algorithm.is_symmetric()) {
+            idp.add_key(*algorithm);
+        }
+        idp
+    }
+
+    /// Names the audience of tokens that name none themselves; [`DEFAULT_AUDIENCE`] if this is not called.
+    #[must_use]
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.state().audience = audience.into();
+        self
+    }
+
+    /// Issues tokens at the time of this clock.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.state().clock = Arc::new(clock);
+        self
+    }
+
+    /// Returns the identifier.
+    pub fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
+    /// Begins a token for this subject, valid for five minutes and without scopes.
+    pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
+        let state = self.state();
+        let key = state.keys.first().and_then(|first| state.signing(first.algorithm())).cloned();
+        TokenBuilder::new(self.issuer(), &state.audience, subject.into(), state.clock.now(), key)
+    }
+
+    /// Begins a token that is signed with the key for this algorithm, if there is one.
+    pub fn token_signed_with(&self, algorithm: Algorithm, subject: impl Into<String>) -> TokenBuilder {
+        let state = self.state();
+        let key = state.signing(algorithm).cloned();
+        TokenBuilder::new(self.issuer(), &state.audience, subject.into(), state.clock.now(), key)
+    }
+
+    /// Publishes another key for this algorithm, and signs with it from now on; the old one is still published.
+    pub fn add_key(&self, algorithm: Algorithm) {
+        let mut state = self.state();
+        state.made = state.made.saturating_add(1);
+        let kid = format!("{}-{}", algorithm.name().to_ascii_lowercase(), state.made);
+        let key = SigningKey::generate(algorithm, &kid);
+        state.keys.push(key);
+    }
+
+    /// Replaces all keys by new ones; the old are withdrawn.
+    pub fn rotate(&self) {
+        let old = std::mem::take(&mut self.state().keys);
+        let mut algorithms: Vec<_> = Vec::new();
+        for key in old {
+            if !algorithms.contains(&key.algorithm()) {
+                algorithms.push(key.algorithm());
+                self.add_key(key.algorithm());
+            }
+        }
+    }
+
+    /// Withdraws all keys and publishes an empty set.
+    pub fn withdraw(&self) {
+        self.state().keys.clear();
+    }
+
+    /// Publishes a JWK just as it is, beside the issuer's own keys.
+    pub fn publish(&self, jwk: Value) {
+        self.state().extra.push(jwk);
+    }
+
+    /// Goes down: from now on it publishes nothing.
+    pub fn outage(&self) {
+        self.shared.down.store(true, Ordering::SeqCst);
+    }
+
+    /// Comes back.
+    pub fn recover(&self) {
+        self.shared.down.store(false, Ordering::SeqCst);
+    }
+
+    /// Returns how often the key set was asked for, successfully or not.
+    pub fn fetches(&self) -> u64 {
+        self.shared.fetches.load(Ordering::SeqCst)
+    }
+
+    /// Returns the published JWK Set.
+    pub fn jwks(&self) -> Value {
+        let state = self.state();
+        let keys: Vec<_> = state.keys.iter().map(SigningKey::jwk).chain(state.extra.iter().cloned()).collect();
+        json!({ "keys": keys })
+    }
+
+    /// Returns a tower service that publishes the metadata (OpenID Connect Discovery and RFC 8414) and the key set, to be
+    /// served on a loopback address:
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::testing::Idp;
+    /// use tower_bearer::{Issuer, ResourceServer};
+    ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let idp = Idp::new(format!("http://{}", listener.local_addr()?));
+    /// let published = axum::Router::new().fallback_service(idp.service());
+    /// tokio::spawn(async move { axum::serve(listener, published).await });
+    ///
+    /// let server = ResourceServer::new("https://api.test").trust(Issuer::new(idp.issuer())).build()?;
+    /// assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn service(&self) -> IdpService {
+        IdpService::new(self.clone())
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.shared.down.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn count_fetch(&self) {
+        self.shared.fetches.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn signing(&self, algorithm: Algorithm) -> Option<&SigningKey> {
+        self.keys.iter().rfind(|key| key.algorithm() == algorithm)
+    }
+}
+
+impl KeySource for Idp {
+    async fn fetch(&self) -> Result<FetchedKeys, FetchError> {
+        self.count_fetch();
+        if self.is_down() {
+            return Err(FetchError::new("the test issuer is down"));
+        }
+        Ok(FetchedKeys::new(self.jwks().to_string()))
+    }
+}
+
+impl From<&Idp> for Trust {
+    fn from(idp: &Idp) -> Self {
+        (Issuer::new(idp.issuer()), idp.clone()).into()
+    }
+}
+
+impl fmt::Debug for Idp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Idp({})", self.issuer())
+    }
+}

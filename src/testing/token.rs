@@ -1,0 +1,189 @@
+//! Tokens, right and wrong.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::keys::SigningKey;
+use crate::jose::Algorithm;
+
+/// A token in the making; begun by [`Idp::token`](super::Idp::token).
+///
+/// Each call changes one thing of a token that is otherwise right, so that a test can make each *wrong* token.
+///
+/// # Examples
+///
+/// ```
+/// use serde_json::json;
+/// use tower_bearer::testing::Idp;
+///
+/// let idp = Idp::new("https://id.test/");
+/// let good = idp.token("alice").scope("orders:read orders:write").role("admin").claim("tenant_id", "t1").sign();
+/// let expired = idp.token("alice").expired().sign();
+/// let forged = idp.token("alice").wrong_key().sign();
+/// let untyped = idp.token("alice").without_header("typ").sign();
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct TokenBuilder {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    raw_header: Option<String>,
+    raw_claims: Option<String>,
+    issued: u64,
+    key: Option<SigningKey>,
+}
+
+impl TokenBuilder {
+    pub(super) fn new(issuer: &str, audience: &str, subject: String, now: SystemTime, key: Option<SigningKey>) -> Self {
+        let issued = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut header = Map::new();
+        if let Some(key) = &key {
+            header.insert("alg".into(), key.algorithm().name().into());
+            header.insert("kid".into(), key.kid().into());
+        }
+        header.insert("typ".into(), "at+jwt".into());
+        let claims = json!({
+            "iss": issuer,
+            "aud": audience,
+            "sub": subject,
+            "client_id": "test-client",
+            "jti": format!("{issued}-{subject}"),
+            "iat": issued,
+            "exp": issued.saturating_add(300),
+        });
+        let claims = if let Value::Object(claims) = claims { claims } else { Map::new() };
+        Self { header, claims, raw_header: None, raw_claims: None, issued, key }
+    }
+
+    /// Sets any claim.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.into(), value.into());
+        self
+    }
+
+    /// Leaves out a claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Sets any parameter of the protected header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.header.insert(name.into(), value.into());
+        self
+    }
+
+    /// Leaves out a parameter of the protected header.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// Sets `scope`: scopes separated by spaces.
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.claim("scope", scope.into())
+    }
+
+    /// Adds a role to the claim `roles`.
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        if let Value::Array(roles) = self.claims.entry("roles").or_insert_with(|| json!([])) {
+            roles.push(role.into().into());
+        }
+        self
+    }
+
+    /// Sets `aud`.
+    pub fn audience(self, audience: impl Into<Value>) -> Self {
+        self.claim("aud", audience)
+    }
+
+    /// Sets `iss`.
+    pub fn issuer(self, issuer: impl Into<Value>) -> Self {
+        self.claim("iss", issuer)
+    }
+
+    /// Sets `exp` to this long after the token is issued.
+    pub fn expires_in(self, lifetime: Duration) -> Self {
+        let exp = self.issued.saturating_add(lifetime.as_secs());
+        self.claim("exp", exp)
+    }
+
+    /// Lets the token have expired an hour ago.
+    pub fn expired(self) -> Self {
+        let exp = self.issued.saturating_sub(3600);
+        self.claim("exp", exp)
+    }
+
+    /// Lets the token become valid in an hour only.
+    pub fn not_yet_valid(self) -> Self {
+        let nbf = self.issued.saturating_add(3600);
+        self.claim("nbf", nbf)
+    }
+
+    /// Names a key that nobody has published.
+    pub fn unknown_kid(self) -> Self {
+        self.header("kid", "nobody-has-this-key")
+    }
+
+    /// Signs with a new key of the same algorithm, but names the published one: a forgery.
+    pub fn wrong_key(mut self) -> Self {
+        self.key = self.key.map(|key| SigningKey::generate(key.algorithm(), key.kid()));
+        self
+    }
+
+    /// Signs with this secret, and says so in `alg`.
+    ///
+    /// # Panics
+    ///
+    /// On signing, if the algorithm is not one of HMAC.
+    pub fn secret(mut self, algorithm: Algorithm, secret: &[u8]) -> Self {
+        self.key = Some(SigningKey::secret(algorithm, secret));
+        self.header("alg", algorithm.name())
+    }
+
+    /// Leaves out the signature and sets `alg` to `none`.
+    pub fn unsigned(mut self) -> Self {
+        self.key = None;
+        self.header("alg", "none")
+    }
+
+    /// Uses this text in place of the protected header, whatever it is.
+    pub fn raw_header(mut self, text: impl Into<String>) -> Self {
+        self.raw_header = Some(text.into());
+        self
+    }
+
+    /// Uses this text in place of the claims, whatever it is.
+    pub fn raw_claims(mut self, text: impl Into<String>) -> Self {
+        self.raw_claims = Some(text.into());
+        self
+    }
+
+    /// Returns the claims as they are so far.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// Returns the token.
+    #[must_use]
+    pub fn sign(&self) -> String {
+        let text = |raw: &Option<String>, members: &Map<String, Value>| {
+            raw.clone().unwrap_or_else(|| Value::Object(members.clone()).to_string())
+        };
+        let header = URL_SAFE_NO_PAD.encode(text(&self.raw_header, &self.header));
+        let claims = URL_SAFE_NO_PAD.encode(text(&self.raw_claims, &self.claims));
+        let message = format!("{header}.{claims}");
+        let signature = self.key.as_ref().map(|key| key.sign(message.as_bytes())).unwrap_or_default();
+        format!("{message}.{signature}")
+    }
+}
+
+impl fmt::Debug for TokenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenBuilder")
+    }
+}

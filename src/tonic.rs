@@ -1,0 +1,76 @@
+//! For tonic's methods: [`RequestExt`], errors as [`Status`](::tonic::Status), and
+//! `NamedService` through the layer.
+
+use ::tonic::metadata::MetadataMap;
+use ::tonic::server::NamedService;
+use ::tonic::{Code, Request, Status};
+
+use crate::access_token::AccessToken;
+use crate::authz::Permission;
+use crate::challenge;
+use crate::error::Error;
+use crate::require::Require;
+use crate::service::BearerAuth;
+
+/// Gives a method the caller's token.
+///
+/// # Examples
+///
+/// ```
+/// use tonic::{Request, Response, Status};
+/// use tower_bearer::permissions;
+/// use tower_bearer::tonic::RequestExt;
+///
+/// permissions! { pub PlaceOrders = scope("orders:write"); }
+///
+/// async fn place(request: Request<()>) -> Result<Response<String>, Status> {
+///     let buyer = request.require::<PlaceOrders>()?;
+///     Ok(Response::new(format!("for {}", buyer.subject().unwrap_or("a machine"))))
+/// }
+/// ```
+pub trait RequestExt: sealed::Sealed {
+    /// Returns the verified token.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED` if the layer is optional and the caller is anonymous; `INTERNAL` if no layer with this claims type is
+    /// in front of the service.
+    fn access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status>;
+
+    /// Demands that the token permits `P`.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` if it does not; else as [`access_token`](Self::access_token).
+    fn require<P: Permission>(&self) -> Result<Require<P>, Status>;
+}
+
+impl<T> RequestExt for Request<T> {
+    fn access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status> {
+        AccessToken::from_extensions(self.extensions()).map_err(Status::from)
+    }
+
+    fn require<P: Permission>(&self) -> Result<Require<P>, Status> {
+        Require::from_extensions(self.extensions()).map_err(Status::from)
+    }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "that it cannot be named is what seals the trait")]
+    pub trait Sealed {}
+    impl<T> Sealed for ::tonic::Request<T> {}
+}
+
+impl From<Error> for Status {
+    /// The caller gets the fixed text of the error's kind; the [`Error`] itself is the status's source.
+    fn from(error: Error) -> Self {
+        let code = Code::from_i32(challenge::wire(error.kind()).grpc.into());
+        let mut status = Self::with_metadata(code, error.kind().to_string(), MetadataMap::new());
+        status.set_source(std::sync::Arc::new(error));
+        status
+    }
+}
+
+impl<S: NamedService, C, R> NamedService for BearerAuth<S, C, R> {
+    const NAME: &'static str = S::NAME;
+}

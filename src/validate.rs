@@ -1,0 +1,178 @@
+//! Step 5, pure: the registered claims hold under the issuer's policy at this moment. Everything that can refuse a token
+//! for little comes here, before the signature; what has passed is *plausible*, not true.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::claims::{Audience, NumericDate, Registered};
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Policy;
+use crate::jose::{Compact, Header, Json, Signed, Value};
+
+/// A token whose claims hold, if its signature does.
+///
+/// Nothing but [`check`](Self::check) makes one.
+#[derive(Debug)]
+pub(crate) struct Plausible<'t> {
+    header: Header,
+    payload: Json,
+    signed: Signed<'t>,
+    policy: Arc<Policy>,
+    expires: NumericDate,
+    not_before: Option<NumericDate>,
+    issued: Option<NumericDate>,
+}
+
+/// What is left of a plausible token for the signature to vouch for.
+pub(crate) struct Claimed {
+    pub(crate) payload: Json,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) expires: NumericDate,
+    pub(crate) not_before: Option<NumericDate>,
+    pub(crate) issued: Option<NumericDate>,
+}
+
+impl<'t> Plausible<'t> {
+    /// Checks the header and the claims of a token that names the policy's issuer.
+    pub(crate) fn check(token: Compact<'t>, policy: &Arc<Policy>, now: UnixTime) -> Result<Self, Error> {
+        let Compact { header, payload, signed } = token;
+        let dates = check(&header, &payload, policy, now).map_err(|error| error.at(&policy.issuer))?;
+        let (expires, not_before, issued) = dates;
+        Ok(Self { header, payload, signed, policy: Arc::clone(policy), expires, not_before, issued })
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn issuer(&self) -> &Arc<str> {
+        &self.policy.issuer
+    }
+
+    pub(crate) fn signed(&self) -> Signed<'t> {
+        self.signed
+    }
+
+    pub(crate) fn into_claimed(self) -> Claimed {
+        let Self { payload, policy, expires, not_before, issued, .. } = self;
+        Claimed { payload, policy, expires, not_before, issued }
+    }
+}
+
+type Dates = (NumericDate, Option<NumericDate>, Option<NumericDate>);
+
+fn check(header: &Header, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
+    let claims = Registered::of(payload);
+    check_algorithm(header, policy)?;
+    check_type(header, policy)?;
+    let dates = check_dates(&claims, policy, now)?;
+    check_audience(&claims, policy)?;
+    check_texts(&claims)?;
+    check_presence(payload, policy)?;
+    check_binding(&claims)?;
+    Ok(dates)
+}
+
+/// RFC 8725 §3.1: only what the policy allows for this issuer.
+fn check_algorithm(header: &Header, policy: &Policy) -> Result<(), Error> {
+    let algorithm = header.algorithm();
+    if policy.algorithms.contains(&algorithm) {
+        return Ok(());
+    }
+    let detail = if algorithm.is_symmetric() {
+        format!("the token is signed with {algorithm}, a shared secret; is a signing key configured at the issuer?")
+    } else {
+        format!("{algorithm} is not among the issuer's allowed algorithms")
+    };
+    Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail))
+}
+
+/// RFC 8725 §3.11: if `typ` is there, it must be one that we take.
+fn check_type(header: &Header, policy: &Policy) -> Result<(), Error> {
+    let accepted = match header.media_type() {
+        Some(typ) => policy.types.iter().any(|accepted| **accepted == *typ),
+        None => policy.untyped,
+    };
+    if accepted {
+        return Ok(());
+    }
+    let found = if header.media_type().is_some() { "another" } else { "none" };
+    let detail = format!("typ is expected to be one of {:?}, and the token has {found}", policy.types);
+    Err(Error::new(ErrorKind::WrongType, detail))
+}
+
+fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
+    let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
+    let (expires, not_before, issued) = (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
+    let Some(expires) = expires else {
+        return Err(Error::new(ErrorKind::MissingClaim, "exp is absent"));
+    };
+    let leeway = policy.leeway;
+    if expired(expires, policy, now) {
+        let ago = expires.passed(now).unwrap_or_default().as_secs();
+        let detail = format!("exp passed {ago} s ago, with a leeway of {} s", leeway.as_secs());
+        return Err(Error::new(ErrorKind::Expired, detail));
+    }
+    if let Some(ahead) = not_before.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
+        let detail = format!("nbf lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
+        return Err(Error::new(ErrorKind::NotYetValid, detail));
+    }
+    Ok((expires, not_before, issued))
+}
+
+/// RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted.
+fn expired(expires: NumericDate, policy: &Policy, now: UnixTime) -> bool {
+    expires.passed(now).is_some_and(|ago| ago >= policy.leeway)
+}
+
+/// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.
+fn check_audience(claims: &Registered<'_>, policy: &Policy) -> Result<(), Error> {
+    let Some(aud) = claims.aud else {
+        let detail = format!("aud is absent, expected one of {:?}; the issuer must be told to add it", policy.audiences);
+        return Err(Error::new(ErrorKind::MissingClaim, detail));
+    };
+    let audience = Audience::read(aud)?;
+    if audience.names(&policy.audiences) {
+        return Ok(());
+    }
+    let detail = format!(
+        "expected one of {:?}, and the token names {} other; was it issued for this service?",
+        policy.audiences,
+        audience.iter().count()
+    );
+    Err(Error::new(ErrorKind::WrongAudience, detail))
+}
+
+/// The claims that the accessors hand out as text are text or absent.
+fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
+    let texts = [("sub", claims.sub), ("client_id", claims.client_id), ("azp", claims.azp), ("jti", claims.jti)];
+    for (name, claim) in texts {
+        if let Some(value) = claim.filter(|value| value.as_str().is_none()) {
+            let detail = format!("{name} is {}, not a string", value.type_name());
+            return Err(Error::new(ErrorKind::MalformedClaim, detail));
+        }
+    }
+    Ok(())
+}
+
+fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
+    match policy.required_claims.iter().find(|name| payload.root().get(name).is_none()) {
+        Some(name) => Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent"))),
+        None => Ok(()),
+    }
+}
+
+/// A token that is bound to its sender's key proves nothing without the proof (RFC 7800, RFC 9449 §7.2, RFC 8705 §3).
+fn check_binding(claims: &Registered<'_>) -> Result<(), Error> {
+    match claims.cnf {
+        None => Ok(()),
+        Some(cnf) if cnf.is_object() => {
+            let detail = "the token has cnf, and no proof of possession is checked here";
+            Err(Error::new(ErrorKind::SenderConstrained, detail))
+        }
+        Some(cnf) => Err(Error::new(ErrorKind::MalformedClaim, format!("cnf is {}, not an object", cnf.type_name()))),
+    }
+}
