@@ -45,7 +45,10 @@ impl<'r> BearerToken<'r> {
         // white space around a field value is not part of it (RFC 9110 §5.5)
         let token = rest.trim_ascii_end();
         let Some(b' ') = token.first() else {
-            return Err(Error::new(ErrorKind::MalformedRequest, "the scheme Bearer is not followed by a space and a token"));
+            return Err(Error::new(
+                ErrorKind::MalformedRequest,
+                "the scheme Bearer is not followed by a space and a token",
+            ));
         };
         let spaces = token.iter().take_while(|byte| **byte == b' ').count();
         Self::from_bytes(token.get(spaces..).unwrap_or_default())
@@ -58,7 +61,10 @@ impl<'r> BearerToken<'r> {
         }
         let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
         text.map(Self).ok_or_else(|| {
-            Error::new(ErrorKind::MalformedRequest, "the credentials are not one token of the characters RFC 6750 §2.1 allows")
+            Error::new(
+                ErrorKind::MalformedRequest,
+                "the credentials are not one token of the characters RFC 6750 §2.1 allows",
+            )
         })
     }
 

@@ -23,10 +23,19 @@ compile_error!("tower-bearer needs a crypto back end: enable the feature `aws-lc
 #[derive(Clone)]
 pub(crate) enum Material {
     /// The coordinates, each of the curve's full length.
-    Ec { curve: Curve, x: Vec<u8>, y: Vec<u8> },
-    Ed25519 { x: [u8; 32] },
+    Ec {
+        curve: Curve,
+        x: Vec<u8>,
+        y: Vec<u8>,
+    },
+    Ed25519 {
+        x: [u8; 32],
+    },
     /// Big-endian, without leading zeros.
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     Secret(Vec<u8>),
 }
 

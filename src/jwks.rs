@@ -11,6 +11,7 @@ mod schedule;
 mod source;
 mod static_keys;
 
+pub use self::cache::KeysStatus;
 pub(crate) use self::cache::{Keys, Want};
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
@@ -20,4 +21,3 @@ pub use self::key_set::{KeyStatus, SkippedKey};
 pub(crate) use self::source::DynKeySource;
 pub use self::source::{FetchError, FetchedKeys, KeySource};
 pub use self::static_keys::{KeyError, StaticKeys};
-pub use self::cache::KeysStatus;

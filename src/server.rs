@@ -213,7 +213,8 @@ impl Trusted {
         let outage = self.keys.outage();
         let error = match &outage {
             Some(outage) => Error::new(ErrorKind::KeysUnavailable, outage.error.to_string()).retry_after(outage.wait),
-            None => Error::new(ErrorKind::KeysUnavailable, "the issuer has not answered yet").retry_after(Default::default()),
+            None => Error::new(ErrorKind::KeysUnavailable, "the issuer has not answered yet")
+                .retry_after(Default::default()),
         };
         error.at(&self.policy.issuer)
     }

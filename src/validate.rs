@@ -131,7 +131,8 @@ fn expired(expires: NumericDate, policy: &Policy, now: UnixTime) -> bool {
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.
 fn check_audience(claims: &Registered<'_>, policy: &Policy) -> Result<(), Error> {
     let Some(aud) = claims.aud else {
-        let detail = format!("aud is absent, expected one of {:?}; the issuer must be told to add it", policy.audiences);
+        let detail =
+            format!("aud is absent, expected one of {:?}; the issuer must be told to add it", policy.audiences);
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };
     let audience = Audience::read(aud)?;

@@ -91,7 +91,10 @@ pub mod checked {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "evaluated by the compiler only")]
     pub const fn scope(scope: &str) -> bool {
-        assert!(crate::claims::is_scope_token(scope), "a scope consists of visible ASCII characters other than \" and \\");
+        assert!(
+            crate::claims::is_scope_token(scope),
+            "a scope consists of visible ASCII characters other than \" and \\"
+        );
         true
     }
 

@@ -48,7 +48,12 @@ impl Issuer {
     }
 
     /// Completes and checks the terms. `symmetric` is the algorithm of a shared secret, where that is the key.
-    pub(crate) fn into_policy(self, server: &Arc<ServerPolicy>, symmetric: Option<Algorithm>, problems: &mut ConfigError) -> Policy {
+    pub(crate) fn into_policy(
+        self,
+        server: &Arc<ServerPolicy>,
+        symmetric: Option<Algorithm>,
+        problems: &mut ConfigError,
+    ) -> Policy {
         let path = |field: &str| format!("issuers[{}].{field}", self.id);
         if self.id.is_empty() {
             problems.push(path("id"), "the issuer is empty; it must equal the tokens' iss");
@@ -67,7 +72,8 @@ impl Issuer {
             (None, Some(secret)) => vec![secret],
             (Some(listed), None) => {
                 for algorithm in listed.iter().filter(|algorithm| algorithm.is_symmetric()) {
-                    let fix = format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
+                    let fix =
+                        format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
                     problems.push(path("algorithms"), fix);
                 }
                 listed

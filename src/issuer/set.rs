@@ -48,7 +48,8 @@ impl<T> IssuerSet<T> {
     fn unknown(&self, id: &str) -> Error {
         match self.by_bare.get(&bare(id)) {
             Some(known) => {
-                let detail = "iss differs only by scheme, case or a trailing slash; it must be configured byte for byte";
+                let detail =
+                    "iss differs only by scheme, case or a trailing slash; it must be configured byte for byte";
                 Error::new(ErrorKind::UnknownIssuer, detail).at(known)
             }
             None => Error::new(ErrorKind::UnknownIssuer, "iss names none of the trusted issuers"),
@@ -80,7 +81,9 @@ mod tests {
     fn an_issuer_is_one_exact_string() {
         assert_eq!(select(r#"{"iss":"https://id.test/"}"#), Ok(1));
         assert_eq!(select(r#"{"iss":"https:\/\/id.test\/other"}"#), Ok(2));
-        for near in ["https://id.test", "https://ID.test/", "http://id.test/", "https://id.test/ ", "https://id.test/o", ""] {
+        for near in
+            ["https://id.test", "https://ID.test/", "http://id.test/", "https://id.test/ ", "https://id.test/o", ""]
+        {
             assert_eq!(select(&format!(r#"{{"iss":"{near}"}}"#)), Err(ErrorKind::UnknownIssuer), "{near}");
         }
         for wrong in [r#"["https://id.test/"]"#, "null", "1", "{}", "true"] {

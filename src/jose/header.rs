@@ -31,7 +31,8 @@ impl Header {
             return Err(Error::new(ErrorKind::MalformedToken, "the protected header has no alg"));
         };
         let Some(algorithm) = Algorithm::from_name(name) else {
-            let detail = if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
+            let detail =
+                if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
             return Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail));
         };
         Ok(Self {
@@ -65,6 +66,9 @@ fn string<'j>(root: Value<'j>, name: &str) -> Result<Option<&'j str>, Error> {
     let Some(value) = root.get(name) else { return Ok(None) };
     let text = value.as_str();
     text.map(Some).ok_or_else(|| {
-        Error::new(ErrorKind::MalformedToken, format!("the header parameter {name} is {}, not a string", value.type_name()))
+        Error::new(
+            ErrorKind::MalformedToken,
+            format!("the header parameter {name} is {}, not a string", value.type_name()),
+        )
     })
 }

@@ -243,7 +243,8 @@ impl Keeper {
                 Decision::Drop => self.shared.current.store(None),
                 Decision::Join | Decision::Refuse | Decision::Sleep => match wake_at {
                     Some(wake_at) => {
-                        let _ = timeout(wake_at.saturating_duration_since(Instant::now()), self.shared.wake.notified()).await;
+                        let _ = timeout(wake_at.saturating_duration_since(Instant::now()), self.shared.wake.notified())
+                            .await;
                     }
                     None => self.shared.wake.notified().await,
                 },

@@ -46,7 +46,10 @@ mod tests {
     fn metadata_is_looked_for_in_the_appended_and_the_inserted_form() {
         assert_eq!(
             locations("https://id.test/"),
-            ["https://id.test/.well-known/openid-configuration", "https://id.test/.well-known/oauth-authorization-server"]
+            [
+                "https://id.test/.well-known/openid-configuration",
+                "https://id.test/.well-known/oauth-authorization-server"
+            ]
         );
         assert_eq!(
             locations("https://id.test:8443/realms/shop"),

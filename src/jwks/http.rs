@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, StatusCode};
-use reqwest::redirect::Policy;
 use reqwest::Client;
+use reqwest::redirect::Policy;
 use url::{Host, Url};
 
 use super::discovery;
@@ -68,7 +68,9 @@ impl HttpSource {
             };
             match found {
                 // an issuer elsewhere must not send us to this host's own services
-                Ok(uri) => return checked(&uri, loopback).map_err(|what| FetchError::message(format!("jwks_uri: {what}"))),
+                Ok(uri) => {
+                    return checked(&uri, loopback).map_err(|what| FetchError::message(format!("jwks_uri: {what}")));
+                }
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }

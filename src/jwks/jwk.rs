@@ -97,7 +97,9 @@ impl Jwk {
         check_usage(&members)?;
         let material = material(&members)?;
         let algorithms: Vec<Algorithm> = match &members.alg {
-            Some(name) => Algorithm::from_name(name).filter(|algorithm| material.fits(*algorithm)).into_iter().collect(),
+            Some(name) => {
+                Algorithm::from_name(name).filter(|algorithm| material.fits(*algorithm)).into_iter().collect()
+            }
             None => Algorithm::ASYMMETRIC.iter().copied().filter(|algorithm| material.fits(*algorithm)).collect(),
         };
         if algorithms.is_empty() {

@@ -112,7 +112,11 @@ impl Schedule {
                 if self.next.is_none_or(|next| next <= now) { self.fetch() } else { Decision::Refuse }
             }
             Event::UnknownKid => {
-                if self.take_permit(now) { self.fetch() } else { Decision::Refuse }
+                if self.take_permit(now) {
+                    self.fetch()
+                } else {
+                    Decision::Refuse
+                }
             }
             Event::Timer => {
                 if self.next.is_none_or(|next| next <= now) {
@@ -163,7 +167,8 @@ impl Schedule {
     }
 
     fn fail(&mut self, now: Instant, jitter: f64) {
-        let pause = MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
+        let pause =
+            MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
         self.failures = self.failures.saturating_add(1);
         self.next = now.checked_add(pause.mul_f64(jittered(1.0, jitter)));
     }

@@ -38,7 +38,9 @@ impl StaticKeys {
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
         let set = KeySet::parse(document.as_bytes()).ok_or(KeyError::NotAKeySet)?;
         if set.is_empty() {
-            return Err(KeyError::NoUsableKey(set.skipped().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
+            return Err(KeyError::NoUsableKey(
+                set.skipped().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            ));
         }
         Ok(Self { set, symmetric: None })
     }

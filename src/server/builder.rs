@@ -60,7 +60,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
         let Self { audiences, trusted, realm, clock, .. } = self;
-        ResourceServerBuilder { audiences, trusted, realm, clock, read: |text| serde_json::from_str(text), claims: PhantomData }
+        ResourceServerBuilder {
+            audiences,
+            trusted,
+            realm,
+            clock,
+            read: |text| serde_json::from_str(text),
+            claims: PhantomData,
+        }
     }
 
     /// Names the protection space in challenges (RFC 9110 §11.5); the first audience by default.
@@ -93,7 +100,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let realm = self.realm.or_else(|| self.audiences.first().map(|audience| audience.to_string()));
         let realm = quoted(&realm.unwrap_or_default()).unwrap_or_else(|| {
-            problems.push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
+            problems
+                .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
             "\"\"".into()
         });
         if self.trusted.is_empty() {

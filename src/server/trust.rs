@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::issuer::Issuer;
-use crate::jwks::{KeySource, DynKeySource, StaticKeys};
+use crate::jwks::{DynKeySource, KeySource, StaticKeys};
 
 /// What [`trust`](crate::ResourceServerBuilder::trust) takes: an issuer, whose keys are then fetched over HTTP, or a pair
 /// of an issuer and its [`StaticKeys`] or any [`KeySource`].

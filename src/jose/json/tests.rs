@@ -53,7 +53,8 @@ fn what_is_not_one_strict_object_is_refused_with_its_reason() {
 
 #[test]
 fn values_are_found_by_path_with_and_without_escapes() {
-    let json = parse(r#"{"a":{"b":["x","y\u00e9\/",7]},"\u0063":"\ud834\udd1e","n":-1,"f":1.5,"big":18446744073709551615}"#);
+    let json =
+        parse(r#"{"a":{"b":["x","y\u00e9\/",7]},"\u0063":"\ud834\udd1e","n":-1,"f":1.5,"big":18446744073709551615}"#);
     let json = json.unwrap();
     let root = json.root();
     let items: Vec<_> = root.at(&["a", "b"]).unwrap().items().filter_map(Value::as_str).collect();

@@ -4,7 +4,9 @@ use super::*;
 
 #[test]
 fn keys_come_over_https_or_from_loopback_only() {
-    for good in ["https://id.test/jwks", "http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]/", "http://localhost/"] {
+    for good in
+        ["https://id.test/jwks", "http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]/", "http://localhost/"]
+    {
         assert!(checked(good, true).is_ok(), "{good}");
     }
     for bad in [

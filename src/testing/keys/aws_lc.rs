@@ -20,7 +20,10 @@ pub(super) fn key(family: Family) -> Option<Generated> {
                 Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
             });
             let pair = pair.ok()?;
-            Some(Generated { der: pair.to_pkcs8v1().ok()?.as_ref().to_vec(), public: point(pair.public_key().as_ref())? })
+            Some(Generated {
+                der: pair.to_pkcs8v1().ok()?.as_ref().to_vec(),
+                public: point(pair.public_key().as_ref())?,
+            })
         }
         Family::Ed25519 => {
             let pair = Ed25519KeyPair::generate().ok()?;

@@ -1,0 +1,348 @@
+//! The response matrix over HTTP: each row is a request, and the status and full challenge that it gets.
+
+mod support;
+
+use std::time::Duration;
+
+use axum::routing::get as route;
+use axum::{Json, Router};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+use support::{challenge, get, get_with, send, status};
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{
+    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Permission, Rejection, Require, RequireLayer,
+    ResourceServer, Rule, permissions,
+};
+
+permissions! {
+    ReadOrders = scope("orders:read");
+    Refund = scope("orders:write") & (role("cashier") | role("admin"));
+    Admin = role("admin");
+}
+
+#[derive(Deserialize)]
+struct Tenant {
+    tenant_id: String,
+}
+
+#[derive(Serialize)]
+struct Me<'t> {
+    issuer: &'t str,
+    subject: Option<&'t str>,
+    client: Option<&'t str>,
+    scopes: Vec<&'t str>,
+    roles: Vec<&'t str>,
+}
+
+async fn me(token: AccessToken) -> String {
+    let me = Me {
+        issuer: token.issuer(),
+        subject: token.subject(),
+        client: token.client_id(),
+        scopes: token.scopes().collect(),
+        roles: token.roles().collect(),
+    };
+    serde_json::to_string(&me).unwrap()
+}
+
+fn app(server: &ResourceServer<Tenant>) -> Router {
+    Router::new()
+        .route("/me", route(me))
+        .route("/tenant", route(async |token: AccessToken<Tenant>| token.claims().tenant_id.clone()))
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .route("/refund", route(async |_: Require<Refund>| "refund"))
+        .route("/both", route(async |_: Require<(ReadOrders, Admin)>| "both"))
+        .route("/typed", route(async |caller: Require<ReadOrders, Tenant>| caller.claims().tenant_id.clone()))
+        .route("/ruled", route(async || "ruled").route_layer(RequireLayer::new(Rule::scope("stats:read"))))
+        .layer(BearerAuthLayer::new(server.clone()))
+}
+
+fn world() -> (Idp, Router) {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    (idp, app(&server))
+}
+
+const REALM: &str = r#"Bearer realm="https://api.test""#;
+
+/// The challenge of RFC 6750 §3 with an error.
+fn with(error: &str, kind: ErrorKind) -> String {
+    format!(r#"{REALM}, error="{error}", error_description="{kind}""#)
+}
+
+#[tokio::test]
+async fn each_request_gets_the_status_and_the_challenge_of_the_table() {
+    let (idp, app) = world();
+    let good = || idp.token("alice").claim("tenant_id", "t1");
+    let bearer = |token: String| format!("Bearer {token}");
+    let invalid = |kind| (401, with("invalid_token", kind));
+    let request = (400, with("invalid_request", ErrorKind::MalformedRequest));
+    let bare = (401, REALM.to_owned());
+    let ok = (200, String::new());
+    let scope =
+        |scope: &str| (403, format!("{}, scope=\"{scope}\"", with("insufficient_scope", ErrorKind::InsufficientScope)));
+    let roles = (403, with("insufficient_scope", ErrorKind::InsufficientScope));
+
+    #[rustfmt::skip]
+    let matrix: Vec<(&str, Vec<String>, &str, (u16, String))> = vec![
+        ("no header", vec![], "/me", bare.clone()),
+        ("another scheme", vec!["Basic YTpi".into()], "/me", bare.clone()),
+        ("a DPoP token", vec![format!("DPoP {}", good().sign())], "/me", bare.clone()),
+        ("a good token", vec![bearer(good().sign())], "/me", ok.clone()),
+        ("the scheme in capitals", vec![format!("BEARER {}", good().sign())], "/me", ok.clone()),
+        ("two headers", vec![bearer(good().sign()), bearer(good().sign())], "/me", request.clone()),
+        ("good and bad header", vec![bearer(good().sign()), "Bearer x".into()], "/me", request.clone()),
+        ("two in one header", vec![format!("Bearer {0}, Bearer {0}", good().sign())], "/me", request.clone()),
+        ("no token after the scheme", vec!["Bearer".into()], "/me", request.clone()),
+        ("17 KiB", vec![bearer("a".repeat(17 * 1024))], "/me", request.clone()),
+        ("an opaque token", vec!["Bearer 2YotnFZFEjr1zCsicMWpAA".into()], "/me", invalid(ErrorKind::OpaqueToken)),
+        ("five parts", vec!["Bearer a.b.c.d.e".into()], "/me", invalid(ErrorKind::EncryptedToken)),
+        ("garbage", vec!["Bearer a.b.c".into()], "/me", invalid(ErrorKind::MalformedToken)),
+        ("alg none", vec![bearer(good().unsigned().sign())], "/me", invalid(ErrorKind::UnsupportedAlgorithm)),
+        ("HS256", vec![bearer(good().secret(Algorithm::Hs256, &[7; 32]).sign())], "/me", invalid(ErrorKind::UnsupportedAlgorithm)),
+        ("crit", vec![bearer(good().header("crit", vec!["x"]).sign())], "/me", invalid(ErrorKind::CriticalHeader)),
+        ("another issuer", vec![bearer(good().issuer("https://evil.test/").sign())], "/me", invalid(ErrorKind::UnknownIssuer)),
+        ("no issuer", vec![bearer(good().without("iss").sign())], "/me", invalid(ErrorKind::MissingClaim)),
+        ("expired", vec![bearer(good().expired().sign())], "/me", invalid(ErrorKind::Expired)),
+        ("not yet valid", vec![bearer(good().not_yet_valid().sign())], "/me", invalid(ErrorKind::NotYetValid)),
+        ("exp as text", vec![bearer(good().claim("exp", "tomorrow").sign())], "/me", invalid(ErrorKind::MalformedClaim)),
+        ("another audience", vec![bearer(good().audience("https://other.test").sign())], "/me", invalid(ErrorKind::WrongAudience)),
+        ("no audience", vec![bearer(good().without("aud").sign())], "/me", invalid(ErrorKind::MissingClaim)),
+        ("several audiences", vec![bearer(good().audience(vec!["x", "https://api.test"]).sign())], "/me", ok.clone()),
+        ("a DPoP proof", vec![bearer(good().header("typ", "dpop+jwt").sign())], "/me", invalid(ErrorKind::WrongType)),
+        ("bound to a key", vec![bearer(good().claim("cnf", serde_json::json!({"jkt": "x"})).sign())], "/me", invalid(ErrorKind::SenderConstrained)),
+        ("a forged signature", vec![bearer(good().wrong_key().sign())], "/me", invalid(ErrorKind::BadSignature)),
+        ("an unknown key", vec![bearer(good().unknown_kid().sign())], "/me", invalid(ErrorKind::UnknownKey)),
+        ("claims that do not fit", vec![bearer(good().claim("tenant_id", 7).sign())], "/me", invalid(ErrorKind::MalformedClaim)),
+        ("a typed claim", vec![bearer(good().sign())], "/tenant", ok.clone()),
+        ("no scope", vec![bearer(good().sign())], "/orders", scope("orders:read")),
+        ("another scope", vec![bearer(good().scope("orders:reader orders").sign())], "/orders", scope("orders:read")),
+        ("the scope", vec![bearer(good().scope("x orders:read").sign())], "/orders", ok.clone()),
+        ("the scope in scp", vec![bearer(good().claim("scp", vec!["orders:read"]).sign())], "/typed", ok.clone()),
+        ("scope without role", vec![bearer(good().scope("orders:write").sign())], "/refund", roles.clone()),
+        ("role without scope", vec![bearer(good().role("admin").sign())], "/refund", scope("orders:write")),
+        ("scope and role", vec![bearer(good().scope("orders:write").role("cashier").sign())], "/refund", ok.clone()),
+        ("half of a pair", vec![bearer(good().scope("orders:read").sign())], "/both", roles.clone()),
+        ("a pair", vec![bearer(good().scope("orders:read").role("admin").sign())], "/both", ok.clone()),
+        ("a ruled route", vec![bearer(good().sign())], "/ruled", scope("stats:read")),
+        ("a ruled route, with scope", vec![bearer(good().scope("stats:read").sign())], "/ruled", ok),
+    ];
+    for (name, authorization, path, (status, expected)) in matrix {
+        let values: Vec<_> = authorization.iter().map(String::as_str).collect();
+        let response = send(&app, get(path, &values)).await;
+        assert_eq!(response.status(), status, "{name}");
+        let found = response.headers().get(header::WWW_AUTHENTICATE).map_or("", |value| value.to_str().unwrap());
+        assert_eq!(found, expected, "{name}");
+        let parsed = challenge(response.headers());
+        assert_eq!(parsed.is_some(), status != 200, "{name}: every refusal has a challenge that parses");
+        if let Some((scheme, params)) = parsed {
+            assert_eq!((scheme.as_str(), params["realm"].as_str()), ("Bearer", "https://api.test"), "{name}");
+            assert_eq!(params.contains_key("error"), expected != REALM, "{name}");
+        }
+        let error = response.extensions().get::<Error>();
+        assert_eq!(error.is_some(), status != 200, "{name}: the reason stands in the response's extensions");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_learns_who_calls_with_which_scopes_and_roles() {
+    let (idp, app) = world();
+    let token = idp.token("alice").claim("tenant_id", "t1").scope("a b").role("admin").sign();
+    let body = send(&app, get_with("/me", &token)).await.into_body().collect().await.unwrap().to_bytes();
+    let me: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let expected = serde_json::json!({
+        "issuer": "https://id.test/", "subject": "alice", "client": "test-client", "scopes": ["a", "b"], "roles": ["admin"]
+    });
+    assert_eq!(me, expected);
+    let body = send(&app, get_with("/tenant", &token)).await.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "t1");
+}
+
+#[tokio::test]
+async fn every_algorithm_is_accepted_from_an_issuer_that_publishes_a_key_for_it() {
+    let idp = Idp::with_algorithms("https://id.test/", Algorithm::ASYMMETRIC);
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    for algorithm in Algorithm::ASYMMETRIC {
+        let token = idp.token_signed_with(*algorithm, "alice");
+        assert!(server.authenticate(&token.sign()).await.is_ok(), "{algorithm}");
+        let forged = server.authenticate(&token.wrong_key().sign()).await;
+        assert_eq!(forged.unwrap_err().kind(), ErrorKind::BadSignature, "{algorithm}");
+    }
+    let token = idp.token_signed_with(Algorithm::Ed25519, "alice").header("alg", "Ed25519").sign();
+    assert!(server.authenticate(&token).await.is_ok(), "the name of RFC 9864");
+    assert_eq!(idp.fetches(), 1);
+}
+
+#[tokio::test]
+async fn optional_means_no_token_and_nothing_else() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let who =
+        async |token: Option<AccessToken>| token.map_or("nobody".into(), |token| token.subject().unwrap().to_owned());
+    let app = Router::new()
+        .route("/who", route(who))
+        .route("/me", route(me))
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .layer(BearerAuthLayer::new(server).optional());
+
+    let body = async |request| send(&app, request).await.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body(get("/who", &[])).await, "nobody");
+    assert_eq!(body(get("/who", &["Basic YTpi"])).await, "nobody");
+    assert_eq!(body(get_with("/who", &idp.token("alice").sign())).await, "alice");
+    assert_eq!(status(&app, "/who", "garbage").await, 401);
+    assert_eq!(status(&app, "/who", &idp.token("alice").expired().sign()).await, 401);
+    assert_eq!(send(&app, get("/who", &["Bearer a", "Bearer b"])).await.status(), 400);
+
+    // a handler that needs a token refuses the anonymous caller with the layer's own realm
+    for path in ["/me", "/orders"] {
+        let response = send(&app, get(path, &[])).await;
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], REALM);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_503_and_never_anonymous_or_401() {
+    let idp = Idp::new("https://id.test/");
+    idp.outage();
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let layers = [BearerAuthLayer::new(server.clone()), BearerAuthLayer::new(server).optional()];
+    for layer in layers {
+        let app = Router::new().route("/who", route(async |_: Option<AccessToken>| "hello")).layer(layer);
+        let response = send(&app, get_with("/who", &idp.token("alice").sign())).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers().get(header::WWW_AUTHENTICATE), None);
+        let wait: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((1..=60).contains(&wait));
+        assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::KeysUnavailable);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_without_the_layer_is_a_500_that_says_which_layer_to_add() {
+    let app = Router::new()
+        .route("/me", route(me))
+        .route("/who", route(async |_: Option<AccessToken>| "hello"))
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .route("/ruled", route(async || "ruled").route_layer(RequireLayer::new(Rule::scope("a"))));
+    for path in ["/me", "/who", "/orders", "/ruled"] {
+        let response = send(&app, get(path, &["Bearer whatever"])).await;
+        assert_eq!(response.status(), 500, "{path}");
+        let error = response.extensions().get::<Error>().unwrap();
+        assert_eq!(error.kind(), ErrorKind::LayerMissing);
+        assert!(error.to_string().contains("BearerAuthLayer"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_asks_for_other_claims_than_the_server_reads_is_told_so() {
+    let (idp, app) = world();
+    struct Other;
+    let app = Router::new().route("/other", route(async |_: AccessToken<Other>| "never")).merge(app);
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    let app = app.layer(BearerAuthLayer::new(server));
+    let response = send(&app, get_with("/other", &idp.token("alice").claim("tenant_id", "t").sign())).await;
+    assert_eq!(response.status(), 500);
+    let error = response.extensions().get::<Error>().unwrap().to_string();
+    assert!(error.contains(".claims::<") && error.contains("Other"), "{error}");
+}
+
+#[tokio::test]
+async fn refusals_can_be_written_to_taste_and_keep_challenge_and_reason() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).realm("the \"shop\"").build().unwrap();
+    let problem = |rejection: Rejection| {
+        let body = Json(serde_json::json!({ "title": rejection.error().kind().to_string() })).0.to_string();
+        rejection.into_response(axum::body::Body::from(body))
+    };
+    let app = Router::new().route("/me", route(me)).layer(BearerAuthLayer::new(server).reject_with(problem));
+    let response = send(&app, get("/me", &[])).await;
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], r#"Bearer realm="the \"shop\"""#);
+    assert_eq!(challenge(response.headers()).unwrap().1["realm"], "the \"shop\"");
+    assert!(response.extensions().get::<Error>().is_some());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, r#"{"title":"a bearer token is required"}"#);
+
+    // and a response made from nothing carries the reason all the same
+    let app = Router::new().route("/me", route(me));
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let teapot = |_: Rejection| http::Response::builder().status(418).body(axum::body::Body::empty()).unwrap();
+    let app = app.layer(BearerAuthLayer::new(server).reject_with(teapot));
+    let response = send(&app, get("/me", &[])).await;
+    assert_eq!(response.status(), 418);
+    assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::MissingToken);
+}
+
+#[tokio::test]
+async fn times_are_checked_with_the_leeway_and_not_a_second_more() {
+    let clock = ManualClock::new();
+    let idp = Idp::new("https://id.test/").clock(clock.clone());
+    let issuer = Issuer::new("https://id.test/").leeway(Duration::from_secs(10));
+    let server =
+        ResourceServer::new("https://api.test").trust((issuer, idp.clone())).clock(clock.clone()).build().unwrap();
+    let token = idp.token("alice").expires_in(Duration::from_secs(60)).sign();
+    clock.advance(Duration::from_secs(68));
+    assert!(server.authenticate(&token).await.is_ok());
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(server.authenticate(&token).await.unwrap_err().kind(), ErrorKind::Expired);
+}
+
+#[tokio::test]
+async fn the_strict_profile_and_other_terms_belong_to_one_issuer() {
+    let (strict, lenient) = (Idp::new("https://strict.test/"), Idp::new("https://lenient.test/"));
+    let server = ResourceServer::new("https://api.test")
+        .trust((Issuer::new("https://strict.test/").rfc9068().audience("api://strict"), strict.clone()))
+        .trust((Issuer::new("https://lenient.test/").accept_typ("x-token").require_claims(["tenant"]), lenient.clone()))
+        .build()
+        .unwrap();
+    let kind = async |token: String| server.authenticate(&token).await.err().map(|error| error.kind());
+
+    let good = || strict.token("alice").audience("api://strict");
+    assert_eq!(kind(good().sign()).await, None);
+    assert_eq!(kind(good().header("typ", "Application/AT+JWT").sign()).await, None);
+    assert_eq!(kind(good().header("typ", "JWT").sign()).await, Some(ErrorKind::WrongType));
+    assert_eq!(kind(good().without_header("typ").sign()).await, Some(ErrorKind::WrongType));
+    for claim in ["sub", "client_id", "iat", "jti", "exp", "aud", "iss"] {
+        assert_eq!(kind(good().without(claim).sign()).await, Some(ErrorKind::MissingClaim), "{claim}");
+    }
+    assert_eq!(kind(good().audience("https://api.test").sign()).await, Some(ErrorKind::WrongAudience));
+
+    let good = || lenient.token("bob").header("typ", "X-Token").claim("tenant", 1);
+    assert_eq!(kind(good().without("sub").sign()).await, None);
+    assert_eq!(kind(good().without_header("typ").sign()).await, Some(ErrorKind::WrongType));
+    assert_eq!(kind(good().without("tenant").sign()).await, Some(ErrorKind::MissingClaim));
+}
+
+#[tokio::test]
+async fn the_credential_is_marked_so_that_nothing_prints_it() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let shown = async |request: Request<axum::body::Body>| format!("{:?}", request.headers());
+    let app = Router::new().route("/", route(shown)).layer(BearerAuthLayer::new(server));
+    let token = idp.token("alice").sign();
+    let body = send(&app, get_with("/", &token)).await.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    assert!(body.contains("Sensitive") && !body.contains(&token), "{body}");
+}
+
+#[tokio::test]
+async fn the_token_is_never_taken_from_the_query_or_another_header() {
+    let (idp, app) = world();
+    let token = idp.token("alice").claim("tenant_id", "t1").sign();
+    let mut request = get(&format!("/me?access_token={token}"), &[]);
+    *request.method_mut() = Method::GET;
+    request.headers_mut().insert(header::PROXY_AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+    request.headers_mut().insert(header::COOKIE, format!("access_token={token}").parse().unwrap());
+    let response = send(&app, request).await;
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], REALM);
+}
+
+#[test]
+fn a_permission_says_what_it_needs() {
+    assert_eq!(ReadOrders::rule(), Rule::scope("orders:read"));
+    assert_eq!(<(ReadOrders, Admin)>::rule(), Rule::scope("orders:read") & Rule::role("admin"));
+}
