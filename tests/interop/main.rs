@@ -1,0 +1,209 @@
+//! Against a real authorization server: `oidc-provider` from npm, on a loopback port.
+//!
+//! It sets itself up on first use (`npm ci` in `tests/interop`). Set `TOWER_BEARER_INTEROP=skip` to leave it out.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get as route;
+use serde::Deserialize;
+use support::orders::orders_client::OrdersClient;
+use support::orders::orders_server::{Orders, OrdersServer};
+use support::orders::{Order, PlaceRequest, WatchRequest};
+use support::{get_with, send};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+use tower_bearer::testing::ManualClock;
+use tower_bearer::tonic::RequestExt;
+use tower_bearer::{
+    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Require, ResourceServer, SkipReason, permissions,
+};
+
+permissions! {
+    ReadOrders = scope("orders:read");
+    WriteOrders = scope("orders:write") & role("machine");
+}
+
+#[derive(Deserialize)]
+struct Tenant {
+    tenant_id: String,
+}
+
+/// The authorization server; it ends with its standard input, and so with this value.
+struct AuthorizationServer {
+    issuer: String,
+    http: reqwest::Client,
+    _process: Child,
+}
+
+impl AuthorizationServer {
+    async fn start() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+        if !folder.join("node_modules/oidc-provider").exists() {
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).stdout(Stdio::null());
+            let status = npm.status().await.unwrap_or_else(|_| panic!("{NODE_MISSING}"));
+            assert!(status.success(), "npm ci in {} failed; {NODE_MISSING}", folder.display());
+        }
+        let mut node = Command::new("node");
+        node.arg("server.mjs").current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = node.kill_on_drop(true).spawn().unwrap_or_else(|_| panic!("{NODE_MISSING}"));
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).expect("the server says where it listens");
+        let issuer = started["issuer"].as_str().unwrap().to_owned();
+        Self { issuer, http: reqwest::Client::new(), _process: process }
+    }
+
+    /// A token by the client-credentials grant.
+    async fn token(&self, client: &str, resource: &str, scope: &str) -> String {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("client_secret", "secret"),
+            ("resource", resource),
+            ("scope", scope),
+        ];
+        let response = self.http.post(format!("{}/token", self.issuer)).form(&form).send().await.unwrap();
+        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+        let body: serde_json::Value = response.json().await.unwrap();
+        body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn control(&self, what: &str) -> String {
+        let response = self.http.post(format!("{}/control/{what}", self.issuer)).send().await.unwrap();
+        response.error_for_status().unwrap().text().await.unwrap()
+    }
+}
+
+const NODE_MISSING: &str = "the interop test needs Node.js 20 or newer with npm (install the packages nodejs and npm); \
+                            set TOWER_BEARER_INTEROP=skip to leave it out on purpose";
+
+const API: &str = "https://api.test";
+const SCOPES: &str = "orders:read orders:write";
+const CLIENTS: &[&str] = &["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
+
+/// The guarded services: a router, and a tonic server on a port of its own.
+async fn services(server: &ResourceServer<Tenant>) -> (Router, OrdersClient<tonic::transport::Channel>) {
+    let app = Router::new()
+        .route("/tenant", route(async |token: AccessToken<Tenant>| token.claims().tenant_id.clone()))
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .route("/place", route(async |_: Require<WriteOrders>| "placed"))
+        .layer(BearerAuthLayer::new(server.clone()));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let layer = BearerAuthLayer::new(server.clone());
+    let serving = tonic::transport::Server::builder().layer(layer).add_service(OrdersServer::new(Shop));
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    let client = OrdersClient::connect(address).await.unwrap();
+    (app, client)
+}
+
+struct Shop;
+
+#[tonic::async_trait]
+impl Orders for Shop {
+    async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<Order>, Status> {
+        let buyer = request.require::<WriteOrders>()?.subject().unwrap_or_default().to_owned();
+        Ok(Response::new(Order { id: 1, item: request.into_inner().item, buyer }))
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<Order, Status>>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+}
+
+fn place(token: &str) -> Request<PlaceRequest> {
+    let mut request = Request::new(PlaceRequest { item: "lamp".into() });
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_refused() {
+    if std::env::var("TOWER_BEARER_INTEROP").is_ok_and(|choice| choice == "skip") {
+        eprintln!("left out, as TOWER_BEARER_INTEROP=skip says");
+        return;
+    }
+    let idp = AuthorizationServer::start().await;
+    let clock = ManualClock::new();
+    let server = ResourceServer::new(API)
+        .trust(Issuer::new(&idp.issuer).rfc9068())
+        .claims::<Tenant>()
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    server.ready().await.unwrap();
+    let status = &server.status()[0];
+    assert_eq!(status.keys.len(), 5, "{status:?}");
+    assert_eq!(status.skipped.len(), 1, "the encryption key: {status:?}");
+    assert_eq!(status.skipped[0].reason, SkipReason::WrongUse);
+
+    let (app, mut grpc) = services(&server).await;
+    let kind = async |token: &str| server.authenticate(token).await.err().map(|error| error.kind());
+
+    // accepted, over HTTP and gRPC, with claims, scopes and roles
+    for client in CLIENTS {
+        let token = idp.token(client, API, SCOPES).await;
+        let response = send(&app, get_with("/tenant", &token)).await;
+        assert_eq!(response.status(), 200, "{client}: {:?}", response.extensions().get::<Error>());
+        assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.unwrap(), "t-1");
+        assert_eq!(support::status(&app, "/place", &token).await, 200, "{client}");
+        let order = grpc.place(place(&token)).await.unwrap().into_inner();
+        assert_eq!((order.item.as_str(), order.buyer.as_str()), ("lamp", *client));
+    }
+
+    // permitted only what the granted scope says
+    let reader = idp.token("ES256", API, "orders:read").await;
+    assert_eq!(support::status(&app, "/orders", &reader).await, 200);
+    let refused = send(&app, get_with("/place", &reader)).await;
+    assert_eq!(refused.status(), 403);
+    assert_eq!(support::challenge(refused.headers()).unwrap().1["scope"], "orders:write");
+    assert_eq!(grpc.place(place(&reader)).await.unwrap_err().code(), Code::PermissionDenied);
+
+    // other tokens of the same issuer
+    let elsewhere = idp.token("ES256", "https://other.test", SCOPES).await;
+    assert_eq!(kind(&elsewhere).await, Some(ErrorKind::WrongAudience));
+    assert_eq!(support::status(&app, "/orders", &elsewhere).await, 401);
+    assert_eq!(grpc.place(place(&elsewhere)).await.unwrap_err().code(), Code::Unauthenticated);
+    let id_token = idp.control("id-token?client=ES256&sub=alice").await;
+    assert_eq!(kind(&id_token).await, Some(ErrorKind::WrongType));
+    assert_eq!(grpc.place(place(&id_token)).await.unwrap_err().code(), Code::Unauthenticated);
+    let default = ResourceServer::new(API).trust(Issuer::new(&idp.issuer)).build().unwrap();
+    let refused = default.authenticate(&id_token).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::WrongAudience, "without the strict profile its audience gives it away");
+    let opaque = idp.control("opaque").await;
+    assert_eq!(kind(&opaque).await, Some(ErrorKind::OpaqueToken));
+
+    // tampered with
+    let good = idp.token("EdDSA", API, SCOPES).await;
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    assert_eq!(kind(&format!("{head}.{other}{}", &signature[1..])).await, Some(ErrorKind::BadSignature));
+
+    // rotated: the new key is found at once, the old one is gone
+    idp.control("rotate").await;
+    let rotated = idp.token("RS256", API, SCOPES).await;
+    assert_eq!(support::status(&app, "/orders", &rotated).await, 200);
+    let order = grpc.place(place(&rotated)).await.unwrap().into_inner();
+    assert_eq!(order.buyer, "RS256");
+    assert_eq!(kind(&good).await, Some(ErrorKind::UnknownKey));
+    assert!(server.status()[0].keys.iter().all(|key| !key.algorithms.contains(&Algorithm::Hs256)));
+
+    // expired
+    clock.advance(Duration::from_secs(300 + 30));
+    assert_eq!(kind(&rotated).await, Some(ErrorKind::Expired));
+    assert_eq!(support::status(&app, "/orders", &rotated).await, 401);
+    assert_eq!(grpc.place(place(&rotated)).await.unwrap_err().code(), Code::Unauthenticated);
+}
