@@ -10,6 +10,8 @@ mod pem;
 mod schedule;
 mod source;
 mod static_keys;
+#[cfg(test)]
+mod vectors;
 
 pub use self::cache::KeysStatus;
 pub(crate) use self::cache::{Keys, Want};

@@ -9,7 +9,7 @@ use crate::access_token::AccessToken;
 use crate::authz::Permission;
 use crate::challenge;
 use crate::error::Error;
-use crate::require::Require;
+use crate::require::{Require, RequireRule};
 use crate::service::BearerAuth;
 
 /// Gives a method the caller's token.
@@ -72,5 +72,9 @@ impl From<Error> for Status {
 }
 
 impl<S: NamedService, C, R> NamedService for BearerAuth<S, C, R> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: NamedService, R> NamedService for RequireRule<S, R> {
     const NAME: &'static str = S::NAME;
 }

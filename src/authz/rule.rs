@@ -4,6 +4,7 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::{BitAnd, BitOr};
 
 use crate::access_token::AccessToken;
@@ -53,10 +54,12 @@ impl Rule {
     /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
     ///
     /// These are all scopes of the operation, also those that the token has: a client that asks for them gets a token that
-    /// will do. Of alternatives, the first that a scope can satisfy is named.
+    /// will do. Of alternatives, the first is named for which scopes are enough, else the first that has any.
     fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<String> {
         let mut needed = Vec::new();
         self.0.needed(token, &mut needed);
+        let mut seen = HashSet::new();
+        needed.retain(|scope| seen.insert(*scope));
         let lacks = needed.iter().any(|scope| !token.has_scope(scope));
         lacks.then(|| needed.join(" "))
     }
@@ -72,24 +75,28 @@ impl Node {
         }
     }
 
-    /// Adds the scopes that would make this hold; returns false if scopes cannot.
+    /// Adds the scopes that this asks for; tells whether they would be enough.
     fn needed<'n, C: ?Sized>(&'n self, token: &AccessToken<C>, scopes: &mut Vec<&'n str>) -> bool {
         match self {
-            Self::All(nodes) => {
-                let before = scopes.len();
-                let enough = nodes.iter().fold(true, |enough, node| node.needed(token, scopes) && enough);
-                if !enough {
-                    scopes.truncate(before);
-                }
-                enough
+            Self::All(nodes) => nodes.iter().fold(true, |enough, node| node.needed(token, scopes) && enough),
+            Self::Any(nodes) => {
+                let alternatives = nodes.iter().map(|node| {
+                    let mut scopes = Vec::new();
+                    (node.needed(token, &mut scopes), scopes)
+                });
+                let alternatives: Vec<_> = alternatives.collect();
+                let enough = alternatives.iter().find(|(enough, _)| *enough);
+                let named = || alternatives.iter().find(|(_, scopes)| !scopes.is_empty());
+                scopes.extend(enough.or_else(named).map(|(_, scopes)| scopes.as_slice()).unwrap_or_default());
+                enough.is_some()
             }
-            Self::Any(nodes) => nodes.iter().any(|node| node.needed(token, scopes)),
             Self::Role(role) => token.has_role(role),
             Self::Scope(scope) => {
-                if is_scope_token(scope) && !scopes.contains(&&**scope) {
+                let valid = is_scope_token(scope);
+                if valid {
                     scopes.push(scope);
                 }
-                is_scope_token(scope)
+                valid
             }
         }
     }

@@ -1,1 +1,77 @@
+use super::*;
 
+const ALL: &[(ErrorKind, u16, u8, &str)] = &[
+    (ErrorKind::BadSignature, 401, 16, "invalid_token"),
+    (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
+    (ErrorKind::EncryptedToken, 401, 16, "invalid_token"),
+    (ErrorKind::Expired, 401, 16, "invalid_token"),
+    (ErrorKind::InsufficientScope, 403, 7, "insufficient_scope"),
+    (ErrorKind::KeysUnavailable, 503, 14, ""),
+    (ErrorKind::LayerMissing, 500, 13, ""),
+    (ErrorKind::MalformedClaim, 401, 16, "invalid_token"),
+    (ErrorKind::MalformedRequest, 400, 16, "invalid_request"),
+    (ErrorKind::MalformedToken, 401, 16, "invalid_token"),
+    (ErrorKind::MissingClaim, 401, 16, "invalid_token"),
+    (ErrorKind::MissingToken, 401, 16, "-"),
+    (ErrorKind::NotYetValid, 401, 16, "invalid_token"),
+    (ErrorKind::OpaqueToken, 401, 16, "invalid_token"),
+    (ErrorKind::SenderConstrained, 401, 16, "invalid_token"),
+    (ErrorKind::UnknownIssuer, 401, 16, "invalid_token"),
+    (ErrorKind::UnknownKey, 401, 16, "invalid_token"),
+    (ErrorKind::UnsupportedAlgorithm, 401, 16, "invalid_token"),
+    (ErrorKind::WrongAudience, 401, 16, "invalid_token"),
+    (ErrorKind::WrongType, 401, 16, "invalid_token"),
+];
+
+#[test]
+fn each_kind_of_error_has_its_row() {
+    for (kind, status, grpc, code) in ALL {
+        let challenge = match *code {
+            "" => Challenge::No,
+            "-" => Challenge::Bare,
+            code => Challenge::Code(code),
+        };
+        assert_eq!(
+            wire(*kind),
+            Wire { status: StatusCode::from_u16(*status).unwrap(), grpc: *grpc, challenge },
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn every_text_may_stand_in_an_error_description() {
+    // RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E
+    for (kind, ..) in ALL {
+        let text = kind.to_string();
+        assert!(text.bytes().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E)), "{text}");
+        assert_eq!(percent_encoded(&text), text);
+    }
+}
+
+#[test]
+fn what_a_caller_lacks_is_named_and_what_operators_know_is_not() {
+    let error = Error::new(ErrorKind::InsufficientScope, "secret detail").needing_scope(Some("a b".to_owned()));
+    assert_eq!(
+        challenge(&error, "\"api\"").unwrap(),
+        "Bearer realm=\"api\", error=\"insufficient_scope\", \
+         error_description=\"the token does not permit this operation\", scope=\"a b\""
+    );
+    assert_eq!(challenge(&ErrorKind::MissingToken.into(), "\"api\"").unwrap(), "Bearer realm=\"api\"");
+    assert_eq!(challenge(&ErrorKind::KeysUnavailable.into(), "\"api\""), None);
+}
+
+#[test]
+fn a_realm_is_quoted_or_refused() {
+    assert_eq!(quoted("https://api.test").as_deref(), Some("\"https://api.test\""));
+    assert_eq!(quoted("a \"b\" \\c").as_deref(), Some("\"a \\\"b\\\" \\\\c\""));
+    assert_eq!(quoted(""), Some("\"\"".into()));
+    for wrong in ["a\r\nb", "é", "\t", "\0", "\u{7f}"] {
+        assert_eq!(quoted(wrong), None);
+    }
+}
+
+#[test]
+fn a_grpc_message_is_percent_encoded() {
+    assert_eq!(percent_encoded("100 % é\n"), "100 %25 %C3%A9%0A");
+}

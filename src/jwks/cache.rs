@@ -4,9 +4,6 @@
 //! constructor or outside a runtime, and ends when the cache is dropped. Since only the keeper fetches, there is never more than
 //! one fetch in flight, and no request that goes away can take a fetch with it.
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,1 +1,205 @@
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use serde_json::{Value as Claims, json};
+
+use super::*;
+use crate::bearer::BearerToken;
+use crate::error::ConfigError;
+use crate::issuer::{Issuer, ServerPolicy};
+
+const NOW: u64 = 1_800_000_000;
+
+fn policy(issuer: Issuer) -> Arc<Policy> {
+    let server = ServerPolicy { audiences: vec!["api".into()], realm: "\"api\"".into() };
+    let mut problems = ConfigError::default();
+    let policy = issuer.into_policy(&Arc::new(server), None, &mut problems);
+    assert!(problems.problems().is_empty(), "{problems}");
+    Arc::new(policy)
+}
+
+fn check_raw(policy: &Arc<Policy>, header: &str, claims: &str) -> Result<(), Error> {
+    let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes())?)?;
+    Plausible::check(compact, policy, UnixTime(Duration::from_secs(NOW))).map(drop)
+}
+
+/// Checks a good token with one claim changed, or removed if `null` stands for it.
+fn with(name: &str, value: Claims) -> Option<ErrorKind> {
+    let mut claims = json!({ "iss": "https://id.test/", "aud": "api", "exp": NOW + 60 });
+    claims[name] = value;
+    let found = check_raw(&policy(Issuer::new("https://id.test/")), r#"{"alg":"ES256"}"#, &claims.to_string());
+    found.err().map(|error| error.kind())
+}
+
+fn raw(name: &str, text: &str) -> Option<ErrorKind> {
+    let others = match name {
+        "exp" => r#""iss":"i","aud":"api""#.to_owned(),
+        _ => format!(r#""iss":"i","aud":"api","exp":{}"#, NOW + 60),
+    };
+    let claims = format!("{{{others},\"{name}\":{text}}}");
+    check_raw(&policy(Issuer::new("i")), r#"{"alg":"ES256"}"#, &claims).err().map(|error| error.kind())
+}
+
+#[test]
+fn a_wrong_type_is_never_taken_for_an_absent_claim() {
+    for name in ["exp", "nbf", "iat"] {
+        for wrong in ["\"1800000060\"", "null", "[]", "{}", "true", "-1", "9223372036854775808", "1800000060000"] {
+            assert_eq!(raw(name, wrong), Some(ErrorKind::MalformedClaim), "{name}: {wrong}");
+        }
+        assert_eq!(raw(name, "1e400"), Some(ErrorKind::MalformedToken), "{name}");
+    }
+    for name in ["sub", "client_id", "azp", "jti"] {
+        for wrong in ["1", "null", "[]", "{}", "true", "[\"a\"]"] {
+            assert_eq!(raw(name, wrong), Some(ErrorKind::MalformedClaim), "{name}: {wrong}");
+        }
+        assert_eq!(raw(name, "\"\""), None, "{name} may be empty");
+    }
+}
+
+#[test]
+fn times_are_checked_to_the_second() {
+    // the leeway is 30 s
+    assert_eq!(with("exp", json!(NOW)), None);
+    assert_eq!(with("exp", json!(NOW - 29)), None);
+    assert_eq!(with("exp", json!(NOW - 30)), Some(ErrorKind::Expired));
+    assert_eq!(with("exp", json!(NOW as f64 - 29.5)), None);
+    assert_eq!(with("exp", json!(0)), Some(ErrorKind::Expired));
+    assert_eq!(with("nbf", json!(NOW)), None);
+    assert_eq!(with("nbf", json!(NOW + 30)), None);
+    assert_eq!(with("nbf", json!(NOW + 31)), Some(ErrorKind::NotYetValid));
+    assert_eq!(with("nbf", json!(0)), None);
+    assert_eq!(with("iat", json!(NOW + 3600)), None, "RFC 7519 §4.1.6 has no rule on it");
+    assert_eq!(raw("x", "1"), None);
+    let without = check_raw(&policy(Issuer::new("i")), r#"{"alg":"ES256"}"#, r#"{"iss":"i","aud":"api"}"#);
+    assert_eq!(without.unwrap_err().kind(), ErrorKind::MissingClaim);
+}
+
+#[test]
+fn an_audience_is_one_exact_string_among_those_of_the_token() {
+    for good in [json!("api"), json!(["api"]), json!(["x", "api"]), json!(["api", "api"])] {
+        assert_eq!(with("aud", good.clone()), None, "{good}");
+    }
+    for wrong in
+        [json!("API"), json!("api "), json!("ap"), json!("api/"), json!("my api"), json!(""), json!([]), json!(["x"])]
+    {
+        assert_eq!(with("aud", wrong.clone()), Some(ErrorKind::WrongAudience), "{wrong}");
+    }
+    for wrong in [json!(7), json!(null), json!({"api": 1}), json!(["api", 7]), json!([["api"]]), json!(true)] {
+        assert_eq!(with("aud", wrong.clone()), Some(ErrorKind::MalformedClaim), "{wrong}");
+    }
+}
+
+#[test]
+fn a_bound_token_is_refused_and_a_malformed_binding_is_no_less() {
+    for cnf in
+        [json!({}), json!({"jkt": "x"}), json!({"jkt": "x", "kid": "y"}), json!({"x5t#S256": "x"}), json!({"jkt": ""})]
+    {
+        assert_eq!(with("cnf", cnf.clone()), Some(ErrorKind::SenderConstrained), "{cnf}");
+    }
+    for cnf in [json!(null), json!("x"), json!([]), json!(false), json!(0)] {
+        assert_eq!(with("cnf", cnf.clone()), Some(ErrorKind::MalformedClaim), "{cnf}");
+    }
+}
+
+#[test]
+fn the_kind_of_token_is_decided_by_typ() {
+    let claims = json!({ "iss": "i", "aud": "api", "exp": NOW + 60 }).to_string();
+    let kind = |issuer: Issuer, typ: Option<&str>| {
+        let header = typ.map_or(json!({ "alg": "ES256" }), |typ| json!({ "alg": "ES256", "typ": typ }));
+        check_raw(&policy(issuer), &header.to_string(), &claims).err().map(|error| error.kind())
+    };
+    let default = || Issuer::new("i");
+    for good in [
+        None,
+        Some("JWT"),
+        Some("jwt"),
+        Some("at+jwt"),
+        Some("AT+JWT"),
+        Some("application/at+jwt"),
+        Some("Application/JWT"),
+    ] {
+        assert_eq!(kind(default(), good), None, "{good:?}");
+    }
+    for wrong in [
+        "dpop+jwt",
+        "logout+jwt",
+        "token-introspection+jwt",
+        "statuslist+jwt",
+        "id_token",
+        "",
+        "application/",
+        "text/jwt",
+        "application/application/jwt",
+        "at+jwt ",
+    ] {
+        assert_eq!(kind(default(), Some(wrong)), Some(ErrorKind::WrongType), "{wrong}");
+    }
+    let own = || Issuer::new("i").accept_typ("application/X+jwt").accept_typ("y");
+    for good in ["x+jwt", "Y", "application/y"] {
+        assert_eq!(kind(own(), Some(good)), None, "{good}");
+    }
+    for wrong in [None, Some("JWT"), Some("at+jwt")] {
+        assert_eq!(kind(own(), wrong), Some(ErrorKind::WrongType), "{wrong:?}");
+    }
+}
+
+#[test]
+fn only_the_issuers_algorithms_are_plausible() {
+    use crate::jose::Algorithm;
+    let claims = json!({ "iss": "i", "aud": "api", "exp": NOW + 60 }).to_string();
+    let kind = |issuer: Issuer, alg: &str| {
+        check_raw(&policy(issuer), &json!({ "alg": alg }).to_string(), &claims).err().map(|error| error.kind())
+    };
+    for good in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "Ed25519"] {
+        assert_eq!(kind(Issuer::new("i"), good), None, "{good}");
+    }
+    for wrong in ["HS256", "HS384", "HS512", "none", "ES512", "ES256K", "RS1"] {
+        assert_eq!(kind(Issuer::new("i"), wrong), Some(ErrorKind::UnsupportedAlgorithm), "{wrong}");
+    }
+    let only = || Issuer::new("i").algorithms([Algorithm::Es256, Algorithm::Ed25519]);
+    assert_eq!(kind(only(), "ES256"), None);
+    assert_eq!(kind(only(), "RS256"), Some(ErrorKind::UnsupportedAlgorithm));
+}
+
+#[test]
+fn the_operator_learns_what_was_expected_and_nothing_of_the_token() {
+    let claims = json!({ "iss": "i", "aud": ["secret-aud", "b"], "exp": NOW + 60, "sub": "secret-sub" }).to_string();
+    let error = check_raw(&policy(Issuer::new("i")), r#"{"alg":"ES256"}"#, &claims).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the token is meant for another audience: expected one of [\"api\"], and the token names 2 other; was it issued for \
+         this service? (issuer i)"
+    );
+}
+
+fn any_json() -> impl Strategy<Value = Claims> {
+    let leaf = prop_oneof![
+        Just(Claims::Null),
+        any::<bool>().prop_map(Claims::from),
+        any::<i64>().prop_map(Claims::from),
+        any::<f64>().prop_map(Claims::from),
+        "[a-z \"\\\\é]{0,8}".prop_map(Claims::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Claims::from),
+            proptest::collection::btree_map("[a-z]{1,3}", inner, 0..4).prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest! {
+    /// Any claims whatever give an answer of the token's kind, never a panic, and never an answer that blames the server.
+    #[test]
+    fn any_claims_give_a_verdict(
+        claims in proptest::collection::btree_map("iss|aud|exp|nbf|iat|sub|cnf|azp|jti|scope|roles|[a-z]{1,4}", any_json(), 0..8),
+    ) {
+        let claims = json!(claims).to_string();
+        if let Err(error) = check_raw(&policy(Issuer::new("i")), r#"{"alg":"ES256"}"#, &claims) {
+            prop_assert!(!matches!(error.kind(), ErrorKind::KeysUnavailable | ErrorKind::LayerMissing));
+        }
+    }
+}

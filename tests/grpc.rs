@@ -1,0 +1,189 @@
+//! Over HTTP/2 with tonic's own client, and once as grpc-web: refusals are gRPC statuses, never HTTP ones.
+
+mod support;
+
+use http::header::CONTENT_TYPE;
+use support::orders::orders_client::OrdersClient;
+use support::orders::orders_server::{Orders, OrdersServer};
+use support::orders::{Order, PlaceRequest, WatchRequest};
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::LayerExt;
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request, Response, Status};
+use tonic_web::GrpcWebLayer;
+use tower_bearer::testing::Idp;
+use tower_bearer::tonic::RequestExt;
+use tower_bearer::{BearerAuthLayer, Error, ErrorKind, RequireLayer, ResourceServer, Rule, permissions};
+
+permissions! {
+    PlaceOrders = scope("orders:write");
+}
+
+#[derive(serde::Deserialize)]
+struct Tenant {
+    tenant_id: String,
+}
+
+struct Shop;
+
+#[tonic::async_trait]
+impl Orders for Shop {
+    async fn place(&self, request: Request<PlaceRequest>) -> Result<Response<Order>, Status> {
+        let buyer = request.require::<PlaceOrders>()?;
+        let buyer = buyer.subject().unwrap_or_default().to_owned();
+        Ok(Response::new(Order { id: 1, item: request.into_inner().item, buyer }))
+    }
+
+    type WatchStream = tokio_stream::Iter<std::vec::IntoIter<Result<Order, Status>>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let token = request.access_token::<Tenant>()?;
+        let order = Order { id: request.get_ref().id, item: "lamp".into(), buyer: token.claims().tenant_id.clone() };
+        Ok(Response::new(tokio_stream::iter(vec![Ok(order.clone()), Ok(order)])))
+    }
+}
+
+/// Serves the orders; returns the address.
+async fn serve(layer: BearerAuthLayer<Tenant>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    // the layer keeps the name of the service that it wraps, which a router of services needs
+    let guarded = tower::ServiceBuilder::new().layer(layer).named_layer(OrdersServer::new(Shop));
+    let serving = Server::builder().accept_http1(true).layer(GrpcWebLayer::new()).add_service(guarded);
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    address
+}
+
+async fn world() -> (Idp, OrdersClient<Channel>, String) {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    let address = serve(BearerAuthLayer::new(server)).await;
+    let client = OrdersClient::connect(address.clone()).await.unwrap();
+    (idp, client, address)
+}
+
+fn with<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+fn lamp() -> PlaceRequest {
+    PlaceRequest { item: "lamp".into() }
+}
+
+#[tokio::test]
+async fn a_unary_call_is_answered_by_status_codes_of_grpc() {
+    let (idp, mut client, _) = world().await;
+    let good = || idp.token("alice").claim("tenant_id", "north");
+
+    let order = client.place(with(lamp(), &good().scope("orders:write").sign())).await.unwrap().into_inner();
+    assert_eq!((order.item.as_str(), order.buyer.as_str()), ("lamp", "alice"));
+
+    let table = [
+        (Request::new(lamp()), Code::Unauthenticated, ErrorKind::MissingToken),
+        (with(lamp(), "a b"), Code::Unauthenticated, ErrorKind::MalformedRequest),
+        (with(lamp(), "a.b.c"), Code::Unauthenticated, ErrorKind::MalformedToken),
+        (with(lamp(), &good().expired().sign()), Code::Unauthenticated, ErrorKind::Expired),
+        (with(lamp(), &good().wrong_key().sign()), Code::Unauthenticated, ErrorKind::BadSignature),
+        (with(lamp(), &good().scope("orders:read").sign()), Code::PermissionDenied, ErrorKind::InsufficientScope),
+    ];
+    for (request, code, kind) in table {
+        let status = client.place(request).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (code, kind.to_string().as_str()), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_stream_is_guarded_like_a_unary_call() {
+    let (idp, mut client, _) = world().await;
+    let good = idp.token("alice").claim("tenant_id", "north").sign();
+    let stream = client.watch(with(WatchRequest { id: 7 }, &good)).await.unwrap().into_inner();
+    let orders: Vec<_> = stream.map(|order| order.unwrap()).collect().await;
+    assert_eq!(orders.iter().map(|order| (order.id, order.buyer.as_str())).collect::<Vec<_>>(), [(7, "north"); 2]);
+    let refused = client.watch(Request::new(WatchRequest { id: 7 })).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn an_outage_is_unavailable() {
+    let (idp, mut client, _) = world().await;
+    idp.outage();
+    let status = client.place(with(lamp(), &idp.token("alice").sign())).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_refusal_is_headers_only_with_http_status_200() {
+    let (idp, _, _) = world().await;
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let inner = tower::service_fn(async |_: http::Request<()>| Ok::<_, Error>(http::Response::new("never")));
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).service(inner);
+    for content_type in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc-web+proto"]
+    {
+        let request = http::Request::post("/shop.Orders/Place").header(CONTENT_TYPE, content_type).body(()).unwrap();
+        let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
+        assert_eq!(response.status(), 200, "{content_type}");
+        assert_eq!(*response.body(), "");
+        let headers = response.headers();
+        assert_eq!(headers["grpc-status"], "16");
+        assert_eq!(headers["grpc-message"], "a bearer token is required");
+        assert_eq!(headers[CONTENT_TYPE], content_type);
+        assert!(!headers.contains_key("www-authenticate"));
+        assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::MissingToken);
+    }
+    for content_type in ["application/grpcurl", "application/json", "text/plain; application/grpc"] {
+        let request = http::Request::post("/").header(CONTENT_TYPE, content_type).body(()).unwrap();
+        let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
+        assert_eq!(response.status(), 401, "{content_type} is not gRPC");
+    }
+}
+
+#[tokio::test]
+async fn grpc_web_is_refused_and_served_over_http_1() {
+    let (idp, _, address) = world().await;
+    let call = async |token: Option<String>| {
+        // one uncompressed message: PlaceRequest { item: "lamp" }
+        let body: &[u8] = b"\x00\x00\x00\x00\x06\x0a\x04lamp";
+        let request = reqwest::Client::new().post(format!("{address}/shop.Orders/Place"));
+        let request = request.header(CONTENT_TYPE, "application/grpc-web+proto").body(body);
+        let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let headers = response.headers().clone();
+        (headers, String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned())
+    };
+    let (headers, body) = call(None).await;
+    let status = headers.get("grpc-status").map(|value| value.to_str().unwrap().to_owned());
+    assert!(status.as_deref() == Some("16") || body.contains("grpc-status:16"), "{headers:?} {body:?}");
+
+    let (_, body) = call(Some(idp.token("alice").claim("tenant_id", "t").scope("orders:write").sign())).await;
+    assert!(body.contains("lamp") && body.contains("alice") && body.contains("grpc-status:0"), "{body:?}");
+}
+
+#[tokio::test]
+async fn a_rule_guards_a_grpc_service_whatever_claims_the_server_reads() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let rule = RequireLayer::new(Rule::role("clerk"));
+    let serving =
+        Server::builder().layer(BearerAuthLayer::new(server)).layer(rule).add_service(OrdersServer::new(Shop));
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    let mut client = OrdersClient::connect(address).await.unwrap();
+
+    let token = || idp.token("alice").claim("tenant_id", "t").scope("orders:write");
+    assert_eq!(client.place(with(lamp(), &token().sign())).await.unwrap_err().code(), Code::PermissionDenied);
+    assert!(client.place(with(lamp(), &token().role("clerk").sign())).await.is_ok());
+}
+
+#[test]
+fn a_method_without_the_layer_is_internal_and_the_status_carries_the_reason() {
+    let status = Request::new(()).require::<PlaceOrders>().unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    let source = std::error::Error::source(&status).unwrap().downcast_ref::<Error>().unwrap();
+    assert_eq!(source.kind(), ErrorKind::LayerMissing);
+}

@@ -1,0 +1,351 @@
+//! Keys over time: loading, rotation, outage, floods. Time is tokio's paused clock, which jumps to the next timer when
+//! nothing else is to do; no test sleeps.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use support::source::{Scripted, keys_of};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, advance, sleep};
+use tower_bearer::testing::Idp;
+use tower_bearer::{ErrorKind, FetchError, Issuer, ResourceServer};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn trusting(idp: &Idp) -> ResourceServer {
+    ResourceServer::new("https://api.test").trust(idp).build().unwrap()
+}
+
+async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
+    server.authenticate(token).await.err().map(|error| error.kind())
+}
+
+/// Lets the tasks in the background do what they can do now.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_before_a_plausible_token_needs_it_and_then_once_for_all() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    for token in ["x", "a.b.c", &idp.token("a").expired().sign(), &idp.token("a").issuer("https://x.test").sign()] {
+        assert!(server.authenticate(token).await.is_err());
+    }
+    assert_eq!(idp.fetches(), 0, "an implausible token costs no fetch");
+    let token = idp.token("alice").sign();
+    let verdicts = join_all((0..1000).map(|_| server.authenticate(&token))).await;
+    assert!(verdicts.iter().all(Result::is_ok));
+    assert_eq!(idp.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_is_found_at_once_and_a_withdrawn_one_is_gone() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let old = idp.token("alice").sign();
+    assert_eq!(kind(&server, &old).await, None);
+    idp.rotate();
+    assert_eq!(kind(&server, &old).await, None, "until a newer set is fetched");
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    assert_eq!(idp.fetches(), 2);
+    assert_eq!(kind(&server, &old).await, Some(ErrorKind::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_rotation_within_the_interval_gets_through_and_a_third_waits_for_the_interval() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    for _ in 0..2 {
+        idp.rotate();
+        assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    }
+    idp.rotate();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_kid_finds_its_key_also_after_a_rotation() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    assert_eq!(kind(&server, &idp.token("alice").without_header("kid").sign()).await, None);
+    idp.add_key(tower_bearer::Algorithm::Es256);
+    sleep(9 * MINUTE).await;
+    assert_eq!(kind(&server, &idp.token("alice").without_header("kid").sign()).await, None, "two keys fit");
+    let forged = idp.token("alice").without_header("kid").wrong_key().sign();
+    assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_costs_two_fetches_in_thirty_seconds() {
+    for down in [false, true] {
+        let idp = Idp::new("https://id.test/");
+        let server = trusting(&idp);
+        let good = idp.token("alice").sign();
+        assert_eq!(kind(&server, &good).await, None);
+        if down {
+            idp.outage();
+        }
+        let before = idp.fetches();
+        for flood in 0..100 {
+            let forged: Vec<_> = (0..100)
+                .map(|token| idp.token("mallory").header("kid", format!("forged-{flood}-{token}")).sign())
+                .collect();
+            for verdict in join_all(forged.iter().map(|token| server.authenticate(token))).await {
+                let expected = if down { ErrorKind::KeysUnavailable } else { ErrorKind::UnknownKey };
+                assert_eq!(verdict.unwrap_err().kind(), expected, "down: {down}");
+            }
+            assert_eq!(kind(&server, &good).await, None);
+        }
+        assert!(idp.fetches() - before <= 2, "down: {down}, {} fetches", idp.fetches() - before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_again_before_they_cease_to_be_fresh_and_no_request_waits_for_it() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    sleep(Duration::from_secs(7 * 60)).await;
+    assert_eq!(idp.fetches(), 1);
+    sleep(Duration::from_secs(2 * 60)).await;
+    assert_eq!(idp.fetches(), 2, "80 % of ten minutes, give or take");
+    assert!(server.status()[0].fresh);
+    // and goes on so while nobody calls
+    sleep(60 * MINUTE).await;
+    assert!((8..=10).contains(&idp.fetches()), "{}", idp.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_keys_outlive_an_outage_until_they_are_too_old() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let token = || idp.token("alice").sign();
+    assert_eq!(kind(&server, &token()).await, None);
+    idp.outage();
+    sleep(10 * MINUTE + 55 * MINUTE).await;
+    assert_eq!(kind(&server, &token()).await, None);
+    let status = &server.status()[0];
+    assert!(status.loaded && !status.fresh && status.failures > 0, "{status:?}");
+    assert!(status.last_error.is_some());
+    let unknown = idp.token("alice").unknown_kid().sign();
+    assert_eq!(kind(&server, &unknown).await, Some(ErrorKind::KeysUnavailable), "it may be there, we cannot know");
+    let before = idp.fetches();
+    sleep(6 * MINUTE).await;
+    assert!(idp.fetches() - before <= 7, "retries slow down to one a minute");
+    assert_eq!(kind(&server, &token()).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    sleep(MINUTE + Duration::from_secs(10)).await;
+    assert_eq!(kind(&server, &token()).await, None);
+    assert!(server.status()[0].last_error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_during_an_outage_is_unavailable_at_once_and_recovers_by_itself() {
+    let idp = Idp::new("https://id.test/");
+    idp.outage();
+    let server = trusting(&idp);
+    let token = idp.token("alice").sign();
+    let error = server.authenticate(&token).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    assert!(error.wait().unwrap() > Duration::ZERO);
+    assert_eq!(error.issuer(), Some("https://id.test/"));
+    assert!(error.to_string().contains("down"), "{error}");
+    let begin = Instant::now();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(begin.elapsed(), Duration::ZERO, "the retries set the pace, nobody waits");
+    assert_eq!(server.ready().await.unwrap_err().kind(), ErrorKind::KeysUnavailable);
+    assert_eq!(idp.fetches(), 1);
+    idp.recover();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(kind(&server, &token).await, None);
+    assert!(server.ready().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_without_a_usable_key_is_an_outage_and_withdraws_the_keys() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    idp.withdraw();
+    idp.publish(serde_json::json!({ "kty": "oct", "k": "AAAA", "kid": "es256-1" }));
+    sleep(9 * MINUTE).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    let status = &server.status()[0];
+    assert_eq!((status.keys.len(), status.skipped.len()), (0, 1), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_costs_a_request_two_seconds() {
+    let source = Scripted::new(|_| std::future::pending());
+    let idp = Idp::new("https://id.test/");
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
+    let begin = Instant::now();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(begin.elapsed(), Duration::from_secs(2));
+    assert_eq!(source.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_frees_everyone_who_waits_and_is_tried_again_later() {
+    let idp = Idp::new("https://id.test/");
+    let source = Scripted::new({
+        let idp = idp.clone();
+        move |fetch| {
+            let idp = idp.clone();
+            async move {
+                assert!(fetch > 1, "the source panics on the first fetch");
+                Ok(keys_of(&idp))
+            }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
+    let begin = Instant::now();
+    let token = idp.token("alice").sign();
+    for verdict in join_all((0..10).map(|_| server.authenticate(&token))).await {
+        assert_eq!(verdict.unwrap_err().kind(), ErrorKind::KeysUnavailable);
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable), "not before the pause is over");
+    assert_eq!(source.fetches(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_key_set_does_not_replace_one() {
+    let idp = Idp::new("https://id.test/");
+    let source = Scripted::new({
+        let idp = idp.clone();
+        move |fetch| {
+            let answer = match fetch {
+                1 => Ok(keys_of(&idp)),
+                2 => Ok(tower_bearer::FetchedKeys::new("<html>maintenance</html>")),
+                3 => Ok(tower_bearer::FetchedKeys::new(r#"{"error":"maintenance"}"#)),
+                _ => Err(FetchError::new("maintenance")),
+            };
+            async { answer }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    sleep(30 * MINUTE).await;
+    assert!(source.fetches() > 4);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    assert!(!server.status()[0].last_error.as_deref().unwrap().contains("html"), "what was fetched is not repeated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_server_ends_its_task() {
+    let alive = Arc::new(());
+    let idp = Idp::new("https://id.test/");
+    let source = Scripted::new({
+        let (idp, alive) = (idp.clone(), Arc::clone(&alive));
+        move |_| {
+            let _alive = &alive;
+            let keys = keys_of(&idp);
+            async { Ok(keys) }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    let clone = server.clone();
+    drop(server);
+    drop(source);
+    settle().await;
+    assert_eq!(kind(&clone, &idp.token("alice").sign()).await, None);
+    assert_eq!(Arc::strong_count(&alive), 2);
+    drop(clone);
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 1, "the task has let go of its source");
+}
+
+#[test]
+fn a_server_outlives_the_runtime_in_which_it_fetched() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let run = |future: &mut dyn FnMut() -> Option<ErrorKind>| future();
+    let in_new_runtime = |token: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(kind(&server, token))
+    };
+    assert_eq!(run(&mut || in_new_runtime(&idp.token("alice").sign())), None);
+    // the keeper has ended with that runtime; the keys are still good, and the next runtime gets a new keeper
+    idp.rotate();
+    assert_eq!(in_new_runtime(&idp.token("alice").sign()), None);
+    assert_eq!(idp.fetches(), 2);
+    // a verified key needs no runtime at all
+    let token = idp.token("alice").sign();
+    assert!(futures_util::FutureExt::now_or_never(server.authenticate(&token)).unwrap().is_ok());
+    // but a fetch does
+    let cold = trusting(&idp);
+    let error = futures_util::FutureExt::now_or_never(cold.authenticate(&token)).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn issuers_that_share_a_kid_never_verify_each_others_tokens() {
+    for order in [[0, 1], [1, 0]] {
+        let gate = Arc::new(Semaphore::new(0));
+        let idps = [Idp::new("https://a.test/"), Idp::new("https://b.test/")];
+        let source = |idp: &Idp| {
+            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+            Scripted::new(move |_| {
+                let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    Ok(keys_of(&idp))
+                }
+            })
+        };
+        let server = ResourceServer::new("https://api.test")
+            .trust((Issuer::new("https://a.test/"), source(&idps[0])))
+            .trust((Issuer::new("https://b.test/"), source(&idps[1])))
+            .build()
+            .unwrap();
+        // signed by one, in the other's name, with the kid that both have
+        let (a, b) = (idps[order[0]].clone(), idps[order[1]].clone());
+        let crossed = a.token("mallory").issuer(b.issuer()).sign();
+        let good = a.token("alice").sign();
+        // both fetches in flight together
+        let verdicts =
+            join_all([server.authenticate(&crossed), server.authenticate(&good), server.authenticate(&crossed)]);
+        let open = async {
+            settle().await;
+            gate.add_permits(2);
+        };
+        let (verdicts, ()) = futures_util::join!(verdicts, open);
+        let kinds: Vec<_> = verdicts.into_iter().map(|verdict| verdict.err().map(|error| error.kind())).collect();
+        assert_eq!(kinds, [Some(ErrorKind::BadSignature), None, Some(ErrorKind::BadSignature)]);
+        // and when both are there
+        assert_eq!(kind(&server, &crossed).await, Some(ErrorKind::BadSignature));
+        assert_eq!(kind(&server, &good).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_issuer_does_not_hold_up_another() {
+    let (up, down) = (Idp::new("https://up.test/"), Idp::new("https://down.test/"));
+    down.outage();
+    let server = ResourceServer::new("https://api.test").trust(&up).trust(&down).build().unwrap();
+    assert_eq!(kind(&server, &down.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(kind(&server, &up.token("alice").sign()).await, None);
+    let error = server.ready().await.unwrap_err();
+    assert_eq!(error.issuer(), Some("https://down.test/"));
+    advance(MINUTE).await;
+}
