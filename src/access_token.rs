@@ -1,9 +1,12 @@
 //! Step 6: the evidence that a token was verified.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use http::Request;
+use http::header::AUTHORIZATION;
 
 use crate::claims::{Audience, Registered};
 use crate::clock::UnixTime;
@@ -68,6 +71,17 @@ impl<C: Send + Sync + 'static> AccessToken<C> {
     pub fn erase(&self) -> AccessToken {
         let inner: Arc<Inner<C>> = Arc::clone(&self.inner);
         AccessToken { inner }
+    }
+
+    /// Puts the evidence into a request, and marks the credential so that nothing prints it.
+    pub(crate) fn enter<B>(self, request: &mut Request<B>) {
+        if let Some(credential) = request.headers_mut().get_mut(AUTHORIZATION) {
+            credential.set_sensitive(true);
+        }
+        request.extensions_mut().insert(self.erase());
+        if TypeId::of::<C>() != TypeId::of::<()>() {
+            request.extensions_mut().insert(self);
+        }
     }
 }
 

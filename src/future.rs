@@ -11,9 +11,8 @@ use tower_service::Service;
 
 use crate::access_token::AccessToken;
 use crate::error::Error;
-use crate::reject::{Reject, reject};
+use crate::reject::{Reject, Rejection, reject};
 use crate::server::ResourceServer;
-use crate::service::{admit, refuse};
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth).
@@ -104,11 +103,11 @@ where
                     let mut request = waiting.request.take().expect("polled after completion");
                     match verdict {
                         Ok(token) => {
-                            admit(&mut request, token);
+                            token.enter(&mut request);
                             State::Calling { future: waiting.ready.call(request) }
                         }
                         Err(error) => {
-                            let rejection = refuse(error, &waiting.server, &request);
+                            let rejection = Rejection::new(error, Some(waiting.server.realm()), request.headers());
                             State::Rejected { response: Some(reject(&waiting.reject, rejection)) }
                         }
                     }

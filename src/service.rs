@@ -1,17 +1,15 @@
 //! The service: verifies, then calls.
 
-use std::any::TypeId;
 use std::fmt;
 use std::mem;
 use std::task::{Context, Poll};
 
-use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::access_token::{AccessToken, Anonymous};
+use crate::access_token::Anonymous;
 use crate::bearer::BearerToken;
-use crate::error::{Error, ErrorKind};
+use crate::error::ErrorKind;
 use crate::future::{ResponseFuture, Waiting};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
 use crate::server::{Attempt, ResourceServer};
@@ -70,11 +68,11 @@ where
         };
         match attempt {
             Attempt::Done(Ok(token)) => {
-                admit(&mut request, token);
+                token.enter(&mut request);
                 ResponseFuture::calling(self.inner.call(request))
             }
             Attempt::Done(Err(error)) => {
-                let rejection = refuse(error, &self.server, &request);
+                let rejection = Rejection::new(error, Some(self.server.realm()), request.headers());
                 ResponseFuture::rejected(reject(&self.reject, rejection))
             }
             Attempt::Waiting(verdict) => {
@@ -85,21 +83,6 @@ where
             }
         }
     }
-}
-
-/// Puts the evidence into the request, and marks the credential so that nothing prints it.
-pub(crate) fn admit<B, C: Send + Sync + 'static>(request: &mut Request<B>, token: AccessToken<C>) {
-    if let Some(credential) = request.headers_mut().get_mut(AUTHORIZATION) {
-        credential.set_sensitive(true);
-    }
-    request.extensions_mut().insert(token.erase());
-    if TypeId::of::<C>() != TypeId::of::<()>() {
-        request.extensions_mut().insert(token);
-    }
-}
-
-pub(crate) fn refuse<B, C>(error: Error, server: &ResourceServer<C>, request: &Request<B>) -> Rejection {
-    Rejection::new(error, Some(server.realm()), request.headers())
 }
 
 impl<S: Clone, C, R: Clone> Clone for BearerAuth<S, C, R> {
