@@ -28,7 +28,7 @@ use crate::error::Error;
 ///     format!("the orders of {}", caller.subject().unwrap_or("a machine"))
 /// }
 /// ```
-pub struct Require<P, C: ?Sized = dyn Any + Send + Sync> {
+pub struct Require<P: Permission, C: ?Sized = dyn Any + Send + Sync> {
     token: AccessToken<C>,
     permission: PhantomData<fn() -> P>,
 }
@@ -58,14 +58,14 @@ impl<P: Permission, C: ?Sized + Send + Sync + 'static> Require<P, C> {
     }
 }
 
-impl<P, C: ?Sized> Require<P, C> {
+impl<P: Permission, C: ?Sized> Require<P, C> {
     /// Returns the token.
     pub fn into_token(self) -> AccessToken<C> {
         self.token
     }
 }
 
-impl<P, C: ?Sized> Deref for Require<P, C> {
+impl<P: Permission, C: ?Sized> Deref for Require<P, C> {
     type Target = AccessToken<C>;
 
     fn deref(&self) -> &AccessToken<C> {
@@ -73,13 +73,13 @@ impl<P, C: ?Sized> Deref for Require<P, C> {
     }
 }
 
-impl<P, C: ?Sized> Clone for Require<P, C> {
+impl<P: Permission, C: ?Sized> Clone for Require<P, C> {
     fn clone(&self) -> Self {
         Self { token: self.token.clone(), permission: PhantomData }
     }
 }
 
-impl<P, C: ?Sized> fmt::Debug for Require<P, C> {
+impl<P: Permission, C: ?Sized> fmt::Debug for Require<P, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Require").field(&self.token).finish()
     }

@@ -34,7 +34,7 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<KeysStatus>();
     shared::<ManualClock>();
     shared::<Rejection>();
-    shared::<Require<NotDebug, NotDebug>>();
+    shared::<Require<ReadOrders, NotDebug>>();
     shared::<RequireLayer>();
     shared::<ResourceServer<NotDebug>>();
     shared::<ResourceServerBuilder<NotDebug>>();
