@@ -120,7 +120,7 @@ async fn tour(idp: &Idp, api_url: &str) -> Result<usize, Error> {
         ("not even a token", "/users/me", Some("=".to_owned()), 400),
     ];
     let client = reqwest::Client::new();
-    let mut unexpected = 0;
+    let mut unexpected = Vec::new();
     println!("{:<22} {:<13} {:<4} challenge or answer", "who", "GET", "");
     for (who, path, token, expected) in rows {
         let mut request = client.get(format!("{api_url}{path}"));
@@ -135,8 +135,8 @@ async fn tour(idp: &Idp, api_url: &str) -> Result<usize, Error> {
             None => response.text().await?,
         };
         let mark = if status == expected { "" } else { "  <-- unexpected" };
-        unexpected += usize::from(status != expected);
+        unexpected.extend((status != expected).then_some(who));
         println!("{who:<22} {path:<13} {status:<4} {what}{mark}");
     }
-    Ok(unexpected)
+    Ok(unexpected.len())
 }

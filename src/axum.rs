@@ -70,6 +70,6 @@ fn refuse(error: crate::error::Error, parts: &Parts) -> Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        Rejection::into_response(self, Body::empty())
+        Self::into_response(self, Body::empty())
     }
 }

@@ -1,6 +1,7 @@
 //! Step 4: the issuer's key set answers (RFC 7517). Mechanism: what a key is, where sets come from, when they are fetched.
 
 mod cache;
+#[cfg(feature = "http-client")]
 mod discovery;
 #[cfg(feature = "http-client")]
 mod http;

@@ -1,4 +1,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::string_slice, reason = "tests")
+)]
 #![doc = include_str!("../README.md")]
 
 // The modules stand in the order in which a request meets them, and each uses only those above it.

@@ -1,5 +1,4 @@
-//! For tonic's methods: [`RequestExt`], errors as [`Status`](::tonic::Status), and
-//! `NamedService` through the layer.
+//! For tonic's methods: [`RequestExt`], errors as [`Status`], and `NamedService` through the layers.
 
 use ::tonic::metadata::MetadataMap;
 use ::tonic::server::NamedService;

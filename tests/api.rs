@@ -1,5 +1,8 @@
 //! The public types keep their promises: threads, sizes, and one way to make an access token.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 

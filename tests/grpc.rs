@@ -1,5 +1,8 @@
 //! Over HTTP/2 with tonic's own client, and once as grpc-web: refusals are gRPC statuses, never HTTP ones.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use http::header::CONTENT_TYPE;

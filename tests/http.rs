@@ -1,5 +1,8 @@
 //! The response matrix over HTTP: each row is a request, and the status and full challenge that it gets.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::Duration;
@@ -72,6 +75,9 @@ fn with(error: &str, kind: ErrorKind) -> String {
     format!(r#"{REALM}, error="{error}", error_description="{kind}""#)
 }
 
+/// A name, the `Authorization` headers, the path, and what comes back: status and challenge.
+type Row = (&'static str, Vec<String>, &'static str, (u16, String));
+
 #[tokio::test]
 async fn each_request_gets_the_status_and_the_challenge_of_the_table() {
     let (idp, app) = world();
@@ -86,7 +92,7 @@ async fn each_request_gets_the_status_and_the_challenge_of_the_table() {
     let roles = (403, with("insufficient_scope", ErrorKind::InsufficientScope));
 
     #[rustfmt::skip]
-    let matrix: Vec<(&str, Vec<String>, &str, (u16, String))> = vec![
+    let matrix: Vec<Row> = vec![
         ("no header", vec![], "/me", bare.clone()),
         ("another scheme", vec!["Basic YTpi".into()], "/me", bare.clone()),
         ("a DPoP token", vec![format!("DPoP {}", good().sign())], "/me", bare.clone()),
@@ -179,8 +185,9 @@ async fn every_algorithm_is_accepted_from_an_issuer_that_publishes_a_key_for_it(
 async fn optional_means_no_token_and_nothing_else() {
     let idp = Idp::new("https://id.test/");
     let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
-    let who =
-        async |token: Option<AccessToken>| token.map_or("nobody".into(), |token| token.subject().unwrap().to_owned());
+    let who = async |token: Option<AccessToken>| {
+        token.map_or_else(|| "nobody".into(), |token| token.subject().unwrap().to_owned())
+    };
     let app = Router::new()
         .route("/who", route(who))
         .route("/me", route(me))

@@ -1,5 +1,8 @@
 //! The order of the modules in `src/lib.rs` is the order of their dependencies: a module uses only those above it.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +28,7 @@ fn code(path: &Path) -> String {
 }
 
 fn modules(lib: &str) -> Vec<&str> {
-    let names = lib.lines().filter_map(|line| line.strip_prefix("mod ").or(line.strip_prefix("pub mod ")));
+    let names = lib.lines().filter_map(|line| line.strip_prefix("mod ").or_else(|| line.strip_prefix("pub mod ")));
     names.filter_map(|rest| rest.strip_suffix(';')).collect()
 }
 

@@ -1,5 +1,8 @@
 //! Logs are behaviour (one test, since a subscriber of one thread and another thread without one disturb each other): one event per refusal, one per fetch, and never a token or a claim.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::io;

@@ -1,6 +1,9 @@
 //! The contract of tower: back-pressure passes through, the instance that was ready is called, errors are untouched,
 //! and a future that is dropped leaves nothing behind.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,9 @@
 //! Keys over time: loading, rotation, outage, floods. Time is tokio's paused clock, which jumps to the next timer when
 //! nothing else is to do; no test sleeps.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::sync::Arc;

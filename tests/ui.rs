@@ -2,6 +2,9 @@
 //!
 //! The texts are those of one compiler; on others only the programs in doc comments are checked (`compile_fail`).
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::process::Command;
 
 /// The compiler whose words are kept in `tests/ui/*.stderr`.

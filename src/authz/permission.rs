@@ -65,6 +65,7 @@ macro_rules! permissions {
     ($($(#[$attribute:meta])* $visibility:vis $name:ident = $rule:expr;)+) => {$(
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug)]
+        #[allow(clippy::exhaustive_structs, reason = "there is nothing to add to a name")]
         $visibility struct $name;
 
         const _: bool = {
@@ -89,7 +90,6 @@ macro_rules! permissions {
 pub mod checked {
     /// Refuses, in a constant, what cannot be a scope.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "evaluated by the compiler only")]
     pub const fn scope(scope: &str) -> bool {
         assert!(
             crate::claims::is_scope_token(scope),

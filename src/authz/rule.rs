@@ -29,8 +29,8 @@ pub struct Rule(Node);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Node {
-    All(Box<[Node; 2]>),
-    Any(Box<[Node; 2]>),
+    All(Box<[Self; 2]>),
+    Any(Box<[Self; 2]>),
     Role(Cow<'static, str>),
     Scope(Cow<'static, str>),
 }
@@ -78,7 +78,10 @@ impl Node {
     /// Adds the scopes that this asks for; tells whether they would be enough.
     fn needed<'n, C: ?Sized>(&'n self, token: &AccessToken<C>, scopes: &mut Vec<&'n str>) -> bool {
         match self {
-            Self::All(nodes) => nodes.iter().fold(true, |enough, node| node.needed(token, scopes) && enough),
+            Self::All(nodes) => {
+                let [left, right] = nodes.each_ref().map(|node| node.needed(token, scopes));
+                left && right
+            }
             Self::Any(nodes) => {
                 let alternatives = nodes.iter().map(|node| {
                     let mut scopes = Vec::new();

@@ -11,7 +11,8 @@ use super::{BadSignature, InvalidKey, Material};
 use crate::jose::{Algorithm, Curve, Family, Hash};
 
 pub(super) enum Key {
-    Hmac(hmac::Key),
+    /// Boxed for its size.
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -36,7 +37,7 @@ impl Key {
                     Hash::Sha384 => hmac::HMAC_SHA384,
                     Hash::Sha512 => hmac::HMAC_SHA512,
                 };
-                return Ok(Self::Hmac(hmac::Key::new(hash, secret)));
+                return Ok(Self::Hmac(Box::new(hmac::Key::new(hash, secret))));
             }
         };
         public.map(Self::Public).map_err(|_| InvalidKey)

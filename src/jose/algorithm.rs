@@ -70,8 +70,10 @@ pub(crate) enum Hash {
 
 use Algorithm::{Ed25519, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
 
+type Row = (Algorithm, &'static [&'static str], Family, Hash);
+
 /// The table: algorithm, its names in `alg` (the first is the one we write), family, hash.
-const TABLE: &[(Algorithm, &[&str], Family, Hash)] = &[
+const TABLE: [Row; 12] = [
     (Rs256, &["RS256"], Family::RsaPkcs1, Hash::Sha256),
     (Rs384, &["RS384"], Family::RsaPkcs1, Hash::Sha384),
     (Rs512, &["RS512"], Family::RsaPkcs1, Hash::Sha512),
@@ -112,9 +114,10 @@ impl Algorithm {
         self.family() == Family::Hmac
     }
 
-    fn row(self) -> &'static (Self, &'static [&'static str], Family, Hash) {
-        const FIRST: &(Algorithm, &[&str], Family, Hash) = &TABLE[0];
-        TABLE.iter().find(|row| row.0 == self).unwrap_or(FIRST)
+    fn row(self) -> Row {
+        let [first, ..] = TABLE;
+        // the tests see to it that every algorithm has a row
+        TABLE.into_iter().find(|row| row.0 == self).unwrap_or(first)
     }
 }
 
@@ -131,9 +134,9 @@ mod tests {
     #[test]
     fn every_algorithm_has_its_own_row_and_answers_to_its_names() {
         for (algorithm, names, family, hash) in TABLE {
-            assert_eq!((algorithm.family(), algorithm.hash()), (*family, *hash));
-            for name in *names {
-                assert_eq!(Algorithm::from_name(name), Some(*algorithm));
+            assert_eq!((algorithm.family(), algorithm.hash()), (family, hash));
+            for name in names {
+                assert_eq!(Algorithm::from_name(name), Some(algorithm));
             }
         }
         assert_eq!(TABLE.len(), Algorithm::ASYMMETRIC.len() + 3);

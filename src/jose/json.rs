@@ -143,12 +143,12 @@ impl<'j> Value<'j> {
     }
 
     /// Returns the member of this name.
-    pub(crate) fn get(self, name: &str) -> Option<Value<'j>> {
+    pub(crate) fn get(self, name: &str) -> Option<Self> {
         self.members().find(|(member, _)| *member == name).map(|(_, value)| value)
     }
 
     /// Follows a path of member names.
-    pub(crate) fn at<S: AsRef<str>>(self, path: &[S]) -> Option<Value<'j>> {
+    pub(crate) fn at<S: AsRef<str>>(self, path: &[S]) -> Option<Self> {
         path.iter().try_fold(self, |value, name| value.get(name.as_ref()))
     }
 

@@ -161,7 +161,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
             return Some(Duration::ZERO);
         }
         if let Some(seconds) = directive.strip_prefix("max-age=") {
-            age = age.or(seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
+            age = age.or_else(|| seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
         }
     }
     age

@@ -131,30 +131,31 @@ fn resolve(
     let Trust { issuer, keys } = trust;
     let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
     let max_stale = issuer.max_stale_limit();
-    let http = matches!(keys, Origin::Http);
-    if !http && issuer.jwks_address().is_some() {
+    if !matches!(keys, Origin::Http) && issuer.jwks_address().is_some() {
         problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
     }
-    let source: Result<Box<dyn DynKeySource>, _> = match keys {
-        Origin::Static(keys) => Err(keys.into_parts()),
-        Origin::Source(source) => Ok(source),
-        Origin::Http => match client.source(issuer.id(), issuer.jwks_address()) {
-            Ok(source) => Ok(source),
+    let mut symmetric = None;
+    let id: Arc<str> = issuer.id().into();
+    let keys = match keys {
+        Origin::Static(keys) => {
+            let (set, secret) = keys.into_parts();
+            symmetric = secret;
+            Some(Keys::fixed(Arc::clone(&id), set))
+        }
+        Origin::Source(source) => Some(Keys::fetched(Arc::clone(&id), source, max_stale)),
+        // an empty identifier is reported once, with the policy
+        Origin::Http if id.is_empty() && issuer.jwks_address().is_none() => None,
+        Origin::Http => match client.source(&id, issuer.jwks_address()) {
+            Ok(source) => Some(Keys::fetched(Arc::clone(&id), source, max_stale)),
             Err(fix) => {
                 let field = if issuer.jwks_address().is_some() { "jwks_uri" } else { "id" };
                 problems.push(path(field), fix);
-                return None;
+                None
             }
         },
     };
-    let symmetric = source.as_ref().err().and_then(|(_, symmetric)| *symmetric);
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    let id = Arc::clone(&policy.issuer);
-    let keys = match source {
-        Ok(source) => Keys::fetched(Arc::clone(&id), source, max_stale),
-        Err((set, _)) => Keys::fixed(Arc::clone(&id), set),
-    };
-    Some((id, Trusted { policy, keys }))
+    Some((id, Trusted { policy, keys: keys? }))
 }
 
 /// The HTTP client that all issuers share, made when the first of them needs it.

@@ -101,14 +101,14 @@ impl Idp {
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.keys.first().and_then(|first| state.signing(first.algorithm())).cloned();
-        TokenBuilder::new(self.issuer(), &state.audience, subject.into(), state.clock.now(), key)
+        TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
     /// Begins a token that is signed with the key for this algorithm, if there is one.
     pub fn token_signed_with(&self, algorithm: Algorithm, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.signing(algorithm).cloned();
-        TokenBuilder::new(self.issuer(), &state.audience, subject.into(), state.clock.now(), key)
+        TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
     /// Publishes another key for this algorithm, and signs with it from now on; the old one is still published.

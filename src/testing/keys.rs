@@ -79,10 +79,7 @@ impl SigningKey {
     /// Signs as JWS does, and encodes the signature.
     #[expect(clippy::expect_used, reason = "a test issuer that cannot sign can only say so")]
     pub(super) fn sign(&self, message: &[u8]) -> String {
-        let algorithm = match self.algorithm {
-            Algorithm::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
-            other => other.name().parse().expect("jsonwebtoken knows the algorithm"),
-        };
+        let algorithm = self.algorithm.name().parse().expect("jsonwebtoken knows the algorithm");
         let signer = (DEFAULT_PROVIDER.signer_factory)(&algorithm, &self.private).expect("the key fits the algorithm");
         URL_SAFE_NO_PAD.encode(signer.try_sign(message).expect("the key signs"))
     }

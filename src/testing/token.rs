@@ -38,7 +38,7 @@ pub struct TokenBuilder {
 }
 
 impl TokenBuilder {
-    pub(super) fn new(issuer: &str, audience: &str, subject: String, now: SystemTime, key: Option<SigningKey>) -> Self {
+    pub(super) fn new(issuer: &str, audience: &str, subject: &str, now: SystemTime, key: Option<SigningKey>) -> Self {
         let issued = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = Map::new();
         if let Some(key) = &key {

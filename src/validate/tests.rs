@@ -108,7 +108,7 @@ fn a_bound_token_is_refused_and_a_malformed_binding_is_no_less() {
 fn the_kind_of_token_is_decided_by_typ() {
     let claims = json!({ "iss": "i", "aud": "api", "exp": NOW + 60 }).to_string();
     let kind = |issuer: Issuer, typ: Option<&str>| {
-        let header = typ.map_or(json!({ "alg": "ES256" }), |typ| json!({ "alg": "ES256", "typ": typ }));
+        let header = typ.map_or_else(|| json!({ "alg": "ES256" }), |typ| json!({ "alg": "ES256", "typ": typ }));
         check_raw(&policy(issuer), &header.to_string(), &claims).err().map(|error| error.kind())
     };
     let default = || Issuer::new("i");

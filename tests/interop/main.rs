@@ -2,6 +2,9 @@
 //!
 //! It sets itself up on first use (`npm ci` in `tests/interop`). Set `TOWER_BEARER_INTEROP=skip` to leave it out.
 
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

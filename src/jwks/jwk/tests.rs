@@ -10,7 +10,7 @@ const ED: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 fn modulus(bits: usize) -> String {
     use base64::Engine;
     let mut bytes = vec![0xff; bits.div_ceil(8)];
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         bytes[0] = 0xff >> (8 - bits % 8);
     }
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
