@@ -182,6 +182,9 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), SkipReason> {
     if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
         return Err(SkipReason::WeakModulus);
     }
+    if modulus.last().is_none_or(|byte| byte % 2 == 0) {
+        return Err(SkipReason::InvalidKey);
+    }
     let value = exponent.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
     let safe = exponent.len() <= MAX_EXPONENT_LEN && value >= MIN_EXPONENT && value % 2 == 1;
     if safe { Ok(()) } else { Err(SkipReason::WeakExponent) }
