@@ -65,7 +65,7 @@ impl Error {
     }
 
     #[must_use]
-    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
@@ -93,7 +93,7 @@ impl Error {
     }
 
     /// Returns how long a caller should wait before it tries again, where that would help.
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 }

@@ -86,7 +86,7 @@ impl Rejection {
                 headers.insert(name, value);
             }
         };
-        let wait = self.error.wait().map(|wait| wait.as_secs().max(1).to_string());
+        let wait = self.error.retry_after().map(|wait| wait.as_secs().max(1).to_string());
         if self.is_grpc() {
             set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
             let message = challenge::percent_encoded(&self.error.kind().to_string());

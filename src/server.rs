@@ -16,7 +16,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Compact;
-use crate::jwks::{Keys, KeysStatus, Want};
+use crate::jwks::{KeySet, Keys, KeysStatus, Want};
 use crate::validate::Plausible;
 use crate::verify::verify;
 
@@ -174,8 +174,9 @@ impl<C> Engine<C> {
         let compact = Compact::parse(token)?;
         let trusted = self.issuers.select(Registered::of(&compact.payload).iss)?;
         let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
-        let keys = trusted.keys.current();
-        let Some(set) = keys.as_ref().filter(|set| !set.is_empty()) else {
+        let current = trusted.keys.current();
+        let keys = current.as_ref().and_then(|snapshot| snapshot.keys());
+        let Some(set) = keys.filter(|set| !set.is_empty()) else {
             return Err(Refusal { error: trusted.unavailable(), wanting: Some((trusted, Want::Any)) });
         };
         verify(plausible, set, self.read).map_err(|error| {
@@ -202,7 +203,8 @@ impl Refusal<'_> {
 
 impl Trusted {
     fn is_empty(&self) -> bool {
-        self.keys.current().as_ref().is_none_or(|set| set.is_empty())
+        let current = self.keys.current();
+        current.as_ref().and_then(|snapshot| snapshot.keys()).is_none_or(KeySet::is_empty)
     }
 
     fn order_if_empty(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
@@ -212,9 +214,11 @@ impl Trusted {
     fn unavailable(&self) -> Error {
         let outage = self.keys.outage();
         let error = match &outage {
-            Some(outage) => Error::new(ErrorKind::KeysUnavailable, outage.error.to_string()).retry_after(outage.wait),
+            Some(outage) => {
+                Error::new(ErrorKind::KeysUnavailable, outage.error.to_string()).with_retry_after(outage.wait)
+            }
             None => Error::new(ErrorKind::KeysUnavailable, "the issuer has not answered yet")
-                .retry_after(Default::default()),
+                .with_retry_after(Default::default()),
         };
         error.at(&self.policy.issuer)
     }

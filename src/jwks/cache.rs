@@ -14,7 +14,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::key_set::{KeySet, KeyStatus, SkippedKey};
 use super::schedule::{Decision, Event, Schedule};
@@ -45,27 +45,44 @@ struct Shared {
     issuer: Arc<str>,
     /// `None` for keys that never change.
     source: Option<Box<dyn DynKeySource>>,
-    current: ArcSwapOption<KeySet>,
-    /// Whether `current` can be read without a look at the clock: a keeper watches over it, or it never changes.
+    current: ArcSwapOption<Snapshot>,
+    /// Whether a keeper watches over `current`, or it never changes.
     attended: AtomicBool,
     state: Mutex<State>,
+    /// Ends the keeper. Apart from `state`, since it is held while a keeper is spawned, and one that is dropped at once,
+    /// because the runtime is shutting down, takes `state`.
+    keeper: Mutex<Option<AbortHandle>>,
     /// Changes each time a fetch has ended, however it ended.
     finished: watch::Sender<()>,
     wake: Notify,
+}
+
+/// A key set as readers see it.
+pub(crate) struct Snapshot {
+    set: KeySet,
+    /// When it is too old to be trusted; `None` for never.
+    until: Option<Instant>,
+}
+
+impl Snapshot {
+    /// Returns the keys, unless they are too old.
+    pub(crate) fn keys(&self) -> Option<&KeySet> {
+        // the clock is read here, and not left to the keeper, whose runtime may be stuck
+        if self.until.is_none_or(|until| Instant::now() < until) { Some(&self.set) } else { None }
+    }
 }
 
 struct State {
     schedule: Schedule,
     /// A fetch has been decided on and awaits the keeper.
     ordered: bool,
-    keeper: Option<AbortHandle>,
     last_error: Option<Arc<str>>,
 }
 
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        Self::new(issuer, None, Some(Arc::new(set)), Duration::ZERO)
+        Self::new(issuer, None, Some(Snapshot { set, until: None }), Duration::ZERO)
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
@@ -76,16 +93,17 @@ impl Keys {
     fn new(
         issuer: Arc<str>,
         source: Option<Box<dyn DynKeySource>>,
-        set: Option<Arc<KeySet>>,
+        snapshot: Option<Snapshot>,
         max_stale: Duration,
     ) -> Self {
-        let state = State { schedule: Schedule::new(max_stale), ordered: false, keeper: None, last_error: None };
+        let state = State { schedule: Schedule::new(max_stale), ordered: false, last_error: None };
         let shared = Shared {
             issuer,
             attended: AtomicBool::new(source.is_none()),
             source,
-            current: ArcSwapOption::new(set),
+            current: ArcSwapOption::new(snapshot.map(Arc::new)),
             state: Mutex::new(state),
+            keeper: Mutex::new(None),
             finished: watch::Sender::new(()),
             wake: Notify::new(),
         };
@@ -93,12 +111,13 @@ impl Keys {
     }
 
     /// Returns the keys in hand, without a lock.
-    pub(crate) fn current(&self) -> Guard<Option<Arc<KeySet>>> {
-        if !self.shared.attended.load(Ordering::Acquire) {
-            // the keeper has not started, or has ended with its runtime
-            self.shared.revive();
+    pub(crate) fn current(&self) -> Guard<Option<Arc<Snapshot>>> {
+        let current = self.shared.current.load();
+        if current.is_some() && !self.shared.attended.load(Ordering::Acquire) {
+            // the keeper has ended with its runtime
+            self.shared.start_keeper();
         }
-        self.shared.current.load()
+        current
     }
 
     /// Asks for newer keys. `None` if there will be no fetch now; else a future that ends with the fetch, after 2 s at the
@@ -125,9 +144,9 @@ impl Keys {
     }
 
     pub(crate) fn status(&self) -> KeysStatus {
-        let set = self.shared.current.load_full();
+        let current = self.shared.current.load();
+        let set = current.as_ref().and_then(|snapshot| snapshot.keys());
         let state = self.shared.state();
-        let set = set.as_deref();
         KeysStatus {
             issuer: Arc::clone(&self.shared.issuer),
             loaded: set.is_some(),
@@ -142,7 +161,8 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        if let Some(keeper) = self.shared.state().keeper.take() {
+        let keeper = lock(&self.shared.keeper).take();
+        if let Some(keeper) = keeper {
             keeper.abort();
         }
     }
@@ -163,57 +183,54 @@ pub(crate) struct Outage {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // a panic cannot leave the state half changed: each change is one call of `Schedule::on`
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Decides on a fetch, and makes sure that somebody carries it out.
     fn order(self: &Arc<Self>, want: Want) -> Option<watch::Receiver<()>> {
-        let mut state = self.state();
         self.source.as_ref()?;
         let event = match want {
             Want::Any => Event::NoKeys,
             Want::Kid => Event::UnknownKid,
         };
         let finished = self.finished.subscribe();
-        match state.schedule.on(event, Instant::now(), jitter()) {
-            Decision::Fetch => {}
-            Decision::Join => return Some(finished),
-            Decision::Drop | Decision::Refuse | Decision::Sleep => return None,
+        {
+            let mut state = self.state();
+            match state.schedule.on(event, Instant::now(), jitter()) {
+                Decision::Fetch => state.ordered = true,
+                Decision::Join => return Some(finished),
+                Decision::Refuse | Decision::Sleep => return None,
+            }
         }
-        if self.start_keeper(&mut state) {
-            state.ordered = true;
+        if self.start_keeper() {
             self.wake.notify_one();
             Some(finished)
         } else {
-            state.schedule.on(Event::Failed, Instant::now(), jitter());
-            state.last_error = Some("keys cannot be fetched outside a tokio runtime".into());
+            self.state().abandon("keys cannot be fetched outside a tokio runtime");
             None
         }
     }
 
-    /// Drops keys that nobody has watched over for too long, and sets a new keeper to those that are left.
-    fn revive(self: &Arc<Self>) {
-        let mut state = self.state();
-        if self.current.load().is_none() {
-            return;
+    /// Starts a keeper if there is none; returns false outside a runtime.
+    fn start_keeper(self: &Arc<Self>) -> bool {
+        let Ok(runtime) = Handle::try_current() else { return self.attended.load(Ordering::Acquire) };
+        let mut slot = lock(&self.keeper);
+        if !self.attended.swap(true, Ordering::AcqRel) {
+            let keeper = Keeper { shared: Arc::clone(self) };
+            *slot = Some(runtime.spawn(keeper.run()).abort_handle());
         }
-        if state.schedule.on(Event::Lapse, Instant::now(), jitter()) == Decision::Drop {
-            self.current.store(None);
-        } else {
-            self.start_keeper(&mut state);
-        }
-    }
-
-    fn start_keeper(self: &Arc<Self>, state: &mut State) -> bool {
-        if self.attended.load(Ordering::Acquire) {
-            return true;
-        }
-        let Ok(runtime) = Handle::try_current() else { return false };
-        let keeper = Keeper { shared: Arc::clone(self) };
-        self.attended.store(true, Ordering::Release);
-        state.keeper = Some(runtime.spawn(keeper.run()).abort_handle());
         true
+    }
+}
+
+impl State {
+    /// Counts a fetch that was decided on, but did not come to an end of its own, as failed.
+    fn abandon(&mut self, why: &str) {
+        if self.schedule.is_fetching() {
+            self.ordered = false;
+            self.last_error = Some(why.into());
+            self.schedule.on(Event::Failed, Instant::now(), jitter());
+        }
     }
 }
 
@@ -226,9 +243,8 @@ impl Keeper {
     async fn run(self) {
         let Some(source) = &self.shared.source else { return };
         loop {
-            let (decision, wake_at) = self.decide();
-            match decision {
-                Decision::Fetch => {
+            match self.decide() {
+                Next::Fetch => {
                     let fetched = timeout(MAX_FETCH, source.fetch()).await;
                     let late = |_| Err(FetchError::message("the key source took longer than 15 s"));
                     self.record(fetched.unwrap_or_else(late).and_then(|fetched| {
@@ -237,63 +253,61 @@ impl Keeper {
                         Ok((set, fetched.max_age))
                     }));
                 }
-                Decision::Drop => self.shared.current.store(None),
-                Decision::Join | Decision::Refuse | Decision::Sleep => match wake_at {
-                    Some(wake_at) => {
-                        let _ = timeout(wake_at.saturating_duration_since(Instant::now()), self.shared.wake.notified())
-                            .await;
-                    }
-                    None => self.shared.wake.notified().await,
-                },
+                Next::Sleep(wake_at) => {
+                    // either end of the sleep is a reason to decide anew
+                    let _ = timeout_at(wake_at, self.shared.wake.notified()).await;
+                }
             }
         }
     }
 
-    fn decide(&self) -> (Decision, Option<Instant>) {
+    fn decide(&self) -> Next {
         let mut state = self.shared.state();
-        if std::mem::take(&mut state.ordered) {
-            return (Decision::Fetch, None);
+        let ordered = std::mem::take(&mut state.ordered);
+        if ordered || state.schedule.on(Event::Timer, Instant::now(), jitter()) == Decision::Fetch {
+            return Next::Fetch;
         }
-        let decision = state.schedule.on(Event::Timer, Instant::now(), jitter());
-        (decision, state.schedule.wake_at())
+        // whatever has ended has left a plan
+        Next::Sleep(state.schedule.next_fetch().unwrap_or_else(Instant::now))
     }
 
     /// Takes over what was fetched, and tells everybody who waits.
     fn record(&self, fetched: Result<(KeySet, Option<Duration>), FetchError>) {
-        let mut state = self.shared.state();
         let issuer = &self.shared.issuer;
         match fetched {
             Ok((set, max_age)) => {
-                let usable = !set.is_empty();
-                let (keys, skipped) = (set.status().len(), set.skipped().len());
+                let (keys, skipped) = (set.len(), set.skipped().len());
                 event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
-                state.last_error = (!usable).then(|| "the issuer's set holds no usable key".into());
-                self.shared.current.store(Some(Arc::new(set)));
-                state.schedule.on(Event::Fetched { max_age, usable }, Instant::now(), jitter());
+                let mut state = self.shared.state();
+                state.last_error = set.is_empty().then(|| "the issuer's set holds no usable key".into());
+                state.schedule.on(Event::Fetched { max_age, usable: !set.is_empty() }, Instant::now(), jitter());
+                let snapshot = Snapshot { set, until: state.schedule.trusted_until() };
+                self.shared.current.store(Some(Arc::new(snapshot)));
             }
             Err(error) => {
                 let report = error.report();
                 event!(warn, "could not fetch the issuer's keys", issuer = issuer, error = report);
+                let mut state = self.shared.state();
                 state.last_error = Some(report.into());
                 state.schedule.on(Event::Failed, Instant::now(), jitter());
             }
         }
-        drop(state);
         self.shared.finished.send_replace(());
     }
 }
 
+enum Next {
+    Fetch,
+    Sleep(Instant),
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        self.shared.attended.store(false, Ordering::Release);
-        state.keeper = None;
-        if state.schedule.is_fetching() {
-            state.ordered = false;
-            state.last_error = Some("the fetch of the issuer's keys was cut short".into());
-            state.schedule.on(Event::Failed, Instant::now(), jitter());
+        {
+            let mut state = self.shared.state();
+            state.abandon("the fetch of the issuer's keys was cut short");
+            self.shared.attended.store(false, Ordering::Release);
         }
-        drop(state);
         self.shared.finished.send_replace(());
     }
 }
@@ -316,6 +330,11 @@ pub struct KeysStatus {
     pub keys: Vec<KeyStatus>,
     /// The keys of the set that are not used, and why.
     pub skipped: Vec<SkippedKey>,
+}
+
+/// Locks, whether or not a thread has panicked meanwhile: no change here can be left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A random number between 0 and 1, good enough to spread load.

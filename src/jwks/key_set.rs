@@ -72,6 +72,10 @@ impl KeySet {
         self.keys.push(key);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -31,8 +31,6 @@ pub(super) enum Event {
     Failed,
     /// A set arrived. `usable` says whether it holds a key at all.
     Fetched { max_age: Option<Duration>, usable: bool },
-    /// Keys turn out to be unwatched: nobody has acted on the timer.
-    Lapse,
     /// A token came whose issuer has no keys in hand.
     NoKeys,
     /// The time that was asked for has come.
@@ -48,11 +46,9 @@ pub(super) enum Decision {
     Fetch,
     /// A fetch is in flight: wait for that one.
     Join,
-    /// Forget the keys: they are too old to be trusted.
-    Drop,
     /// No fetch now.
     Refuse,
-    /// Wake up at `next`, a fetch or the end of the keys.
+    /// Nothing until the next planned fetch.
     Sleep,
 }
 
@@ -65,24 +61,15 @@ pub(super) struct Schedule {
     failures: u32,
     /// When to fetch next.
     next: Option<Instant>,
-    /// When the keys cease to be fresh, and when they cease to be trusted.
+    /// When the keys cease to be fresh.
     fresh_until: Option<Instant>,
-    trusted_until: Option<Instant>,
     /// When the last forced fetches began.
     forced: [Option<Instant>; PERMITS],
 }
 
 impl Schedule {
     pub(super) fn new(max_stale: Duration) -> Self {
-        Self {
-            max_stale,
-            in_flight: false,
-            failures: 0,
-            next: None,
-            fresh_until: None,
-            trusted_until: None,
-            forced: [None; PERMITS],
-        }
+        Self { max_stale, in_flight: false, failures: 0, next: None, fresh_until: None, forced: [None; PERMITS] }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
@@ -97,7 +84,6 @@ impl Schedule {
                 self.in_flight = false;
                 let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
                 self.fresh_until = now.checked_add(ttl);
-                self.trusted_until = now.checked_add(ttl.saturating_add(self.max_stale));
                 if usable {
                     self.failures = 0;
                     self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
@@ -122,21 +108,20 @@ impl Schedule {
                 if self.next.is_none_or(|next| next <= now) {
                     self.fetch()
                 } else {
-                    self.lapse(now)
+                    Decision::Sleep
                 }
             }
-            Event::Lapse => self.lapse(now),
         }
     }
 
-    /// Returns when a [`Event::Timer`] is due.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.next.into_iter().chain(self.trusted_until).min()
-    }
-
-    /// Returns the time of the next planned fetch.
+    /// Returns the time of the next planned fetch, when an [`Event::Timer`] is due.
     pub(super) fn next_fetch(&self) -> Option<Instant> {
         self.next
+    }
+
+    /// Returns until when the keys of the last good fetch may be used, at the utmost; `None` for ever.
+    pub(super) fn trusted_until(&self) -> Option<Instant> {
+        self.fresh_until.and_then(|fresh| fresh.checked_add(self.max_stale))
     }
 
     pub(super) fn failures(&self) -> u32 {
@@ -149,16 +134,6 @@ impl Schedule {
 
     pub(super) fn is_fetching(&self) -> bool {
         self.in_flight
-    }
-
-    /// Lets keys go that are too old.
-    fn lapse(&mut self, now: Instant) -> Decision {
-        if self.trusted_until.is_none_or(|until| now < until) {
-            return Decision::Sleep;
-        }
-        self.trusted_until = None;
-        self.fresh_until = None;
-        Decision::Drop
     }
 
     fn fetch(&mut self) -> Decision {

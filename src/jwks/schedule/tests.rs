@@ -1,5 +1,5 @@
-use super::Decision::{Drop, Fetch, Join, Refuse, Sleep};
-use super::Event::{Failed, Lapse, NoKeys, Timer, UnknownKid};
+use super::Decision::{Fetch, Join, Refuse, Sleep};
+use super::Event::{Failed, NoKeys, Timer, UnknownKid};
 use super::*;
 
 fn good(max_age: u64) -> Event {
@@ -144,31 +144,21 @@ fn a_planned_fetch_spends_no_permit() {
 }
 
 #[test]
-fn keys_are_dropped_when_they_are_too_old() {
-    // fresh for 600 s, trusted for an hour more
-    let end = 600 + HOUR;
-    let mut history = vec![(0, NoKeys, Fetch), (0, GOOD, Sleep), (480, Timer, Fetch), (480, Failed, Sleep)];
-    history.push((end - 1, Timer, Fetch));
-    history.push((end - 1, Failed, Sleep));
-    history.push((end - 1, Lapse, Sleep));
-    history.push((end, Timer, Drop));
-    history.push((end, Timer, Sleep));
-    history.push((end, Lapse, Sleep));
-    let schedule = play(&history);
-    assert!(schedule.wake_at().is_some(), "it goes on trying");
-}
-
-#[test]
-fn a_good_fetch_makes_them_fresh_again() {
-    let schedule = play(&[
-        (0, NoKeys, Fetch),
-        (0, GOOD, Sleep),
-        (480, Timer, Fetch),
-        (480, Failed, Sleep),
-        (500, Timer, Fetch),
-        (500, GOOD, Sleep),
-        (4300, Lapse, Sleep),
-        (4700, Lapse, Drop),
-    ]);
-    assert_eq!(schedule.failures(), 0);
+fn keys_are_trusted_for_max_stale_beyond_their_freshness_whatever_fails_meanwhile() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
+    let until = |schedule: &Schedule| schedule.trusted_until().map(|until| (until - start).as_secs());
+    assert_eq!(until(&schedule), None);
+    let mut at = |seconds, event| {
+        schedule.on(event, start + Duration::from_secs(seconds), 0.5);
+        (schedule.is_fresh(start + Duration::from_secs(seconds)), until(&schedule), schedule.failures())
+    };
+    at(0, NoKeys);
+    assert_eq!(at(0, GOOD), (true, Some(600 + HOUR), 0));
+    assert_eq!(at(480, Timer), (true, Some(600 + HOUR), 0));
+    assert_eq!(at(480, Failed), (true, Some(600 + HOUR), 1));
+    assert_eq!(at(600, Timer), (false, Some(600 + HOUR), 1));
+    assert_eq!(at(601, Failed), (false, Some(600 + HOUR), 2));
+    at(700, Timer);
+    assert_eq!(at(700, good(120)), (true, Some(820 + HOUR), 0));
 }
