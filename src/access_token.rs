@@ -189,8 +189,9 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
     /// ```
     pub fn from_extensions(extensions: &http::Extensions) -> Result<&Self, Error> {
         extensions.get().ok_or_else(|| {
-            if extensions.get::<Anonymous>().is_some() {
-                return Error::new(ErrorKind::MissingToken, "the handler needs a token, and the caller is anonymous");
+            if let Some(Anonymous { realm }) = extensions.get() {
+                let detail = "the handler needs a token, and the caller is anonymous";
+                return Error::new(ErrorKind::MissingToken, detail).in_realm(realm);
             }
             let claims = std::any::type_name::<C>();
             let detail = if extensions.get::<AccessToken>().is_some() {
@@ -218,5 +219,5 @@ impl<C: ?Sized> fmt::Debug for AccessToken<C> {
 /// Stands in a request's extensions where an optional layer has found no token.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous {
-    pub(crate) realm: Box<str>,
+    pub(crate) realm: Arc<str>,
 }

@@ -11,14 +11,14 @@
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use http::HeaderMap;
 use http::request::Parts;
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::reject::Rejection;
 use crate::require::Require;
-use crate::trace::event;
 
 impl<C, S> FromRequestParts<S> for AccessToken<C>
 where
@@ -28,7 +28,7 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions).cloned().map_err(|error| refuse(error, parts))
+        Self::from_extensions(&parts.extensions).cloned().map_err(|error| Rejection::new(error, &parts.headers))
     }
 }
 
@@ -43,7 +43,7 @@ where
         match Self::from_extensions(&parts.extensions) {
             Ok(token) => Ok(Some(token.clone())),
             Err(error) if error.kind() == ErrorKind::MissingToken => Ok(None),
-            Err(error) => Err(refuse(error, parts)),
+            Err(error) => Err(Rejection::new(error, &parts.headers)),
         }
     }
 }
@@ -57,19 +57,20 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions).map_err(|error| refuse(error, parts))
+        Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &parts.headers))
     }
-}
-
-fn refuse(error: crate::error::Error, parts: &Parts) -> Rejection {
-    if error.kind() == ErrorKind::LayerMissing {
-        event!(error, "a handler has no layer in front of it", reason = error);
-    }
-    Rejection::inner(error, &parts.headers, &parts.extensions)
 }
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         Self::into_response(self, Body::empty())
+    }
+}
+
+impl IntoResponse for Error {
+    /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
+    /// answers with a status instead.
+    fn into_response(self) -> Response {
+        Rejection::new(self, &HeaderMap::new()).into_response(Body::empty())
     }
 }

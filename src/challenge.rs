@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use crate::error::{Error, ErrorKind};
@@ -78,7 +80,7 @@ pub(crate) fn challenge(error: &Error, realm: &str) -> Option<String> {
 }
 
 /// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.
-pub(crate) fn quoted(text: &str) -> Option<Box<str>> {
+pub(crate) fn quoted(text: &str) -> Option<Arc<str>> {
     if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return None;
     }

@@ -12,8 +12,8 @@ pub use self::config::{ConfigError, ConfigProblem};
 /// The reason why a request was refused.
 ///
 /// [`kind`](Self::kind) says what happened and decides what the caller is told. The [`Display`](fmt::Display) text
-/// is for the *operator*: it adds what was expected, where, and the likely fix. It never holds any part of a token
-/// or of its claims, so it may be logged; it is not meant for the caller, who gets a fixed text per kind.
+/// is for the *operator*: it adds what was expected, where, and the likely fix. Of the token it holds no text but a
+/// short, plain [`kid`](Self::kid), so it may be logged. It is not meant for the caller, who gets a fixed text per kind.
 ///
 /// The layer puts the error into the extensions of the response that it refuses with, where outer layers find it:
 ///
@@ -26,7 +26,7 @@ pub use self::config::{ConfigError, ConfigProblem};
 /// # assert!(!was_expired(&http::Response::new(())));
 /// ```
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
@@ -35,39 +35,52 @@ struct Inner {
     issuer: Option<Arc<str>>,
     kid: Option<Box<str>>,
     scope: Option<Box<str>>,
+    realm: Option<Arc<str>>,
     retry_after: Option<Duration>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, detail: detail.into(), issuer: None, kid: None, scope: None, retry_after: None }))
+        let detail = detail.into();
+        Self(Arc::new(Inner { kind, detail, issuer: None, kid: None, scope: None, realm: None, retry_after: None }))
     }
 
     /// Names the trusted issuer at which the error arose: our configuration's text, never the token's.
     #[must_use]
-    pub(crate) fn at(mut self, issuer: &Arc<str>) -> Self {
-        self.0.issuer = Some(Arc::clone(issuer));
-        self
+    pub(crate) fn at(self, issuer: &Arc<str>) -> Self {
+        self.with(|inner| inner.issuer = Some(Arc::clone(issuer)))
     }
 
     /// Names the key that the token asked for, if its name is short and plain enough for a log.
     #[must_use]
-    pub(crate) fn for_key(mut self, kid: Option<&str>) -> Self {
+    pub(crate) fn for_key(self, kid: Option<&str>) -> Self {
         let plain = |kid: &&str| kid.len() <= 64 && kid.bytes().all(|byte| byte.is_ascii_graphic());
-        self.0.kid = kid.filter(plain).map(Into::into);
-        self
+        self.with(|inner| inner.kid = kid.filter(plain).map(Into::into))
     }
 
     #[must_use]
-    pub(crate) fn needing_scope(mut self, scope: Option<String>) -> Self {
-        self.0.scope = scope.map(Into::into);
-        self
+    pub(crate) fn needing_scope(self, scope: Option<String>) -> Self {
+        self.with(|inner| inner.scope = scope.map(Into::into))
+    }
+
+    /// Names the quoted realm of the layer that let the request through.
+    #[must_use]
+    pub(crate) fn in_realm(self, realm: &Arc<str>) -> Self {
+        self.with(|inner| inner.realm = Some(Arc::clone(realm)))
     }
 
     #[must_use]
-    pub(crate) fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.0.retry_after = Some(wait);
+    pub(crate) fn with_retry_after(self, wait: Duration) -> Self {
+        self.with(|inner| inner.retry_after = Some(wait))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
         self
+    }
+
+    pub(crate) fn realm(&self) -> Option<&Arc<str>> {
+        self.0.realm.as_ref()
     }
 
     /// Returns what happened.
@@ -75,7 +88,8 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far.
+    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far: the text of the
+    /// configuration, not of the token.
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
@@ -130,7 +144,18 @@ impl From<ErrorKind> for Error {
 
 /// What happened to a refused request.
 ///
-/// The wire form of each kind (status, challenge, gRPC code) stands in one table, in the module `challenge`.
+/// What the caller sees of it (RFC 6750 §3.1; gRPC has no challenge):
+///
+/// | kind | HTTP | gRPC | `WWW-Authenticate` |
+/// |---|---|---|---|
+/// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
+/// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
+/// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
+/// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
+/// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
+/// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
+///
+/// `error_description` and `grpc-message` are the kind's [`Display`](fmt::Display) text, which is fixed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {

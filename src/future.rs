@@ -107,7 +107,7 @@ where
                             State::Calling { future: waiting.ready.call(request) }
                         }
                         Err(error) => {
-                            let rejection = Rejection::new(error, Some(waiting.server.realm()), request.headers());
+                            let rejection = Rejection::new(error.in_realm(waiting.server.realm()), request.headers());
                             State::Rejected { response: Some(reject(&waiting.reject, rejection)) }
                         }
                     }

@@ -3,9 +3,8 @@
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::access_token::{AccessToken, Anonymous};
 use crate::challenge;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::trace::event;
 
 /// A refusal that is about to become a response: what happened, and how it is said on the wire.
@@ -30,29 +29,26 @@ use crate::trace::event;
 #[derive(Debug)]
 pub struct Rejection {
     error: Error,
-    realm: Option<Box<str>>,
     grpc: Option<HeaderValue>,
 }
 
 impl Rejection {
-    /// Refuses a request with these headers; `realm` is quoted already.
-    pub(crate) fn new(error: Error, realm: Option<&str>, request: &HeaderMap) -> Self {
-        event!(
-            debug,
-            "refused a request",
-            kind = format_args!("{:?}", error.kind()),
-            reason = error,
-            issuer = error.issuer().unwrap_or("-"),
-            kid = error.kid().unwrap_or("-"),
-        );
-        Self { error, realm: realm.map(Into::into), grpc: grpc_content_type(request) }
-    }
-
-    /// Refuses a request that the layer has let through, with the layer's realm.
-    pub(crate) fn inner(error: Error, request: &HeaderMap, extensions: &http::Extensions) -> Self {
-        let of_token = || extensions.get::<AccessToken>().map(|token| &*token.policy().server.realm);
-        let anonymous = extensions.get::<Anonymous>().map(|anonymous| &*anonymous.realm);
-        Self::new(error, anonymous.or_else(of_token), request)
+    /// Refuses a request with these headers.
+    pub(crate) fn new(error: Error, request: &HeaderMap) -> Self {
+        if error.kind() == ErrorKind::LayerMissing {
+            // not the caller's doing, and it will not go away by itself
+            event!(error, "a handler has no layer in front of it", reason = error);
+        } else {
+            event!(
+                debug,
+                "refused a request",
+                kind = format_args!("{:?}", error.kind()),
+                reason = error,
+                issuer = error.issuer().unwrap_or("-"),
+                kid = error.kid().unwrap_or("-"),
+            );
+        }
+        Self { error, grpc: grpc_content_type(request) }
     }
 
     /// Returns what happened.
@@ -92,7 +88,7 @@ impl Rejection {
             let message = challenge::percent_encoded(&self.error.kind().to_string());
             set(HeaderName::from_static("grpc-message"), message);
         } else {
-            let realm = self.realm.as_deref().unwrap_or("\"\"");
+            let realm = self.error.realm().map_or("\"\"", |realm| realm);
             if let Some(value) = challenge::challenge(&self.error, realm) {
                 set(WWW_AUTHENTICATE, value);
             }

@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 pub use self::layer::{RequireFuture, RequireLayer, RequireRule};
 use crate::access_token::AccessToken;
-use crate::authz::Permission;
+use crate::authz::{Permission, Rule};
 use crate::error::Error;
 
 /// The evidence that the caller's token permits `P`: a [`Permission`] or a tuple of them.
@@ -40,8 +40,10 @@ impl<P: Permission, C: ?Sized> Require<P, C> {
     ///
     /// [`ErrorKind::InsufficientScope`](crate::ErrorKind::InsufficientScope) otherwise.
     pub fn new(token: AccessToken<C>) -> Result<Self, Error> {
-        if !P::rules().all(|rule| token.permits(rule)) {
-            token.require(&P::rule())?;
+        let mut rules = P::rules().peekable();
+        // a permission without any rule permits nothing
+        if rules.peek().is_none() || !rules.all(|rule| token.permits(rule)) {
+            return Err(Rule::of::<P>().refuse(&token));
         }
         Ok(Self { token, permission: PhantomData })
     }

@@ -163,7 +163,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
 impl<C> ResourceServer<C> {
     /// The quoted `realm` of challenges.
-    pub(crate) fn realm(&self) -> &str {
+    pub(crate) fn realm(&self) -> &Arc<str> {
         &self.engine.policy.realm
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -61,7 +62,7 @@ where
         let attempt = match BearerToken::from_headers(request.headers()) {
             Ok(token) => self.server.attempt(token),
             Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
-                request.extensions_mut().insert(Anonymous { realm: self.server.realm().into() });
+                request.extensions_mut().insert(Anonymous { realm: Arc::clone(self.server.realm()) });
                 return ResponseFuture::calling(self.inner.call(request));
             }
             Err(error) => Attempt::Done(Err(error)),
@@ -72,7 +73,7 @@ where
                 ResponseFuture::calling(self.inner.call(request))
             }
             Attempt::Done(Err(error)) => {
-                let rejection = Rejection::new(error, Some(self.server.realm()), request.headers());
+                let rejection = Rejection::new(error.in_realm(self.server.realm()), request.headers());
                 ResponseFuture::rejected(reject(&self.reject, rejection))
             }
             Attempt::Waiting(verdict) => {

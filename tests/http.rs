@@ -350,6 +350,38 @@ async fn the_token_is_never_taken_from_the_query_or_another_header() {
 
 #[test]
 fn a_permission_says_what_it_needs() {
-    assert_eq!(ReadOrders::rule(), Rule::scope("orders:read"));
-    assert_eq!(<(ReadOrders, Admin)>::rule(), Rule::scope("orders:read") & Rule::role("admin"));
+    assert_eq!(Rule::of::<ReadOrders>(), Rule::scope("orders:read"));
+    assert_eq!(Rule::of::<(ReadOrders, Admin)>(), Rule::scope("orders:read") & Rule::role("admin"));
+}
+
+#[tokio::test]
+async fn a_permission_without_any_rule_permits_nothing() {
+    struct Nothing;
+    impl Permission for Nothing {
+        fn rules() -> impl Iterator<Item = &'static Rule> {
+            std::iter::empty()
+        }
+    }
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let token = server.authenticate(&idp.token("alice").scope("a").sign()).await.unwrap();
+    assert_eq!(Require::<Nothing, ()>::new(token.clone()).unwrap_err().kind(), ErrorKind::InsufficientScope);
+    assert!(!token.permits(&Rule::of::<Nothing>()));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_checked_in_a_handler_refuses_with_the_same_challenge() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    async fn handler(token: AccessToken) -> Result<&'static str, Error> {
+        token.require(&(Rule::scope("orders:write") & Rule::role("clerk")))?;
+        Ok("done")
+    }
+    let app = Router::new().route("/", route(handler)).layer(BearerAuthLayer::new(server));
+    assert_eq!(status(&app, "/", &idp.token("a").scope("orders:write").role("clerk").sign()).await, 200);
+    let response = send(&app, get_with("/", &idp.token("a").role("clerk").sign())).await;
+    assert_eq!(response.status(), 403);
+    let expected = format!("{}, scope=\"orders:write\"", with("insufficient_scope", ErrorKind::InsufficientScope));
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], expected);
+    assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::InsufficientScope);
 }

@@ -4,21 +4,16 @@ use super::rule::Rule;
 
 /// An operation that a token may or may not permit, as a type, for [`Require`](crate::Require).
 ///
-/// Define them with [`permissions!`](crate::permissions). A tuple of permissions needs all of them.
+/// Define them with [`permissions!`](crate::permissions). A tuple of permissions needs all of them;
+/// [`Rule::of`] tells what that is as a value.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a permission",
     label = "not a permission",
     note = "define one with `tower_bearer::permissions! {{ pub Name = scope(\"…\"); }}`; a tuple needs all of its permissions"
 )]
 pub trait Permission: Send + Sync + 'static {
-    /// Returns the rules that must all hold.
+    /// Returns the rules that must all hold. Without any rule nothing is permitted.
     fn rules() -> impl Iterator<Item = &'static Rule>;
-
-    /// Returns these rules as one.
-    fn rule() -> Rule {
-        // without any rule nothing is permitted: the empty string can be no scope
-        Self::rules().cloned().reduce(|all, rule| all & rule).unwrap_or_else(|| Rule::scope(""))
-    }
 }
 
 macro_rules! all_of {
@@ -45,7 +40,7 @@ all_of!(A B C D E F);
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Permission, Rule, permissions};
+/// use tower_bearer::{Rule, permissions};
 ///
 /// permissions! {
 ///     /// May list orders.
@@ -53,8 +48,8 @@ all_of!(A B C D E F);
 ///     Refund = scope("orders:write") & (role("cashier") | role("admin"));
 /// }
 ///
-/// assert_eq!(ReadOrders::rule(), Rule::scope("orders:read"));
-/// assert_eq!(<(ReadOrders, Refund)>::rule(), ReadOrders::rule() & Refund::rule());
+/// assert_eq!(Rule::of::<ReadOrders>(), Rule::scope("orders:read"));
+/// assert_eq!(Rule::of::<(ReadOrders, Refund)>(), Rule::of::<ReadOrders>() & Rule::of::<Refund>());
 /// ```
 ///
 /// ```compile_fail

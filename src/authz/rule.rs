@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::{BitAnd, BitOr};
 
+use super::permission::Permission;
 use crate::access_token::AccessToken;
 use crate::claims::is_scope_token;
 use crate::error::{Error, ErrorKind};
@@ -49,6 +50,28 @@ impl Rule {
     #[must_use]
     pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
         Self(Node::Role(role.into()))
+    }
+
+    /// Returns what a permission needs, as a value.
+    ///
+    /// A permission without any rule permits nothing: its rule refuses everyone.
+    #[must_use]
+    pub fn of<P: Permission>() -> Self {
+        P::rules().cloned().reduce(|all, rule| all & rule).unwrap_or_else(|| Self::scope(""))
+    }
+
+    /// Refuses a token that does not satisfy the rule.
+    pub(crate) fn refuse<C: ?Sized>(&self, token: &AccessToken<C>) -> Error {
+        let scope = self.lacking(token);
+        let detail = match &scope {
+            Some(scope) => format!("the operation needs the scopes {scope:?}"),
+            None => "the token lacks a role that the operation needs".to_owned(),
+        };
+        let policy = token.policy();
+        Error::new(ErrorKind::InsufficientScope, detail)
+            .needing_scope(scope)
+            .at(&policy.issuer)
+            .in_realm(&policy.server.realm)
     }
 
     /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
@@ -135,14 +158,6 @@ impl<C: ?Sized> AccessToken<C> {
     ///
     /// [`ErrorKind::InsufficientScope`] otherwise; as a response, it names the operation's scopes.
     pub fn require(&self, rule: &Rule) -> Result<(), Error> {
-        if self.permits(rule) {
-            return Ok(());
-        }
-        let scope = rule.lacking(self);
-        let detail = match &scope {
-            Some(scope) => format!("the operation needs the scopes {scope:?}"),
-            None => "the token lacks a role that the operation needs".to_owned(),
-        };
-        Err(Error::new(ErrorKind::InsufficientScope, detail).needing_scope(scope).at(&self.policy().issuer))
+        if self.permits(rule) { Ok(()) } else { Err(rule.refuse(self)) }
     }
 }

@@ -19,7 +19,7 @@ const DEFAULT_TYPES: &[&str] = &["jwt", "at+jwt"];
 pub(crate) struct ServerPolicy {
     pub(crate) audiences: Vec<Box<str>>,
     /// The `realm` of challenges, escaped and quoted.
-    pub(crate) realm: Box<str>,
+    pub(crate) realm: Arc<str>,
 }
 
 /// The terms on which one issuer's tokens are accepted.
