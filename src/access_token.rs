@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use http::Request;
 use http::header::AUTHORIZATION;
 
-use crate::claims::{Audience, Registered};
+use crate::claims::Audience;
 use crate::clock::UnixTime;
+use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::Value;
-use crate::validate::Claimed;
+use crate::validate::{Claimed, Plausible};
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
 ///
@@ -45,8 +46,13 @@ struct Inner<C: ?Sized> {
 }
 
 impl<C> AccessToken<C> {
-    /// Turns claims into evidence. Only `verify` may call this, once it has seen the signature.
-    pub(crate) fn evidence(token: Claimed, read: fn(&str) -> Result<C, serde_json::Error>) -> Result<Self, Error> {
+    /// Turns claims into evidence, given the evidence that their signature was verified.
+    pub(crate) fn evidence(
+        token: Plausible<'_>,
+        _: SignatureVerified,
+        read: fn(&str) -> Result<C, serde_json::Error>,
+    ) -> Result<Self, Error> {
+        let token = token.into_claimed();
         let claims = read(token.payload.text()).map_err(|error| {
             // serde's own texts may repeat values of the token; where it went wrong may not
             let detail = format!(
@@ -85,9 +91,15 @@ impl<C: Send + Sync + 'static> AccessToken<C> {
     }
 }
 
+impl<C: Send + Sync + 'static> From<AccessToken<C>> for AccessToken {
+    fn from(token: AccessToken<C>) -> Self {
+        token.erase()
+    }
+}
+
 impl<C: ?Sized> AccessToken<C> {
-    fn registered(&self) -> Registered<'_> {
-        Registered::of(&self.inner.token.payload)
+    fn claim(&self, name: &str) -> Option<Value<'_>> {
+        self.inner.token.payload.root().get(name)
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -103,23 +115,22 @@ impl<C: ?Sized> AccessToken<C> {
     ///
     /// In a token of the client-credentials grant it may be the client's identifier (RFC 9068 §5).
     pub fn subject(&self) -> Option<&str> {
-        self.registered().sub.and_then(Value::as_str)
+        self.claim("sub").and_then(Value::as_str)
     }
 
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`.
     pub fn client_id(&self) -> Option<&str> {
-        let claims = self.registered();
-        claims.client_id.or(claims.azp).and_then(Value::as_str)
+        self.claim("client_id").or_else(|| self.claim("azp")).and_then(Value::as_str)
     }
 
-    /// Returns the token's identifier (`jti`).
-    pub fn id(&self) -> Option<&str> {
-        self.registered().jti.and_then(Value::as_str)
+    /// Returns the token's own identifier (`jti`).
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.claim("jti").and_then(Value::as_str)
     }
 
     /// Returns all audiences that the token names (`aud`); one of them is this service's.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
-        let audience = self.registered().aud.and_then(|aud| Audience::read(aud).ok());
+        let audience = self.claim("aud").and_then(|aud| Audience::read(aud).ok());
         audience.into_iter().flat_map(Audience::iter)
     }
 
@@ -194,10 +205,14 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
                 return Error::new(ErrorKind::MissingToken, detail).in_realm(realm);
             }
             let claims = std::any::type_name::<C>();
-            let detail = if extensions.get::<AccessToken>().is_some() {
+            let detail = if extensions.get::<AccessToken>().is_some() && TypeId::of::<C>() == TypeId::of::<()>() {
+                "a request carries `AccessToken`, without a parameter, not `AccessToken<()>`".to_owned()
+            } else if extensions.get::<AccessToken>().is_some() {
                 format!("the layer's server reads other claims than {claims}; build it with .claims::<{claims}>()")
             } else {
-                "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server))".to_owned()
+                "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server)), in axum after the \
+                 routes that it is to guard"
+                    .to_owned()
             };
             Error::new(ErrorKind::LayerMissing, detail)
         })

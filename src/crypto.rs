@@ -1,7 +1,7 @@
 //! The only seam to the crates that do the cryptography.
 //!
-//! A key is prepared once, when its set is loaded, for each algorithm that it may be used with; a token then costs one
-//! call of [`VerifyingKey::verify`].
+//! A key is prepared when its set is loaded, for each algorithm that it may be used with; a token then costs one call of
+//! [`VerifyingKey::verify`]. (aws-lc-rs parses it only then; the pure-Rust back end, once more for each token.)
 
 #[cfg(feature = "aws-lc-rs")]
 #[path = "crypto/aws_lc.rs"]
@@ -66,6 +66,10 @@ impl fmt::Debug for Material {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InvalidKey;
 
+/// The evidence that a signature was verified; only [`VerifyingKey::verify`] makes one.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct SignatureVerified(());
+
 /// The signature does not verify.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct BadSignature;
@@ -90,8 +94,8 @@ impl VerifyingKey {
     }
 
     /// Verifies a signature in the form that JWS uses: RSA's octets, or R and S side by side (RFC 7518 §3.4).
-    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.key.verify(message, signature)
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<SignatureVerified, BadSignature> {
+        self.key.verify(message, signature).map(SignatureVerified)
     }
 }
 

@@ -1,13 +1,14 @@
 //! For tonic's methods: [`RequestExt`], errors as [`Status`], and `NamedService` through the layers.
 
-use ::tonic::metadata::MetadataMap;
 use ::tonic::server::NamedService;
 use ::tonic::{Code, Request, Status};
+use http::HeaderMap;
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
 use crate::challenge;
 use crate::error::Error;
+use crate::reject::Rejection;
 use crate::require::{Require, RequireRule};
 use crate::service::BearerAuth;
 
@@ -32,9 +33,17 @@ pub trait RequestExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED` if the layer is optional and the caller is anonymous; `INTERNAL` if no layer with this claims type is
-    /// in front of the service.
-    fn access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status>;
+    /// `UNAUTHENTICATED` if the layer is optional and the caller is anonymous; `INTERNAL` if no layer is in front of the
+    /// service.
+    fn access_token(&self) -> Result<&AccessToken, Status>;
+
+    /// Returns the verified token with the application's claims, as chosen with
+    /// [`claims`](crate::ResourceServerBuilder::claims).
+    ///
+    /// # Errors
+    ///
+    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer's server reads other claims.
+    fn typed_access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status>;
 
     /// Demands that the token permits `P`.
     ///
@@ -45,13 +54,23 @@ pub trait RequestExt: sealed::Sealed {
 }
 
 impl<T> RequestExt for Request<T> {
-    fn access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status> {
-        AccessToken::from_extensions(self.extensions()).map_err(Status::from)
+    fn access_token(&self) -> Result<&AccessToken, Status> {
+        AccessToken::from_extensions(self.extensions()).map_err(refuse)
+    }
+
+    fn typed_access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status> {
+        AccessToken::from_extensions(self.extensions()).map_err(refuse)
     }
 
     fn require<P: Permission>(&self) -> Result<Require<P>, Status> {
-        Require::from_extensions(self.extensions()).map_err(Status::from)
+        Require::from_extensions(self.extensions()).map_err(refuse)
     }
+}
+
+/// Refuses a call, with the same event as everywhere.
+fn refuse(error: Error) -> Status {
+    let rejection = Rejection::new(error, &HeaderMap::new());
+    Status::from(rejection.error().clone())
 }
 
 mod sealed {
@@ -64,7 +83,7 @@ impl From<Error> for Status {
     /// The caller gets the fixed text of the error's kind; the [`Error`] itself is the status's source.
     fn from(error: Error) -> Self {
         let code = Code::from_i32(challenge::wire(error.kind()).grpc.into());
-        let mut status = Self::with_metadata(code, error.kind().to_string(), MetadataMap::new());
+        let mut status = Self::new(code, error.kind().to_string());
         status.set_source(std::sync::Arc::new(error));
         status
     }

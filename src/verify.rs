@@ -15,7 +15,7 @@ pub(crate) fn verify<C>(
 ) -> Result<AccessToken<C>, Error> {
     let header = token.header();
     let fail = |kind, detail| Err(Error::new(kind, detail).at(token.issuer()).for_key(header.kid()));
-    let candidates = match keys.answer(header.kid(), header.algorithm()) {
+    let mut candidates = match keys.answer(header.kid(), header.algorithm()) {
         Answer::Candidates(candidates) => candidates,
         Answer::OtherAlgorithm => {
             return fail(ErrorKind::UnsupportedAlgorithm, "the key of this kid is for another algorithm");
@@ -27,8 +27,8 @@ pub(crate) fn verify<C>(
     };
     let signature = token.signed().signature()?;
     let message = token.signed().message();
-    if !candidates.iter().any(|key| key.verify(message, &signature).is_ok()) {
+    let Some(verified) = candidates.find_map(|key| key.verify(message, &signature).ok()) else {
         return fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it");
-    }
-    AccessToken::evidence(token.into_claimed(), read)
+    };
+    AccessToken::evidence(token, verified, read)
 }

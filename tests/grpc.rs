@@ -42,7 +42,7 @@ impl Orders for Shop {
     type WatchStream = tokio_stream::Iter<std::vec::IntoIter<Result<Order, Status>>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let token = request.access_token::<Tenant>()?;
+        let token = request.typed_access_token::<Tenant>()?;
         let order = Order { id: request.get_ref().id, item: "lamp".into(), buyer: token.claims().tenant_id.clone() };
         Ok(Response::new(tokio_stream::iter(vec![Ok(order.clone()), Ok(order)])))
     }

@@ -1,4 +1,4 @@
-//! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See `tests/vectors.rs` for more.
+//! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See `jwks/vectors.rs` for more.
 
 use super::*;
 use crate::jose::decode_base64url;
@@ -16,7 +16,7 @@ fn key() -> VerifyingKey {
 fn each_flipped_byte_of_a_signature_or_message_is_noticed() {
     let key = key();
     let signature = decode_base64url(SIGNATURE).unwrap();
-    assert_eq!(key.verify(MESSAGE, &signature), Ok(()));
+    assert_eq!(key.verify(MESSAGE, &signature), Ok(SignatureVerified(())));
     for index in 0..signature.len() {
         let mut forged = signature.clone();
         forged[index] ^= 1;

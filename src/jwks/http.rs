@@ -15,10 +15,9 @@ use reqwest::redirect::Policy;
 use url::{Host, Url};
 
 use super::discovery;
+use super::key_set::MAX_DOCUMENT_LEN;
 use super::source::{FetchError, FetchedKeys, KeySource};
 
-/// Metadata documents and key sets may be this long; real ones have 1 to 20 KiB.
-const MAX_BODY_LEN: usize = 512 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -91,7 +90,7 @@ impl HttpSource {
         let mut response = request.send().await.map_err(FetchError::new)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(FetchError::new)? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY_LEN {
+            if body.len().saturating_add(chunk.len()) > MAX_DOCUMENT_LEN {
                 return Err(FetchError::message(format!("{url} answered with more than 512 KiB")));
             }
             body.extend_from_slice(&chunk);

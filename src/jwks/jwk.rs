@@ -40,7 +40,7 @@ pub enum SkipReason {
     PrivateKey,
     /// It is a shared secret (`kty` is `oct`), which cannot be published.
     SymmetricKey,
-    /// The set has more keys than are looked at.
+    /// The set has more than 256 keys; this one and those behind it are not looked at.
     TooMany,
     /// `alg` is unknown, or not one that a key of this type can have.
     UnsupportedAlgorithm,

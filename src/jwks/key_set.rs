@@ -12,6 +12,9 @@ use super::jwk::{Jwk, SkipReason};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
 
+/// Documents may be this long, wherever they come from; real ones have 1 to 20 KiB.
+pub(super) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
+
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
 const MAX_KEYS: usize = 256;
 
@@ -29,9 +32,9 @@ pub(crate) struct KeySet {
 }
 
 /// What a key set says to a token.
-pub(crate) enum Answer<'s> {
-    /// One of these must verify the signature.
-    Candidates(Vec<&'s VerifyingKey>),
+pub(crate) enum Answer<I> {
+    /// One of these, at most four, must verify the signature.
+    Candidates(I),
     /// The key exists, but is not for the token's algorithm.
     OtherAlgorithm,
     /// There is no such key, or without `kid` none for the algorithm.
@@ -41,13 +44,17 @@ pub(crate) enum Answer<'s> {
 impl KeySet {
     /// Reads a JWK Set (RFC 7517 §5) key by key; one that cannot be used never harms the others.
     ///
-    /// `None` if the document is no JWK Set at all.
+    /// `None` if the document is not a JWK Set at all, or longer than 512 KiB.
     pub(crate) fn parse(document: &[u8]) -> Option<Self> {
+        let document = Some(document).filter(|document| document.len() <= MAX_DOCUMENT_LEN)?;
         let document: Value = serde_json::from_slice(document).ok()?;
         let mut set = Self::default();
         for (index, jwk) in document.get("keys")?.as_array()?.iter().enumerate() {
-            let parsed = if index < MAX_KEYS { Jwk::parse(jwk) } else { Err(SkipReason::TooMany) };
-            match parsed {
+            if index == MAX_KEYS {
+                set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
+                break;
+            }
+            match Jwk::parse(jwk) {
                 Ok(key) => set.add(key),
                 Err(reason) => {
                     let kid = jwk.get("kid").and_then(Value::as_str).map(Into::into);
@@ -84,21 +91,23 @@ impl KeySet {
     ///
     /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
     /// if they are of different types (RFC 7517 §4.5).
-    pub(crate) fn answer(&self, kid: Option<&str>, algorithm: Algorithm) -> Answer<'_> {
-        let named = |kid: &str| {
-            let indices = self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default();
-            indices.iter().filter_map(|index| self.keys.get(*index)).collect::<Vec<_>>()
-        };
-        let keys = match kid {
-            Some(kid) if !self.answers_any_kid => named(kid),
-            _ => self.keys.iter().collect(),
-        };
-        let prepared = keys.iter().flat_map(|key| &key.prepared).filter(|key| key.algorithm() == algorithm);
-        let candidates: Vec<_> = prepared.take(MAX_CANDIDATES).collect();
-        match (candidates.is_empty(), keys.is_empty() || kid.is_none()) {
-            (false, _) => Answer::Candidates(candidates),
-            (true, false) => Answer::OtherAlgorithm,
-            (true, true) => Answer::Unknown,
+    pub(crate) fn answer<'s>(
+        &'s self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Answer<impl Iterator<Item = &'s VerifyingKey> + use<'s>> {
+        let named = kid.filter(|_| !self.answers_any_kid);
+        let indices = named.map(|kid| self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default());
+        let all = if indices.is_none() { self.keys.as_slice() } else { &[] };
+        let some = indices.unwrap_or_default().iter().filter_map(|index| self.keys.get(*index));
+        let prepared = all.iter().chain(some).flat_map(|key| &key.prepared);
+        let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).take(MAX_CANDIDATES).peekable();
+        if candidates.peek().is_some() {
+            Answer::Candidates(candidates)
+        } else if kid.is_some() && indices.is_none_or(|indices| !indices.is_empty()) {
+            Answer::OtherAlgorithm
+        } else {
+            Answer::Unknown
         }
     }
 
