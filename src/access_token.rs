@@ -49,10 +49,10 @@ impl<C> AccessToken<C> {
     /// Turns claims into evidence, given the evidence that their signature was verified.
     pub(crate) fn evidence(
         token: Plausible<'_>,
-        _: SignatureVerified,
+        verified: SignatureVerified,
         read: fn(&str) -> Result<C, serde_json::Error>,
     ) -> Result<Self, Error> {
-        let token = token.into_claimed();
+        let token = token.into_claimed(verified);
         let claims = read(token.payload.text()).map_err(|error| {
             // serde's own texts may repeat values of the token; where it went wrong may not
             let detail = format!(

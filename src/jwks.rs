@@ -14,7 +14,7 @@ mod static_keys;
 #[cfg(test)]
 mod vectors;
 
-pub use self::cache::KeysStatus;
+pub use self::cache::IssuerStatus;
 pub(crate) use self::cache::{Keys, Want};
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;

@@ -110,7 +110,7 @@ pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;
 pub use crate::jose::Algorithm;
 pub use crate::jwks::{
-    FetchError, FetchedKeys, KeyError, KeySource, KeyStatus, KeysStatus, SkipReason, SkippedKey, StaticKeys,
+    FetchError, FetchedKeys, IssuerStatus, KeyError, KeySource, KeyStatus, SkipReason, SkippedKey, StaticKeys,
 };
 pub use crate::layer::BearerAuthLayer;
 pub use crate::reject::{DefaultReject, Reject, Rejection};

@@ -15,7 +15,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Compact;
-use crate::jwks::{KeySet, Keys, KeysStatus, Want};
+use crate::jwks::{IssuerStatus, KeySet, Keys, Want};
 use crate::validate::Plausible;
 use crate::verify::verify;
 
@@ -75,14 +75,15 @@ pub(crate) enum Attempt<C> {
 }
 
 /// A verdict of no, and whether newer keys could change it.
-struct Refusal<'e> {
-    error: Error,
-    wanting: Option<(&'e Trusted, Want)>,
+enum Refusal<'e> {
+    Final(Error),
+    NoKeys(&'e Trusted),
+    UnknownKey(&'e Trusted, Error),
 }
 
 impl From<Error> for Refusal<'_> {
     fn from(error: Error) -> Self {
-        Self { error, wanting: None }
+        Self::Final(error)
     }
 }
 
@@ -115,18 +116,22 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Waits until the keys of every issuer are there, or fails with the first that cannot be had: for readiness gates and
     /// for services that would rather not start than start without keys.
     ///
+    /// Each issuer is asked once; one that was asked in vain a moment ago is not asked again before its pause is over.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeysUnavailable`], naming the issuer and the reason.
+    /// [`ErrorKind::KeysUnavailable`], naming the issuer and the reason, after some 15 s at the latest.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time; fetches go on.
     pub async fn ready(&self) -> Result<(), Error> {
         let waits: Vec<_> = self.engine.issuers.iter().map(|trusted| (trusted, trusted.order_if_empty())).collect();
-        for (trusted, wait) in waits {
-            if let Some(wait) = wait {
-                wait.await;
+        for (trusted, mut wait) in waits {
+            while let Some(fetch) = wait.take() {
+                if !fetch.await {
+                    wait = trusted.order_if_empty();
+                }
             }
             if trusted.is_empty() {
                 return Err(trusted.unavailable());
@@ -136,7 +141,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     }
 
     /// Returns the state of each issuer's keys, for readiness probes and operators.
-    pub fn status(&self) -> Vec<KeysStatus> {
+    pub fn status(&self) -> Vec<IssuerStatus> {
         let mut status: Vec<_> = self.engine.issuers.iter().map(|trusted| trusted.keys.status()).collect();
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
@@ -148,14 +153,18 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             Ok(token) => return Attempt::Done(Ok(token)),
             Err(refusal) => refusal,
         };
-        let wait = refusal.wanting.as_ref().and_then(|(trusted, want)| trusted.keys.want(*want));
-        let Some(wait) = wait else { return Attempt::Done(Err(refusal.into_error())) };
+        let fetch = match &refusal {
+            Refusal::Final(_) => None,
+            Refusal::NoKeys(trusted) => trusted.keys.want(Want::Any),
+            Refusal::UnknownKey(trusted, _) => trusted.keys.want(Want::Kid),
+        };
+        let Some(fetch) = fetch else { return Attempt::Done(Err(refusal.into_error(true))) };
         let engine = Arc::clone(&self.engine);
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
-            wait.await;
+            let ended = fetch.await;
             let token = BearerToken::from_bytes(token.as_bytes())?;
-            engine.verify(token).map_err(Refusal::into_error)
+            engine.verify(token).map_err(|refusal| refusal.into_error(ended))
         }))
     }
 }
@@ -175,27 +184,25 @@ impl<C> Engine<C> {
         let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
         let current = trusted.keys.current();
         let keys = current.as_ref().and_then(|snapshot| snapshot.keys());
-        let Some(set) = keys.filter(|set| !set.is_empty()) else {
-            return Err(Refusal { error: trusted.unavailable(), wanting: Some((trusted, Want::Any)) });
-        };
-        verify(plausible, set, self.read).map_err(|error| {
-            let wanting = (error.kind() == ErrorKind::UnknownKey).then_some((trusted, Want::Kid));
-            Refusal { error, wanting }
+        let Some(set) = keys.filter(|set| !set.is_empty()) else { return Err(Refusal::NoKeys(trusted)) };
+        verify(plausible, set, self.read).map_err(|error| match error.kind() {
+            ErrorKind::UnknownKey => Refusal::UnknownKey(trusted, error),
+            _ => Refusal::Final(error),
         })
     }
 }
 
 impl Refusal<'_> {
-    /// Says what to answer when there is nothing (more) to wait for.
+    /// Says what to answer when there is nothing (more) to wait for; `ended` is whether the fetch has ended that was waited
+    /// for.
     ///
     /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault.
-    fn into_error(self) -> Error {
-        match self.wanting {
-            Some((trusted, Want::Any)) => trusted.unavailable(),
-            Some((trusted, Want::Kid)) if trusted.keys.outage().is_some() || trusted.keys.is_fetching() => {
-                trusted.unavailable()
-            }
-            Some((_, Want::Kid)) | None => self.error,
+    fn into_error(self, ended: bool) -> Error {
+        match self {
+            Self::Final(error) => error,
+            Self::NoKeys(trusted) => trusted.unavailable(),
+            Self::UnknownKey(trusted, error) if ended && trusted.keys.outage().is_none() => error,
+            Self::UnknownKey(trusted, _) => trusted.unavailable(),
         }
     }
 }
@@ -206,7 +213,7 @@ impl Trusted {
         current.as_ref().and_then(|snapshot| snapshot.keys()).is_none_or(KeySet::is_empty)
     }
 
-    fn order_if_empty(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+    fn order_if_empty(&self) -> Option<impl Future<Output = bool> + Send + 'static> {
         if self.is_empty() { self.keys.want(Want::Any) } else { None }
     }
 

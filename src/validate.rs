@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::claims::{Audience, NumericDate, Registered};
 use crate::clock::UnixTime;
+use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::{Compact, Header, Json, Signed, Value};
@@ -18,15 +19,12 @@ use crate::jose::{Compact, Header, Json, Signed, Value};
 #[derive(Debug)]
 pub(crate) struct Plausible<'t> {
     header: Header,
-    payload: Json,
     signed: Signed<'t>,
-    policy: Arc<Policy>,
-    expires: NumericDate,
-    not_before: Option<NumericDate>,
-    issued: Option<NumericDate>,
+    claimed: Claimed,
 }
 
-/// What is left of a plausible token for the signature to vouch for.
+/// The part of a plausible token that its signature is to vouch for.
+#[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) payload: Json,
     pub(crate) policy: Arc<Policy>,
@@ -41,7 +39,8 @@ impl<'t> Plausible<'t> {
         let Compact { header, payload, signed } = token;
         let dates = check(&header, &payload, policy, now).map_err(|error| error.at(&policy.issuer))?;
         let (expires, not_before, issued) = dates;
-        Ok(Self { header, payload, signed, policy: Arc::clone(policy), expires, not_before, issued })
+        let claimed = Claimed { payload, policy: Arc::clone(policy), expires, not_before, issued };
+        Ok(Self { header, signed, claimed })
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -49,16 +48,16 @@ impl<'t> Plausible<'t> {
     }
 
     pub(crate) fn issuer(&self) -> &Arc<str> {
-        &self.policy.issuer
+        &self.claimed.policy.issuer
     }
 
     pub(crate) fn signed(&self) -> Signed<'t> {
         self.signed
     }
 
-    pub(crate) fn into_claimed(self) -> Claimed {
-        let Self { payload, policy, expires, not_before, issued, .. } = self;
-        Claimed { payload, policy, expires, not_before, issued }
+    /// Lets go of the claims, given the evidence that their signature was verified.
+    pub(crate) fn into_claimed(self, _: SignatureVerified) -> Claimed {
+        self.claimed
     }
 }
 

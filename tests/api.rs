@@ -9,8 +9,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
     AccessToken, Algorithm, BearerAuth, BearerAuthLayer, ConfigError, Error, ErrorKind, FetchError, FetchedKeys,
-    Issuer, KeyError, KeysStatus, Rejection, Require, RequireLayer, ResourceServer, ResourceServerBuilder, Roles, Rule,
-    Scopes, StaticKeys, Trust,
+    Issuer, IssuerStatus, KeyError, Rejection, Require, RequireLayer, ResourceServer, ResourceServerBuilder, Roles,
+    Rule, Scopes, StaticKeys, Trust,
 };
 
 tower_bearer::permissions! { ReadOrders = scope("orders:read"); }
@@ -34,7 +34,7 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<IdpService>();
     shared::<Issuer>();
     shared::<KeyError>();
-    shared::<KeysStatus>();
+    shared::<IssuerStatus>();
     shared::<ManualClock>();
     shared::<Rejection>();
     shared::<Require<ReadOrders, NotDebug>>();

@@ -120,14 +120,12 @@ impl Keys {
         current
     }
 
-    /// Asks for newer keys. `None` if there will be no fetch now; else a future that ends with the fetch, after 2 s at the
-    /// latest, and may be dropped at any time.
-    pub(crate) fn want(&self, want: Want) -> Option<impl Future<Output = ()> + Send + 'static> {
+    /// Asks for newer keys. `None` if there will be no fetch now; else a future that tells whether the fetch has ended
+    /// within 2 s, however it ended. It may be dropped at any time.
+    pub(crate) fn want(&self, want: Want) -> Option<impl Future<Output = bool> + Send + 'static> {
         let mut finished = self.shared.order(want)?;
-        Some(async move {
-            // an error is the time-out or the end of the cache: either way the wait is over
-            let _ = timeout(MAX_WAIT, finished.changed()).await;
-        })
+        // the inner error is the end of the cache, and so of the fetch
+        Some(async move { timeout(MAX_WAIT, finished.changed()).await.is_ok() })
     }
 
     /// Tells whether the last fetch failed, so that what is missing may only be missing here; with how long to wait.
@@ -138,16 +136,11 @@ impl Keys {
         Some(Outage { error, wait: wait.unwrap_or_default() })
     }
 
-    /// Tells whether a fetch is running at this moment.
-    pub(crate) fn is_fetching(&self) -> bool {
-        self.shared.state().schedule.is_fetching()
-    }
-
-    pub(crate) fn status(&self) -> KeysStatus {
+    pub(crate) fn status(&self) -> IssuerStatus {
         let current = self.shared.current.load();
         let set = current.as_ref().and_then(|snapshot| snapshot.keys());
         let state = self.shared.state();
-        KeysStatus {
+        IssuerStatus {
             issuer: Arc::clone(&self.shared.issuer),
             loaded: set.is_some(),
             fresh: self.shared.source.is_none() || (set.is_some() && state.schedule.is_fresh(Instant::now())),
@@ -249,7 +242,9 @@ impl Keeper {
                     let late = |_| Err(FetchError::message("the key source took longer than 15 s"));
                     self.record(fetched.unwrap_or_else(late).and_then(|fetched| {
                         let set = KeySet::parse(&fetched.document);
-                        let set = set.ok_or_else(|| FetchError::message("what was fetched is no JWK Set"))?;
+                        let set = set.ok_or_else(|| {
+                            FetchError::message("what was fetched is not a JWK Set of at most 512 KiB")
+                        })?;
                         Ok((set, fetched.max_age))
                     }));
                 }
@@ -277,7 +272,11 @@ impl Keeper {
         match fetched {
             Ok((set, max_age)) => {
                 let (keys, skipped) = (set.len(), set.skipped().len());
-                event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
+                if set.is_empty() {
+                    event!(warn, "the issuer's key set holds no usable key", issuer = issuer, skipped = skipped);
+                } else {
+                    event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
+                }
                 let mut state = self.shared.state();
                 state.last_error = set.is_empty().then(|| "the issuer's set holds no usable key".into());
                 state.schedule.on(Event::Fetched { max_age, usable: !set.is_empty() }, Instant::now(), jitter());
@@ -315,7 +314,7 @@ impl Drop for Keeper {
 /// What an operator may know of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct KeysStatus {
+pub struct IssuerStatus {
     /// The issuer's identifier.
     pub issuer: Arc<str>,
     /// Whether there is a key set in hand.

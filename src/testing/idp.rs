@@ -31,6 +31,9 @@ pub struct Idp {
 
 struct Shared {
     issuer: Box<str>,
+    algorithms: Box<[Algorithm]>,
+    /// How many keys it has had.
+    made: AtomicU64,
     state: Mutex<State>,
     down: AtomicBool,
     fetches: AtomicU64,
@@ -43,7 +46,6 @@ struct State {
     keys: Vec<SigningKey>,
     /// Published beside the keys, just as it is.
     extra: Vec<Value>,
-    made: u32,
 }
 
 impl Idp {
@@ -63,18 +65,17 @@ impl Idp {
             clock: Arc::new(SystemClock),
             keys: Vec::new(),
             extra: Vec::new(),
-            made: 0,
         };
         let shared = Shared {
             issuer: issuer.into().into(),
+            algorithms: algorithms.into(),
+            made: AtomicU64::new(0),
             state: Mutex::new(state),
             down: AtomicBool::new(false),
             fetches: AtomicU64::new(0),
         };
         let idp = Self { shared: Arc::new(shared) };
-        for algorithm in algorithms.iter().filter(|algorithm| !algorithm.is_symmetric()) {
-            idp.add_key(*algorithm);
-        }
+        idp.rotate();
         idp
     }
 
@@ -104,7 +105,11 @@ impl Idp {
         TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
-    /// Begins a token that is signed with the key for this algorithm, if there is one.
+    /// Begins a token that is signed with the key for this algorithm.
+    ///
+    /// # Panics
+    ///
+    /// On signing, if there is no such key.
     pub fn token_signed_with(&self, algorithm: Algorithm, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.signing(algorithm).cloned();
@@ -112,29 +117,30 @@ impl Idp {
     }
 
     /// Publishes another key for this algorithm, and signs with it from now on; the old one is still published.
+    ///
+    /// An HMAC algorithm is ignored: its secret could not be published.
     pub fn add_key(&self, algorithm: Algorithm) {
-        let mut state = self.state();
-        state.made = state.made.saturating_add(1);
-        let kid = format!("{}-{}", algorithm.name().to_ascii_lowercase(), state.made);
-        let key = SigningKey::generate(algorithm, &kid);
-        state.keys.push(key);
-    }
-
-    /// Replaces all keys by new ones; the old are withdrawn.
-    pub fn rotate(&self) {
-        let old = std::mem::take(&mut self.state().keys);
-        let mut algorithms: Vec<_> = Vec::new();
-        for key in old {
-            if !algorithms.contains(&key.algorithm()) {
-                algorithms.push(key.algorithm());
-                self.add_key(key.algorithm());
-            }
+        if let Some(key) = self.new_key(algorithm) {
+            self.state().keys.push(key);
         }
     }
 
-    /// Withdraws all keys and publishes an empty set.
+    /// Replaces all keys by new ones at once; the old are withdrawn.
+    pub fn rotate(&self) {
+        let algorithms = self.shared.algorithms.iter();
+        let keys = algorithms.filter_map(|algorithm| self.new_key(*algorithm)).collect();
+        self.state().keys = keys;
+    }
+
+    /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate). It can no longer sign.
     pub fn withdraw(&self) {
         self.state().keys.clear();
+    }
+
+    fn new_key(&self, algorithm: Algorithm) -> Option<SigningKey> {
+        let made = self.shared.made.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let kid = format!("{}-{made}", algorithm.name().to_ascii_lowercase());
+        (!algorithm.is_symmetric()).then(|| SigningKey::generate(algorithm, &kid))
     }
 
     /// Publishes a JWK just as it is, beside the issuer's own keys.
