@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::Request;
-use http::header::AUTHORIZATION;
+use http::Extensions;
 
 use crate::claims::Audience;
 use crate::clock::UnixTime;
@@ -79,14 +78,12 @@ impl<C: Send + Sync + 'static> AccessToken<C> {
         AccessToken { inner }
     }
 
-    /// Puts the evidence into a request, and marks the credential so that nothing prints it.
-    pub(crate) fn enter<B>(self, request: &mut Request<B>) {
-        if let Some(credential) = request.headers_mut().get_mut(AUTHORIZATION) {
-            credential.set_sensitive(true);
-        }
-        request.extensions_mut().insert(self.erase());
+    /// Puts the evidence into a request's extensions.
+    pub(crate) fn enter(self, extensions: &mut Extensions) {
+        extensions.remove::<Anonymous>();
+        extensions.insert(self.erase());
         if TypeId::of::<C>() != TypeId::of::<()>() {
-            request.extensions_mut().insert(self);
+            extensions.insert(self);
         }
     }
 }
@@ -198,8 +195,12 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
     /// }
     /// # assert!(caller(&http::Request::new(())).is_err());
     /// ```
-    pub fn from_extensions(extensions: &http::Extensions) -> Result<&Self, Error> {
-        extensions.get().ok_or_else(|| {
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Error> {
+        // with layers one inside the other, that of the innermost counts, and not what another has left there
+        let current: Option<&AccessToken> = extensions.get();
+        let current = current.map(|token| Arc::as_ptr(&token.inner).addr());
+        let found = extensions.get().filter(|token: &&Self| Some(Arc::as_ptr(&token.inner).addr()) == current);
+        found.ok_or_else(|| {
             if let Some(Anonymous { realm }) = extensions.get() {
                 let detail = "the handler needs a token, and the caller is anonymous";
                 return Error::new(ErrorKind::MissingToken, detail).in_realm(realm);
@@ -235,4 +236,12 @@ impl<C: ?Sized> fmt::Debug for AccessToken<C> {
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous {
     pub(crate) realm: Arc<str>,
+}
+
+impl Anonymous {
+    /// Says in a request's extensions that nobody is known to call, whatever an outer layer has found.
+    pub(crate) fn enter(self, extensions: &mut Extensions) {
+        extensions.remove::<AccessToken>();
+        extensions.insert(self);
+    }
 }

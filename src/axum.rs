@@ -11,8 +11,8 @@
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
@@ -28,7 +28,9 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions).cloned().map_err(|error| Rejection::new(error, &parts.headers))
+        Self::from_extensions(&parts.extensions)
+            .cloned()
+            .map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
     }
 }
 
@@ -43,7 +45,7 @@ where
         match Self::from_extensions(&parts.extensions) {
             Ok(token) => Ok(Some(token.clone())),
             Err(error) if error.kind() == ErrorKind::MissingToken => Ok(None),
-            Err(error) => Err(Rejection::new(error, &parts.headers)),
+            Err(error) => Err(Rejection::new(error, &parts.method, &parts.headers)),
         }
     }
 }
@@ -57,7 +59,7 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &parts.headers))
+        Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
     }
 }
 
@@ -71,6 +73,6 @@ impl IntoResponse for Error {
     /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
     /// answers with a status instead.
     fn into_response(self) -> Response {
-        Rejection::new(self, &HeaderMap::new()).into_response(Body::empty())
+        Rejection::new(self, &Method::GET, &HeaderMap::new()).into_response(Body::empty())
     }
 }

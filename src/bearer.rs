@@ -37,21 +37,21 @@ impl<'r> BearerToken<'r> {
 
     /// Reads `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1).
     fn from_credentials(credentials: &'r [u8]) -> Result<Self, Error> {
+        // white space around a field value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
+        let credentials = credentials.trim_ascii();
         let scheme_len = credentials.iter().take_while(|byte| is_tchar(**byte)).count();
         let (scheme, rest) = credentials.split_at_checked(scheme_len).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"bearer") {
             return Err(Error::new(ErrorKind::MissingToken, "the Authorization header has another scheme than Bearer"));
         }
-        // white space around a field value is not part of it (RFC 9110 §5.5)
-        let token = rest.trim_ascii_end();
-        let Some(b' ') = token.first() else {
+        let Some(b' ') = rest.first() else {
             return Err(Error::new(
                 ErrorKind::MalformedRequest,
                 "the scheme Bearer is not followed by a space and a token",
             ));
         };
-        let spaces = token.iter().take_while(|byte| **byte == b' ').count();
-        Self::from_bytes(token.get(spaces..).unwrap_or_default())
+        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+        Self::from_bytes(rest.get(spaces..).unwrap_or_default())
     }
 
     /// Takes a token that did not come in an `Authorization` header.

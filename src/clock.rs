@@ -42,13 +42,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A moment as the time since the Unix epoch; a clock set before the epoch counts as the epoch.
+/// A moment as the time since the Unix epoch. A clock that is set before it counts as one at the end of time, when every
+/// token has expired.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct UnixTime(pub(crate) Duration);
 
 impl UnixTime {
     pub(crate) fn now(clock: &dyn Clock) -> Self {
-        Self(clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+        Self(clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX))
     }
 
     /// Converts to a [`SystemTime`]; `None` where the platform cannot express it.

@@ -103,11 +103,15 @@ where
                     let mut request = waiting.request.take().expect("polled after completion");
                     match verdict {
                         Ok(token) => {
-                            token.enter(&mut request);
+                            token.enter(request.extensions_mut());
                             State::Calling { future: waiting.ready.call(request) }
                         }
                         Err(error) => {
-                            let rejection = Rejection::new(error.in_realm(waiting.server.realm()), request.headers());
+                            let rejection = Rejection::new(
+                                error.in_realm(waiting.server.realm()),
+                                request.method(),
+                                request.headers(),
+                            );
                             State::Rejected { response: Some(reject(&waiting.reject, rejection)) }
                         }
                     }

@@ -15,9 +15,9 @@ mod static_keys;
 mod vectors;
 
 pub use self::cache::IssuerStatus;
-pub(crate) use self::cache::{Keys, Want};
+pub(crate) use self::cache::{Demand, Fetch, Keys, MAX_FETCH, Want};
 #[cfg(feature = "http-client")]
-pub(crate) use self::http::HttpSource;
+pub(crate) use self::http::{HttpSource, is_loopback};
 pub use self::jwk::SkipReason;
 pub(crate) use self::key_set::{Answer, KeySet};
 pub use self::key_set::{KeyStatus, SkippedKey};

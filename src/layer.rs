@@ -27,7 +27,7 @@ use crate::service::BearerAuth;
 /// let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
 /// let service = ServiceBuilder::new()
 ///     .layer(BearerAuthLayer::new(server))
-///     .service(service_fn(async |_: http::Request<()>| Ok::<_, std::io::Error>(http::Response::new(String::new()))));
+///     .service(service_fn(|_: http::Request<()>| async { Ok::<_, std::io::Error>(http::Response::new(String::new())) }));
 /// # let _: &dyn Fn(_) = &|request: http::Request<()>| drop(tower::ServiceExt::oneshot(service.clone(), request));
 /// # Ok(())
 /// # }

@@ -1,7 +1,7 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
@@ -29,12 +29,13 @@ use crate::trace::event;
 #[derive(Debug)]
 pub struct Rejection {
     error: Error,
-    grpc: Option<HeaderValue>,
+    /// The content type of the answer, if the request was gRPC.
+    grpc: Option<&'static str>,
 }
 
 impl Rejection {
-    /// Refuses a request with these headers.
-    pub(crate) fn new(error: Error, request: &HeaderMap) -> Self {
+    /// Refuses a request with this method and these headers.
+    pub(crate) fn new(error: Error, method: &Method, headers: &HeaderMap) -> Self {
         if error.kind() == ErrorKind::LayerMissing {
             // not the caller's doing, and it will not go away by itself
             event!(error, "a handler has no layer in front of it", reason = error);
@@ -48,7 +49,7 @@ impl Rejection {
                 kid = error.kid().unwrap_or("-"),
             );
         }
-        Self { error, grpc: grpc_content_type(request) }
+        Self { error, grpc: grpc_content_type(method, headers) }
     }
 
     /// Returns what happened.
@@ -96,19 +97,26 @@ impl Rejection {
                 set(RETRY_AFTER, wait);
             }
         }
-        if let Some(content_type) = &self.grpc {
-            headers.insert(CONTENT_TYPE, content_type.clone());
+        if let Some(content_type) = self.grpc {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
     }
 }
 
-/// Recognises gRPC and grpc-web by the request's content type, which a refusal repeats.
-fn grpc_content_type(request: &HeaderMap) -> Option<HeaderValue> {
-    let value = request.get(CONTENT_TYPE)?;
-    let prefix = value.as_bytes().get(..b"application/grpc".len())?;
-    let rest = value.as_bytes().get(prefix.len()..).unwrap_or_default();
-    let ends = matches!(rest.first(), None | Some(b'+' | b';' | b'-' | b' '));
-    (ends && prefix.eq_ignore_ascii_case(b"application/grpc")).then(|| value.clone())
+/// Recognises gRPC and grpc-web by method and content type; returns the content type of the answer.
+///
+/// Only POST is gRPC. A GET that claims to be, for example one that a proxy makes with the client's headers to ask whether a
+/// request is allowed, must not be refused with HTTP 200.
+fn grpc_content_type(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+    let value = headers.get(CONTENT_TYPE).filter(|_| method == Method::POST)?.to_str().ok()?;
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let format = media_type.strip_prefix("application/grpc")?;
+    match format.split('+').next()? {
+        "" => Some("application/grpc"),
+        "-web" => Some("application/grpc-web"),
+        "-web-text" => Some("application/grpc-web-text"),
+        _ => None,
+    }
 }
 
 /// Turns a refusal into a response. Any closure `Fn(Rejection) -> Response<B>` is one.

@@ -3,9 +3,14 @@
 mod builder;
 mod trust;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 pub use self::builder::ResourceServerBuilder;
 pub use self::trust::Trust;
@@ -15,13 +20,19 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Compact;
-use crate::jwks::{IssuerStatus, KeySet, Keys, Want};
+use crate::jwks::{Demand, Fetch, IssuerStatus, KeySet, Keys, MAX_FETCH, Want};
 use crate::validate::Plausible;
 use crate::verify::verify;
+
+/// How long a request waits for keys.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
 /// Cheap to clone; clones share the keys. Dropping the last one ends the tasks that fetch them.
+///
+/// Keys are fetched by a task on the tokio runtime (with timers) of the first token that needs them. If this runtime ends, the
+/// next one takes over; it must not be kept without being driven. Tokens whose keys are known need no runtime.
 ///
 /// # Examples
 ///
@@ -77,8 +88,16 @@ pub(crate) enum Attempt<C> {
 /// A verdict of no, and whether newer keys could change it.
 enum Refusal<'e> {
     Final(Error),
-    NoKeys(&'e Trusted),
-    UnknownKey(&'e Trusted, Error),
+    /// There are no keys; with the generation of those that there are, too old or none usable, or 0.
+    NoKeys(&'e Trusted, u64),
+    /// The keys of this generation do not have the token's.
+    UnknownKey(&'e Trusted, u64, Error),
+}
+
+/// How far a token gets without a wait.
+enum Step<C> {
+    Done(Verdict<C>),
+    Wait(Fetch),
 }
 
 impl From<Error> for Refusal<'_> {
@@ -126,12 +145,10 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time; fetches go on.
     pub async fn ready(&self) -> Result<(), Error> {
-        let waits: Vec<_> = self.engine.issuers.iter().map(|trusted| (trusted, trusted.order_if_empty())).collect();
-        for (trusted, mut wait) in waits {
-            while let Some(fetch) = wait.take() {
-                if !fetch.await {
-                    wait = trusted.order_if_empty();
-                }
+        let waits: Vec<_> = self.engine.issuers.iter().map(|trusted| (trusted, trusted.demand_if_empty())).collect();
+        for (trusted, fetch) in waits {
+            if let Demand::Wait(fetch) = fetch {
+                let _ = timeout(MAX_FETCH, fetch.ended()).await;
             }
             if trusted.is_empty() {
                 return Err(trusted.unavailable());
@@ -149,22 +166,18 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Verifies a token there and then, if the keys that it needs are known.
     pub(crate) fn attempt(&self, token: BearerToken<'_>) -> Attempt<C> {
-        let refusal = match self.engine.verify(token) {
-            Ok(token) => return Attempt::Done(Ok(token)),
-            Err(refusal) => refusal,
+        let fetch = match self.engine.step(token) {
+            Step::Done(verdict) => return Attempt::Done(verdict),
+            Step::Wait(fetch) => fetch,
         };
-        let fetch = match &refusal {
-            Refusal::Final(_) => None,
-            Refusal::NoKeys(trusted) => trusted.keys.want(Want::Any),
-            Refusal::UnknownKey(trusted, _) => trusted.keys.want(Want::Kid),
-        };
-        let Some(fetch) = fetch else { return Attempt::Done(Err(refusal.into_error(true))) };
         let engine = Arc::clone(&self.engine);
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
-            let ended = fetch.await;
             let token = BearerToken::from_bytes(token.as_bytes())?;
-            engine.verify(token).map_err(|refusal| refusal.into_error(ended))
+            match timeout(MAX_WAIT, engine.wait(token, fetch)).await {
+                Ok(verdict) => verdict,
+                Err(_) => engine.verify(token).map_err(|refusal| refusal.into_error(false)),
+            }
         }))
     }
 }
@@ -177,17 +190,55 @@ impl<C> ResourceServer<C> {
 }
 
 impl<C> Engine<C> {
+    /// Verifies a token as far as that goes without a wait.
+    fn step(&self, token: BearerToken<'_>) -> Step<C> {
+        loop {
+            let refusal = match self.verify(token) {
+                Ok(token) => return Step::Done(Ok(token)),
+                Err(refusal) => refusal,
+            };
+            let demand = match &refusal {
+                Refusal::Final(_) => Demand::Refused,
+                Refusal::NoKeys(trusted, generation) => trusted.keys.demand(Want::Any, *generation),
+                Refusal::UnknownKey(trusted, generation, _) => trusted.keys.demand(Want::Kid, *generation),
+            };
+            match demand {
+                Demand::Newer => {}
+                Demand::Refused => return Step::Done(Err(refusal.into_error(true))),
+                Demand::Wait(fetch) => return Step::Wait(fetch),
+            }
+        }
+    }
+
+    /// Verifies a token again once a fetch has ended.
+    async fn wait(&self, token: BearerToken<'_>, mut fetch: Fetch) -> Verdict<C> {
+        // one that was on its way already may have been begun before the issuer published the key: then another may follow
+        while fetch.joined() {
+            fetch.ended().await;
+            match self.step(token) {
+                Step::Done(verdict) => return verdict,
+                Step::Wait(next) => fetch = next,
+            }
+        }
+        fetch.ended().await;
+        self.verify(token).map_err(|refusal| refusal.into_error(true))
+    }
+
     /// The journey.
     fn verify(&self, token: BearerToken<'_>) -> Result<AccessToken<C>, Refusal<'_>> {
         let compact = Compact::parse(token)?;
         let trusted = self.issuers.select(compact.payload.root().get("iss"))?;
         let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
         let current = trusted.keys.current();
-        let keys = current.as_ref().and_then(|snapshot| snapshot.keys());
-        let Some(set) = keys.filter(|set| !set.is_empty()) else { return Err(Refusal::NoKeys(trusted)) };
-        verify(plausible, set, self.read).map_err(|error| match error.kind() {
-            ErrorKind::UnknownKey => Refusal::UnknownKey(trusted, error),
-            _ => Refusal::Final(error),
+        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
+        let keys = current.as_ref().and_then(|snapshot| snapshot.keys()).filter(|keys| !keys.is_empty());
+        let Some(keys) = keys else { return Err(Refusal::NoKeys(trusted, generation)) };
+        verify(plausible, keys, self.read).map_err(|error| {
+            if error.kind() == ErrorKind::UnknownKey {
+                Refusal::UnknownKey(trusted, generation, error)
+            } else {
+                Refusal::Final(error)
+            }
         })
     }
 }
@@ -200,9 +251,9 @@ impl Refusal<'_> {
     fn into_error(self, ended: bool) -> Error {
         match self {
             Self::Final(error) => error,
-            Self::NoKeys(trusted) => trusted.unavailable(),
-            Self::UnknownKey(trusted, error) if ended && trusted.keys.outage().is_none() => error,
-            Self::UnknownKey(trusted, _) => trusted.unavailable(),
+            Self::NoKeys(trusted, _) => trusted.unavailable(),
+            Self::UnknownKey(trusted, _, error) if ended && trusted.keys.outage().is_none() => error,
+            Self::UnknownKey(trusted, ..) => trusted.unavailable(),
         }
     }
 }
@@ -213,20 +264,23 @@ impl Trusted {
         current.as_ref().and_then(|snapshot| snapshot.keys()).is_none_or(KeySet::is_empty)
     }
 
-    fn order_if_empty(&self) -> Option<impl Future<Output = bool> + Send + 'static> {
-        if self.is_empty() { self.keys.want(Want::Any) } else { None }
+    fn demand_if_empty(&self) -> Demand {
+        if !self.is_empty() {
+            return Demand::Newer;
+        }
+        let generation = self.keys.current().as_ref().map_or(0, |snapshot| snapshot.generation());
+        self.keys.demand(Want::Any, generation)
     }
 
     fn unavailable(&self) -> Error {
         let outage = self.keys.outage();
-        let error = match &outage {
-            Some(outage) => {
-                Error::new(ErrorKind::KeysUnavailable, outage.error.to_string()).with_retry_after(outage.wait)
-            }
-            None => Error::new(ErrorKind::KeysUnavailable, "the issuer has not answered yet")
-                .with_retry_after(Default::default()),
+        let detail = match &outage {
+            Some(outage) => Cow::Owned(outage.error.to_string()),
+            None if Handle::try_current().is_err() => "keys cannot be fetched outside a tokio runtime".into(),
+            None => "the issuer has not answered yet".into(),
         };
-        error.at(&self.policy.issuer)
+        let wait = outage.map(|outage| outage.wait).unwrap_or_default();
+        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 }
 

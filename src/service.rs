@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -59,21 +60,26 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // whatever becomes of them, nothing is to print the credentials
+        if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
         let attempt = match BearerToken::from_headers(request.headers()) {
             Ok(token) => self.server.attempt(token),
             Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
-                request.extensions_mut().insert(Anonymous { realm: Arc::clone(self.server.realm()) });
+                Anonymous { realm: Arc::clone(self.server.realm()) }.enter(request.extensions_mut());
                 return ResponseFuture::calling(self.inner.call(request));
             }
             Err(error) => Attempt::Done(Err(error)),
         };
         match attempt {
             Attempt::Done(Ok(token)) => {
-                token.enter(&mut request);
+                token.enter(request.extensions_mut());
                 ResponseFuture::calling(self.inner.call(request))
             }
             Attempt::Done(Err(error)) => {
-                let rejection = Rejection::new(error.in_realm(self.server.realm()), request.headers());
+                let rejection =
+                    Rejection::new(error.in_realm(self.server.realm()), request.method(), request.headers());
                 ResponseFuture::rejected(reject(&self.reject, rejection))
             }
             Attempt::Waiting(verdict) => {

@@ -2,7 +2,7 @@
 
 use ::tonic::server::NamedService;
 use ::tonic::{Code, Request, Status};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
@@ -69,7 +69,7 @@ impl<T> RequestExt for Request<T> {
 
 /// Refuses a call, with the same event as everywhere.
 fn refuse(error: Error) -> Status {
-    let rejection = Rejection::new(error, &HeaderMap::new());
+    let rejection = Rejection::new(error, &Method::POST, &HeaderMap::new());
     Status::from(rejection.error().clone())
 }
 

@@ -80,6 +80,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
         )
         .trust(Issuer::new("https://empty.test/").algorithms([]))
         .trust(Issuer::new("https://typed.test/").rfc9068().accept_typ("x"))
+        .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))
         .trust(Issuer::new("https://twice.test/"))
         .trust((Issuer::new("https://twice.test/"), Idp::new("https://twice.test/")))
         .trust((Issuer::new("https://moved.test/").jwks_uri("https://x.test"), Idp::new("https://moved.test/")))
@@ -101,6 +102,8 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
             "issuers[https://id.test/].algorithms",
             "issuers[https://empty.test/].algorithms",
             "issuers[https://typed.test/].rfc9068",
+            "issuers[https://paths.test/].roles",
+            "issuers[https://paths.test/].scopes",
             "issuers[https://twice.test/]",
             "issuers[https://moved.test/].jwks_uri",
             "issuers[https://secret.test/].algorithms",

@@ -338,7 +338,12 @@ proptest! {
         header in r#"\{"(alg|typ|kid|crit|b64)":("(ES256|none|at\+jwt|[a-z]{0,3})"|[0-9]|null|\[\])(,"(alg|kid)":"(ES256|es256-1)"){0,2}\}"#,
         claims in r#"\{("(iss|aud|exp|sub|nbf)":("https://(id|api)\.test/?"|[0-9]{1,12}|null|\[\]),?){0,5}\}"#,
         signature in "[A-Za-z0-9_-]{0,90}",
+        good in any::<bool>(),
     ) {
+        // half of them plausible, so that they get as far as the keys
+        let exp = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 60;
+        let plausible = format!(r#"{{"iss":"https://id.test/","aud":"{API}","exp":{exp}}}"#);
+        let claims = if good { plausible } else { claims };
         let token = format!("Bearer {}.{}.{signature}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         answered(token.as_bytes())?;
     }
@@ -346,14 +351,16 @@ proptest! {
 
 /// The status of a request with this header is one of 400 and 401.
 fn answered(value: &[u8]) -> Result<(), TestCaseError> {
-    use futures_util::FutureExt;
-    static SERVER: std::sync::LazyLock<Router> = std::sync::LazyLock::new(|| {
-        let (_, server) = world(&[Algorithm::Es256]);
-        Router::new().route("/", route(async |_: AccessToken| "hello")).layer(BearerAuthLayer::new(server))
+    // keys that are fetched, so that an outage could be made
+    static SERVER: std::sync::LazyLock<(tokio::runtime::Runtime, Router)> = std::sync::LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = ResourceServer::new(API).trust(&Idp::new("https://id.test/")).build().unwrap();
+        (runtime, Router::new().route("/", route(async |_: AccessToken| "hello")).layer(BearerAuthLayer::new(server)))
     });
     let mut request = get("/", &[]);
     request.headers_mut().insert("authorization", value.try_into().unwrap());
-    let response = send(&SERVER, request).now_or_never().expect("answered at once");
+    let (runtime, app) = &*SERVER;
+    let response = runtime.block_on(send(app, request));
     let status = response.status().as_u16();
     prop_assert!(status == 400 || status == 401, "{}", status);
     Ok(())

@@ -111,6 +111,46 @@ async fn metadata_of_another_issuer_is_not_believed() {
 }
 
 #[tokio::test]
+async fn metadata_are_read_again_after_an_hour_and_the_old_address_serves_if_that_fails() {
+    let (listener, address) = bind().await;
+    let idp = Idp::new(&address);
+    let reads = Arc::new(AtomicU64::new(0));
+    let (counted, own) = (Arc::clone(&reads), address.clone());
+    let metadata = async move || {
+        let read = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        let place = if read < 3 { "old" } else { "new" };
+        // the second time it is out of order
+        let status = if read == 2 { 500 } else { 200 };
+        let body = json!({ "issuer": own, "jwks_uri": format!("{own}/{place}") }).to_string();
+        Response::builder().status(status).header("cache-control", "max-age=60").body(Body::from(body)).unwrap()
+    };
+    let (old, new) = (idp.jwks().to_string(), idp.clone());
+    let app = Router::new()
+        .route("/.well-known/openid-configuration", get(metadata))
+        .route("/old", get(async move || ([("cache-control", "max-age=3000")], old)))
+        .route("/new", get(async move || new.jwks().to_string()));
+    serve(listener, app).await;
+    let server = trusting(Issuer::new(&address));
+    assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+    assert_eq!(reads.load(Ordering::SeqCst), 1);
+    idp.rotate();
+    let rotated = idp.token("alice").sign();
+    let verdict = async |minutes: u64| {
+        // only the clock of the runtime is moved, and only while nothing is on its way
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(minutes * 60)).await;
+        tokio::time::resume();
+        server.authenticate(&rotated).await.is_ok()
+    };
+    assert!(!verdict(30).await, "the old address still answers");
+    assert_eq!(reads.load(Ordering::SeqCst), 1);
+    assert!(!verdict(31).await, "the metadata are out of order, the old address serves");
+    assert_eq!(reads.load(Ordering::SeqCst), 2);
+    assert!(verdict(1).await, "the keys have moved");
+    assert_eq!(reads.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let hits = Arc::new(AtomicU64::new(0));
     let (listener, elsewhere) = bind().await;
@@ -132,7 +172,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn what_is_no_key_set_is_named_but_not_repeated() {
     let (idp, server) = answering(async |_| "<html>secret</html>".into_response()).await;
-    assert!(reason(&idp, &server).await.contains("no JWK Set"));
+    assert!(reason(&idp, &server).await.contains("not a JWK Set"));
     let (idp, server) = answering(async |_| (http::StatusCode::BAD_GATEWAY, "secret").into_response()).await;
     assert!(reason(&idp, &server).await.contains("502"));
     let (idp, server) = answering(async |_| "{\"keys\":[]}".into_response()).await;

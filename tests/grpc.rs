@@ -122,25 +122,47 @@ async fn an_outage_is_unavailable() {
 async fn a_refusal_is_headers_only_with_http_status_200() {
     let (idp, _, _) = world().await;
     let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
-    let inner = tower::service_fn(async |_: http::Request<()>| Ok::<_, Error>(http::Response::new("never")));
+    let inner = tower::service_fn(|_: http::Request<()>| async { Ok::<_, Error>(http::Response::new("never")) });
     let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).service(inner);
-    for content_type in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc-web+proto"]
-    {
+    for (content_type, answered) in [
+        ("application/grpc", "application/grpc"),
+        ("application/grpc+proto", "application/grpc"),
+        ("Application/gRPC; charset=utf-8", "application/grpc"),
+        ("application/grpc ,text/html", ""),
+        ("application/grpc-web+proto", "application/grpc-web"),
+        ("application/grpc-web-text", "application/grpc-web-text"),
+        ("application/grpcurl", ""),
+        ("application/json", ""),
+        ("text/plain; application/grpc", ""),
+    ] {
         let request = http::Request::post("/shop.Orders/Place").header(CONTENT_TYPE, content_type).body(()).unwrap();
         let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
+        if answered.is_empty() {
+            assert_eq!(response.status(), 401, "{content_type} is not gRPC");
+            continue;
+        }
         assert_eq!(response.status(), 200, "{content_type}");
         assert_eq!(*response.body(), "");
         let headers = response.headers();
         assert_eq!(headers["grpc-status"], "16");
         assert_eq!(headers["grpc-message"], "a bearer token is required");
-        assert_eq!(headers[CONTENT_TYPE], content_type);
+        assert_eq!(headers[CONTENT_TYPE], answered);
         assert!(!headers.contains_key("www-authenticate"));
         assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::MissingToken);
     }
-    for content_type in ["application/grpcurl", "application/json", "text/plain; application/grpc"] {
-        let request = http::Request::post("/").header(CONTENT_TYPE, content_type).body(()).unwrap();
+}
+
+#[tokio::test]
+async fn only_a_post_is_grpc_so_that_no_proxy_takes_a_refusal_for_a_yes() {
+    let (idp, _, _) = world().await;
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let inner = tower::service_fn(|_: http::Request<()>| async { Ok::<_, Error>(http::Response::new("never")) });
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).service(inner);
+    for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
+        let request =
+            http::Request::builder().method(method).header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
         let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
-        assert_eq!(response.status(), 401, "{content_type} is not gRPC");
+        assert_eq!(response.status(), 401, "{method}");
     }
 }
 

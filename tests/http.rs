@@ -211,6 +211,29 @@ async fn optional_means_no_token_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn of_layers_one_inside_the_other_the_inner_one_decides() {
+    let idp = Idp::new("https://id.test/");
+    let trusting = || ResourceServer::new("https://api.test").trust(&idp);
+    let outer = BearerAuthLayer::new(trusting().claims::<Tenant>().build().unwrap());
+    let inner = BearerAuthLayer::new(trusting().build().unwrap()).optional();
+    // between them, something takes the credential away
+    let strip = axum::middleware::map_request(async |mut request: Request<axum::body::Body>| {
+        request.headers_mut().remove(header::AUTHORIZATION);
+        request
+    });
+    let app = Router::new()
+        .route("/who", route(async |token: Option<AccessToken>| token.map_or("nobody", |_| "somebody")))
+        .route("/typed", route(async |_: AccessToken<Tenant>| "never"))
+        .layer(inner)
+        .layer(strip)
+        .layer(outer);
+    let token = idp.token("alice").claim("tenant_id", "t").sign();
+    let response = send(&app, get_with("/who", &token)).await;
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "nobody");
+    assert_eq!(status(&app, "/typed", &token).await, 401);
+}
+
+#[tokio::test]
 async fn an_outage_is_503_and_never_anonymous_or_401() {
     let idp = Idp::new("https://id.test/");
     idp.outage();

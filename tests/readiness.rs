@@ -62,7 +62,7 @@ async fn an_error_of_the_inner_service_is_passed_on_untouched() {
     #[derive(Debug, PartialEq)]
     struct Mine(u8);
     let (idp, layer) = layer();
-    let failing = tower::service_fn(async |_: Request<()>| Err::<Response<String>, _>(Mine(7)));
+    let failing = tower::service_fn(|_: Request<()>| async { Err::<Response<String>, _>(Mine(7)) });
     let service = RequireLayer::new(Rule::scope("a")).layer(failing);
     let error = layer.layer(service).oneshot(request(&idp.token("alice").scope("a").sign())).await.unwrap_err();
     assert_eq!(error, Mine(7));

@@ -300,6 +300,73 @@ fn a_server_outlives_the_runtime_in_which_it_fetched() {
     assert!(error.to_string().contains("tokio runtime"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_a_healthy_issuer_a_race_makes_neither_an_outage_nor_a_wrong_no() {
+    for round in 0..40 {
+        let idp = Idp::new("https://id.test/");
+        let server = trusting(&idp);
+        assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+        // one forged kid has spent a permit; then the issuer rotates, and all come at once
+        assert_eq!(kind(&server, &idp.token("m").unknown_kid().sign()).await, Some(ErrorKind::UnknownKey));
+        idp.rotate();
+        let good = idp.token("alice").sign();
+        let tasks: Vec<_> = (0..64)
+            .map(|task| {
+                let forged = idp.token("m").header("kid", format!("forged-{task}")).sign();
+                let (server, token) = (server.clone(), if task % 2 == 0 { good.clone() } else { forged });
+                tokio::spawn(async move { kind(&server, &token).await })
+            })
+            .collect();
+        for (task, verdict) in join_all(tasks).await.into_iter().enumerate() {
+            let expected = if task % 2 == 0 { None } else { Some(ErrorKind::UnknownKey) };
+            assert_eq!(verdict.unwrap(), expected, "round {round}, task {task}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_joins_a_fetch_begun_before_the_rotation_gets_another() {
+    let idp = Idp::new("https://id.test/");
+    let (gate, old) = (Arc::new(Semaphore::new(1)), keys_of(&idp));
+    let source = Scripted::new({
+        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+        move |fetch| {
+            let (idp, gate, old) = (idp.clone(), Arc::clone(&gate), old.clone());
+            async move {
+                gate.acquire().await.unwrap().forget();
+                // the second answer was on its way when the issuer rotated
+                Ok(if fetch == 2 { old } else { keys_of(&idp) })
+            }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    let forged = idp.token("m").unknown_kid().sign();
+    idp.rotate();
+    let good = idp.token("alice").sign();
+    let open = async {
+        settle().await;
+        gate.add_permits(2);
+    };
+    let (forged, good, ()) = futures_util::join!(kind(&server, &forged), kind(&server, &good), open);
+    assert_eq!((forged, good), (Some(ErrorKind::UnknownKey), None));
+    assert_eq!(source.fetches(), 3);
+}
+
+#[test]
+fn outside_a_runtime_an_unknown_key_is_refused_and_a_known_one_accepted() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(kind(&server, &idp.token("alice").sign())), None);
+    // the keeper is alive on that runtime, and we are not on it
+    let verdict = |token: String| futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
+    assert_eq!(verdict(idp.token("alice").sign()), None);
+    assert_eq!(verdict(idp.token("alice").unknown_kid().sign()), Some(ErrorKind::UnknownKey));
+    assert_eq!(idp.fetches(), 1);
+}
+
 #[test]
 fn a_runtime_that_is_shutting_down_is_an_outage_and_no_deadlock() {
     let idp = Idp::new("https://id.test/");

@@ -5,7 +5,7 @@ use crate::jose::{Json, Value};
 /// Says where in the claims a token's roles stand.
 ///
 /// The default is the claim `roles` (RFC 9068 §2.2.3.1). The value may be an array of strings, one string (one role,
-/// spaces and all), or an object, whose member names are then the roles.
+/// spaces and all), or an object, whose member names are then the roles, but for those with the value `false` or `null`.
 ///
 /// # Examples
 ///
@@ -31,10 +31,15 @@ impl Roles {
         Self { path: self::path(path) }
     }
 
+    /// Tells whether the path leads nowhere: to the claims as a whole.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.path.is_empty()
+    }
+
     pub(crate) fn read<'j>(&self, payload: &'j Json) -> impl Iterator<Item = &'j str> {
         payload.root().at(&self.path).into_iter().flat_map(|value| {
             let strings = value.as_str().into_iter().chain(value.items().filter_map(Value::as_str));
-            strings.chain(value.members().map(|(name, _)| name))
+            strings.chain(value.members().filter(|(_, value)| !value.is_no()).map(|(name, _)| name))
         })
     }
 }
@@ -69,6 +74,7 @@ mod tests {
         assert_eq!(read(&default, r#"{"roles":"site admin"}"#), ["site admin"]);
         assert_eq!(read(&default, r#"{"roles":{"admin":{"org":"1"},"user":{}}}"#), ["admin", "user"]);
         assert_eq!(read(&default, r#"{"roles":[1,{"a":1},"user"]}"#), ["user"]);
+        assert_eq!(read(&default, r#"{"roles":{"admin":false,"owner":null,"user":true}}"#), ["user"]);
         assert_eq!(read(&default, r#"{"roles":true}"#), [""; 0]);
         assert_eq!(read(&default, "{}"), [""; 0]);
     }

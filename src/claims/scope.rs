@@ -13,7 +13,7 @@ use crate::jose::{Json, Value};
 /// use tower_bearer::{Issuer, Scopes};
 ///
 /// // Auth0 puts an API's permissions into a claim of their own
-/// let issuer = Issuer::new("https://tenant.eu.auth0.com/").scopes(Scopes::at(["permissions"]).or(["scope"]));
+/// let issuer = Issuer::new("https://tenant.eu.auth0.com/").scopes(Scopes::at(["permissions"]).and(["scope"]));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scopes {
@@ -33,13 +33,18 @@ impl Scopes {
 
     /// Reads scopes at another path too.
     #[must_use]
-    pub fn or<I>(mut self, path: I) -> Self
+    pub fn and<I>(mut self, path: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
         self.paths.push(crate::claims::role::path(path));
         self
+    }
+
+    /// Tells whether a path leads nowhere: to the claims as a whole.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.iter().any(Vec::is_empty)
     }
 
     /// Returns the scopes of a token, in the order of the claims; one that stands in two claims comes twice.
@@ -50,7 +55,7 @@ impl Scopes {
 
 impl Default for Scopes {
     fn default() -> Self {
-        Self::at(["scope"]).or(["scp"])
+        Self::at(["scope"]).and(["scp"])
     }
 }
 

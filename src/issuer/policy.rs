@@ -64,6 +64,12 @@ impl Issuer {
         if self.leeway > MAX_LEEWAY {
             problems.push(path("leeway"), "more than 5 minutes of leeway; synchronise the clocks instead");
         }
+        if self.roles.is_empty() {
+            problems.push(path("roles"), "the path is empty; name the claim that holds the roles");
+        }
+        if self.scopes.is_empty() {
+            problems.push(path("scopes"), "a path is empty; name the claim that holds the scopes");
+        }
         if self.rfc9068 && self.types.is_some() {
             problems.push(path("rfc9068"), "the profile fixes typ to at+jwt; drop accept_typ or rfc9068");
         }

@@ -42,7 +42,7 @@ enum Kind {
     Array {
         last: usize,
     },
-    Bool,
+    Bool(bool),
     Null,
     Number(Number),
     Object {
@@ -110,6 +110,11 @@ impl<'j> Value<'j> {
         if let Kind::Number(number) = self.kind() { Some(number) } else { None }
     }
 
+    /// Tells whether the value is `null` or `false`, which say no.
+    pub(crate) fn is_no(self) -> bool {
+        matches!(self.kind(), Kind::Null | Kind::Bool(false))
+    }
+
     pub(crate) fn is_array(self) -> bool {
         matches!(self.kind(), Kind::Array { .. })
     }
@@ -122,7 +127,7 @@ impl<'j> Value<'j> {
     pub(crate) fn type_name(self) -> &'static str {
         match self.kind() {
             Kind::Array { .. } => "an array",
-            Kind::Bool => "a boolean",
+            Kind::Bool(_) => "a boolean",
             Kind::Null => "null",
             Kind::Number(_) => "a number",
             Kind::Object { .. } => "an object",
@@ -162,7 +167,7 @@ impl<'j> Value<'j> {
             let child = Value { json: self.json, index: next };
             next = match child.kind() {
                 Kind::Array { last } | Kind::Object { last } => last,
-                Kind::Bool | Kind::Null | Kind::Number(_) | Kind::String(_) => next.saturating_add(1),
+                Kind::Bool(_) | Kind::Null | Kind::Number(_) | Kind::String(_) => next.saturating_add(1),
             };
             Some(child)
         })

@@ -21,11 +21,8 @@ use super::schedule::{Decision, Event, Schedule};
 use super::source::{DynKeySource, FetchError};
 use crate::trace::event;
 
-/// How long a request waits for keys.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-
 /// How long one fetch of any source may take, discovery included.
-const MAX_FETCH: Duration = Duration::from_secs(15);
+pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
 
 /// Why a token needs newer keys.
 #[derive(Clone, Copy, Debug)]
@@ -52,19 +49,25 @@ struct Shared {
     /// Ends the keeper. Apart from `state`, since it is held while a keeper is spawned, and one that is dropped at once,
     /// because the runtime is shutting down, takes `state`.
     keeper: Mutex<Option<AbortHandle>>,
-    /// Changes each time a fetch has ended, however it ended.
-    finished: watch::Sender<()>,
+    /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
+    ended: watch::Sender<u64>,
     wake: Notify,
 }
 
 /// A key set as readers see it.
 pub(crate) struct Snapshot {
     set: KeySet,
+    /// Grows with each set, so that one who has seen an older one can be told.
+    generation: u64,
     /// When it is too old to be trusted; `None` for never.
     until: Option<Instant>,
 }
 
 impl Snapshot {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Returns the keys, unless they are too old.
     pub(crate) fn keys(&self) -> Option<&KeySet> {
         // the clock is read here, and not left to the keeper, whose runtime may be stuck
@@ -74,6 +77,8 @@ impl Snapshot {
 
 struct State {
     schedule: Schedule,
+    /// That of the set in hand; 0 before the first.
+    generation: u64,
     /// A fetch has been decided on and awaits the keeper.
     ordered: bool,
     last_error: Option<Arc<str>>,
@@ -82,7 +87,7 @@ struct State {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        Self::new(issuer, None, Some(Snapshot { set, until: None }), Duration::ZERO)
+        Self::new(issuer, None, Some(Snapshot { set, generation: 1, until: None }), Duration::ZERO)
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
@@ -96,7 +101,7 @@ impl Keys {
         snapshot: Option<Snapshot>,
         max_stale: Duration,
     ) -> Self {
-        let state = State { schedule: Schedule::new(max_stale), ordered: false, last_error: None };
+        let state = State { schedule: Schedule::new(max_stale), generation: 0, ordered: false, last_error: None };
         let shared = Shared {
             issuer,
             attended: AtomicBool::new(source.is_none()),
@@ -104,7 +109,7 @@ impl Keys {
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
             state: Mutex::new(state),
             keeper: Mutex::new(None),
-            finished: watch::Sender::new(()),
+            ended: watch::Sender::new(0),
             wake: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -120,12 +125,9 @@ impl Keys {
         current
     }
 
-    /// Asks for newer keys. `None` if there will be no fetch now; else a future that tells whether the fetch has ended
-    /// within 2 s, however it ended. It may be dropped at any time.
-    pub(crate) fn want(&self, want: Want) -> Option<impl Future<Output = bool> + Send + 'static> {
-        let mut finished = self.shared.order(want)?;
-        // the inner error is the end of the cache, and so of the fetch
-        Some(async move { timeout(MAX_WAIT, finished.changed()).await.is_ok() })
+    /// Asks for newer keys than those of this generation.
+    pub(crate) fn demand(&self, want: Want, generation: u64) -> Demand {
+        self.shared.order(want, generation)
     }
 
     /// Tells whether the last fetch failed, so that what is missing may only be missing here; with how long to wait.
@@ -167,6 +169,36 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// What comes of the wish for newer keys.
+pub(crate) enum Demand {
+    /// There are newer ones already.
+    Newer,
+    /// There will be no fetch now.
+    Refused,
+    /// A fetch is on its way.
+    Wait(Fetch),
+}
+
+/// A fetch that can be waited for, and dropped at any time.
+pub(crate) struct Fetch {
+    /// It was on its way already, and may have been begun too early.
+    joined: bool,
+    number: u64,
+    ended: watch::Receiver<u64>,
+}
+
+impl Fetch {
+    pub(crate) fn joined(&self) -> bool {
+        self.joined
+    }
+
+    /// Waits until the fetch has ended, however it ended.
+    pub(crate) async fn ended(mut self) {
+        // an error is the end of the cache, and so of the fetch
+        let _ = self.ended.wait_for(|ended| *ended >= self.number).await;
+    }
+}
+
 /// Why keys are missing.
 #[derive(Debug)]
 pub(crate) struct Outage {
@@ -179,50 +211,46 @@ impl Shared {
         lock(&self.state)
     }
 
+    /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
+    /// the next fetch and take the end of this one for its end.
+    fn count_ended(&self) {
+        self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
+    }
+
     /// Decides on a fetch, and makes sure that somebody carries it out.
-    fn order(self: &Arc<Self>, want: Want) -> Option<watch::Receiver<()>> {
-        self.source.as_ref()?;
+    fn order(self: &Arc<Self>, want: Want, generation: u64) -> Demand {
+        if self.source.is_none() || Handle::try_current().is_err() {
+            return Demand::Refused;
+        }
         let event = match want {
             Want::Any => Event::NoKeys,
             Want::Kid => Event::UnknownKid,
         };
-        let finished = self.finished.subscribe();
-        {
+        let (joined, number) = {
             let mut state = self.state();
-            match state.schedule.on(event, Instant::now(), jitter()) {
-                Decision::Fetch => state.ordered = true,
-                Decision::Join => return Some(finished),
-                Decision::Refuse | Decision::Sleep => return None,
+            if state.generation != generation {
+                return Demand::Newer;
             }
-        }
-        if self.start_keeper() {
-            self.wake.notify_one();
-            Some(finished)
-        } else {
-            self.state().abandon("keys cannot be fetched outside a tokio runtime");
-            None
-        }
+            let joined = match state.schedule.on(event, Instant::now(), jitter()) {
+                Decision::Fetch => false,
+                Decision::Join => true,
+                Decision::Refuse | Decision::Sleep => return Demand::Refused,
+            };
+            state.ordered |= !joined;
+            (joined, self.ended.borrow().saturating_add(1))
+        };
+        self.start_keeper();
+        self.wake.notify_one();
+        Demand::Wait(Fetch { joined, number, ended: self.ended.subscribe() })
     }
 
-    /// Starts a keeper if there is none; returns false outside a runtime.
-    fn start_keeper(self: &Arc<Self>) -> bool {
-        let Ok(runtime) = Handle::try_current() else { return self.attended.load(Ordering::Acquire) };
+    /// Starts a keeper if there is none, and a runtime to start it on.
+    fn start_keeper(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
         let mut slot = lock(&self.keeper);
         if !self.attended.swap(true, Ordering::AcqRel) {
             let keeper = Keeper { shared: Arc::clone(self) };
             *slot = Some(runtime.spawn(keeper.run()).abort_handle());
-        }
-        true
-    }
-}
-
-impl State {
-    /// Counts a fetch that was decided on, but did not come to an end of its own, as failed.
-    fn abandon(&mut self, why: &str) {
-        if self.schedule.is_fetching() {
-            self.ordered = false;
-            self.last_error = Some(why.into());
-            self.schedule.on(Event::Failed, Instant::now(), jitter());
         }
     }
 }
@@ -280,8 +308,10 @@ impl Keeper {
                 let mut state = self.shared.state();
                 state.last_error = set.is_empty().then(|| "the issuer's set holds no usable key".into());
                 state.schedule.on(Event::Fetched { max_age, usable: !set.is_empty() }, Instant::now(), jitter());
-                let snapshot = Snapshot { set, until: state.schedule.trusted_until() };
+                state.generation = state.generation.saturating_add(1);
+                let snapshot = Snapshot { set, generation: state.generation, until: state.schedule.trusted_until() };
                 self.shared.current.store(Some(Arc::new(snapshot)));
+                self.shared.count_ended();
             }
             Err(error) => {
                 let report = error.report();
@@ -289,9 +319,9 @@ impl Keeper {
                 let mut state = self.shared.state();
                 state.last_error = Some(report.into());
                 state.schedule.on(Event::Failed, Instant::now(), jitter());
+                self.shared.count_ended();
             }
         }
-        self.shared.finished.send_replace(());
     }
 }
 
@@ -302,12 +332,14 @@ enum Next {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        {
-            let mut state = self.shared.state();
-            state.abandon("the fetch of the issuer's keys was cut short");
-            self.shared.attended.store(false, Ordering::Release);
+        let mut state = self.shared.state();
+        if state.schedule.is_fetching() {
+            state.ordered = false;
+            state.last_error = Some("the fetch of the issuer's keys was cut short".into());
+            state.schedule.on(Event::Failed, Instant::now(), jitter());
+            self.shared.count_ended();
         }
-        self.shared.finished.send_replace(());
+        self.shared.attended.store(false, Ordering::Release);
     }
 }
 

@@ -4,14 +4,14 @@
 mod tests;
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT, CACHE_CONTROL};
+use http::header::{ACCEPT, AGE, CACHE_CONTROL};
 use http::{HeaderMap, StatusCode};
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use tokio::time::Instant;
 use url::{Host, Url};
 
 use super::discovery;
@@ -20,6 +20,8 @@ use super::source::{FetchError, FetchedKeys, KeySource};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a discovered address is used before the metadata are read again.
+const REDISCOVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Fetches an issuer's keys from its `jwks_uri`, which is either given or discovered.
 pub(crate) struct HttpSource {
@@ -27,14 +29,15 @@ pub(crate) struct HttpSource {
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
     given: Option<Url>,
-    /// The discovered address, until a fetch from there fails.
-    discovered: Mutex<Option<Url>>,
+    /// The discovered address and when it was discovered, until a fetch from there fails.
+    discovered: Mutex<Option<(Url, Instant)>>,
 }
 
 impl HttpSource {
-    /// Makes the client that all sources of a server share.
-    pub(crate) fn client() -> Result<Client, reqwest::Error> {
-        Client::builder()
+    /// Makes a client. The environment's proxy serves all but loopback addresses.
+    pub(crate) fn client(loopback: bool) -> Result<Client, reqwest::Error> {
+        let builder = if loopback { Client::builder().no_proxy() } else { Client::builder() };
+        builder
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -55,29 +58,29 @@ impl HttpSource {
     }
 
     async fn discover(&self) -> Result<Url, FetchError> {
-        let loopback = checked(&self.issuer, false).is_err();
-        let mut first_error = None;
+        let loopback = is_loopback(&self.issuer);
+        let mut error = None;
         for location in discovery::locations(&self.issuer) {
             let url = checked(&location, true).map_err(FetchError::message)?;
             let (status, _, body) = self.get(url).await?;
-            let found = if status == StatusCode::OK {
-                discovery::jwks_uri(&body, &self.issuer)
-            } else {
-                Err(FetchError::message(format!("{location} answered {status}")))
-            };
-            match found {
+            if status != StatusCode::OK {
+                error.get_or_insert_with(|| FetchError::message(format!("{location} answered {status}")));
+                continue;
+            }
+            match discovery::jwks_uri(&body, &self.issuer) {
                 // an issuer elsewhere must not send us to this host's own services
                 Ok(uri) => {
                     return checked(&uri, loopback).map_err(|what| FetchError::message(format!("jwks_uri: {what}")));
                 }
-                Err(error) => first_error = first_error.or(Some(error)),
+                // what is wrong with a document says more than that another is missing
+                Err(wrong) => error = Some(wrong),
             }
         }
-        Err(first_error.unwrap_or_else(|| FetchError::message("the issuer publishes no metadata")))
+        Err(error.unwrap_or_else(|| FetchError::message("the issuer publishes no metadata")))
     }
 
     async fn fetch_set(&self, url: Url) -> Result<FetchedKeys, FetchError> {
-        let shown = url.to_string();
+        let shown = shown(&url);
         let (status, headers, document) = self.get(url).await?;
         if status != StatusCode::OK {
             return Err(FetchError::message(format!("{shown} answered {status}")));
@@ -87,41 +90,51 @@ impl HttpSource {
 
     async fn get(&self, url: Url) -> Result<(StatusCode, HeaderMap, Vec<u8>), FetchError> {
         let request = self.client.get(url.clone()).header(ACCEPT, "application/json, application/jwk-set+json");
-        let mut response = request.send().await.map_err(FetchError::new)?;
+        let failed =
+            |error: reqwest::Error| FetchError::caused(format!("no answer from {}", shown(&url)), error.without_url());
+        let mut response = request.send().await.map_err(failed)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(FetchError::new)? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > MAX_DOCUMENT_LEN {
-                return Err(FetchError::message(format!("{url} answered with more than 512 KiB")));
+                return Err(FetchError::message(format!("{} answered with more than 512 KiB", shown(&url))));
             }
             body.extend_from_slice(&chunk);
         }
         Ok((response.status(), std::mem::take(response.headers_mut()), body))
     }
 
-    fn known(&self) -> Option<Url> {
-        let discovered = || self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.given.clone().or_else(discovered)
+    /// Returns the discovered address, and whether it is time to look again.
+    fn discovered(&self) -> Option<(Url, bool)> {
+        let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (url, at) = discovered.as_ref()?;
+        Some((url.clone(), at.elapsed() >= REDISCOVERY))
     }
 
     fn remember(&self, url: Option<Url>) {
-        *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = url;
+        let mut discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        *discovered = url.map(|url| (url, Instant::now()));
     }
 }
 
 impl KeySource for HttpSource {
     async fn fetch(&self) -> Result<FetchedKeys, FetchError> {
-        if let Some(url) = self.known() {
-            let fetched = self.fetch_set(url).await;
-            if fetched.is_err() {
-                // perhaps the issuer has moved its keys: look again next time
-                self.remember(None);
-            }
-            return fetched;
+        if let Some(given) = &self.given {
+            return self.fetch_set(given.clone()).await;
         }
-        let url = self.discover().await?;
-        let fetched = self.fetch_set(url.clone()).await?;
-        self.remember(Some(url));
-        Ok(fetched)
+        let (url, new) = match self.discovered() {
+            Some((url, false)) => (url, false),
+            // the old address is better than none
+            Some((url, true)) => self.discover().await.map_or((url, false), |found| (found, true)),
+            None => (self.discover().await?, true),
+        };
+        let fetched = self.fetch_set(url.clone()).await;
+        match (&fetched, new) {
+            (Ok(_), true) => self.remember(Some(url)),
+            (Ok(_), false) => {}
+            // perhaps the issuer has moved its keys: look again next time
+            (Err(_), _) => self.remember(None),
+        }
+        fetched
     }
 }
 
@@ -131,37 +144,59 @@ impl fmt::Debug for HttpSource {
     }
 }
 
-/// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1).
-fn checked(uri: &str, allow_loopback: bool) -> Result<Url, &'static str> {
-    let url = Url::parse(uri).map_err(|_| "not a URL; give the address of the keys with jwks_uri")?;
-    let loopback = match url.host() {
+/// Tells whether an address is on this host, by its own word: a loopback address, or the name `localhost`.
+pub(crate) fn is_loopback(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|url| is_loopback_url(&url))
+}
+
+fn is_loopback_url(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err("the URL has no host"),
-    };
+        None => false,
+    }
+}
+
+/// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1).
+fn checked(uri: &str, allow_loopback: bool) -> Result<Url, &'static str> {
+    let url = Url::parse(uri).map_err(|_| "not a URL; give the address of the keys with jwks_uri")?;
+    if url.host().is_none() {
+        return Err("the URL has no host");
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the URL holds a user name or password");
     }
+    let loopback = is_loopback_url(&url);
     match url.scheme() {
+        _ if loopback && !allow_loopback => Err("an issuer elsewhere cannot have its keys on this host"),
         "https" => Ok(url),
-        "http" if loopback && allow_loopback => Ok(url),
+        "http" if loopback => Ok(url),
         _ => Err("keys are fetched over https only (http is for loopback addresses)"),
     }
 }
 
-/// Reads how long a response is fresh (RFC 9111 §5.2.2); zero if it must not be stored.
+/// An address for logs and errors: without its query, which may hold a key of some API.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string().chars().take(200).collect()
+}
+
+/// Reads how much longer a response is fresh (RFC 9111 §4.2); zero if it must not be reused without asking.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let directives = values.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
-    let mut age = None;
+    let mut max_age = None;
     for directive in directives {
         if directive == "no-store" || directive == "no-cache" {
             return Some(Duration::ZERO);
         }
         if let Some(seconds) = directive.strip_prefix("max-age=") {
-            age = age.or_else(|| seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
+            max_age = max_age.or_else(|| seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
         }
     }
-    age
+    // how long a cache on the way has had it already
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+    max_age.map(|max_age| max_age.saturating_sub(age.unwrap_or_default()))
 }

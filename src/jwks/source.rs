@@ -71,7 +71,7 @@ impl FetchedKeys {
     }
 }
 
-/// Why a key set could not be fetched. Never holds what the server sent.
+/// Why a key set could not be fetched. Those of the crate's own sources never hold what a server sent.
 #[derive(Debug)]
 pub struct FetchError {
     message: Box<str>,
@@ -82,6 +82,13 @@ impl FetchError {
     /// Wraps the cause.
     pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { message: "the key set could not be fetched".into(), source: Some(source.into()) }
+    }
+
+    pub(crate) fn caused(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { message: message.into().into(), source: Some(source.into()) }
     }
 
     pub(crate) fn message(message: impl Into<String>) -> Self {

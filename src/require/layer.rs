@@ -84,7 +84,7 @@ where
         match token.and_then(|token| token.require(&self.rule)) {
             Ok(()) => RequireFuture { state: State::Calling { future: self.inner.call(request) } },
             Err(error) => {
-                let rejection = Rejection::new(error, request.headers());
+                let rejection = Rejection::new(error, request.method(), request.headers());
                 RequireFuture { state: State::Rejected { response: Some(reject(&self.reject, rejection)) } }
             }
         }

@@ -158,7 +158,7 @@ fn resolve(
     Some((id, Trusted { policy, keys: keys? }))
 }
 
-/// The HTTP client that all issuers share, made when the first of them needs it.
+/// The HTTP client that the issuers share, made when the first of them needs it.
 #[derive(Default)]
 struct SharedClient {
     #[cfg(feature = "http-client")]
@@ -168,13 +168,16 @@ struct SharedClient {
 impl SharedClient {
     #[cfg(feature = "http-client")]
     fn source(&mut self, issuer: &str, jwks_uri: Option<&str>) -> Result<Box<dyn DynKeySource>, String> {
-        use crate::jwks::HttpSource;
+        use crate::jwks::{HttpSource, is_loopback};
 
+        let loopback = is_loopback(jwks_uri.unwrap_or(issuer));
         let client = match &self.client {
-            Some(client) => client.clone(),
-            None => HttpSource::client().map_err(|error| format!("the HTTP client cannot be set up: {error}"))?,
+            Some(client) if !loopback => client.clone(),
+            _ => HttpSource::client(loopback).map_err(|error| format!("the HTTP client cannot be set up: {error}"))?,
         };
-        self.client = Some(client.clone());
+        if !loopback {
+            self.client = Some(client.clone());
+        }
         Ok(Box::new(HttpSource::new(client, issuer, jwks_uri)?))
     }
 

@@ -4,5 +4,4 @@ use tower_bearer::AccessToken;
 
 fn main() {
     let _ = AccessToken::<()>::default();
-    let _ = AccessToken::<()>::evidence;
 }

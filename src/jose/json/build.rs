@@ -132,8 +132,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.leaf(Kind::Bool);
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.leaf(Kind::Bool(value));
         Ok(())
     }
 
@@ -199,7 +199,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
 impl ValueSeed<'_, '_> {
     /// Turns the object at `index` into the number that it stands for.
     fn number<E: serde::de::Error>(self, index: usize, digits: &str) -> Result<(), E> {
-        let number = digits.parse().map(Number::Unsigned).or_else(|_| digits.parse().map(Number::Negative));
+        let integer = |number: i64| u64::try_from(number).map_or(Number::Negative(number), Number::Unsigned);
+        let number = digits.parse().map(Number::Unsigned).or_else(|_| digits.parse().map(integer));
         let float = || digits.parse().ok().filter(|float: &f64| float.is_finite()).map(Number::Float);
         let Some(number) = number.ok().or_else(float) else {
             return Err(self.builder.fail(Fault::Malformed));

@@ -23,7 +23,9 @@ fn keys_come_over_https_or_from_loopback_only() {
     ] {
         assert!(checked(bad, true).is_err(), "{bad}");
     }
-    assert!(checked("http://127.0.0.1/", false).is_err());
+    for own in ["http://127.0.0.1/", "https://127.0.0.1/", "https://localhost:8443/", "https://[::1]/"] {
+        assert!(checked(own, false).is_err(), "{own}");
+    }
 }
 
 #[test]
@@ -44,4 +46,17 @@ fn freshness_is_read_from_cache_control() {
     assert_eq!(age(&["max-age=-1"]), None);
     assert_eq!(age(&["s-maxage=10"]), None);
     assert_eq!(age(&["max-age=99999999999999999999"]), None);
+
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+    for (age, left) in [("100", 200), ("300", 0), ("999", 0), ("soon", 300)] {
+        headers.insert(AGE, HeaderValue::from_static(age));
+        assert_eq!(max_age(&headers), Some(Duration::from_secs(left)), "{age}");
+    }
+}
+
+#[test]
+fn addresses_are_shown_without_their_query() {
+    let url = Url::parse("https://id.test/keys?api_key=s3cr3t").unwrap();
+    assert_eq!(shown(&url), "https://id.test/keys");
 }
