@@ -6,7 +6,7 @@ mod set;
 use std::time::Duration;
 
 use crate::claims::{Roles, Scopes};
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, media_type};
 
 pub(crate) use self::policy::{Policy, ServerPolicy};
 pub(crate) use self::set::IssuerSet;
@@ -99,6 +99,10 @@ impl Issuer {
     }
 
     /// Accepts this audience from this issuer, in place of the server's own; may be called several times.
+    ///
+    /// # Security
+    ///
+    /// Every audience but the service's own identifier lets tokens in that were issued for something else.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into().into());
@@ -112,7 +116,11 @@ impl Issuer {
         self
     }
 
-    /// Bears with clocks that differ by up to this much when `exp` and `nbf` are checked; at most 5 minutes.
+    /// Tolerates clocks that differ by up to this much when `exp` and `nbf` are checked; at most 5 minutes.
+    ///
+    /// # Security
+    ///
+    /// A token is accepted for this long after it has expired.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -122,9 +130,14 @@ impl Issuer {
     /// Accepts tokens with this `typ` and no others, not even without one; may be called several times.
     ///
     /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515 §4.1.9).
+    ///
+    /// # Security
+    ///
+    /// The type keeps other tokens of the same issuer apart, such as ID tokens, logout tokens and proofs (RFC 8725 §3.11): name only
+    /// types that the issuer uses for access tokens.
     #[must_use]
     pub fn accept_typ(mut self, typ: impl AsRef<str>) -> Self {
-        self.types.get_or_insert_default().push(crate::jose::media_type(typ.as_ref()));
+        self.types.get_or_insert_default().push(media_type(typ.as_ref()).into());
         self
     }
 

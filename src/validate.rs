@@ -11,7 +11,7 @@ use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
-use crate::jose::{Compact, Header, Json, Signed, Value};
+use crate::jose::{Compact, Header, Json, Signed, Value, media_type};
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -91,14 +91,14 @@ fn check_algorithm(header: &Header, policy: &Policy) -> Result<(), Error> {
 
 /// RFC 8725 §3.11: if `typ` is there, it must be one that we take.
 fn check_type(header: &Header, policy: &Policy) -> Result<(), Error> {
-    let accepted = match header.media_type() {
-        Some(typ) => policy.types.iter().any(|accepted| **accepted == *typ),
+    let accepted = match header.typ().map(media_type) {
+        Some(typ) => policy.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)),
         None => policy.untyped,
     };
     if accepted {
         return Ok(());
     }
-    let found = if header.media_type().is_some() { "another" } else { "none" };
+    let found = if header.typ().is_some() { "another" } else { "none" };
     let detail = format!("typ is expected to be one of {:?}, and the token has {found}", policy.types);
     Err(Error::new(ErrorKind::WrongType, detail))
 }

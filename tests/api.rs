@@ -109,7 +109,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
             "issuers[https://secret.test/].algorithms",
         ]
     );
-    assert!(error.problems().iter().all(|problem| !problem.fix().is_empty()));
+    assert!(error.problems().iter().all(|problem| !problem.message().is_empty()));
     let error = ResourceServer::new("https://api.test").build().unwrap_err();
     assert_eq!(error.to_string(), "issuers: no issuer is trusted, so no token could ever be accepted; call trust");
 }

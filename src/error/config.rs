@@ -21,8 +21,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn push(&mut self, path: impl Into<String>, fix: impl Into<String>) {
-        self.problems.push(ConfigProblem { path: path.into(), fix: fix.into() });
+    pub(crate) fn push(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(ConfigProblem { path: path.into(), message: message.into() });
     }
 
     /// Returns `ok` if nothing was found, else the problems.
@@ -52,7 +52,7 @@ impl std::error::Error for ConfigError {}
 #[derive(Clone, Debug)]
 pub struct ConfigProblem {
     path: String,
-    fix: String,
+    message: String,
 }
 
 impl ConfigProblem {
@@ -62,13 +62,13 @@ impl ConfigProblem {
     }
 
     /// Returns what is wrong and what to do about it.
-    pub fn fix(&self) -> &str {
-        &self.fix
+    pub fn message(&self) -> &str {
+        &self.message
     }
 }
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.fix)
+        write!(f, "{}: {}", self.path, self.message)
     }
 }

@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Header {
     algorithm: Algorithm,
     kid: Option<Box<str>>,
-    /// `typ`, lower-cased and without `application/`.
-    media_type: Option<Box<str>>,
+    /// `typ` as it was written.
+    typ: Option<Box<str>>,
 }
 
 impl Header {
@@ -35,11 +35,7 @@ impl Header {
                 if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
             return Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail));
         };
-        Ok(Self {
-            algorithm,
-            kid: string(root, "kid")?.map(Into::into),
-            media_type: string(root, "typ")?.map(media_type),
-        })
+        Ok(Self { algorithm, kid: string(root, "kid")?.map(Into::into), typ: string(root, "typ")?.map(Into::into) })
     }
 
     pub(crate) fn algorithm(&self) -> Algorithm {
@@ -50,16 +46,17 @@ impl Header {
         self.kid.as_deref()
     }
 
-    /// Returns `typ` in lower case and without the prefix `application/` (RFC 7515 §4.1.9).
-    pub(crate) fn media_type(&self) -> Option<&str> {
-        self.media_type.as_deref()
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
     }
 }
 
-/// Brings a `typ` into the form in which two of them can be compared.
-pub(crate) fn media_type(typ: &str) -> Box<str> {
-    let lower = typ.to_ascii_lowercase();
-    lower.strip_prefix("application/").filter(|rest| !rest.contains('/')).unwrap_or(&lower).into()
+/// Takes the prefix `application/` from a `typ`, so that two of them can be compared, without regard to case (RFC 7515
+/// §4.1.9, RFC 8725 §3.11).
+pub(crate) fn media_type(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    let (prefix, rest) = typ.split_at_checked(PREFIX.len()).unwrap_or(("", typ));
+    if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') { rest } else { typ }
 }
 
 fn string<'j>(root: Value<'j>, name: &str) -> Result<Option<&'j str>, Error> {

@@ -4,7 +4,8 @@
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
-//! * An unknown `kid` may force a fetch: at most twice in 30 s, counted when the attempt *begins*, whatever comes of it.
+//! * An unknown `kid` may force a fetch: at most twice in 30 s, counted when the attempt *begins*, whatever comes of it. A
+//!   failure then leaves the plan as it was.
 //!
 //! At most one fetch is in flight.
 
@@ -77,7 +78,12 @@ impl Schedule {
         match event {
             Event::Failed => {
                 self.in_flight = false;
-                self.fail(now, jitter);
+                if self.next.is_some_and(|next| now < next) {
+                    // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
+                    self.failures = self.failures.saturating_add(1);
+                } else {
+                    self.fail(now, jitter);
+                }
                 Decision::Sleep
             }
             Event::Fetched { max_age, usable } => {

@@ -18,7 +18,6 @@ use serde::Deserialize;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::{Orders, OrdersServer};
 use support::orders::{Order, PlaceRequest, WatchRequest};
-use support::{get_with, send};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -27,7 +26,7 @@ use tonic::{Code, Request, Response, Status};
 use tower_bearer::testing::ManualClock;
 use tower_bearer::tonic::RequestExt;
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Require, ResourceServer, SkipReason, permissions,
+    AccessToken, Algorithm, BearerAuthLayer, ErrorKind, Issuer, Require, ResourceServer, SkipReason, permissions,
 };
 
 permissions! {
@@ -61,7 +60,8 @@ impl AuthorizationServer {
         let mut process = node.kill_on_drop(true).spawn().unwrap_or_else(|_| panic!("{NODE_MISSING}"));
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-        let started: serde_json::Value = serde_json::from_str(&line).expect("the server says where it listens");
+        let started: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("`node server.mjs` did not start; {NODE_MISSING}"));
         let issuer = started["issuer"].as_str().unwrap().to_owned();
         Self { issuer, http: reqwest::Client::new(), _process: process }
     }
@@ -87,20 +87,23 @@ impl AuthorizationServer {
     }
 }
 
-const NODE_MISSING: &str = "the interop test needs Node.js 20 or newer with npm (install the packages nodejs and npm); \
+const NODE_MISSING: &str = "the interop test needs Node.js 20.12 or newer with npm on the PATH; \
                             set TOWER_BEARER_INTEROP=skip to leave it out on purpose";
 
 const API: &str = "https://api.test";
 const SCOPES: &str = "orders:read orders:write";
 const CLIENTS: &[&str] = &["RS256", "PS256", "ES256", "EdDSA", "Ed25519"];
 
-/// The guarded services: a router, and a tonic server on a port of its own.
-async fn services(server: &ResourceServer<Tenant>) -> (Router, OrdersClient<tonic::transport::Channel>) {
+/// The guarded services, each on a port of its own: axum's and tonic's.
+async fn services(server: &ResourceServer<Tenant>) -> (Api, OrdersClient<tonic::transport::Channel>) {
     let app = Router::new()
         .route("/tenant", route(async |token: AccessToken<Tenant>| token.claims().tenant_id.clone()))
         .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
         .route("/place", route(async |_: Require<WriteOrders>| "placed"))
         .layer(BearerAuthLayer::new(server.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = Api { address: format!("http://{}", listener.local_addr().unwrap()), http: reqwest::Client::new() };
+    tokio::spawn(axum::serve(listener, app).into_future());
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -108,7 +111,22 @@ async fn services(server: &ResourceServer<Tenant>) -> (Router, OrdersClient<toni
     let serving = tonic::transport::Server::builder().layer(layer).add_service(OrdersServer::new(Shop));
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
     let client = OrdersClient::connect(address).await.unwrap();
-    (app, client)
+    (api, client)
+}
+
+struct Api {
+    address: String,
+    http: reqwest::Client,
+}
+
+impl Api {
+    async fn get(&self, path: &str, token: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.address)).bearer_auth(token).send().await.unwrap()
+    }
+
+    async fn status(&self, path: &str, token: &str) -> http::StatusCode {
+        self.get(path, token).await.status()
+    }
 }
 
 struct Shop;
@@ -153,24 +171,24 @@ async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_
     assert_eq!(status.skipped.len(), 1, "the encryption key: {status:?}");
     assert_eq!(status.skipped[0].reason, SkipReason::WrongUse);
 
-    let (app, mut grpc) = services(&server).await;
+    let (api, mut grpc) = services(&server).await;
     let kind = async |token: &str| server.authenticate(token).await.err().map(|error| error.kind());
 
     // accepted, over HTTP and gRPC, with claims, scopes and roles
     for client in CLIENTS {
         let token = idp.token(client, API, SCOPES).await;
-        let response = send(&app, get_with("/tenant", &token)).await;
-        assert_eq!(response.status(), 200, "{client}: {:?}", response.extensions().get::<Error>());
-        assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.unwrap(), "t-1");
-        assert_eq!(support::status(&app, "/place", &token).await, 200, "{client}");
+        let response = api.get("/tenant", &token).await;
+        assert_eq!(response.status(), 200, "{client}");
+        assert_eq!(response.text().await.unwrap(), "t-1");
+        assert_eq!(api.status("/place", &token).await, 200, "{client}");
         let order = grpc.place(place(&token)).await.unwrap().into_inner();
         assert_eq!((order.item.as_str(), order.buyer.as_str()), ("lamp", *client));
     }
 
     // permitted only what the granted scope says
     let reader = idp.token("ES256", API, "orders:read").await;
-    assert_eq!(support::status(&app, "/orders", &reader).await, 200);
-    let refused = send(&app, get_with("/place", &reader)).await;
+    assert_eq!(api.status("/orders", &reader).await, 200);
+    let refused = api.get("/place", &reader).await;
     assert_eq!(refused.status(), 403);
     assert_eq!(support::challenge(refused.headers()).unwrap().1["scope"], "orders:write");
     assert_eq!(grpc.place(place(&reader)).await.unwrap_err().code(), Code::PermissionDenied);
@@ -178,7 +196,7 @@ async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_
     // other tokens of the same issuer
     let elsewhere = idp.token("ES256", "https://other.test", SCOPES).await;
     assert_eq!(kind(&elsewhere).await, Some(ErrorKind::WrongAudience));
-    assert_eq!(support::status(&app, "/orders", &elsewhere).await, 401);
+    assert_eq!(api.status("/orders", &elsewhere).await, 401);
     assert_eq!(grpc.place(place(&elsewhere)).await.unwrap_err().code(), Code::Unauthenticated);
     let id_token = idp.control("id-token?client=ES256&sub=alice").await;
     assert_eq!(kind(&id_token).await, Some(ErrorKind::WrongType));
@@ -198,7 +216,7 @@ async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_
     // rotated: the new key is found at once, the old one is gone
     idp.control("rotate").await;
     let rotated = idp.token("RS256", API, SCOPES).await;
-    assert_eq!(support::status(&app, "/orders", &rotated).await, 200);
+    assert_eq!(api.status("/orders", &rotated).await, 200);
     let order = grpc.place(place(&rotated)).await.unwrap().into_inner();
     assert_eq!(order.buyer, "RS256");
     assert_eq!(kind(&good).await, Some(ErrorKind::UnknownKey));
@@ -207,6 +225,6 @@ async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_
     // expired
     clock.advance(Duration::from_secs(300 + 60));
     assert_eq!(kind(&rotated).await, Some(ErrorKind::Expired));
-    assert_eq!(support::status(&app, "/orders", &rotated).await, 401);
+    assert_eq!(api.status("/orders", &rotated).await, 401);
     assert_eq!(grpc.place(place(&rotated)).await.unwrap_err().code(), Code::Unauthenticated);
 }

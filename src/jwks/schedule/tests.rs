@@ -131,6 +131,25 @@ fn an_unknown_kid_may_force_two_fetches_in_thirty_seconds_whatever_comes_of_them
 }
 
 #[test]
+fn a_forced_fetch_that_fails_leaves_the_plan_as_it_was() {
+    play(&[
+        (0, NoKeys, Fetch),
+        (0, GOOD, Sleep),
+        (10, UnknownKid, Fetch),
+        (11, Failed, Sleep),
+        (12, Timer, Sleep),
+        (12, UnknownKid, Fetch),
+        (13, Failed, Sleep),
+        (100, Timer, Sleep),
+        (479, Timer, Sleep),
+        (480, Timer, Fetch),
+        (481, Failed, Sleep),
+        (482, Timer, Sleep),
+        (485, Timer, Fetch),
+    ]);
+}
+
+#[test]
 fn a_planned_fetch_spends_no_permit() {
     play(&[
         (0, NoKeys, Fetch),
