@@ -177,7 +177,7 @@ pub enum ErrorKind {
     MalformedClaim,
     /// The request carries two credentials, or one that breaks the grammar of RFC 6750 §2.1 or is too long.
     MalformedRequest,
-    /// The token is no JWT that can be read: parts, base64url or strict JSON are broken.
+    /// The token is not a readable JWT: its parts, base64url or JSON are malformed.
     MalformedToken,
     /// A claim that the policy demands is absent.
     MissingClaim,

@@ -35,7 +35,8 @@ use crate::service::BearerAuth;
 ///
 /// # Deployment
 ///
-/// A CORS layer belongs *outside* this one, since a browser's preflight request carries no token.
+/// A CORS layer belongs *outside* this one, since a browser's preflight request carries no token. So do concurrency limits: a request
+/// that waits for keys, for 2 s at most, would hold a permit of one inside.
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -44,7 +45,7 @@ pub struct BearerAuthLayer<C = (), R = DefaultReject> {
 }
 
 impl<C> BearerAuthLayer<C> {
-    /// Demands a valid token.
+    /// Requires a valid token.
     pub fn new(server: ResourceServer<C>) -> Self {
         Self { server, optional: false, reject: DefaultReject }
     }
@@ -64,7 +65,11 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Writes refusals in another way; see [`Reject`](crate::Reject).
+    /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
+    /// `|rejection: Rejection| …`.
+    ///
+    /// What an extractor behind the layer refuses is not written by it; to change that too, map the responses that have
+    /// an [`Error`](crate::Error) in their extensions.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, optional: self.optional, reject }
     }

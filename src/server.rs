@@ -118,6 +118,8 @@ impl ResourceServer {
 impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a test.
     ///
+    /// A function that takes an [`AccessToken`] of any claims gets it with [`erase`](AccessToken::erase).
+    ///
     /// # Errors
     ///
     /// As the layer refuses it; see [`ErrorKind`].

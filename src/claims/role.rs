@@ -1,8 +1,8 @@
-//! Roles: no standard says where they stand, so a path of member names does.
+//! Roles: no standard says where they are, so a path of member names does.
 
 use crate::jose::{Json, Value};
 
-/// Says where in the claims a token's roles stand.
+/// Says where in the claims a token's roles are.
 ///
 /// The default is the claim `roles` (RFC 9068 §2.2.3.1). The value may be an array of strings, one string (one role,
 /// spaces and all), or an object, whose member names are then the roles, but for those with the value `false` or `null`.

@@ -29,7 +29,7 @@ pub(super) fn jwks_uri(document: &[u8], issuer: &str) -> Result<String, FetchErr
     }
 
     let metadata: Metadata = serde_json::from_slice(document)
-        .map_err(|_| FetchError::message("the metadata is no JSON object with the string `issuer`"))?;
+        .map_err(|_| FetchError::message("the metadata is not a JSON object with the string `issuer`"))?;
     if metadata.issuer != issuer {
         let slash = metadata.issuer.trim_end_matches('/') == issuer.trim_end_matches('/');
         let how = if slash { "differs from ours by a trailing slash" } else { "is not ours" };

@@ -32,7 +32,7 @@ pub(crate) struct Jwk {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// It has the form of a key, but the values are no valid one: not on the curve, or out of range.
+    /// It has the form of a key, but its values are invalid: not on the curve, or out of range.
     InvalidKey,
     /// A member is missing, has the wrong type, or is not canonical base64url.
     Malformed,
@@ -59,7 +59,7 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::InvalidKey => "the values are no valid key",
+            Self::InvalidKey => "its values are invalid",
             Self::Malformed => "malformed",
             Self::PrivateKey => "contains private members",
             Self::SymmetricKey => "a symmetric key",

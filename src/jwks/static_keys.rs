@@ -34,7 +34,7 @@ impl StaticKeys {
     ///
     /// # Errors
     ///
-    /// If the text is no JWK Set or holds no usable key; the error names each key that was skipped.
+    /// If the text is not a JWK Set or holds no usable key; the error names each key that was skipped.
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
         let set = KeySet::parse(document.as_bytes()).ok_or(KeyError::NotAKeySet)?;
         if set.is_empty() {
@@ -105,11 +105,11 @@ pub enum KeyError {
     /// The set is well-formed, but each of its keys was skipped.
     #[error("the key set holds no usable key: {0}")]
     NoUsableKey(String),
-    /// The text is no JWK Set.
-    #[error("the text is no JSON object with an array `keys`")]
+    /// The text is not a JWK Set.
+    #[error("the text is not a JSON object with an array `keys`")]
     NotAKeySet,
-    /// The text is no public key in PEM.
-    #[error("the text is no PEM block `PUBLIC KEY` or `RSA PUBLIC KEY` with an RSA, P-256, P-384 or Ed25519 key")]
+    /// The text is not a public key in PEM.
+    #[error("the text is not a PEM block `PUBLIC KEY` or `RSA PUBLIC KEY` with an RSA, P-256, P-384 or Ed25519 key")]
     NotAPublicKey,
     /// The algorithm is for another type of key.
     #[error("{0} is for another type of key")]

@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     DuplicateMember,
     #[error("the JSON text is malformed")]
     Malformed,
-    #[error("the JSON text is no object")]
+    #[error("the JSON text is not an object")]
     NotAnObject,
     #[error("the JSON text is not UTF-8")]
     NotUtf8,
