@@ -29,7 +29,7 @@ pub(crate) struct HttpSource {
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
     given: Option<Url>,
-    /// The discovered address and when it was discovered, until a fetch from there fails.
+    /// The discovered address, and when it is time to read the metadata again.
     discovered: Mutex<Option<(Url, Instant)>>,
 }
 
@@ -106,13 +106,14 @@ impl HttpSource {
     /// Returns the discovered address, and whether it is time to look again.
     fn discovered(&self) -> Option<(Url, bool)> {
         let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (url, at) = discovered.as_ref()?;
-        Some((url.clone(), at.elapsed() >= REDISCOVERY))
+        let (url, until) = discovered.as_ref()?;
+        Some((url.clone(), *until <= Instant::now()))
     }
 
-    fn remember(&self, url: Option<Url>) {
+    fn remember(&self, url: Url, how_long: Duration) {
         let mut discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        *discovered = url.map(|url| (url, Instant::now()));
+        let now = Instant::now();
+        *discovered = Some((url, now.checked_add(how_long).unwrap_or(now)));
     }
 }
 
@@ -129,10 +130,10 @@ impl KeySource for HttpSource {
         };
         let fetched = self.fetch_set(url.clone()).await;
         match (&fetched, new) {
-            (Ok(_), true) => self.remember(Some(url)),
+            (Ok(_), true) => self.remember(url, REDISCOVERY),
             (Ok(_), false) => {}
             // perhaps the issuer has moved its keys: look again next time
-            (Err(_), _) => self.remember(None),
+            (Err(_), _) => self.remember(url, Duration::ZERO),
         }
         fetched
     }

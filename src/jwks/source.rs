@@ -85,6 +85,7 @@ impl FetchError {
         Self { message: "the key set could not be fetched".into(), source: Some(source.into()) }
     }
 
+    #[cfg(feature = "http-client")]
     pub(crate) fn caused(
         message: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
