@@ -4,6 +4,7 @@ mod permission;
 mod rule;
 
 pub use self::permission::Permission;
+pub(crate) use self::permission::needed;
 #[doc(hidden)]
 pub use self::permission::{checked, unchecked};
 pub use self::rule::Rule;

@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 pub use self::layer::{RequireFuture, RequireLayer, RequireRule};
 use crate::access_token::AccessToken;
-use crate::authz::{Permission, Rule};
+use crate::authz::{Permission, Rule, needed};
 use crate::error::Error;
 
 /// The evidence that the caller's token permits `P`: a [`Permission`] or a tuple of them.
@@ -40,12 +40,11 @@ impl<P: Permission, C: ?Sized> Require<P, C> {
     ///
     /// [`ErrorKind::InsufficientScope`](crate::ErrorKind::InsufficientScope) otherwise.
     pub fn new(token: AccessToken<C>) -> Result<Self, Error> {
-        let mut rules = P::rules().peekable();
-        // a permission without any rule permits nothing
-        if rules.peek().is_none() || !rules.all(|rule| token.permits(rule)) {
-            return Err(Rule::of::<P>().refuse(&token));
+        if needed::<P>().all(|rule| token.permits(rule)) {
+            Ok(Self { token, permission: PhantomData })
+        } else {
+            Err(Rule::of::<P>().refuse(&token))
         }
-        Ok(Self { token, permission: PhantomData })
     }
 }
 

@@ -390,6 +390,13 @@ async fn a_permission_without_any_rule_permits_nothing() {
     let token = server.authenticate(&idp.token("alice").scope("a").sign()).await.unwrap();
     assert_eq!(Require::<Nothing, ()>::new(token.clone()).unwrap_err().kind(), ErrorKind::InsufficientScope);
     assert!(!token.permits(&Rule::of::<Nothing>()));
+    // and joined with one that the token has, still nothing
+    let both = idp.token("alice").scope("orders:read").sign();
+    let both = server.authenticate(&both).await.unwrap();
+    assert!(Require::<ReadOrders, ()>::new(both.clone()).is_ok());
+    assert!(Require::<(ReadOrders, Nothing), ()>::new(both.clone()).is_err());
+    assert!(Require::<(ReadOrders, (Nothing, ReadOrders)), ()>::new(both.clone()).is_err());
+    assert!(!both.permits(&Rule::of::<(ReadOrders, Nothing)>()));
 }
 
 #[tokio::test]

@@ -343,14 +343,18 @@ async fn a_token_that_joins_a_fetch_begun_before_the_rotation_gets_another() {
     let trust = (Issuer::new("https://id.test/"), source.clone());
     let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
     assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
-    let forged = idp.token("m").unknown_kid().sign();
+    let (forged, first) = (idp.token("m").unknown_kid().sign(), server.clone());
+    let forged = tokio::spawn(async move { kind(&first, &forged).await });
+    settle().await;
+    assert_eq!(source.fetches(), 2, "the fetch for the forged token has begun");
     idp.rotate();
     let good = idp.token("alice").sign();
     let open = async {
         settle().await;
         gate.add_permits(2);
     };
-    let (forged, good, ()) = futures_util::join!(kind(&server, &forged), kind(&server, &good), open);
+    let (good, ()) = futures_util::join!(kind(&server, &good), open);
+    let forged = forged.await.unwrap();
     assert_eq!((forged, good), (Some(ErrorKind::UnknownKey), None));
     assert_eq!(source.fetches(), 3);
 }

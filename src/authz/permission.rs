@@ -1,5 +1,7 @@
 //! Rules as types.
 
+use std::sync::LazyLock;
+
 use super::rule::Rule;
 
 /// An operation that a token may or may not permit, as a type, for [`Require`](crate::Require).
@@ -16,11 +18,19 @@ pub trait Permission: Send + Sync + 'static {
     fn rules() -> impl Iterator<Item = &'static Rule>;
 }
 
+/// The rules of a permission, of which there is at least one: without any, nothing is permitted.
+pub(crate) fn needed<P: Permission>() -> impl Iterator<Item = &'static Rule> {
+    static NEVER: LazyLock<Rule> = LazyLock::new(Rule::never);
+    let mut rules = P::rules().peekable();
+    let never = rules.peek().is_none().then(|| &*NEVER);
+    rules.chain(never)
+}
+
 macro_rules! all_of {
     ($($permission:ident)+) => {
         impl<$($permission: Permission),+> Permission for ($($permission,)+) {
             fn rules() -> impl Iterator<Item = &'static Rule> {
-                std::iter::empty()$(.chain($permission::rules()))+
+                std::iter::empty()$(.chain(needed::<$permission>()))+
             }
         }
     };

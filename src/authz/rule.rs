@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::{BitAnd, BitOr};
 
-use super::permission::Permission;
+use super::permission::{Permission, needed};
 use crate::access_token::AccessToken;
 use crate::claims::is_scope_token;
 use crate::error::{Error, ErrorKind};
@@ -46,7 +46,7 @@ impl Rule {
         Self(Node::Scope(scope.into()))
     }
 
-    /// Needs a role, compared exactly.
+    /// Needs a role, compared exactly. An empty one is held by nobody.
     #[must_use]
     pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
         Self(Node::Role(role.into()))
@@ -57,7 +57,12 @@ impl Rule {
     /// A permission without any rule permits nothing: its rule refuses everyone.
     #[must_use]
     pub fn of<P: Permission>() -> Self {
-        P::rules().cloned().reduce(|all, rule| all & rule).unwrap_or_else(|| Self::scope(""))
+        needed::<P>().cloned().reduce(|all, rule| all & rule).unwrap_or_else(Self::never)
+    }
+
+    /// Refuses everyone: the empty string can be no scope.
+    pub(super) fn never() -> Self {
+        Self::scope("")
     }
 
     /// Refuses a token that does not satisfy the rule.
@@ -93,7 +98,8 @@ impl Node {
         match self {
             Self::All(nodes) => nodes.iter().all(|node| node.holds(token)),
             Self::Any(nodes) => nodes.iter().any(|node| node.holds(token)),
-            Self::Role(role) => token.has_role(role),
+            // an empty role is most often a setting that is missing
+            Self::Role(role) => !role.is_empty() && token.has_role(role),
             Self::Scope(scope) => is_scope_token(scope) && token.has_scope(scope),
         }
     }
@@ -116,7 +122,7 @@ impl Node {
                 scopes.extend(enough.or_else(named).map(|(_, scopes)| scopes.as_slice()).unwrap_or_default());
                 enough.is_some()
             }
-            Self::Role(role) => token.has_role(role),
+            Self::Role(_) => self.holds(token),
             Self::Scope(scope) => {
                 let valid = is_scope_token(scope);
                 if valid {

@@ -134,8 +134,7 @@ impl Keys {
     pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.shared.state();
         let error = state.last_error.clone()?;
-        let wait = state.schedule.next_fetch().map(|next| next.saturating_duration_since(Instant::now()));
-        Some(Outage { error, wait: wait.unwrap_or_default() })
+        Some(Outage { error, wait: state.schedule.next_chance(Instant::now()) })
     }
 
     pub(crate) fn status(&self) -> IssuerStatus {
@@ -232,11 +231,14 @@ impl Shared {
                 return Demand::Newer;
             }
             let joined = match state.schedule.on(event, Instant::now(), jitter()) {
-                Decision::Fetch => false,
-                Decision::Join => true,
+                Decision::Fetch => {
+                    state.ordered = true;
+                    false
+                }
+                // one that the keeper has not begun yet is not too early for anybody
+                Decision::Join => !state.ordered,
                 Decision::Refuse | Decision::Sleep => return Demand::Refused,
             };
-            state.ordered |= !joined;
             (joined, self.ended.borrow().saturating_add(1))
         };
         self.start_keeper();

@@ -11,7 +11,7 @@ use http::header::{ACCEPT, AGE, CACHE_CONTROL};
 use http::{HeaderMap, StatusCode};
 use reqwest::Client;
 use reqwest::redirect::Policy;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
 use super::discovery;
@@ -22,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a discovered address is used before the metadata are read again.
 const REDISCOVERY: Duration = Duration::from_secs(60 * 60);
+/// How long it is used when that has failed.
+const RETRY_DISCOVERY: Duration = Duration::from_secs(60);
 
 /// Fetches an issuer's keys from its `jwks_uri`, which is either given or discovered.
 pub(crate) struct HttpSource {
@@ -124,8 +126,14 @@ impl KeySource for HttpSource {
         }
         let (url, new) = match self.discovered() {
             Some((url, false)) => (url, false),
-            // the old address is better than none
-            Some((url, true)) => self.discover().await.map_or((url, false), |found| (found, true)),
+            Some((known, true)) => match timeout(TOTAL_TIMEOUT, self.discover()).await {
+                Ok(Ok(url)) => (url, true),
+                // the old address is better than none
+                _ => {
+                    self.remember(known.clone(), RETRY_DISCOVERY);
+                    (known, false)
+                }
+            },
             None => (self.discover().await?, true),
         };
         let fetched = self.fetch_set(url.clone()).await;
@@ -159,6 +167,22 @@ fn is_loopback_url(url: &Url) -> bool {
     }
 }
 
+/// Tells whether an address leads to this host in any spelling that needs no look-up of the name.
+fn may_be_this_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => {
+            let address = address.to_canonical();
+            address.is_loopback() || address.is_unspecified()
+        }
+        None => true,
+    }
+}
+
 /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1).
 fn checked(uri: &str, allow_loopback: bool) -> Result<Url, &'static str> {
     let url = Url::parse(uri).map_err(|_| "not a URL; give the address of the keys with jwks_uri")?;
@@ -168,11 +192,12 @@ fn checked(uri: &str, allow_loopback: bool) -> Result<Url, &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the URL holds a user name or password");
     }
-    let loopback = is_loopback_url(&url);
+    if !allow_loopback && may_be_this_host(&url) {
+        return Err("an issuer elsewhere cannot have its keys on this host");
+    }
     match url.scheme() {
-        _ if loopback && !allow_loopback => Err("an issuer elsewhere cannot have its keys on this host"),
         "https" => Ok(url),
-        "http" if loopback => Ok(url),
+        "http" if is_loopback_url(&url) => Ok(url),
         _ => Err("keys are fetched over https only (http is for loopback addresses)"),
     }
 }

@@ -125,6 +125,17 @@ impl Schedule {
         self.next
     }
 
+    /// Returns how long it is until a token could cause a fetch, or the plan does.
+    pub(super) fn next_chance(&self, now: Instant) -> Duration {
+        let planned = self.next.unwrap_or(now);
+        let in_hand = self.trusted_until().is_some_and(|until| now < until);
+        // only where there are keys in hand can an unknown `kid` force a fetch
+        let free =
+            self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(now));
+        let chance = if in_hand { free.chain([planned]).min().unwrap_or(planned) } else { planned };
+        chance.saturating_duration_since(now)
+    }
+
     /// Returns until when the keys of the last good fetch may be used, at the utmost; `None` for ever.
     pub(super) fn trusted_until(&self) -> Option<Instant> {
         self.fresh_until.and_then(|fresh| fresh.checked_add(self.max_stale))

@@ -98,7 +98,8 @@ impl Idp {
         &self.shared.issuer
     }
 
-    /// Begins a token for this subject, valid for five minutes and without scopes.
+    /// Begins a token for this subject, valid for five minutes and without scopes; unsigned after
+    /// [`withdraw`](Self::withdraw).
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.keys.first().and_then(|first| state.signing(first.algorithm())).cloned();
@@ -109,10 +110,11 @@ impl Idp {
     ///
     /// # Panics
     ///
-    /// On signing, if there is no such key.
+    /// If there is no such key.
     pub fn token_signed_with(&self, algorithm: Algorithm, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.signing(algorithm).cloned();
+        assert!(key.is_some(), "the test issuer has no key for {algorithm}; make it with Idp::with_algorithms");
         TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
@@ -132,7 +134,7 @@ impl Idp {
         self.state().keys = keys;
     }
 
-    /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate). It can no longer sign.
+    /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate). Until then it cannot sign.
     pub fn withdraw(&self) {
         self.state().keys.clear();
     }

@@ -33,6 +33,7 @@ fn a_rule_permits_and_else_names_the_scopes_to_ask_for() {
         ("", &["a"], scope("a"), Err(Some("a"))),
         ("a", &[], role("a"), Err(None)),
         ("", &["a"], role("a"), Ok(())),
+        ("", &[""], role(""), Err(None)),
         ("a b", &[], scope("a") & scope("b"), Ok(())),
         // all scopes of the operation, also the one that is there
         ("a", &[], scope("a") & scope("b"), Err(Some("a b"))),

@@ -18,12 +18,25 @@ fn keys_come_over_https_or_from_loopback_only() {
         "file:///etc/passwd",
         "ftp://id.test/",
         "https://user:pw@id.test/",
+        "http://0.0.0.0/",
+        "http://keys.localhost/",
         "acme.com",
         "",
     ] {
         assert!(checked(bad, true).is_err(), "{bad}");
     }
-    for own in ["http://127.0.0.1/", "https://127.0.0.1/", "https://localhost:8443/", "https://[::1]/"] {
+    for own in [
+        "http://127.0.0.1/",
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://localhost:8443/",
+        "https://LOCALHOST./",
+        "https://keys.localhost/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://0.0.0.0/",
+        "https://[::]/",
+    ] {
         assert!(checked(own, false).is_err(), "{own}");
     }
 }

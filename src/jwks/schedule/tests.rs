@@ -181,3 +181,24 @@ fn keys_are_trusted_for_max_stale_beyond_their_freshness_whatever_fails_meanwhil
     at(700, Timer);
     assert_eq!(at(700, good(120)), (true, Some(820 + HOUR), 0));
 }
+
+#[test]
+fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
+    let mut after = |seconds, event| {
+        let now = start + Duration::from_secs(seconds);
+        schedule.on(event, now, 0.5);
+        schedule.next_chance(now).as_secs()
+    };
+    after(0, NoKeys);
+    assert_eq!(after(0, Failed), 1, "without keys, the retries set the pace");
+    after(1, NoKeys);
+    assert_eq!(after(1, Failed), 2);
+    after(3, NoKeys);
+    assert_eq!(after(3, good(24 * HOUR)), 0, "with keys, an unknown kid may force a fetch at once");
+    after(10, UnknownKid);
+    assert_eq!(after(11, Failed), 0);
+    after(12, UnknownKid);
+    assert_eq!(after(13, Failed), 27, "until both permits are spent, and not until tomorrow's plan");
+}
