@@ -2,6 +2,7 @@
 
 use crate::access_token::AccessToken;
 use crate::error::{Error, ErrorKind};
+use crate::jose::SignatureBuffer;
 use crate::jwks::{Answer, KeySet};
 use crate::validate::Plausible;
 
@@ -25,9 +26,10 @@ pub(crate) fn verify<C>(
         }
         Answer::Unknown => return fail(ErrorKind::UnknownKey, "the issuer's set has no key of this kid"),
     };
-    let signature = token.signed().signature()?;
+    let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
+    let signature = token.signed().signature(&mut buffer)?;
     let message = token.signed().message();
-    let Some(verified) = candidates.find_map(|key| key.verify(message, &signature).ok()) else {
+    let Some(verified) = candidates.find_map(|key| key.verify(message, signature).ok()) else {
         return fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it");
     };
     AccessToken::evidence(token, verified, read)

@@ -5,6 +5,7 @@ mod tests;
 
 use std::fmt;
 
+use base64::DecodeSliceError;
 use memchr::memchr_iter;
 
 use super::base64url;
@@ -23,6 +24,9 @@ pub(crate) struct Compact<'t> {
     pub(crate) payload: Json,
     pub(crate) signed: Signed<'t>,
 }
+
+/// Room for the longest signature, that of an RSA key of 8192 bits, and for what a decoder overestimates.
+pub(crate) type SignatureBuffer = [u8; 1024 + 8];
 
 /// What the signature covers, and the signature, as they were received.
 #[derive(Clone, Copy)]
@@ -49,8 +53,15 @@ impl<'t> Signed<'t> {
         self.message.as_bytes()
     }
 
-    pub(crate) fn signature(self) -> Result<Vec<u8>, Error> {
-        decode(self.signature, "the signature is not base64url")
+    /// Decodes the signature into the buffer.
+    pub(crate) fn signature(self, buffer: &mut SignatureBuffer) -> Result<&[u8], Error> {
+        let decoded = base64url::decode_into(self.signature, buffer);
+        decoded.map_err(|error| match error {
+            DecodeSliceError::DecodeError(_) => Error::new(ErrorKind::MalformedToken, "the signature is not base64url"),
+            DecodeSliceError::OutputSliceTooSmall => {
+                Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm")
+            }
+        })
     }
 }
 

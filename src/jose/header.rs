@@ -8,10 +8,8 @@ use crate::error::{Error, ErrorKind};
 /// demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring its own key.
 #[derive(Debug)]
 pub(crate) struct Header {
+    json: Json,
     algorithm: Algorithm,
-    kid: Option<Box<str>>,
-    /// `typ` as it was written.
-    typ: Option<Box<str>>,
 }
 
 impl Header {
@@ -35,7 +33,9 @@ impl Header {
                 if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
             return Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail));
         };
-        Ok(Self { algorithm, kid: string(root, "kid")?.map(Into::into), typ: string(root, "typ")?.map(Into::into) })
+        string(root, "kid")?;
+        string(root, "typ")?;
+        Ok(Self { algorithm, json })
     }
 
     pub(crate) fn algorithm(&self) -> Algorithm {
@@ -43,11 +43,11 @@ impl Header {
     }
 
     pub(crate) fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.json.root().get("kid").and_then(Value::as_str)
     }
 
     pub(crate) fn typ(&self) -> Option<&str> {
-        self.typ.as_deref()
+        self.json.root().get("typ").and_then(Value::as_str)
     }
 }
 
