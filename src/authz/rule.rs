@@ -82,7 +82,8 @@ impl Rule {
     /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
     ///
     /// These are all scopes of the operation, also those that the token has: a client that asks for them gets a token that
-    /// will do. Of alternatives, the first is named for which scopes are enough, else the first that has any.
+    /// will do. Of alternatives, the one that the token satisfies is named, else the first for which scopes are enough, else the
+    /// first that has any.
     fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<String> {
         let mut needed = Vec::new();
         self.0.needed(token, &mut needed);
@@ -112,6 +113,9 @@ impl Node {
                 left && right
             }
             Self::Any(nodes) => {
+                if let Some(held) = nodes.iter().find(|node| node.holds(token)) {
+                    return held.needed(token, scopes);
+                }
                 let alternatives = nodes.iter().map(|node| {
                     let mut scopes = Vec::new();
                     (node.needed(token, &mut scopes), scopes)

@@ -41,6 +41,9 @@ fn a_rule_permits_and_else_names_the_scopes_to_ask_for() {
         // of alternatives the first
         ("", &[], scope("a") | scope("b"), Err(Some("a"))),
         ("b", &[], scope("a") | scope("b"), Ok(())),
+        // but not one in place of another that is there
+        ("b", &[], (scope("a") | scope("b")) & scope("c"), Err(Some("b c"))),
+        ("", &["r"], (scope("a") | role("r")) & scope("c"), Err(Some("c"))),
         // a role that is missing cannot be asked for, and does not hide the scope
         ("", &[], scope("a") & role("r"), Err(Some("a"))),
         ("", &[], role("r") & scope("a"), Err(Some("a"))),
