@@ -221,6 +221,21 @@ async fn a_server_that_never_answers_costs_a_request_two_seconds() {
     drop(listener);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_given_up_after_five_seconds_and_requests_do_not_wait_that_long() {
+    let drip = async |_| {
+        let bytes = tokio_stream::StreamExt::throttle(tokio_stream::iter(0_u64..), std::time::Duration::from_secs(1));
+        Body::from_stream(tokio_stream::StreamExt::map(bytes, |_| Ok::<_, std::io::Error>(vec![b' ']))).into_response()
+    };
+    let (idp, server) = answering(drip).await;
+    let begin = tokio::time::Instant::now();
+    reason(&idp, &server).await;
+    assert!(begin.elapsed() <= std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
+    let error = server.ready().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    assert!(begin.elapsed() <= std::time::Duration::from_secs(6), "{:?}", begin.elapsed());
+}
+
 #[tokio::test]
 async fn addresses_that_keys_must_not_come_from_are_refused_when_the_server_is_built() {
     let problem = |issuer: Issuer| {
