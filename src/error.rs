@@ -88,8 +88,10 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far: the text of the
-    /// configuration, not of the token.
+    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far; for an unknown issuer, the
+    /// trusted one that was probably meant, if one differs only by scheme, case or a trailing slash.
+    ///
+    /// It is the text of the configuration, not of the token.
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }

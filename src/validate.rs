@@ -110,9 +110,9 @@ fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Resul
         return Err(Error::new(ErrorKind::MissingClaim, "exp is absent"));
     };
     let leeway = policy.leeway;
-    if expired(expires, policy, now) {
-        let ago = expires.passed(now).unwrap_or_default().as_secs();
-        let detail = format!("exp passed {ago} s ago, with a leeway of {} s", leeway.as_secs());
+    // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
+    if let Some(ago) = expires.passed(now).filter(|ago| *ago >= leeway) {
+        let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
         return Err(Error::new(ErrorKind::Expired, detail));
     }
     if let Some(ahead) = not_before.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
@@ -120,11 +120,6 @@ fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Resul
         return Err(Error::new(ErrorKind::NotYetValid, detail));
     }
     Ok((expires, not_before, issued))
-}
-
-/// RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted.
-fn expired(expires: NumericDate, policy: &Policy, now: UnixTime) -> bool {
-    expires.passed(now).is_some_and(|ago| ago >= policy.leeway)
 }
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.

@@ -2,7 +2,8 @@
 
 use crate::jose::{Json, Value};
 
-/// The members of the payload that every token is checked by; none has been looked into yet.
+/// The members of the payload that every token is checked by, but for `iss`, by which its policy was selected; none has
+/// been looked into yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Registered<'j> {
     pub(crate) aud: Option<Value<'j>>,
@@ -11,7 +12,6 @@ pub(crate) struct Registered<'j> {
     pub(crate) cnf: Option<Value<'j>>,
     pub(crate) exp: Option<Value<'j>>,
     pub(crate) iat: Option<Value<'j>>,
-    pub(crate) iss: Option<Value<'j>>,
     pub(crate) jti: Option<Value<'j>>,
     pub(crate) nbf: Option<Value<'j>>,
     pub(crate) sub: Option<Value<'j>>,
@@ -28,7 +28,6 @@ impl<'j> Registered<'j> {
                 "cnf" => &mut claims.cnf,
                 "exp" => &mut claims.exp,
                 "iat" => &mut claims.iat,
-                "iss" => &mut claims.iss,
                 "jti" => &mut claims.jti,
                 "nbf" => &mut claims.nbf,
                 "sub" => &mut claims.sub,

@@ -2,7 +2,7 @@
 //!
 //! The task (the *keeper*) starts with the first token that needs the keys, so that nothing is spawned in a
 //! constructor or outside a runtime, and ends when the cache is dropped. Since only the keeper fetches, there is never more than
-//! one fetch in flight, and no request that goes away can take a fetch with it.
+//! one fetch in flight, and a cancelled request never cancels a fetch.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
