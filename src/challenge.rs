@@ -54,6 +54,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::UnknownKey
         | K::UnsupportedAlgorithm
         | K::WrongAudience
+        | K::WrongClaim
         | K::WrongType => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_token")),
         K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
         K::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No),

@@ -199,6 +199,8 @@ pub enum ErrorKind {
     UnsupportedAlgorithm,
     /// `aud` does not name this service.
     WrongAudience,
+    /// A claim does not have the value that the policy demands.
+    WrongClaim,
     /// `typ` says that this is another kind of token.
     WrongType,
 }
@@ -226,6 +228,7 @@ impl fmt::Display for ErrorKind {
             Self::UnknownKey => "the token was signed with an unknown key",
             Self::UnsupportedAlgorithm => "the token's signature algorithm is not accepted",
             Self::WrongAudience => "the token is meant for another audience",
+            Self::WrongClaim => "a claim of the token does not have the required value",
             Self::WrongType => "the token is of another type",
         })
     }

@@ -108,7 +108,7 @@ where
                         }
                         Err(error) => {
                             let rejection = Rejection::new(
-                                error.in_realm(waiting.server.realm()),
+                                error.in_realm(&waiting.server.realm()),
                                 request.method(),
                                 request.headers(),
                             );

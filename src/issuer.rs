@@ -2,6 +2,7 @@
 
 mod policy;
 mod set;
+mod template;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::jose::{Algorithm, media_type};
 
 pub(crate) use self::policy::{Policy, ServerPolicy};
 pub(crate) use self::set::IssuerSet;
+pub(crate) use self::template::Template;
 
 /// An authorization server whose access tokens are trusted, and on what terms.
 ///
@@ -48,6 +50,7 @@ pub struct Issuer {
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
     required_claims: Vec<Box<str>>,
+    required_values: Vec<(Box<str>, Box<str>)>,
     scopes: Scopes,
     roles: Roles,
     max_stale: Duration,
@@ -66,6 +69,7 @@ impl Issuer {
             types: None,
             rfc9068: false,
             required_claims: Vec::new(),
+            required_values: Vec::new(),
             scopes: Scopes::default(),
             roles: Roles::default(),
             max_stale: Duration::from_secs(60 * 60),
@@ -157,6 +161,18 @@ impl Issuer {
         I::Item: Into<String>,
     {
         self.required_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
+        self
+    }
+
+    /// Demands that this top-level claim is a string with exactly this value; may be called several times.
+    ///
+    /// ```
+    /// // Cognito's access tokens, and not its ID tokens
+    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool").require_claim_value("token_use", "access");
+    /// ```
+    #[must_use]
+    pub fn require_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.required_values.push((name.into().into(), value.into().into()));
         self
     }
 

@@ -109,13 +109,17 @@ pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
 pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;
 pub use crate::jose::Algorithm;
+#[cfg(feature = "http-client")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
+pub use crate::jwks::HttpClient;
 pub use crate::jwks::{
-    FetchError, FetchedKeys, IssuerStatus, KeyError, KeySource, KeyStatus, SkipReason, SkippedKey, StaticKeys,
+    FetchError, FetchedKeys, IssuerStatus, KeyError, KeySource, KeyStatus, KeysState, SavedKeys, SkipReason,
+    SkippedKey, StaticKeys,
 };
 pub use crate::layer::BearerAuthLayer;
 pub use crate::reject::{DefaultReject, Reject, Rejection};
 pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
-pub use crate::server::{ResourceServer, ResourceServerBuilder, Trust};
+pub use crate::server::{IssuerResolver, IssuerTemplate, NotReady, ResourceServer, ResourceServerBuilder, Trust};
 pub use crate::service::BearerAuth;
 
 #[doc(hidden)]

@@ -1,31 +1,32 @@
 //! The engine: all steps from the token to the evidence, at once where the keys are known, else after a wait.
 
+mod attempt;
 mod builder;
+mod client;
+mod found;
+mod keys;
+mod resolver;
 mod trust;
 
-use std::borrow::Cow;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use arc_swap::ArcSwap;
 use tokio::time::timeout;
 
+pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
+use self::found::FoundIssuers;
+use self::keys::Source;
+pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
 use crate::clock::{Clock, UnixTime};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jose::Compact;
-use crate::jwks::{Demand, Fetch, IssuerStatus, KeySet, Keys, MAX_FETCH, Want};
-use crate::validate::Plausible;
-use crate::verify::verify;
-
-/// How long a request waits for keys.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
@@ -61,11 +62,13 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 /// let server = tower_bearer::ResourceServer::new();
 /// ```
 pub struct ResourceServer<C = ()> {
-    engine: Arc<Engine<C>>,
+    /// Replaced as a whole by a reload.
+    engine: Arc<ArcSwap<Engine<C>>>,
 }
 
 struct Engine<C> {
-    issuers: IssuerSet<Trusted>,
+    issuers: IssuerSet<Arc<Trusted>>,
+    found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     clock: Box<dyn Clock>,
     read: fn(&str) -> Result<C, serde_json::Error>,
@@ -74,36 +77,10 @@ struct Engine<C> {
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
     policy: Arc<Policy>,
-    keys: Keys,
-}
-
-type Verdict<C> = Result<AccessToken<C>, Error>;
-
-/// What comes of a token: a verdict, or a wait for keys and then a verdict.
-pub(crate) enum Attempt<C> {
-    Done(Verdict<C>),
-    Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
-}
-
-/// A verdict of no, and whether newer keys could change it.
-enum Refusal<'e> {
-    Final(Error),
-    /// There are no keys; with the generation of those that there are, too old or none usable, or 0.
-    NoKeys(&'e Trusted, u64),
-    /// The keys of this generation do not have the token's.
-    UnknownKey(&'e Trusted, u64, Error),
-}
-
-/// How far a token gets without a wait.
-enum Step<C> {
-    Done(Verdict<C>),
-    Wait(Fetch),
-}
-
-impl From<Error> for Refusal<'_> {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
+    keys: Arc<Keys>,
+    max_stale: Duration,
+    /// Where the keys are fetched from, if over HTTP.
+    source: Option<Source>,
 }
 
 impl ResourceServer {
@@ -134,157 +111,205 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         }
     }
 
-    /// Waits until the keys of every issuer are there, or fails with the first that cannot be had: for readiness gates and
+    /// Waits until the keys of every configured issuer are there, or fails with the reasons why some cannot be had: for readiness gates and
     /// for services that would rather not start than start without keys.
     ///
-    /// Each issuer is asked once; one that was asked in vain a moment ago is not asked again before its pause is over.
+    /// All issuers are asked at the same time, each once; one that was asked in vain a moment ago is not asked again before its pause is over.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeysUnavailable`], naming the issuer and the reason, after some 15 s at the latest.
+    /// With one error for each issuer whose keys cannot be had, after some 15 s at the latest.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time; fetches go on.
-    pub async fn ready(&self) -> Result<(), Error> {
-        let waits: Vec<_> = self.engine.issuers.iter().map(|trusted| (trusted, trusted.demand_if_empty())).collect();
-        for (trusted, fetch) in waits {
-            if let Demand::Wait(fetch) = fetch {
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        let engine = self.engine.load_full();
+        let waits: Vec<_> = engine.issuers.iter().map(|trusted| (trusted, trusted.demand_if_empty())).collect();
+        let mut reasons = Vec::new();
+        for (trusted, demand) in waits {
+            if let Demand::Wait(fetch) = demand {
+                // all of them began together, so that their times do not add up
                 let _ = timeout(MAX_FETCH, fetch.ended()).await;
             }
             if trusted.is_empty() {
-                return Err(trusted.unavailable());
+                reasons.push(trusted.unavailable());
             }
         }
-        Ok(())
+        reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
+        if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
 
-    /// Returns the state of each issuer's keys, for readiness probes and operators.
+    /// Returns the state of each issuer's keys, for readiness probes and operators: of those that are configured, and of those that were
+    /// found at run time and are in use. Keys that several of the latter share are listed once, under their address.
     pub fn status(&self) -> Vec<IssuerStatus> {
-        let mut status: Vec<_> = self.engine.issuers.iter().map(|trusted| trusted.keys.status()).collect();
+        let engine = self.engine.load();
+        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.keys.status()).collect();
+        status.extend(engine.found.status());
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
     }
 
-    /// Verifies a token there and then, if the keys that it needs are known.
-    pub(crate) fn attempt(&self, token: BearerToken<'_>) -> Attempt<C> {
-        let fetch = match self.engine.step(token) {
-            Step::Done(verdict) => return Attempt::Done(verdict),
-            Step::Wait(fetch) => fetch,
+    /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
+    ///
+    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. Keys that never change need none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and [`ErrorKind::KeysUnavailable`] if the fetch fails, or
+    /// the limit is reached; the keys in hand are then used on.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; the fetch goes on.
+    pub async fn refresh(&self, issuer: &str) -> Result<(), Error> {
+        let trusted = self.engine.load().issuers.get(issuer).map(Arc::clone);
+        let Some(trusted) = trusted else {
+            return Err(Error::new(ErrorKind::UnknownIssuer, "no issuer of this identifier is configured"));
         };
-        let engine = Arc::clone(&self.engine);
-        let token = token.as_str().to_owned();
-        Attempt::Waiting(Box::pin(async move {
-            let token = BearerToken::from_bytes(token.as_bytes())?;
-            match timeout(MAX_WAIT, engine.wait(token, fetch)).await {
-                Ok(verdict) => verdict,
-                Err(_) => engine.verify(token).map_err(|refusal| refusal.into_error(false)),
+        loop {
+            let joined = match trusted.keys.demand(Want::ByHand, trusted.generation()) {
+                Demand::Newer => continue,
+                Demand::Refused if trusted.keys.is_fixed() => return Ok(()),
+                Demand::Refused => return Err(trusted.not_now()),
+                Demand::Wait(fetch) => {
+                    let joined = fetch.joined();
+                    if timeout(MAX_FETCH, fetch.ended()).await.is_err() {
+                        return Err(trusted.unavailable());
+                    }
+                    joined
+                }
+            };
+            // one that was on its way already may bring what was true before
+            if !joined {
+                return if trusted.keys.outage().is_some() { Err(trusted.unavailable()) } else { Ok(()) };
             }
-        }))
+        }
+    }
+
+    /// Returns the fetched keys of the configured issuers, to be kept for the next process: see
+    /// [`saved_keys`](ResourceServerBuilder::saved_keys).
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{ResourceServer, SavedKeys, testing::Idp};
+    ///
+    /// let idp = Idp::new("https://id.test/");
+    /// let server = ResourceServer::new("https://api.test").trust(&idp).build()?;
+    /// server.ready().await?;
+    /// let file = serde_json::to_string(&server.save_keys())?;
+    ///
+    /// // in the next process, while the issuer is down
+    /// idp.outage();
+    /// let saved: Vec<SavedKeys> = serde_json::from_str(&file)?;
+    /// let server = ResourceServer::new("https://api.test").trust(&idp).saved_keys(saved).build()?;
+    /// assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn save_keys(&self) -> Vec<SavedKeys> {
+        let engine = self.engine.load();
+        let now = UnixTime::now(&*engine.clock);
+        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(now)).collect()
+    }
+
+    /// Takes another configuration from now on, for all clones of this server and the layers that hold them. Requests on their way are finished under the
+    /// old one.
+    ///
+    /// Issuers that stay keep their keys, and all that is known of their fetches, if the keys come from the same address over HTTP, by
+    /// the same client; others begin anew.
+    ///
+    /// # Errors
+    ///
+    /// With every problem of the new configuration; then nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tower_bearer::ConfigError> {
+    /// use tower_bearer::{Issuer, ResourceServer};
+    ///
+    /// let issuer = Issuer::new("https://id.example.com/");
+    /// let server = ResourceServer::new("https://api.example.com").trust(issuer.clone()).build()?;
+    ///
+    /// let partner = Issuer::new("https://id.partner.example/");
+    /// server.reload(ResourceServer::new("https://api.example.com").trust(issuer).trust(partner))?;
+    /// assert_eq!(server.status().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reload(&self, configuration: ResourceServerBuilder<C>) -> Result<(), ConfigError> {
+        let former = self.engine.load_full();
+        self.engine.store(Arc::new(configuration.engine(Some(&former))?));
+        Ok(())
     }
 }
 
 impl<C> ResourceServer<C> {
     /// The quoted `realm` of challenges.
-    pub(crate) fn realm(&self) -> &Arc<str> {
-        &self.engine.policy.realm
-    }
-}
-
-impl<C> Engine<C> {
-    /// Verifies a token as far as that goes without a wait.
-    fn step(&self, token: BearerToken<'_>) -> Step<C> {
-        loop {
-            let refusal = match self.verify(token) {
-                Ok(token) => return Step::Done(Ok(token)),
-                Err(refusal) => refusal,
-            };
-            let demand = match &refusal {
-                Refusal::Final(_) => Demand::Refused,
-                Refusal::NoKeys(trusted, generation) => trusted.keys.demand(Want::Any, *generation),
-                Refusal::UnknownKey(trusted, generation, _) => trusted.keys.demand(Want::Kid, *generation),
-            };
-            match demand {
-                Demand::Newer => {}
-                Demand::Refused => return Step::Done(Err(refusal.into_error(true))),
-                Demand::Wait(fetch) => return Step::Wait(fetch),
-            }
-        }
-    }
-
-    /// Verifies a token again once a fetch has ended.
-    async fn wait(&self, token: BearerToken<'_>, mut fetch: Fetch) -> Verdict<C> {
-        // one that was on its way already may have been begun before the issuer published the key: then another may follow
-        while fetch.joined() {
-            fetch.ended().await;
-            match self.step(token) {
-                Step::Done(verdict) => return verdict,
-                Step::Wait(next) => fetch = next,
-            }
-        }
-        fetch.ended().await;
-        self.verify(token).map_err(|refusal| refusal.into_error(true))
-    }
-
-    /// The journey.
-    fn verify(&self, token: BearerToken<'_>) -> Result<AccessToken<C>, Refusal<'_>> {
-        let compact = Compact::parse(token)?;
-        let trusted = self.issuers.select(compact.payload.root().get("iss"))?;
-        let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
-        let current = trusted.keys.current();
-        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
-        let keys = current.as_ref().and_then(|snapshot| snapshot.keys()).filter(|keys| !keys.is_empty());
-        let Some(keys) = keys else { return Err(Refusal::NoKeys(trusted, generation)) };
-        verify(plausible, keys, self.read).map_err(|error| {
-            if error.kind() == ErrorKind::UnknownKey {
-                Refusal::UnknownKey(trusted, generation, error)
-            } else {
-                Refusal::Final(error)
-            }
-        })
-    }
-}
-
-impl Refusal<'_> {
-    /// Says what to answer when there is nothing (more) to wait for; `ended` is whether the fetch has ended that was waited
-    /// for.
-    ///
-    /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault.
-    fn into_error(self, ended: bool) -> Error {
-        match self {
-            Self::Final(error) => error,
-            Self::NoKeys(trusted, _) => trusted.unavailable(),
-            Self::UnknownKey(trusted, _, error) if ended && trusted.keys.outage().is_none() => error,
-            Self::UnknownKey(trusted, ..) => trusted.unavailable(),
-        }
+    pub(crate) fn realm(&self) -> Arc<str> {
+        Arc::clone(&self.engine.load().policy.realm)
     }
 }
 
 impl Trusted {
+    fn generation(&self) -> u64 {
+        self.keys.current().as_ref().map_or(0, |snapshot| snapshot.generation())
+    }
+
     fn is_empty(&self) -> bool {
         let current = self.keys.current();
-        current.as_ref().and_then(|snapshot| snapshot.keys()).is_none_or(KeySet::is_empty)
+        current.as_ref().and_then(|snapshot| snapshot.keys()).is_none()
     }
 
     fn demand_if_empty(&self) -> Demand {
-        if !self.is_empty() {
-            return Demand::Newer;
-        }
-        let generation = self.keys.current().as_ref().map_or(0, |snapshot| snapshot.generation());
-        self.keys.demand(Want::Any, generation)
+        if self.is_empty() { self.keys.demand(Want::Any, self.generation()) } else { Demand::Newer }
     }
 
+    /// Says why there are no keys.
     fn unavailable(&self) -> Error {
         let outage = self.keys.outage();
         let detail = match &outage {
-            Some(outage) => Cow::Owned(outage.error.to_string()),
-            None if Handle::try_current().is_err() => "keys cannot be fetched outside a tokio runtime".into(),
+            Some(outage) => outage.error.to_string(),
+            None if tokio::runtime::Handle::try_current().is_err() => {
+                "keys cannot be fetched outside a tokio runtime".into()
+            }
             None => "the issuer has not answered yet".into(),
         };
         let wait = outage.map(|outage| outage.wait).unwrap_or_default();
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
+
+    /// Says why there is no fetch.
+    fn not_now(&self) -> Error {
+        let detail = "two fetches have been forced within 30 s, or there is no tokio runtime";
+        let wait = self.keys.next_chance();
+        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
+    }
 }
+
+/// The issuers whose keys cannot be had; returned by [`ResourceServer::ready`].
+#[derive(Clone, Debug)]
+pub struct NotReady {
+    reasons: Vec<Error>,
+}
+
+impl NotReady {
+    /// Returns one error for each of them, in the order of their identifiers.
+    pub fn reasons(&self) -> &[Error] {
+        &self.reasons
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<_> = self.reasons.iter().map(ToString::to_string).collect();
+        f.write_str(&reasons.join("; "))
+    }
+}
+
+impl std::error::Error for NotReady {}
 
 impl<C> Clone for ResourceServer<C> {
     fn clone(&self) -> Self {
@@ -294,9 +319,10 @@ impl<C> Clone for ResourceServer<C> {
 
 impl<C> fmt::Debug for ResourceServer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers: Vec<_> = self.engine.issuers.iter().map(|trusted| &*trusted.policy.issuer).collect();
+        let engine = self.engine.load();
+        let issuers: Vec<_> = engine.issuers.iter().map(|trusted| &*trusted.policy.issuer).collect();
         f.debug_struct("ResourceServer")
-            .field("audiences", &self.engine.policy.audiences)
+            .field("audiences", &engine.policy.audiences)
             .field("issuers", &issuers)
             .finish_non_exhaustive()
     }

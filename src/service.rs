@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
@@ -67,7 +66,7 @@ where
         let attempt = match BearerToken::from_headers(request.headers()) {
             Ok(token) => self.server.attempt(token),
             Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
-                Anonymous { realm: Arc::clone(self.server.realm()) }.enter(request.extensions_mut());
+                Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
                 return ResponseFuture::calling(self.inner.call(request));
             }
             Err(error) => Attempt::Done(Err(error)),
@@ -79,7 +78,7 @@ where
             }
             Attempt::Done(Err(error)) => {
                 let rejection =
-                    Rejection::new(error.in_realm(self.server.realm()), request.method(), request.headers());
+                    Rejection::new(error.in_realm(&self.server.realm()), request.method(), request.headers());
                 ResponseFuture::rejected(reject(&self.reject, rejection))
             }
             Attempt::Waiting(verdict) => {

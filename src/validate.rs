@@ -154,8 +154,14 @@ fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
 }
 
 fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
-    match policy.required_claims.iter().find(|name| payload.root().get(name).is_none()) {
-        Some(name) => Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent"))),
+    let root = payload.root();
+    let named = policy.required_values.iter().map(|(name, _)| name);
+    if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
+        return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
+    }
+    let wrong = |(name, value): &&(Box<str>, Box<str>)| root.get(name).and_then(|claim| claim.as_str()) != Some(value);
+    match policy.required_values.iter().find(wrong) {
+        Some((name, value)) => Err(Error::new(ErrorKind::WrongClaim, format!("{name} is expected to be {value:?}"))),
         None => Ok(()),
     }
 }

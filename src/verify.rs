@@ -1,22 +1,18 @@
-//! Step 6, pure: the signature is verified. The only place that makes an [`AccessToken`].
+//! Step 6, pure: the signature is verified.
 
-use crate::access_token::AccessToken;
+use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::jose::SignatureBuffer;
 use crate::jwks::{Answer, KeySet};
 use crate::validate::Plausible;
 
-/// Verifies a plausible token with its issuer's keys, then lets `read` see the payload.
+/// Verifies a plausible token's signature with its issuer's keys.
 ///
-/// `UnknownKey` means that newer keys may help.
-pub(crate) fn verify<C>(
-    token: Plausible<'_>,
-    keys: &KeySet,
-    read: fn(&str) -> Result<C, serde_json::Error>,
-) -> Result<AccessToken<C>, Error> {
+/// `UnknownKey` means that newer keys may help; `BadSignature`, that they may if a key was replaced under its name.
+pub(crate) fn verify(token: &Plausible<'_>, keys: &KeySet) -> Result<SignatureVerified, Error> {
     let header = token.header();
     let fail = |kind, detail| Err(Error::new(kind, detail).at(token.issuer()).for_key(header.kid()));
-    let mut candidates = match keys.answer(header.kid(), header.algorithm()) {
+    let mut candidates = match keys.answer(header.kid(), header.algorithm(), token.issuer()) {
         Answer::Candidates(candidates) => candidates,
         Answer::OtherAlgorithm => {
             return fail(ErrorKind::UnsupportedAlgorithm, "the key of this kid is for another algorithm");
@@ -29,8 +25,8 @@ pub(crate) fn verify<C>(
     let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
     let signature = token.signed().signature(&mut buffer)?;
     let message = token.signed().message();
-    let Some(verified) = candidates.find_map(|key| key.verify(message, signature).ok()) else {
-        return fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it");
-    };
-    AccessToken::evidence(token, verified, read)
+    match candidates.find_map(|key| key.verify(message, signature).ok()) {
+        Some(verified) => Ok(verified),
+        None => fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it"),
+    }
 }

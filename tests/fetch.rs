@@ -1,6 +1,7 @@
 //! Keys over HTTP, from servers that are slow, broken or hostile, on real sockets.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::needless_pass_by_value, reason = "helpers of tests")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -48,6 +49,10 @@ where
     (idp, server)
 }
 
+fn json(body: impl std::fmt::Display) -> Response {
+    ([("content-type", "application/json")], format!("{body}")).into_response()
+}
+
 /// Why the keys of an issuer could not be had.
 async fn reason(idp: &Idp, server: &ResourceServer) -> String {
     let error = server.authenticate(&idp.token("alice").sign()).await.unwrap_err();
@@ -73,8 +78,8 @@ async fn keys_are_discovered_by_either_document_in_either_form() {
         let metadata = json!({ "issuer": idp.issuer(), "jwks_uri": format!("{address}/k") }).to_string();
         let keys = idp.clone();
         let app = Router::new()
-            .route(document, get(async move || metadata))
-            .route("/k", get(async move || keys.jwks().to_string()));
+            .route(document, get(async move || json(metadata)))
+            .route("/k", get(async move || json(keys.jwks())));
         serve(listener, app).await;
         let server = trusting(Issuer::new(idp.issuer()));
         let verdict = server.authenticate(&idp.token("alice").sign()).await;
@@ -103,8 +108,8 @@ async fn metadata_of_another_issuer_is_not_believed() {
     let metadata = json!({ "issuer": format!("{address}/"), "jwks_uri": format!("{address}/k") }).to_string();
     let keys = idp.clone();
     let app = Router::new()
-        .route("/.well-known/openid-configuration", get(async move || metadata))
-        .route("/k", get(async move || keys.jwks().to_string()));
+        .route("/.well-known/openid-configuration", get(async move || json(metadata)))
+        .route("/k", get(async move || json(keys.jwks())));
     serve(listener, app).await;
     let reason = reason(&idp, &trusting(Issuer::new(&address))).await;
     assert!(reason.contains("trailing slash"), "{reason}");
@@ -122,13 +127,13 @@ async fn metadata_are_read_again_after_an_hour_and_the_old_address_serves_if_tha
         // the second time it is out of order
         let status = if read == 2 { 500 } else { 200 };
         let body = json!({ "issuer": own, "jwks_uri": format!("{own}/{place}") }).to_string();
-        Response::builder().status(status).header("cache-control", "max-age=60").body(Body::from(body)).unwrap()
+        (http::StatusCode::from_u16(status).unwrap(), [("cache-control", "max-age=60")], json(body)).into_response()
     };
     let (old, new) = (idp.jwks().to_string(), idp.clone());
     let app = Router::new()
         .route("/.well-known/openid-configuration", get(metadata))
-        .route("/old", get(async move || ([("cache-control", "max-age=3000")], old)))
-        .route("/new", get(async move || new.jwks().to_string()));
+        .route("/old", get(async move || ([("cache-control", "max-age=3000")], json(old))))
+        .route("/new", get(async move || json(new.jwks())));
     serve(listener, app).await;
     let server = trusting(Issuer::new(&address));
     assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
@@ -171,11 +176,14 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn what_is_no_key_set_is_named_but_not_repeated() {
-    let (idp, server) = answering(async |_| "<html>secret</html>".into_response()).await;
+    let (idp, server) = answering(async |_| json("<html>secret</html>")).await;
     assert!(reason(&idp, &server).await.contains("not a JWK Set"));
+    let html = async |_| ([("content-type", "text/html")], "{\"keys\":[\"secret\"]}").into_response();
+    let (idp, server) = answering(html).await;
+    assert!(reason(&idp, &server).await.contains("content-type"));
     let (idp, server) = answering(async |_| (http::StatusCode::BAD_GATEWAY, "secret").into_response()).await;
     assert!(reason(&idp, &server).await.contains("502"));
-    let (idp, server) = answering(async |_| "{\"keys\":[]}".into_response()).await;
+    let (idp, server) = answering(async |_| json("{\"keys\":[]}")).await;
     assert!(reason(&idp, &server).await.contains("no usable key"));
 }
 
@@ -232,7 +240,7 @@ async fn a_body_that_drips_is_given_up_after_five_seconds_and_requests_do_not_wa
     reason(&idp, &server).await;
     assert!(begin.elapsed() <= std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
     let error = server.ready().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    assert_eq!(error.reasons()[0].kind(), ErrorKind::KeysUnavailable);
     assert!(begin.elapsed() <= std::time::Duration::from_secs(6), "{:?}", begin.elapsed());
 }
 

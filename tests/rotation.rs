@@ -14,7 +14,7 @@ use support::source::{Scripted, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Issuer, ResourceServer};
+use tower_bearer::{ErrorKind, FetchError, Issuer, KeysState, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -123,7 +123,7 @@ async fn keys_are_fetched_again_before_they_cease_to_be_fresh_and_no_request_wai
     assert_eq!(idp.fetches(), 1);
     sleep(Duration::from_secs(2 * 60)).await;
     assert_eq!(idp.fetches(), 2, "80 % of ten minutes, give or take");
-    assert!(server.status()[0].fresh);
+    assert_eq!(server.status()[0].state, KeysState::Fresh);
     // and goes on so while nobody calls
     sleep(60 * MINUTE).await;
     assert!((8..=10).contains(&idp.fetches()), "{}", idp.fetches());
@@ -139,7 +139,7 @@ async fn known_keys_outlive_an_outage_until_they_are_too_old() {
     sleep(10 * MINUTE + 55 * MINUTE).await;
     assert_eq!(kind(&server, &token()).await, None);
     let status = &server.status()[0];
-    assert!(status.loaded && !status.fresh && status.failures > 0, "{status:?}");
+    assert!(status.state == KeysState::Stale && status.is_usable() && status.failures > 0, "{status:?}");
     assert!(status.last_error.is_some());
     let unknown = idp.token("alice").unknown_kid().sign();
     assert_eq!(kind(&server, &unknown).await, Some(ErrorKind::KeysUnavailable), "it may be there, we cannot know");
@@ -167,7 +167,7 @@ async fn a_cold_start_during_an_outage_is_unavailable_at_once_and_recovers_by_it
     let begin = Instant::now();
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
     assert_eq!(begin.elapsed(), Duration::ZERO, "the retries set the pace, nobody waits");
-    assert_eq!(server.ready().await.unwrap_err().kind(), ErrorKind::KeysUnavailable);
+    assert_eq!(server.ready().await.unwrap_err().reasons()[0].kind(), ErrorKind::KeysUnavailable);
     assert_eq!(idp.fetches(), 1);
     idp.recover();
     sleep(Duration::from_secs(2)).await;
@@ -176,17 +176,25 @@ async fn a_cold_start_during_an_outage_is_unavailable_at_once_and_recovers_by_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_without_a_usable_key_is_an_outage_and_withdraws_the_keys() {
+async fn a_set_without_a_usable_key_is_a_failure_and_the_keys_in_hand_are_used_on() {
     let idp = Idp::new("https://id.test/");
     let server = trusting(&idp);
-    let token = idp.token("alice").sign();
-    assert_eq!(kind(&server, &token).await, None);
+    let token = || idp.token("alice").expires_in(Duration::from_secs(3 * 3600)).sign();
+    let before = token();
+    assert_eq!(kind(&server, &before).await, None);
     idp.withdraw();
-    idp.publish(serde_json::json!({ "kty": "oct", "k": "AAAA", "kid": "es256-1" }));
+    idp.publish(serde_json::json!({ "kty": "oct", "k": "AAAA", "kid": "secret-name" }));
     sleep(9 * MINUTE).await;
-    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(kind(&server, &before).await, None);
     let status = &server.status()[0];
-    assert_eq!((status.keys.len(), status.skipped.len()), (0, 1), "{status:?}");
+    let error = status.last_error.as_deref().unwrap();
+    assert!(error.contains("no usable key; 0: a symmetric key") && !error.contains("secret"), "{error}");
+    assert_eq!((status.state, status.keys.len()), (KeysState::Fresh, 1), "{status:?}");
+    sleep(62 * MINUTE).await;
+    assert_eq!(kind(&server, &before).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(server.status()[0].state, KeysState::Expired);
+    // and at the start it is an outage
+    assert_eq!(kind(&trusting(&idp), &before).await, Some(ErrorKind::KeysUnavailable));
 }
 
 #[tokio::test(start_paused = true)]
@@ -436,6 +444,7 @@ async fn a_failed_issuer_does_not_hold_up_another() {
     assert_eq!(kind(&server, &down.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
     assert_eq!(kind(&server, &up.token("alice").sign()).await, None);
     let error = server.ready().await.unwrap_err();
-    assert_eq!(error.issuer(), Some("https://down.test/"));
+    assert_eq!(error.reasons()[0].issuer(), Some("https://down.test/"));
+    assert_eq!(error.reasons().len(), 1);
     advance(MINUTE).await;
 }

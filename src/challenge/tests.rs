@@ -20,6 +20,7 @@ const ALL: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::UnknownKey, 401, 16, "invalid_token"),
     (ErrorKind::UnsupportedAlgorithm, 401, 16, "invalid_token"),
     (ErrorKind::WrongAudience, 401, 16, "invalid_token"),
+    (ErrorKind::WrongClaim, 401, 16, "invalid_token"),
     (ErrorKind::WrongType, 401, 16, "invalid_token"),
 ];
 

@@ -33,6 +33,8 @@ pub(crate) struct Policy {
     /// Whether a token without `typ` will do.
     pub(crate) untyped: bool,
     pub(crate) required_claims: Vec<Box<str>>,
+    /// Claims and the strings that they must be.
+    pub(crate) required_values: Vec<(Box<str>, Box<str>)>,
     pub(crate) scopes: Scopes,
     pub(crate) roles: Roles,
     pub(crate) server: Arc<ServerPolicy>,
@@ -110,6 +112,7 @@ impl Issuer {
                 None => DEFAULT_TYPES.iter().map(|typ| (*typ).into()).collect(),
             },
             required_claims,
+            required_values: self.required_values,
             scopes: self.scopes,
             roles: self.roles,
             server: Arc::clone(server),

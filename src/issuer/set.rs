@@ -29,6 +29,10 @@ impl<T> IssuerSet<T> {
         new
     }
 
+    pub(crate) fn get(&self, id: &str) -> Option<&T> {
+        self.by_id.get(id)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.by_id.values()
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// A JWS signature algorithm (RFC 7518 §3.1, RFC 8037, RFC 9864).
 ///
 /// `none` is not among them. The HMAC algorithms can only be used with
@@ -124,6 +126,13 @@ impl Algorithm {
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Serialize for Algorithm {
+    /// Writes the [`name`](Self::name).
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

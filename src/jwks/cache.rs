@@ -1,8 +1,7 @@
-//! Executes what `schedule` decides: one task per issuer fetches; requests read a snapshot.
+//! Executes what `schedule` decides: requests read a snapshot, and ask the issuer's *keeper* for newer keys.
 //!
-//! The task (the *keeper*) starts with the first token that needs the keys, so that nothing is spawned in a
-//! constructor or outside a runtime, and ends when the cache is dropped. Since only the keeper fetches, there is never more than
-//! one fetch in flight, and a cancelled request never cancels a fetch.
+//! The keeper starts with the first token that needs the keys, so that nothing is spawned in a constructor or outside a
+//! runtime, and ends when the cache is dropped.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,35 +13,38 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
-use super::key_set::{KeySet, KeyStatus, SkippedKey};
+use super::absent::{Absent, Fingerprint, Seed};
+use super::keeper::Keeper;
+use super::key_set::KeySet;
 use super::schedule::{Decision, Event, Schedule};
-use super::source::{DynKeySource, FetchError};
-use crate::trace::event;
-
-/// How long one fetch of any source may take, discovery included.
-pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
+use super::source::{DynKeySource, Validator};
 
 /// Why a token needs newer keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Want {
     /// There are none in hand.
     Any,
+    /// The operator asks for them.
+    ByHand,
     /// The set in hand does not have the token's.
-    Kid,
+    Kid(Fingerprint),
+    /// The set in hand has it, but it does not verify the signature.
+    Signature,
 }
 
 /// An issuer's keys.
 pub(crate) struct Keys {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    issuer: Arc<str>,
+pub(super) struct Shared {
+    pub(super) issuer: Arc<str>,
     /// `None` for keys that never change.
-    source: Option<Box<dyn DynKeySource>>,
-    current: ArcSwapOption<Snapshot>,
+    pub(super) source: Option<Box<dyn DynKeySource>>,
+    /// Changed under the lock of `state`.
+    pub(super) current: ArcSwapOption<Snapshot>,
     /// Whether a keeper watches over `current`, or it never changes.
     attended: AtomicBool,
     state: Mutex<State>,
@@ -51,16 +53,19 @@ struct Shared {
     keeper: Mutex<Option<AbortHandle>>,
     /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
     ended: watch::Sender<u64>,
-    wake: Notify,
+    pub(super) wake: Notify,
+    seed: Seed,
 }
 
 /// A key set as readers see it.
 pub(crate) struct Snapshot {
-    set: KeySet,
-    /// Grows with each set, so that one who has seen an older one can be told.
-    generation: u64,
+    pub(super) set: Arc<KeySet>,
+    /// What it was read from; empty for keys that never change.
+    pub(super) document: Arc<[u8]>,
+    /// Grows with each fetch that is good, so that one who has seen an older set can be told.
+    pub(super) generation: u64,
     /// When it is too old to be trusted; `None` for never.
-    until: Option<Instant>,
+    pub(super) until: Option<Instant>,
 }
 
 impl Snapshot {
@@ -75,19 +80,30 @@ impl Snapshot {
     }
 }
 
-struct State {
-    schedule: Schedule,
+pub(super) struct State {
+    pub(super) schedule: Schedule,
     /// That of the set in hand; 0 before the first.
-    generation: u64,
+    pub(super) generation: u64,
     /// A fetch has been decided on and awaits the keeper.
-    ordered: bool,
-    last_error: Option<Arc<str>>,
+    pub(super) ordered: bool,
+    pub(super) last_error: Option<Arc<str>>,
+    /// By which the source can tell whether the set in hand is still the issuer's.
+    pub(super) validator: Option<Validator>,
+    absent: Absent,
+}
+
+impl State {
+    pub(super) fn next_generation(&mut self) -> u64 {
+        self.generation = self.generation.saturating_add(1);
+        self.generation
+    }
 }
 
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        Self::new(issuer, None, Some(Snapshot { set, generation: 1, until: None }), Duration::ZERO)
+        let snapshot = Snapshot { set: Arc::new(set), document: Arc::new([]), generation: 1, until: None };
+        Self::new(issuer, None, Some(snapshot), Duration::ZERO)
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
@@ -101,7 +117,14 @@ impl Keys {
         snapshot: Option<Snapshot>,
         max_stale: Duration,
     ) -> Self {
-        let state = State { schedule: Schedule::new(max_stale), generation: 0, ordered: false, last_error: None };
+        let state = State {
+            schedule: Schedule::new(max_stale),
+            generation: 0,
+            ordered: false,
+            last_error: None,
+            validator: None,
+            absent: Absent::default(),
+        };
         let shared = Shared {
             issuer,
             attended: AtomicBool::new(source.is_none()),
@@ -111,6 +134,7 @@ impl Keys {
             keeper: Mutex::new(None),
             ended: watch::Sender::new(0),
             wake: Notify::new(),
+            seed: Seed::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -137,18 +161,37 @@ impl Keys {
         Some(Outage { error, wait: state.schedule.next_chance(Instant::now()) })
     }
 
-    pub(crate) fn status(&self) -> IssuerStatus {
-        let current = self.shared.current.load();
-        let set = current.as_ref().and_then(|snapshot| snapshot.keys());
-        let state = self.shared.state();
-        IssuerStatus {
-            issuer: Arc::clone(&self.shared.issuer),
-            loaded: set.is_some(),
-            fresh: self.shared.source.is_none() || (set.is_some() && state.schedule.is_fresh(Instant::now())),
-            failures: state.schedule.failures(),
-            last_error: state.last_error.clone(),
-            keys: set.map(KeySet::status).unwrap_or_default(),
-            skipped: set.map(|set| set.skipped().to_vec()).unwrap_or_default(),
+    /// Returns how long it is until a token could cause a fetch.
+    pub(crate) fn next_chance(&self) -> Duration {
+        self.shared.state().schedule.next_chance(Instant::now())
+    }
+
+    /// Returns the number by which a `kid` is known here; see [`Want::Kid`].
+    pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
+        self.shared.seed.fingerprint(kid)
+    }
+
+    /// Remembers that keys of this generation, fetched for the sake of this `kid`, do not have it.
+    pub(crate) fn note_absent(&self, kid: Fingerprint, generation: u64) {
+        let mut state = self.shared.state();
+        if state.generation == generation && state.last_error.is_none() {
+            state.absent.note(kid, Instant::now());
+        }
+    }
+
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.shared.source.is_none()
+    }
+
+    /// Changes for how long keys are trusted beyond their freshness.
+    pub(crate) fn set_max_stale(&self, max_stale: Duration) {
+        let mut state = self.shared.state();
+        state.schedule.set_max_stale(max_stale);
+        if let Some(current) = &*self.shared.current.load() {
+            let (set, document) = (Arc::clone(&current.set), Arc::clone(&current.document));
+            let until = state.schedule.trusted_until();
+            let snapshot = Snapshot { set, document, generation: current.generation, until };
+            self.shared.current.store(Some(Arc::new(snapshot)));
         }
     }
 }
@@ -206,13 +249,13 @@ pub(crate) struct Outage {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
     /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
     /// the next fetch and take the end of this one for its end.
-    fn count_ended(&self) {
+    pub(super) fn count_ended(&self) {
         self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
     }
 
@@ -223,14 +266,22 @@ impl Shared {
         }
         let event = match want {
             Want::Any => Event::NoKeys,
-            Want::Kid => Event::UnknownKid,
+            Want::ByHand => Event::ByHand,
+            Want::Kid(_) => Event::UnknownKid,
+            Want::Signature => Event::BadSignature,
         };
         let (joined, number) = {
             let mut state = self.state();
             if state.generation != generation {
                 return Demand::Newer;
             }
-            let joined = match state.schedule.on(event, Instant::now(), jitter()) {
+            let now = Instant::now();
+            if let Want::Kid(kid) = want
+                && state.absent.contains(kid, now)
+            {
+                return Demand::Refused;
+            }
+            let joined = match state.schedule.on(event, now, jitter()) {
                 Decision::Fetch => {
                     state.ordered = true;
                     false
@@ -251,118 +302,22 @@ impl Shared {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut slot = lock(&self.keeper);
         if !self.attended.swap(true, Ordering::AcqRel) {
-            let keeper = Keeper { shared: Arc::clone(self) };
+            let keeper = Keeper::new(Arc::clone(self));
             *slot = Some(runtime.spawn(keeper.run()).abort_handle());
         }
     }
-}
 
-/// The task that fetches. Dropped in whatever way the task ends.
-struct Keeper {
-    shared: Arc<Shared>,
-}
-
-impl Keeper {
-    async fn run(self) {
-        let Some(source) = &self.shared.source else { return };
-        loop {
-            match self.decide() {
-                Next::Fetch => {
-                    let fetched = timeout(MAX_FETCH, source.fetch()).await;
-                    let late = |_| Err(FetchError::message("the key source took longer than 15 s"));
-                    self.record(fetched.unwrap_or_else(late).and_then(|fetched| {
-                        let set = KeySet::parse(&fetched.document);
-                        let set = set.ok_or_else(|| {
-                            FetchError::message("what was fetched is not a JWK Set of at most 512 KiB")
-                        })?;
-                        Ok((set, fetched.max_age))
-                    }));
-                }
-                Next::Sleep(wake_at) => {
-                    // either end of the sleep is a reason to decide anew
-                    let _ = timeout_at(wake_at, self.shared.wake.notified()).await;
-                }
-            }
-        }
-    }
-
-    fn decide(&self) -> Next {
-        let mut state = self.shared.state();
-        let ordered = std::mem::take(&mut state.ordered);
-        if ordered || state.schedule.on(Event::Timer, Instant::now(), jitter()) == Decision::Fetch {
-            return Next::Fetch;
-        }
-        // whatever has ended has left a plan
-        Next::Sleep(state.schedule.next_fetch().unwrap_or_else(Instant::now))
-    }
-
-    /// Takes over what was fetched, and tells everybody who waits.
-    fn record(&self, fetched: Result<(KeySet, Option<Duration>), FetchError>) {
-        let issuer = &self.shared.issuer;
-        match fetched {
-            Ok((set, max_age)) => {
-                let (keys, skipped) = (set.len(), set.skipped().len());
-                if set.is_empty() {
-                    event!(warn, "the issuer's key set holds no usable key", issuer = issuer, skipped = skipped);
-                } else {
-                    event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
-                }
-                let mut state = self.shared.state();
-                state.last_error = set.is_empty().then(|| "the issuer's set holds no usable key".into());
-                state.schedule.on(Event::Fetched { max_age, usable: !set.is_empty() }, Instant::now(), jitter());
-                state.generation = state.generation.saturating_add(1);
-                let snapshot = Snapshot { set, generation: state.generation, until: state.schedule.trusted_until() };
-                self.shared.current.store(Some(Arc::new(snapshot)));
-                self.shared.count_ended();
-            }
-            Err(error) => {
-                let report = error.report();
-                event!(warn, "could not fetch the issuer's keys", issuer = issuer, error = report);
-                let mut state = self.shared.state();
-                state.last_error = Some(report.into());
-                state.schedule.on(Event::Failed, Instant::now(), jitter());
-                self.shared.count_ended();
-            }
-        }
-    }
-}
-
-enum Next {
-    Fetch,
-    Sleep(Instant),
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
+    /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
+    pub(super) fn keeper_ended(&self) {
+        let mut state = self.state();
         if state.schedule.is_fetching() {
             state.ordered = false;
             state.last_error = Some("the fetch of the issuer's keys was cut short".into());
             state.schedule.on(Event::Failed, Instant::now(), jitter());
-            self.shared.count_ended();
+            self.count_ended();
         }
-        self.shared.attended.store(false, Ordering::Release);
+        self.attended.store(false, Ordering::Release);
     }
-}
-
-/// What an operator may know of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct IssuerStatus {
-    /// The issuer's identifier.
-    pub issuer: Arc<str>,
-    /// Whether there is a key set in hand.
-    pub loaded: bool,
-    /// Whether it is still fresh; if not, it is used on until a newer one can be had or `max_stale` is over.
-    pub fresh: bool,
-    /// How many fetches have failed in a row.
-    pub failures: u32,
-    /// Why the last fetch failed, if it did.
-    pub last_error: Option<Arc<str>>,
-    /// The keys in use.
-    pub keys: Vec<KeyStatus>,
-    /// The keys of the set that are not used, and why.
-    pub skipped: Vec<SkippedKey>,
 }
 
 /// Locks, whether or not a thread has panicked meanwhile: no change here can be left half done.
@@ -371,7 +326,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A random number between 0 and 1, good enough to spread load.
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     let random = RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Keys over HTTP, within limits: https unless loopback, no redirects, a size and a time.
+//! Keys over HTTP, from a given or a discovered address.
 
 #[cfg(test)]
 mod tests;
@@ -7,19 +7,16 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AGE, CACHE_CONTROL};
-use http::{HeaderMap, StatusCode};
-use reqwest::Client;
-use reqwest::redirect::Policy;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, EXPIRES};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
-use url::{Host, Url};
+use url::Url;
 
+use super::client::{HttpClient, TOTAL_TIMEOUT};
 use super::discovery;
-use super::key_set::MAX_DOCUMENT_LEN;
-use super::source::{FetchError, FetchedKeys, KeySource};
+use super::reach::{Reach, is_loopback, shown};
+use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a discovered address is used before the metadata are read again.
 const REDISCOVERY: Duration = Duration::from_secs(60 * 60);
 /// How long it is used when that has failed.
@@ -27,7 +24,8 @@ const RETRY_DISCOVERY: Duration = Duration::from_secs(60);
 
 /// Fetches an issuer's keys from its `jwks_uri`, which is either given or discovered.
 pub(crate) struct HttpSource {
-    client: Client,
+    client: HttpClient,
+    reach: Reach,
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
     given: Option<Url>,
@@ -36,43 +34,38 @@ pub(crate) struct HttpSource {
 }
 
 impl HttpSource {
-    /// Makes a client. The environment's proxy serves all but loopback addresses.
-    pub(crate) fn client(loopback: bool) -> Result<Client, reqwest::Error> {
-        let builder = if loopback { Client::builder().no_proxy() } else { Client::builder() };
-        builder
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .build()
-    }
-
     /// Checks the addresses; the error says what is wrong with them.
-    pub(crate) fn new(client: Client, issuer: &str, jwks_uri: Option<&str>) -> Result<Self, &'static str> {
-        let given = jwks_uri.map(|uri| checked(uri, true)).transpose()?;
+    pub(crate) fn new(
+        client: HttpClient,
+        reach: Reach,
+        issuer: &str,
+        jwks_uri: Option<&str>,
+    ) -> Result<Self, &'static str> {
+        let given = jwks_uri.map(|uri| reach.checked(uri, true)).transpose()?;
         if given.is_none() {
-            let url = checked(issuer, true)?;
+            let url = reach.checked(issuer, true)?;
             if url.query().is_some() || url.fragment().is_some() {
                 return Err("an issuer whose keys are discovered must have neither query nor fragment (RFC 8414 §2)");
             }
         }
-        Ok(Self { client, issuer: issuer.into(), given, discovered: Mutex::new(None) })
+        Ok(Self { client, reach, issuer: issuer.into(), given, discovered: Mutex::new(None) })
     }
 
     async fn discover(&self) -> Result<Url, FetchError> {
         let loopback = is_loopback(&self.issuer);
         let mut error = None;
         for location in discovery::locations(&self.issuer) {
-            let url = checked(&location, true).map_err(FetchError::message)?;
-            let (status, _, body) = self.get(url).await?;
-            if status != StatusCode::OK {
-                error.get_or_insert_with(|| FetchError::message(format!("{location} answered {status}")));
+            let url = self.reach.checked(&location, true).map_err(FetchError::message)?;
+            let answer = self.client.get(url.clone(), None).await?;
+            if answer.status != StatusCode::OK {
+                error.get_or_insert_with(|| FetchError::message(format!("{} answered {}", shown(&url), answer.status)));
                 continue;
             }
-            match discovery::jwks_uri(&body, &self.issuer) {
+            match check_type(&url, &answer.headers).and_then(|()| discovery::jwks_uri(&answer.body, &self.issuer)) {
                 // an issuer elsewhere must not send us to this host's own services
                 Ok(uri) => {
-                    return checked(&uri, loopback).map_err(|what| FetchError::message(format!("jwks_uri: {what}")));
+                    let wrong = |what| FetchError::message(format!("jwks_uri: {what}"));
+                    return self.reach.checked(&uri, loopback).map_err(wrong);
                 }
                 // what is wrong with a document says more than that another is missing
                 Err(wrong) => error = Some(wrong),
@@ -81,28 +74,47 @@ impl HttpSource {
         Err(error.unwrap_or_else(|| FetchError::message("the issuer publishes no metadata")))
     }
 
-    async fn fetch_set(&self, url: Url) -> Result<FetchedKeys, FetchError> {
-        let shown = shown(&url);
-        let (status, headers, document) = self.get(url).await?;
-        if status != StatusCode::OK {
-            return Err(FetchError::message(format!("{shown} answered {status}")));
+    /// Fetches the set, or learns that it has not changed.
+    async fn fetch_set(&self, url: Url, known: Option<&Validator>) -> Result<Fetched, FetchError> {
+        let known = known.filter(|known| *known.address == *url.as_str());
+        let answer = self.client.get(url.clone(), known.map(|known| known.etag.clone())).await?;
+        let max_age = max_age(&answer.headers);
+        match (answer.status, known) {
+            (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched::Unchanged { max_age: max_age.or(known.max_age) }),
+            (StatusCode::OK, _) => {
+                check_type(&url, &answer.headers)?;
+                let etag = answer.headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG_LEN).cloned();
+                let validator = etag.map(|etag| Validator { address: url.as_str().into(), etag, max_age });
+                Ok(Fetched::Document { document: answer.body, max_age, validator })
+            }
+            (status, _) => Err(FetchError::message(format!("{} answered {status}", shown(&url)))),
         }
-        Ok(FetchedKeys { document, max_age: max_age(&headers) })
     }
 
-    async fn get(&self, url: Url) -> Result<(StatusCode, HeaderMap, Vec<u8>), FetchError> {
-        let request = self.client.get(url.clone()).header(ACCEPT, "application/json, application/jwk-set+json");
-        let failed =
-            |error: reqwest::Error| FetchError::caused(format!("no answer from {}", shown(&url)), error.without_url());
-        let mut response = request.send().await.map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len().saturating_add(chunk.len()) > MAX_DOCUMENT_LEN {
-                return Err(FetchError::message(format!("{} answered with more than 512 KiB", shown(&url))));
-            }
-            body.extend_from_slice(&chunk);
+    async fn fetch(&self, known: Option<Validator>) -> Result<Fetched, FetchError> {
+        if let Some(given) = &self.given {
+            return self.fetch_set(given.clone(), known.as_ref()).await;
         }
-        Ok((response.status(), std::mem::take(response.headers_mut()), body))
+        let (url, new) = match self.discovered() {
+            Some((url, false)) => (url, false),
+            Some((old, true)) => match timeout(TOTAL_TIMEOUT, self.discover()).await {
+                Ok(Ok(url)) => (url, true),
+                // the old address is better than none
+                _ => {
+                    self.remember(old.clone(), RETRY_DISCOVERY);
+                    (old, false)
+                }
+            },
+            None => (self.discover().await?, true),
+        };
+        let fetched = self.fetch_set(url.clone(), known.as_ref()).await;
+        match (&fetched, new) {
+            (Ok(_), true) => self.remember(url, REDISCOVERY),
+            (Ok(_), false) => {}
+            // perhaps the issuer has moved its keys: look again next time
+            (Err(_), _) => self.remember(url, Duration::ZERO),
+        }
+        fetched
     }
 
     /// Returns the discovered address, and whether it is time to look again.
@@ -119,31 +131,9 @@ impl HttpSource {
     }
 }
 
-impl KeySource for HttpSource {
-    async fn fetch(&self) -> Result<FetchedKeys, FetchError> {
-        if let Some(given) = &self.given {
-            return self.fetch_set(given.clone()).await;
-        }
-        let (url, new) = match self.discovered() {
-            Some((url, false)) => (url, false),
-            Some((known, true)) => match timeout(TOTAL_TIMEOUT, self.discover()).await {
-                Ok(Ok(url)) => (url, true),
-                // the old address is better than none
-                _ => {
-                    self.remember(known.clone(), RETRY_DISCOVERY);
-                    (known, false)
-                }
-            },
-            None => (self.discover().await?, true),
-        };
-        let fetched = self.fetch_set(url.clone()).await;
-        match (&fetched, new) {
-            (Ok(_), true) => self.remember(url, REDISCOVERY),
-            (Ok(_), false) => {}
-            // perhaps the issuer has moved its keys: look again next time
-            (Err(_), _) => self.remember(url, Duration::ZERO),
-        }
-        fetched
+impl DynKeySource for HttpSource {
+    fn fetch(&self, known: Option<Validator>) -> Fetching<'_> {
+        Box::pin(self.fetch(known))
     }
 }
 
@@ -153,60 +143,18 @@ impl fmt::Debug for HttpSource {
     }
 }
 
-/// Tells whether an address is on this host, by its own word: a loopback address, or the name `localhost`.
-pub(crate) fn is_loopback(uri: &str) -> bool {
-    Url::parse(uri).is_ok_and(|url| is_loopback_url(&url))
-}
+/// Longer ones are not worth their memory.
+const MAX_ETAG_LEN: usize = 256;
 
-fn is_loopback_url(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+/// Demands JSON by the server's own word, where it gives one: `application/json`, or anything that ends in `+json`.
+fn check_type(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    if matches!(&*essence, "application/json" | "text/json") || essence.ends_with("+json") {
+        return Ok(());
     }
-}
-
-/// Tells whether an address leads to this host in any spelling that needs no look-up of the name.
-fn may_be_this_host(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
-        Some(Host::Ipv6(address)) => {
-            let address = address.to_canonical();
-            address.is_loopback() || address.is_unspecified()
-        }
-        None => true,
-    }
-}
-
-/// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1).
-fn checked(uri: &str, allow_loopback: bool) -> Result<Url, &'static str> {
-    let url = Url::parse(uri).map_err(|_| "not a URL; give the address of the keys with jwks_uri")?;
-    if url.host().is_none() {
-        return Err("the URL has no host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("the URL holds a user name or password");
-    }
-    if !allow_loopback && may_be_this_host(&url) {
-        return Err("an issuer elsewhere cannot have its keys on this host");
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback_url(&url) => Ok(url),
-        _ => Err("keys are fetched over https only (http is for loopback addresses)"),
-    }
-}
-
-/// An address for logs and errors: without its query, which may hold a key of some API.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string().chars().take(200).collect()
+    Err(FetchError::message(format!("{} answered with a content-type that is not JSON", shown(url))))
 }
 
 /// Reads how much longer a response is fresh (RFC 9111 §4.2); zero if it must not be reused without asking.
@@ -224,5 +172,14 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     }
     // how long a cache on the way has had it already
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-    max_age.map(|max_age| max_age.saturating_sub(age.unwrap_or_default()))
+    max_age.or_else(|| expires(headers)).map(|max_age| max_age.saturating_sub(age.unwrap_or_default()))
+}
+
+/// Reads `Expires` against the same server's `Date` (RFC 9111 §5.3); what is no date lies in the past.
+fn expires(headers: &HeaderMap) -> Option<Duration> {
+    let date = |name: HeaderName| {
+        headers.get(name).map(HeaderValue::to_str).map(|text| httpdate::parse_http_date(text.unwrap_or_default()).ok())
+    };
+    let (expires, sent) = (date(EXPIRES)?, date(DATE).flatten()?);
+    Some(expires.and_then(|expires| expires.duration_since(sent).ok()).unwrap_or_default())
 }

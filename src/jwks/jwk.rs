@@ -5,10 +5,11 @@ mod tests;
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::crypto::{Material, VerifyingKey};
+use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
 
 /// RSA moduli, in bits (RFC 7518 §3.3). The upper bound is what the cryptography crates verify with.
@@ -24,12 +25,15 @@ const MAX_EXPONENT_LEN: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Jwk {
     pub(crate) kid: Option<Box<str>>,
+    /// The issuer that the key is for, or a template of issuers; for all that publish it if absent. Entra's sets have it.
+    pub(super) issuer: Option<Box<str>>,
     /// One for each algorithm that the key may be used with: that of `alg`, else all those of its type.
     pub(crate) prepared: Vec<VerifyingKey>,
 }
 
 /// Why a key in a set is not used.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SkipReason {
     /// It has the form of a key, but its values are invalid: not on the curve, or out of range.
@@ -78,6 +82,7 @@ impl fmt::Display for SkipReason {
 struct Members {
     kty: String,
     kid: Option<String>,
+    issuer: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
@@ -105,7 +110,16 @@ impl Jwk {
         if algorithms.is_empty() {
             return Err(SkipReason::UnsupportedAlgorithm);
         }
-        Self::prepare(members.kid.map(Into::into), &algorithms, &material)
+        let key = Self::prepare(members.kid.map(Into::into), &algorithms, &material)?;
+        Ok(Self { issuer: members.issuer.map(Into::into), ..key })
+    }
+
+    /// Tells whether the key may verify this issuer's tokens.
+    pub(super) fn is_for(&self, issuer: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|own| match Template::parse(own) {
+            Some(template) => template.tenant(issuer).is_some(),
+            None => own == issuer,
+        })
     }
 
     /// Prepares a key for some algorithms.
@@ -119,7 +133,7 @@ impl Jwk {
         }
         let prepared = algorithms.iter().map(|algorithm| VerifyingKey::new(*algorithm, material));
         let prepared = prepared.collect::<Result<_, _>>().map_err(|_| SkipReason::InvalidKey)?;
-        Ok(Self { kid, prepared })
+        Ok(Self { kid, issuer: None, prepared })
     }
 }
 

@@ -6,6 +6,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::jwk::{Jwk, SkipReason};
@@ -90,21 +91,24 @@ impl KeySet {
     /// Finds the keys that may have signed a token with this header.
     ///
     /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
-    /// if they are of different types (RFC 7517 §4.5).
+    /// if they are of different types (RFC 7517 §4.5). A key with an `issuer` of its own is only for that one's tokens.
     pub(crate) fn answer<'s>(
         &'s self,
         kid: Option<&str>,
         algorithm: Algorithm,
+        issuer: &'s str,
     ) -> Answer<impl Iterator<Item = &'s VerifyingKey> + use<'s>> {
         let named = kid.filter(|_| !self.answers_any_kid);
         let indices = named.map(|kid| self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default());
         let all = if indices.is_none() { self.keys.as_slice() } else { &[] };
         let some = indices.unwrap_or_default().iter().filter_map(|index| self.keys.get(*index));
-        let prepared = all.iter().chain(some).flat_map(|key| &key.prepared);
+        let mut keys = all.iter().chain(some).filter(move |key| key.is_for(issuer)).peekable();
+        let is_there = kid.is_some() && keys.peek().is_some();
+        let prepared = keys.flat_map(|key| &key.prepared);
         let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).take(MAX_CANDIDATES).peekable();
         if candidates.peek().is_some() {
             Answer::Candidates(candidates)
-        } else if kid.is_some() && indices.is_none_or(|indices| !indices.is_empty()) {
+        } else if is_there {
             Answer::OtherAlgorithm
         } else {
             Answer::Unknown
@@ -126,7 +130,7 @@ impl KeySet {
 }
 
 /// A key that is in use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyStatus {
     /// The key's name.
@@ -136,7 +140,7 @@ pub struct KeyStatus {
 }
 
 /// A key of a set that is not used, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SkippedKey {
     /// Its place in the set, from 0.

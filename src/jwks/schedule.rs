@@ -4,10 +4,13 @@
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
-//! * An unknown `kid` may force a fetch: at most twice in 30 s, counted when the attempt *begins*, whatever comes of it. A
+//! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
 //!   failure then leaves the plan as it was.
+//!   * An unknown `kid` may use both permits, so that a rotation just after a forged `kid` gets through.
+//!   * A bad signature under a known `kid` may mean that the key was replaced under its name. It may use one permit, if both are there
+//!     and the keys in hand are at least as old as the interval: forgeries leave the other to unknown `kid`s.
 //!
-//! At most one fetch is in flight.
+//! At most one fetch is in flight. Keys that were saved by an earlier process are stale from the start: used, and fetched again at once.
 
 #[cfg(test)]
 mod tests;
@@ -17,23 +20,30 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const MIN_TTL: Duration = Duration::from_secs(60);
-const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest lifetime that a source may claim.
+pub(super) const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_TTL: Duration = Duration::from_secs(10 * 60);
 const MIN_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
-/// Forced fetches: so many permits in such an interval. Two, so that a rotation just after a forged `kid` gets through.
+/// Forced fetches: so many permits in such an interval.
 const PERMITS: usize = 2;
 const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A fetch failed; the keys of an earlier one are untouched.
+    /// A token came with a signature that no key of its `kid` verifies.
+    BadSignature,
+    /// The operator asks for a fetch.
+    ByHand,
+    /// A fetch failed, or brought a set without a usable key; those of an earlier one are untouched.
     Failed,
-    /// A set arrived. `usable` says whether it holds a key at all.
-    Fetched { max_age: Option<Duration>, usable: bool },
+    /// A set arrived that has a usable key.
+    Fetched { max_age: Option<Duration> },
     /// A token came whose issuer has no keys in hand.
     NoKeys,
+    /// Keys were restored that an earlier process had saved; fresh until then.
+    Restored { fresh_until: Instant },
     /// The time that was asked for has come.
     Timer,
     /// A token came with a `kid` that the set does not have.
@@ -60,6 +70,10 @@ pub(super) struct Schedule {
     in_flight: bool,
     /// Failed fetches in a row.
     failures: u32,
+    /// When the first of them failed.
+    failing_since: Option<Instant>,
+    /// When the keys in hand were fetched.
+    fetched: Option<Instant>,
     /// When to fetch next.
     next: Option<Instant>,
     /// When the keys cease to be fresh.
@@ -70,7 +84,16 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(max_stale: Duration) -> Self {
-        Self { max_stale, in_flight: false, failures: 0, next: None, fresh_until: None, forced: [None; PERMITS] }
+        Self {
+            max_stale,
+            in_flight: false,
+            failures: 0,
+            failing_since: None,
+            fetched: None,
+            next: None,
+            fresh_until: None,
+            forced: [None; PERMITS],
+        }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
@@ -80,32 +103,40 @@ impl Schedule {
                 self.in_flight = false;
                 if self.next.is_some_and(|next| now < next) {
                     // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
-                    self.failures = self.failures.saturating_add(1);
+                    self.count_failure(now);
                 } else {
                     self.fail(now, jitter);
                 }
                 Decision::Sleep
             }
-            Event::Fetched { max_age, usable } => {
-                self.in_flight = false;
+            Event::Fetched { max_age } => {
                 let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
+                self.in_flight = false;
+                self.failures = 0;
+                self.failing_since = None;
+                self.fetched = Some(now);
                 self.fresh_until = now.checked_add(ttl);
-                if usable {
-                    self.failures = 0;
-                    self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
-                } else {
-                    self.fail(now, jitter);
-                }
+                self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
                 Decision::Sleep
             }
-            Event::NoKeys | Event::UnknownKid | Event::Timer if self.in_flight => Decision::Join,
+            Event::Restored { fresh_until } => {
+                self.fresh_until = Some(fresh_until);
+                Decision::Sleep
+            }
+            Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid
+                if self.in_flight =>
+            {
+                Decision::Join
+            }
             Event::NoKeys => {
                 // after a failure the retries set the pace, not the requests
                 if self.next.is_none_or(|next| next <= now) { self.fetch() } else { Decision::Refuse }
             }
-            Event::UnknownKid => {
-                if self.take_permit(now) {
-                    self.fetch()
+            Event::ByHand | Event::UnknownKid => self.force(now),
+            Event::BadSignature => {
+                let old = self.fetched.is_none_or(|fetched| is_past(fetched, now));
+                if old && self.forced.iter().all(|used| is_free(*used, now)) {
+                    self.force(now)
                 } else {
                     Decision::Refuse
                 }
@@ -141,12 +172,26 @@ impl Schedule {
         self.fresh_until.and_then(|fresh| fresh.checked_add(self.max_stale))
     }
 
+    /// Returns until when they are fresh.
+    pub(super) fn fresh_until(&self) -> Option<Instant> {
+        self.fresh_until
+    }
+
+    /// Changes for how long keys are trusted beyond that.
+    pub(super) fn set_max_stale(&mut self, max_stale: Duration) {
+        self.max_stale = max_stale;
+    }
+
+    pub(super) fn fetched(&self) -> Option<Instant> {
+        self.fetched
+    }
+
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.fresh_until.is_some_and(|until| now < until)
+    pub(super) fn failing_since(&self) -> Option<Instant> {
+        self.failing_since
     }
 
     pub(super) fn is_fetching(&self) -> bool {
@@ -161,21 +206,35 @@ impl Schedule {
     fn fail(&mut self, now: Instant, jitter: f64) {
         let pause =
             MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
-        self.failures = self.failures.saturating_add(1);
+        self.count_failure(now);
         self.next = now.checked_add(pause.mul_f64(jittered(1.0, jitter)));
     }
 
-    /// Takes a permit: the slot whose last use is longest ago, if that is long enough.
-    fn take_permit(&mut self, now: Instant) -> bool {
-        let oldest = self.forced.iter_mut().min_by_key(|used| **used);
-        match oldest {
-            Some(used) if used.is_none_or(|used| now.saturating_duration_since(used) >= PERMIT_INTERVAL) => {
-                *used = Some(now);
-                true
+    fn count_failure(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.failing_since.get_or_insert(now);
+    }
+
+    /// Takes a permit, the one whose last use is longest ago, and fetches.
+    fn force(&mut self, now: Instant) -> Decision {
+        match self.forced.iter_mut().min_by_key(|used| **used).filter(|used| is_free(**used, now)) {
+            Some(permit) => {
+                *permit = Some(now);
+                self.fetch()
             }
-            _ => false,
+            None => Decision::Refuse,
         }
     }
+}
+
+/// Tells whether a permit may be taken that was last used then.
+fn is_free(used: Option<Instant>, now: Instant) -> bool {
+    used.is_none_or(|used| is_past(used, now))
+}
+
+/// Tells whether something lies as far back as the permits' interval.
+fn is_past(then: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(then) >= PERMIT_INTERVAL
 }
 
 /// Spreads a factor by 5 % to either side.

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 /// Fetches an issuer's current key set.
 ///
 /// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
@@ -39,14 +41,42 @@ pub trait KeySource: Send + Sync + 'static {
     fn fetch(&self) -> impl Future<Output = Result<FetchedKeys, FetchError>> + Send;
 }
 
-/// A [`KeySource`] of a type that is not known.
+/// A [`KeySource`] of a type that is not known, or the crate's own, which knows more.
 pub(crate) trait DynKeySource: Send + Sync + 'static {
-    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<FetchedKeys, FetchError>> + Send + '_>>;
+    /// Fetches the key set, or learns that it is still the one with this validator.
+    fn fetch(&self, known: Option<Validator>) -> Fetching<'_>;
+}
+
+pub(crate) type Fetching<'s> = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + 's>>;
+
+/// By what a document can be recognised at its address (RFC 9110 §8.8.3).
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "http-client"), expect(dead_code, reason = "only the HTTP source knows one"))]
+pub(crate) struct Validator {
+    pub(crate) address: Box<str>,
+    pub(crate) etag: HeaderValue,
+    pub(crate) max_age: Option<Duration>,
+}
+
+/// What a source brings.
+pub(crate) enum Fetched {
+    Document {
+        document: Vec<u8>,
+        max_age: Option<Duration>,
+        validator: Option<Validator>,
+    },
+    #[cfg_attr(not(feature = "http-client"), expect(dead_code, reason = "only the HTTP source can tell"))]
+    Unchanged {
+        max_age: Option<Duration>,
+    },
 }
 
 impl<S: KeySource> DynKeySource for S {
-    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<FetchedKeys, FetchError>> + Send + '_>> {
-        Box::pin(KeySource::fetch(self))
+    fn fetch(&self, _: Option<Validator>) -> Fetching<'_> {
+        Box::pin(async {
+            let FetchedKeys { document, max_age } = KeySource::fetch(self).await?;
+            Ok(Fetched::Document { document, max_age, validator: None })
+        })
     }
 }
 

@@ -69,7 +69,9 @@ const VECTORS: &[Vector] = &[
 ];
 
 fn verify(set: &KeySet, algorithm: Algorithm, message: &str, signature: &[u8]) -> Result<(), BadSignature> {
-    let Answer::Candidates(candidates) = set.answer(None, algorithm) else { panic!("no key fits {algorithm}") };
+    let Answer::Candidates(candidates) = set.answer(None, algorithm, "https://id.test/") else {
+        panic!("no key fits {algorithm}")
+    };
     let candidates: Vec<_> = candidates.collect();
     assert_eq!(candidates.len(), 1);
     candidates[0].verify(message.as_bytes(), signature).map(drop)

@@ -4,24 +4,44 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
-use super::trust::{Origin, Trust};
-use super::{Engine, ResourceServer, Trusted};
+use super::client::Client;
+use super::found::FoundIssuers;
+use super::keys::prepare;
+use super::resolver::{DynResolver, IssuerResolver};
+use super::trust::Trust;
+use super::{Engine, ResourceServer};
 use crate::challenge::quoted;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::error::ConfigError;
 use crate::issuer::{IssuerSet, ServerPolicy};
-use crate::jwks::{DynKeySource, Keys};
+#[cfg(feature = "http-client")]
+use crate::jwks::HttpClient;
+use crate::jwks::SavedKeys;
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
     audiences: Vec<Box<str>>,
     trusted: Vec<Trust>,
-    realm: Option<String>,
-    clock: Box<dyn Clock>,
+    rest: Rest,
     read: fn(&str) -> Result<C, serde_json::Error>,
     claims: PhantomData<fn() -> C>,
+}
+
+/// What does not depend on the type of the claims.
+struct Rest {
+    realm: Option<String>,
+    clock: Box<dyn Clock>,
+    resolvers: Vec<Arc<dyn DynResolver>>,
+    /// What the resolvers say of themselves.
+    faults: Vec<String>,
+    saved: Vec<SavedKeys>,
+    #[cfg(feature = "http-client")]
+    client: Option<HttpClient>,
+    #[cfg(feature = "http-client")]
+    private_hosts: Vec<String>,
 }
 
 impl ResourceServerBuilder {
@@ -29,8 +49,17 @@ impl ResourceServerBuilder {
         Self {
             audiences: vec![audience.into()],
             trusted: Vec::new(),
-            realm: None,
-            clock: Box::new(SystemClock),
+            rest: Rest {
+                realm: None,
+                clock: Box::new(SystemClock),
+                resolvers: Vec::new(),
+                faults: Vec::new(),
+                saved: Vec::new(),
+                #[cfg(feature = "http-client")]
+                client: None,
+                #[cfg(feature = "http-client")]
+                private_hosts: Vec::new(),
+            },
             // no type of claims, no second look at the payload
             read: |_| Ok(()),
             claims: PhantomData,
@@ -43,6 +72,63 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[must_use]
     pub fn trust(mut self, trust: impl Into<Trust>) -> Self {
         self.trusted.push(trust.into());
+        self
+    }
+
+    /// Trusts issuers that are found at run time, by what the resolver decides about a token's `iss` before anything is fetched;
+    /// may be called several times, and the first that knows the issuer decides. Issuers that are configured come first, and are not asked
+    /// about.
+    ///
+    /// At most 10,000 issuers are kept, each until it has not been used for an hour. Those that are fetched from the same
+    /// [`jwks_uri`](crate::Issuer::jwks_uri) share their keys, and the limit on forced fetches.
+    ///
+    /// # Security
+    ///
+    /// Their keys are only fetched from public addresses, unless [`allow_private_host`](Self::allow_private_host) says otherwise, and not through
+    /// the environment's proxy, behind which addresses could not be checked. With an [`http_client`](Self::http_client) of its
+    /// own, the application sees to that itself.
+    #[must_use]
+    pub fn trust_with<R: IssuerResolver>(mut self, resolver: R) -> Self {
+        self.rest.faults.extend(resolver.check().err());
+        self.rest.resolvers.push(Arc::new(resolver));
+        self
+    }
+
+    /// Fetches metadata and keys with this client: for a private certificate authority, a proxy, mutual TLS.
+    #[cfg(feature = "http-client")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
+    #[must_use]
+    pub fn http_client(mut self, client: impl Into<HttpClient>) -> Self {
+        self.rest.client = Some(client.into());
+        self
+    }
+
+    /// Lets issuers that are found at run time have their keys at this host, whatever its address: a name, or an
+    /// address as it is written in a URL, without brackets and port. May be called several times.
+    ///
+    /// # Security
+    ///
+    /// A token names the issuer before anybody has verified it. If the resolver trusts issuers at this host, whoever sends tokens can make
+    /// this service send requests there.
+    #[cfg(feature = "http-client")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
+    #[must_use]
+    pub fn allow_private_host(mut self, host: impl Into<String>) -> Self {
+        self.rest.private_hosts.push(host.into());
+        self
+    }
+
+    /// Begins with keys that were saved by [`save_keys`](crate::ResourceServer::save_keys), so that a service can start
+    /// while an issuer is down. They are used at once and fetched again at once; those that are too old by now
+    /// ([`max_stale`](crate::Issuer::max_stale)) or of issuers that are not configured are left out.
+    ///
+    /// # Security
+    ///
+    /// A key that the issuer has withdrawn meanwhile is trusted until the first fetch succeeds or `max_stale` is over. See also
+    /// [`SavedKeys`].
+    #[must_use]
+    pub fn saved_keys(mut self, saved: impl IntoIterator<Item = SavedKeys>) -> Self {
+        self.rest.saved.extend(saved);
         self
     }
 
@@ -59,21 +145,15 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// type lets a member appear as absent, so will this: use `Option` only for claims that may be.
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
-        let Self { audiences, trusted, realm, clock, .. } = self;
-        ResourceServerBuilder {
-            audiences,
-            trusted,
-            realm,
-            clock,
-            read: |text| serde_json::from_str(text),
-            claims: PhantomData,
-        }
+        let Self { audiences, trusted, rest, .. } = self;
+        let read = |text: &str| serde_json::from_str(text);
+        ResourceServerBuilder { audiences, trusted, rest, read, claims: PhantomData }
     }
 
     /// Names the protection space in challenges (RFC 9110 §11.5); the first audience by default.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.realm = Some(realm.into());
+        self.rest.realm = Some(realm.into());
         self
     }
 
@@ -84,7 +164,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+        self.rest.clock = Box::new(clock);
         self
     }
 
@@ -94,96 +174,57 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// With every problem of the configuration, each with its place and its fix.
     pub fn build(self) -> Result<ResourceServer<C>, ConfigError> {
+        Ok(ResourceServer { engine: Arc::new(ArcSwap::from_pointee(self.engine(None)?)) })
+    }
+
+    /// Makes the engine of a new server, or of one that goes on where a former has been.
+    pub(super) fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
+        let Self { audiences, trusted, rest, read, .. } = self;
         let mut problems = ConfigError::default();
-        if self.audiences.iter().any(|audience| audience.is_empty()) {
+        if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
-        let realm = self.realm.or_else(|| self.audiences.first().map(|audience| audience.to_string()));
+        let realm = rest.realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
         let realm = quoted(&realm.unwrap_or_default()).unwrap_or_else(|| {
             problems
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
             "\"\"".into()
         });
-        if self.trusted.is_empty() {
+        if trusted.is_empty() && rest.resolvers.is_empty() {
             problems.push("issuers", "no issuer is trusted, so no token could ever be accepted; call trust");
         }
-        let policy = Arc::new(ServerPolicy { audiences: self.audiences, realm });
-        let mut client = SharedClient::default();
+        for fault in rest.faults {
+            problems.push("resolvers", fault);
+        }
+        #[cfg(feature = "http-client")]
+        let clients = (Client::configured(rest.client.clone()), Client::found(rest.client, &rest.private_hosts));
+        #[cfg(not(feature = "http-client"))]
+        let clients = (Client, Client);
+        let (configured, found) = clients;
+        let policy = Arc::new(ServerPolicy { audiences, realm });
         let mut issuers = IssuerSet::new();
-        for trust in self.trusted {
-            if let Some((id, trusted)) = resolve(trust, &policy, &mut client, &mut problems)
-                && !issuers.insert(Arc::clone(&id), trusted)
+        for trust in trusted {
+            let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
+            let id = Arc::from(trust.issuer.id());
+            if let Some(trusted) = prepare(trust, &policy, &configured, known.map(|known| &**known), &mut problems)
+                && !issuers.insert(Arc::clone(&id), Arc::new(trusted))
             {
                 problems.push(format!("issuers[{id}]"), "the issuer is trusted twice; give its audiences in one place");
             }
         }
-        problems.or(ResourceServer { engine: Arc::new(Engine { issuers, policy, clock: self.clock, read: self.read }) })
-    }
-}
-
-/// Checks one issuer and prepares its keys.
-fn resolve(
-    trust: Trust,
-    server: &Arc<ServerPolicy>,
-    client: &mut SharedClient,
-    problems: &mut ConfigError,
-) -> Option<(Arc<str>, Trusted)> {
-    let Trust { issuer, keys } = trust;
-    let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
-    let max_stale = issuer.max_stale_limit();
-    if !matches!(keys, Origin::Http) && issuer.jwks_address().is_some() {
-        problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
-    }
-    let mut symmetric = None;
-    let id: Arc<str> = issuer.id().into();
-    let keys = match keys {
-        Origin::Static(keys) => {
-            let (set, secret) = keys.into_parts();
-            symmetric = secret;
-            Some(Keys::fixed(Arc::clone(&id), set))
+        problems.or(())?;
+        // from here on, nothing can go wrong: keys that another server uses may be changed
+        for trusted in issuers.iter() {
+            trusted.keys.set_max_stale(trusted.max_stale);
         }
-        Origin::Source(source) => Some(Keys::fetched(Arc::clone(&id), source, max_stale)),
-        // an empty identifier is reported once, with the policy
-        Origin::Http if id.is_empty() && issuer.jwks_address().is_none() => None,
-        Origin::Http => match client.source(&id, issuer.jwks_address()) {
-            Ok(source) => Some(Keys::fetched(Arc::clone(&id), source, max_stale)),
-            Err(fix) => {
-                let field = if issuer.jwks_address().is_some() { "jwks_uri" } else { "id" };
-                problems.push(path(field), fix);
-                None
+        for saved in &rest.saved {
+            if let Some(trusted) = issuers.get(saved.issuer()) {
+                trusted.keys.restore(saved, UnixTime::now(&*rest.clock));
             }
-        },
-    };
-    let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some((id, Trusted { policy, keys: keys? }))
-}
-
-/// The HTTP client that the issuers share, made when the first of them needs it.
-#[derive(Default)]
-struct SharedClient {
-    #[cfg(feature = "http-client")]
-    client: Option<reqwest::Client>,
-}
-
-impl SharedClient {
-    #[cfg(feature = "http-client")]
-    fn source(&mut self, issuer: &str, jwks_uri: Option<&str>) -> Result<Box<dyn DynKeySource>, String> {
-        use crate::jwks::{HttpSource, is_loopback};
-
-        let loopback = is_loopback(jwks_uri.unwrap_or(issuer));
-        let client = match &self.client {
-            Some(client) if !loopback => client.clone(),
-            _ => HttpSource::client(loopback).map_err(|error| format!("the HTTP client cannot be set up: {error}"))?,
-        };
-        if !loopback {
-            self.client = Some(client.clone());
         }
-        Ok(Box::new(HttpSource::new(client, issuer, jwks_uri)?))
-    }
-
-    #[cfg(not(feature = "http-client"))]
-    fn source(&mut self, _: &str, _: Option<&str>) -> Result<Box<dyn DynKeySource>, String> {
-        Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
+        let former = former.map(|former| &former.found);
+        let found = FoundIssuers::new(rest.resolvers, found, Arc::clone(&policy), former);
+        Ok(Engine { issuers, found, policy, clock: rest.clock, read })
     }
 }
 

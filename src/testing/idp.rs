@@ -134,6 +134,13 @@ impl Idp {
         self.state().keys = keys;
     }
 
+    /// Replaces all keys by new ones that have their names: the same `kid`, another key.
+    pub fn replace_keys(&self) {
+        for key in &mut self.state().keys {
+            *key = SigningKey::generate(key.algorithm(), key.kid());
+        }
+    }
+
     /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate). Until then it cannot sign.
     pub fn withdraw(&self) {
         self.state().keys.clear();

@@ -17,7 +17,7 @@ fn set(keys: &[Value]) -> KeySet {
 
 /// How many keys may have signed; or why none.
 fn answer(set: &KeySet, kid: Option<&str>, algorithm: Algorithm) -> Result<usize, &'static str> {
-    match set.answer(kid, algorithm) {
+    match set.answer(kid, algorithm, "https://id.test/") {
         Answer::Candidates(candidates) => Ok(candidates.count()),
         Answer::OtherAlgorithm => Err("other algorithm"),
         Answer::Unknown => Err("unknown"),

@@ -1,0 +1,168 @@
+//! The HTTP client that fetches metadata and keys: ours, or the application's.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
+use reqwest::redirect::Policy;
+use tokio::time::timeout;
+use tower_service::Service;
+use url::Url;
+
+use super::key_set::MAX_DOCUMENT_LEN;
+use super::reach::{Reach, shown};
+use super::source::FetchError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// One request with its whole answer.
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
+
+/// What a server has answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
+///
+/// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service). The limits stay: https unless
+/// loopback, 5 s for each request with its answer, 512 KiB, and no redirects (an answer that a client got by following one is refused).
+///
+/// # Security
+///
+/// The client decides where a host name leads: for issuers that are found at run time, see to it that it does not reach
+/// private addresses that it should not. Of a [`reqwest::Client`], turn off redirects with `redirect(Policy::none())`, or the request is sent
+/// before its answer can be refused.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::{Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+/// let server = ResourceServer::new("https://api.example.com")
+///     .trust(Issuer::new("https://id.example.com/"))
+///     .http_client(client)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HttpClient(Arc<dyn Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync>);
+
+impl HttpClient {
+    /// Makes one of any tower service, such as hyper's client with layers around it. Each request has a default body, which is to be empty.
+    pub fn from_service<S, B, B2>(service: S) -> Self
+    where
+        S: Service<Request<B>, Response = Response<B2>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        B: Default + Send + 'static,
+        B2: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self(Arc::new(move |url, etag| {
+            let mut service = service.clone();
+            Box::pin(async move {
+                let failed = |error: BoxError| FetchError::caused(format!("no answer from {}", shown(&url)), error);
+                let mut request = Request::new(B::default());
+                *request.uri_mut() = Uri::try_from(url.as_str()).map_err(|error| failed(error.into()))?;
+                *request.headers_mut() = headers(etag);
+                poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
+                let response = service.call(request).await.map_err(|error| failed(error.into()))?;
+                read(&url, response).await
+            })
+        }))
+    }
+
+    /// Tells whether this is a clone of the other.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Makes a client of our own. The environment's proxy serves all but loopback addresses and issuers found at run time, whose addresses
+    /// could not be checked behind it.
+    pub(crate) fn new(reach: &Reach, loopback: bool) -> Result<Self, reqwest::Error> {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT);
+        let builder = if loopback || reach.is_limited() { builder.no_proxy() } else { builder };
+        let builder = if reach.is_limited() { builder.dns_resolver(reach.clone()) } else { builder };
+        builder.build().map(Self::from)
+    }
+
+    /// Sends one GET, on condition if there is an ETag, and reads the whole answer.
+    pub(super) async fn get(&self, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
+        let late = || FetchError::message(format!("no complete answer from {} within 5 s", shown(&url)));
+        timeout(TOTAL_TIMEOUT, (self.0)(url.clone(), etag)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl From<reqwest::Client> for HttpClient {
+    fn from(client: reqwest::Client) -> Self {
+        Self(Arc::new(move |url, etag| {
+            let request = client.get(url.clone()).headers(headers(etag));
+            Box::pin(async move {
+                let failed = |error: reqwest::Error| {
+                    FetchError::caused(format!("no answer from {}", shown(&url)), error.without_url())
+                };
+                let response = request.send().await.map_err(failed)?;
+                if *response.url() != url {
+                    return Err(FetchError::message(format!("{} answered with a redirect", shown(&url))));
+                }
+                read(&url, Response::from(response)).await
+            })
+        }))
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpClient")
+    }
+}
+
+fn headers(etag: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json"));
+    if let Some(etag) = etag {
+        headers.insert(IF_NONE_MATCH, etag);
+    }
+    headers
+}
+
+/// Reads an answer, up to the limit, which counts what has been decompressed.
+async fn read<B>(url: &Url, response: Response<B>) -> Result<Answer, FetchError>
+where
+    B: Body<Data: Send, Error: Into<BoxError>> + Send,
+{
+    let (parts, body) = response.into_parts();
+    let (mut incoming, mut body) = (pin!(body), Vec::new());
+    while let Some(frame) = incoming.frame().await {
+        let failed = |error: B::Error| FetchError::caused(format!("no answer from {}", shown(url)), error);
+        let Ok(mut data) = frame.map_err(failed)?.into_data() else { continue };
+        while bytes::Buf::has_remaining(&data) {
+            let chunk = bytes::Buf::chunk(&data);
+            let len = chunk.len();
+            if body.len().saturating_add(len) > MAX_DOCUMENT_LEN {
+                return Err(FetchError::message(format!("{} answered with more than 512 KiB", shown(url))));
+            }
+            body.extend_from_slice(chunk);
+            bytes::Buf::advance(&mut data, len);
+        }
+    }
+    Ok(Answer { status: parts.status, headers: parts.headers, body })
+}

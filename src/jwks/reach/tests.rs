@@ -1,0 +1,108 @@
+use super::*;
+
+#[test]
+fn keys_come_over_https_or_from_loopback_only() {
+    for good in
+        ["https://id.test/jwks", "http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]/", "http://localhost/"]
+    {
+        assert!(Reach::Anywhere.checked(good, true).is_ok(), "{good}");
+    }
+    for bad in [
+        "http://id.test/jwks",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest",
+        "http://127.0.0.1.id.test/",
+        "http://localhost.id.test/",
+        "file:///etc/passwd",
+        "ftp://id.test/",
+        "https://user:pw@id.test/",
+        "http://0.0.0.0/",
+        "http://keys.localhost/",
+        "acme.com",
+        "",
+    ] {
+        assert!(Reach::Anywhere.checked(bad, true).is_err(), "{bad}");
+    }
+    for own in [
+        "http://127.0.0.1/",
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://localhost:8443/",
+        "https://LOCALHOST./",
+        "https://keys.localhost/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://0.0.0.0/",
+        "https://[::]/",
+    ] {
+        assert!(Reach::Anywhere.checked(own, false).is_err(), "{own}");
+    }
+}
+
+#[test]
+fn only_public_addresses_are_reached_for_issuers_found_at_run_time() {
+    for public in ["1.1.1.1", "100.63.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "198.20.0.1", "223.255.255.255"] {
+        assert!(is_public(public.parse().unwrap()), "{public}");
+    }
+    for public in ["2606:4700::1111", "2001:200::1", "64:ff9b::101:101", "2002:101:101::1", "::ffff:1.1.1.1"] {
+        assert!(is_public(public.parse().unwrap()), "{public}");
+    }
+    for special in [
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:10.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::a00:1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:a00:1::1",
+        "3fff::1",
+        "fc00::1",
+        "fd12::1",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "5f00::1",
+    ] {
+        assert!(!is_public(special.parse().unwrap()), "{special}");
+        let host = if special.contains(':') { format!("[{special}]") } else { special.to_owned() };
+        let closed = Reach::Public { and: Arc::new([]) };
+        assert!(closed.checked(&format!("https://{host}/jwks"), true).is_err(), "{special}");
+    }
+    let open = Reach::Public { and: Arc::new(["10.1.2.3".into(), "fd12::1".into()]) };
+    for allowed in ["https://10.1.2.3/", "https://[fd12::1]:8443/", "https://1.1.1.1/", "https://id.test/"] {
+        assert!(open.checked(allowed, true).is_ok(), "{allowed}");
+    }
+    assert!(open.checked("https://10.1.2.4/", true).is_err());
+    // other spellings of an address are the address
+    assert!(open.checked("https://0x0a010204/", true).is_err());
+    assert!(open.checked("https://167838212/", true).is_err());
+}
+
+#[tokio::test]
+async fn names_are_checked_where_they_are_resolved() {
+    let resolve = async |reach: Reach| reach.resolve("localhost".parse().unwrap()).await.map(|found| found.count());
+    assert!(resolve(Reach::Anywhere).await.unwrap() > 0);
+    assert!(resolve(Reach::Public { and: Arc::new(["LOCALHOST".into()]) }).await.unwrap() > 0);
+    let error = resolve(Reach::Public { and: Arc::new([]) }).await.unwrap_err();
+    assert!(error.to_string().contains("private"), "{error}");
+}
+
+#[test]
+fn addresses_are_shown_without_their_query() {
+    let url = Url::parse("https://id.test/keys?api_key=s3cr3t").unwrap();
+    assert_eq!(shown(&url), "https://id.test/keys");
+}

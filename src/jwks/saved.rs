@@ -1,0 +1,76 @@
+//! Key sets that outlive the process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::cache::{Keys, Snapshot, jitter};
+use super::key_set::KeySet;
+use super::schedule::{Event, MAX_TTL};
+use crate::clock::UnixTime;
+
+/// An issuer's keys as they were fetched, to be saved and given to the next process; see
+/// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).
+///
+/// They are public keys, and can be serialised in any format of serde.
+///
+/// # Security
+///
+/// Whoever can change what is saved can mint tokens: keep it as safe as the service's configuration.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct SavedKeys {
+    pub(crate) issuer: String,
+    /// When they cease to be fresh, in seconds since the epoch.
+    pub(crate) fresh_until: u64,
+    pub(crate) jwks: Value,
+}
+
+impl SavedKeys {
+    /// Returns the issuer whose keys they are.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+}
+
+impl Keys {
+    /// Returns the keys in hand for another process, unless they never change or are too old.
+    pub(crate) fn save(&self, now: UnixTime) -> Option<SavedKeys> {
+        let fresh_until = self.shared.state().schedule.fresh_until()?;
+        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys().is_some())?;
+        let jwks = serde_json::from_slice(&current.document).ok()?;
+        let instant = Instant::now();
+        let (ahead, ago) =
+            (fresh_until.saturating_duration_since(instant), instant.saturating_duration_since(fresh_until));
+        let fresh_until = now.0.saturating_add(ahead).saturating_sub(ago).as_secs();
+        Some(SavedKeys { issuer: self.shared.issuer.as_ref().into(), fresh_until, jwks })
+    }
+
+    /// Takes over keys that another process has saved, if they may still be trusted and there are none in hand.
+    pub(crate) fn restore(&self, saved: &SavedKeys, now: UnixTime) {
+        let instant = Instant::now();
+        // whatever was saved, a set is not fresh for longer than it could have been
+        let ahead = Duration::from_secs(saved.fresh_until).saturating_sub(now.0).min(MAX_TTL);
+        let ago = now.0.saturating_sub(Duration::from_secs(saved.fresh_until));
+        let fresh_until = instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
+        let document: Arc<[u8]> = saved.jwks.to_string().into_bytes().into();
+        let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document)) else { return };
+        let mut state = self.shared.state();
+        if self.is_fixed() || state.generation > 0 || set.is_empty() {
+            return;
+        }
+        state.schedule.on(Event::Restored { fresh_until }, instant, jitter());
+        let until = state.schedule.trusted_until();
+        let snapshot = Snapshot { set: Arc::new(set), document, generation: state.next_generation(), until };
+        self.shared.current.store(Some(Arc::new(snapshot)));
+    }
+}
+
+impl fmt::Debug for SavedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SavedKeys({})", self.issuer)
+    }
+}

@@ -1,0 +1,116 @@
+//! What an operator may know of an issuer's keys.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
+
+use super::cache::Keys;
+use super::key_set::{KeySet, KeyStatus, SkippedKey};
+
+/// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
+///
+/// It can be serialised as it is, for a readiness probe; durations become whole seconds.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_bearer::{KeysState, ResourceServer, testing::Idp};
+///
+/// let server = ResourceServer::new("https://api.test").trust(&Idp::new("https://id.test/")).build()?;
+/// assert_eq!(server.status()[0].state, KeysState::NeverLoaded);
+///
+/// server.ready().await?;
+/// let status = serde_json::to_value(server.status())?;
+/// assert_eq!(status[0]["issuer"], "https://id.test/");
+/// assert_eq!(status[0]["state"], "fresh");
+/// assert_eq!(status[0]["keys"][0]["algorithms"][0], "ES256");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct IssuerStatus {
+    /// The issuer's identifier.
+    pub issuer: Box<str>,
+    /// How the keys are.
+    pub state: KeysState,
+    /// How long ago they were fetched.
+    #[serde(serialize_with = "seconds")]
+    pub age: Option<Duration>,
+    /// For how long they have been stale, if they are.
+    #[serde(serialize_with = "seconds")]
+    pub stale_for: Option<Duration>,
+    /// How long ago the first of the failed fetches was, if the last one failed.
+    #[serde(serialize_with = "seconds")]
+    pub failing_for: Option<Duration>,
+    /// How many fetches have failed in a row.
+    pub failures: u32,
+    /// Why the last fetch failed, if it did.
+    pub last_error: Option<Box<str>>,
+    /// When the next fetch is planned, if one is.
+    #[serde(serialize_with = "seconds")]
+    pub next_fetch_in: Option<Duration>,
+    /// The keys in use.
+    pub keys: Vec<KeyStatus>,
+    /// The keys of the set that are not used, and why.
+    pub skipped: Vec<SkippedKey>,
+}
+
+impl IssuerStatus {
+    /// Tells whether there is a key that a token could be verified with.
+    pub fn is_usable(&self) -> bool {
+        !self.keys.is_empty()
+    }
+}
+
+/// How an issuer's keys are.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeysState {
+    /// They were stale for longer than [`Issuer::max_stale`](crate::Issuer::max_stale), and are not used any more.
+    Expired,
+    /// They are configured and never change.
+    Fixed,
+    /// They were fetched, and their lifetime is not over.
+    Fresh,
+    /// None have been fetched yet.
+    NeverLoaded,
+    /// Their lifetime is over; they are used until newer ones can be had.
+    Stale,
+}
+
+impl Keys {
+    pub(crate) fn status(&self) -> IssuerStatus {
+        let state = self.shared.state();
+        let current = self.shared.current.load();
+        let set = current.as_ref().and_then(|snapshot| snapshot.keys());
+        let now = Instant::now();
+        let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
+        let stale_for = since(state.schedule.fresh_until().filter(|until| *until <= now));
+        IssuerStatus {
+            issuer: self.shared.issuer.as_ref().into(),
+            state: match (set, &*current, stale_for) {
+                _ if self.is_fixed() => KeysState::Fixed,
+                (_, None, _) => KeysState::NeverLoaded,
+                (None, Some(_), _) => KeysState::Expired,
+                (Some(_), _, None) => KeysState::Fresh,
+                (Some(_), _, Some(_)) => KeysState::Stale,
+            },
+            age: since(state.schedule.fetched()),
+            stale_for,
+            failing_for: since(state.schedule.failing_since()),
+            failures: state.schedule.failures(),
+            last_error: state.last_error.as_deref().map(Into::into),
+            next_fetch_in: state.schedule.next_fetch().map(|next| next.saturating_duration_since(now)),
+            keys: set.map(KeySet::status).unwrap_or_default(),
+            skipped: set.map(|set| set.skipped().to_vec()).unwrap_or_default(),
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(serializer)
+}

@@ -1,0 +1,204 @@
+//! One token's way to a verdict: at once if all is known, else after waits for keys or for a decision about the issuer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::found::{Found, refused, unavailable};
+use super::{Engine, ResourceServer, Trusted};
+use crate::access_token::AccessToken;
+use crate::bearer::BearerToken;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind};
+use crate::jose::Compact;
+use crate::jwks::{Demand, Fetch, Fingerprint, Want};
+use crate::validate::Plausible;
+use crate::verify::verify;
+
+/// How long a request waits.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+type Verdict<C> = Result<AccessToken<C>, Error>;
+
+/// What comes of a token: a verdict, or a wait and then a verdict.
+pub(crate) enum Attempt<C> {
+    Done(Verdict<C>),
+    Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
+}
+
+/// A verdict of no, and whether something could change it.
+enum Refusal {
+    Final(Error),
+    /// Keys of the issuer, newer than those of this generation, could.
+    Keys {
+        trusted: Arc<Trusted>,
+        generation: u64,
+        lack: Lack,
+    },
+    /// Nobody has said yet whether the issuer is trusted.
+    Undecided(Arc<str>),
+}
+
+/// What the keys in hand lack.
+enum Lack {
+    /// There are none, or they are too old.
+    All,
+    /// They do not have the token's key.
+    Key(Fingerprint, Error),
+    /// They have it, but it does not verify the signature; perhaps it was replaced under its name.
+    Signature(Error),
+}
+
+/// How far a token gets without a wait.
+enum Step<C> {
+    Done(Verdict<C>),
+    Wait(Wait),
+}
+
+/// What to wait for.
+enum Wait {
+    Fetch(Fetch),
+    Decision(Arc<str>),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl<C: Send + Sync + 'static> ResourceServer<C> {
+    /// Verifies a token there and then, if all that it needs is known.
+    pub(crate) fn attempt(&self, token: BearerToken<'_>) -> Attempt<C> {
+        let engine = self.engine.load();
+        let wait = match engine.step(token, None) {
+            Step::Done(verdict) => return Attempt::Done(verdict),
+            Step::Wait(wait) => wait,
+        };
+        // whatever is reloaded meanwhile, this token is judged by the terms under which it came
+        let engine = Arc::clone(&engine);
+        let token = token.as_str().to_owned();
+        Attempt::Waiting(Box::pin(async move {
+            let token = BearerToken::from_bytes(token.as_bytes())?;
+            match timeout(MAX_WAIT, engine.wait(token, wait)).await {
+                Ok(verdict) => verdict,
+                Err(_) => engine.verify(token, None).map_err(|refusal| refusal.into_error(false)),
+            }
+        }))
+    }
+}
+
+impl<C> Engine<C> {
+    /// Verifies a token as far as that goes without a wait. `decided` is its issuer, if that has just been found.
+    fn step(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Step<C> {
+        loop {
+            let refusal = match self.verify(token, decided) {
+                Ok(token) => return Step::Done(Ok(token)),
+                Err(refusal) => refusal,
+            };
+            let demand = match &refusal {
+                Refusal::Final(_) => Demand::Refused,
+                Refusal::Keys { trusted, generation, lack } => trusted.keys.demand(lack.want(), *generation),
+                Refusal::Undecided(issuer) => return Step::Wait(Wait::Decision(Arc::clone(issuer))),
+            };
+            match demand {
+                Demand::Newer => {}
+                Demand::Refused => return Step::Done(Err(refusal.into_error(true))),
+                Demand::Wait(fetch) => return Step::Wait(Wait::Fetch(fetch)),
+            }
+        }
+    }
+
+    /// Verifies a token again once what it waits for is there.
+    async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
+        let mut decided = None;
+        loop {
+            match wait {
+                Wait::Decision(issuer) => decided = Some(self.found.ask(&issuer).await?),
+                // one that was on its way already may have been begun before the issuer published the key: another may follow
+                Wait::Fetch(fetch) if fetch.joined() => fetch.ended().await,
+                Wait::Fetch(fetch) => {
+                    fetch.ended().await;
+                    return self.verify(token, decided.as_ref()).map_err(Refusal::after_own_fetch);
+                }
+            }
+            match self.step(token, decided.as_ref()) {
+                Step::Done(verdict) => return verdict,
+                Step::Wait(next) => wait = next,
+            }
+        }
+    }
+
+    /// The journey.
+    fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
+        let compact = Compact::parse(token)?;
+        let found;
+        let iss = compact.payload.root().get("iss");
+        let trusted = match (self.issuers.select(iss), decided) {
+            (Ok(trusted), _) | (Err(_), Some(trusted)) => trusted,
+            (Err(error), None) if error.kind() != ErrorKind::UnknownIssuer || self.found.is_closed() => {
+                return Err(error.into());
+            }
+            (Err(_), None) => {
+                let issuer = iss.and_then(|iss| iss.as_str()).unwrap_or_default();
+                match self.found.find(issuer) {
+                    Found::Trusted(trusted) => found = trusted,
+                    Found::Refused => return Err(refused().into()),
+                    Found::Unknown => return Err(Refusal::Undecided(issuer.into())),
+                }
+                &found
+            }
+        };
+        let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
+        let current = trusted.keys.current();
+        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
+        let lacking = |lack| Refusal::Keys { trusted: Arc::clone(trusted), generation, lack };
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys()) else { return Err(lacking(Lack::All)) };
+        let verified = verify(&plausible, keys).map_err(|error| {
+            if error.kind() == ErrorKind::UnknownKey {
+                lacking(Lack::Key(trusted.keys.fingerprint(plausible.header().kid()), error))
+            } else if error.kind() == ErrorKind::BadSignature {
+                lacking(Lack::Signature(error))
+            } else {
+                error.into()
+            }
+        })?;
+        Ok(AccessToken::evidence(plausible, verified, self.read)?)
+    }
+}
+
+impl Lack {
+    fn want(&self) -> Want {
+        match self {
+            Self::All => Want::Any,
+            Self::Key(kid, _) => Want::Kid(*kid),
+            Self::Signature(_) => Want::Signature,
+        }
+    }
+}
+
+impl Refusal {
+    /// Says what to answer after a fetch for the sake of this token: if there is no such key now, it need not be looked for again.
+    fn after_own_fetch(self) -> Error {
+        if let Self::Keys { trusted, generation, lack: Lack::Key(kid, _) } = &self {
+            trusted.keys.note_absent(*kid, *generation);
+        }
+        self.into_error(true)
+    }
+
+    /// Says what to answer when there is nothing (more) to wait for; `ended` is whether the fetch has ended that was waited
+    /// for.
+    ///
+    /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault. A signature that a key in
+    /// hand does not verify is bad.
+    fn into_error(self, ended: bool) -> Error {
+        match self {
+            Self::Final(error) | Self::Keys { lack: Lack::Signature(error), .. } => error,
+            Self::Keys { trusted, lack: Lack::Key(_, error), .. } if ended && trusted.keys.outage().is_none() => error,
+            Self::Keys { trusted, .. } => trusted.unavailable(),
+            Self::Undecided(_) => unavailable("no resolver has decided on the issuer yet"),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What fetches keys over HTTP, for the issuers that are configured or for those that are found at run time.
+
+#[cfg(not(feature = "http-client"))]
+use std::sync::Arc;
+#[cfg(not(feature = "http-client"))]
+use std::time::Duration;
+
+#[cfg(feature = "http-client")]
+pub(super) use self::with_http::Client;
+#[cfg(not(feature = "http-client"))]
+use crate::jwks::Keys;
+
+#[cfg(feature = "http-client")]
+mod with_http {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+    use std::time::Duration;
+
+    use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
+
+    /// Keys by their `jwks_uri`, while some issuer uses them.
+    type SharedKeys = Mutex<HashMap<Box<str>, Weak<Keys>>>;
+
+    #[derive(Clone)]
+    pub(in crate::server) struct Client {
+        /// The application's.
+        own: Option<HttpClient>,
+        /// Ours, made when an issuer first needs it.
+        ours: Arc<OnceLock<HttpClient>>,
+        reach: Reach,
+        /// For issuers that share their keys with those of the same address: those of a template, say.
+        shared: Option<Arc<SharedKeys>>,
+    }
+
+    impl Client {
+        /// For issuers that are configured.
+        pub(in crate::server) fn configured(own: Option<HttpClient>) -> Self {
+            Self { own, ours: Arc::default(), reach: Reach::Anywhere, shared: None }
+        }
+
+        /// For issuers that are found at run time, and these private hosts.
+        pub(in crate::server) fn found(own: Option<HttpClient>, private_hosts: &[String]) -> Self {
+            let and = private_hosts.iter().map(|host| host.as_str().into()).collect();
+            Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) }
+        }
+
+        /// Tells whether keys come from the same place, whichever of the two fetches them.
+        pub(in crate::server) fn is(&self, other: &Self) -> bool {
+            let same_client = match (&self.own, &other.own) {
+                (Some(own), Some(other)) => own.is(other),
+                (None, None) => true,
+                _ => false,
+            };
+            same_client && self.reach == other.reach
+        }
+
+        /// Checks the addresses and makes a cache for the keys; the error says what is wrong with them.
+        pub(in crate::server) fn keys(
+            &self,
+            issuer: &Arc<str>,
+            jwks_uri: Option<&str>,
+            max_stale: Duration,
+        ) -> Result<Arc<Keys>, String> {
+            let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
+            let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
+            let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), Box::new(source), max_stale)));
+            };
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.retain(|_, keys| keys.strong_count() > 0);
+            if let Some(keys) = shared.get(uri).and_then(Weak::upgrade) {
+                return Ok(keys);
+            }
+            // they are no single issuer's; a query may hold a key of some API
+            let label = uri.split('?').next().unwrap_or_default();
+            let keys = Arc::new(Keys::fetched(label.into(), Box::new(source), max_stale));
+            shared.insert(uri.into(), Arc::downgrade(&keys));
+            Ok(keys)
+        }
+
+        fn client(&self, loopback: bool) -> Result<HttpClient, String> {
+            if let Some(own) = &self.own {
+                return Ok(own.clone());
+            }
+            let make = || HttpClient::new(&self.reach, loopback);
+            let made = match self.ours.get() {
+                Some(ours) if !loopback => return Ok(ours.clone()),
+                _ => make().map_err(|error| format!("the HTTP client cannot be set up: {error}"))?,
+            };
+            Ok(if loopback { made } else { self.ours.get_or_init(|| made).clone() })
+        }
+    }
+}
+
+#[cfg(not(feature = "http-client"))]
+#[derive(Clone)]
+pub(super) struct Client;
+
+#[cfg(not(feature = "http-client"))]
+impl Client {
+    pub(super) fn is(&self, _: &Self) -> bool {
+        true
+    }
+
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>, _: Duration) -> Result<Arc<Keys>, String> {
+        Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
+    }
+}

@@ -1,0 +1,65 @@
+//! An issuer's terms and keys, made from what the application says of it.
+
+use std::sync::Arc;
+
+use super::Trusted;
+use super::client::Client;
+use super::trust::{Origin, Trust};
+use crate::error::ConfigError;
+use crate::issuer::ServerPolicy;
+use crate::jwks::Keys;
+
+/// Where keys are fetched from over HTTP, and by whom: if neither changes, they are kept when a server is reloaded.
+pub(super) struct Source {
+    jwks_uri: Option<Box<str>>,
+    client: Client,
+}
+
+impl Source {
+    fn is(&self, jwks_uri: Option<&str>, client: &Client) -> bool {
+        self.jwks_uri.as_deref() == jwks_uri && self.client.is(client)
+    }
+}
+
+/// Checks one issuer and prepares its keys, or goes on with those that are `known` of the same issuer.
+pub(super) fn prepare(
+    trust: Trust,
+    server: &Arc<ServerPolicy>,
+    client: &Client,
+    known: Option<&Trusted>,
+    problems: &mut ConfigError,
+) -> Option<Trusted> {
+    let Trust { issuer, keys } = trust;
+    let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
+    let (id, jwks_uri, max_stale): (Arc<str>, _, _) =
+        (issuer.id().into(), issuer.jwks_address(), issuer.max_stale_limit());
+    if !matches!(keys, Origin::Http) && jwks_uri.is_some() {
+        problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
+    }
+    let (mut symmetric, mut source) = (None, None);
+    let keys = match keys {
+        Origin::Static(keys) => {
+            let (set, secret) = keys.into_parts();
+            symmetric = secret;
+            Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
+        }
+        Origin::Source(source) => Some(Arc::new(Keys::fetched(Arc::clone(&id), source, max_stale))),
+        // an empty identifier is reported once, with the policy
+        Origin::Http if id.is_empty() && jwks_uri.is_none() => None,
+        Origin::Http => {
+            source = Some(Source { jwks_uri: jwks_uri.map(Into::into), client: client.clone() });
+            let known = known.filter(|known| known.source.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
+            let keys = match known {
+                Some(known) => Ok(Arc::clone(&known.keys)),
+                None => client.keys(&id, jwks_uri, max_stale),
+            };
+            let keys = keys.map_err(|fix| {
+                let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
+                problems.push(path(field), fix);
+            });
+            keys.ok()
+        }
+    };
+    let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
+    Some(Trusted { policy, keys: keys?, max_stale, source })
+}

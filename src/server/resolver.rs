@@ -1,0 +1,180 @@
+//! Issuers that are found at run time: who decides, and by which template.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::trust::Trust;
+use crate::issuer::{Issuer, Template};
+use crate::jwks::FetchError;
+
+/// Decides whether to trust an issuer that is not configured; see
+/// [`trust_with`](crate::ResourceServerBuilder::trust_with).
+///
+/// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified. Whatever it looks up, it
+/// should find by this exact text.
+///
+/// A decision holds for 5 minutes, a refusal for 1 minute. One of each issuer is made at a time, by a task of its own, within 15 s.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashSet;
+/// use tower_bearer::{FetchError, Issuer, IssuerResolver, ResourceServer, Trust};
+///
+/// /// In real life, a table of the database.
+/// struct Customers(HashSet<String>);
+///
+/// impl IssuerResolver for Customers {
+///     async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+///         let known = self.0.contains(issuer);
+///         Ok(known.then(|| Issuer::new(issuer).audience("api://orders").into()))
+///     }
+/// }
+///
+/// let customers = Customers(HashSet::from(["https://id.acme.example/".to_owned()]));
+/// let server = ResourceServer::new("https://api.example.com").trust_with(customers).build();
+/// # assert!(server.is_ok());
+/// ```
+pub trait IssuerResolver: Send + Sync + 'static {
+    /// Returns on what terms to trust the issuer, or `None` not to.
+    ///
+    /// The [`Issuer`] must have the identifier that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// If this cannot be decided now: the request is then refused as
+    /// [`KeysUnavailable`](crate::ErrorKind::KeysUnavailable), unless an earlier decision is less than an hour old.
+    fn resolve(&self, issuer: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send;
+
+    /// Says what is wrong with the resolver itself, when the server is built; nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// With what is wrong, and how to mend it.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// An [`IssuerResolver`] of a type that is not known.
+pub(super) trait DynResolver: Send + Sync + 'static {
+    fn resolve<'r>(&'r self, issuer: &'r str) -> Resolving<'r>;
+}
+
+pub(super) type Resolving<'r> = Pin<Box<dyn Future<Output = Result<Option<Trust>, FetchError>> + Send + 'r>>;
+
+impl<R: IssuerResolver> DynResolver for R {
+    fn resolve<'r>(&'r self, issuer: &'r str) -> Resolving<'r> {
+        Box::pin(IssuerResolver::resolve(self, issuer))
+    }
+}
+
+/// Trusts all issuers of a template whose tenant is one of ours.
+///
+/// # Examples
+///
+/// Microsoft Entra ID, for the tenants that have subscribed. All of them share one key set, which is then fetched once:
+///
+/// ```
+/// use tower_bearer::{IssuerTemplate, ResourceServer};
+///
+/// const TENANTS: [&str; 2] = ["11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"];
+///
+/// let tenants = IssuerTemplate::new("https://login.microsoftonline.com/{tenant}/v2.0", |tenant| TENANTS.contains(&tenant))
+///     .tenant_claim("tid")
+///     .jwks_uri("https://login.microsoftonline.com/common/discovery/v2.0/keys");
+/// let server = ResourceServer::new("33333333-3333-3333-3333-333333333333").trust_with(tenants).build();
+/// # assert!(server.is_ok());
+/// ```
+///
+/// # Security
+///
+/// The tenant comes from a token that nobody has verified. If every name is taken for a tenant, anybody who can become one (as on most
+/// platforms) is let in.
+pub struct IssuerTemplate {
+    template: Box<str>,
+    is_tenant: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    terms: Box<dyn Fn(Issuer) -> Issuer + Send + Sync>,
+    tenant_claim: Option<Box<str>>,
+    jwks_uri: Option<Box<str>>,
+}
+
+impl IssuerTemplate {
+    /// Trusts issuers that fit the template, which has one placeholder in braces, and whose tenant passes the test. A tenant
+    /// has at most 253 letters, digits, `-`, `_` and `.`.
+    #[must_use]
+    pub fn new(template: impl Into<String>, is_tenant: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            template: template.into().into(),
+            is_tenant: Box::new(is_tenant),
+            terms: Box::new(|issuer| issuer),
+            tenant_claim: None,
+            jwks_uri: None,
+        }
+    }
+
+    /// Demands that this claim names the tenant too, such as Entra's `tid`.
+    #[must_use]
+    pub fn tenant_claim(mut self, name: impl Into<String>) -> Self {
+        self.tenant_claim = Some(name.into().into());
+        self
+    }
+
+    /// Fetches the keys from this address, and uses no discovery. It may have a placeholder for the tenant; without one, all tenants share one key set,
+    /// of which a key with an `issuer` of its own is only used for that one.
+    #[must_use]
+    pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
+        self.jwks_uri = Some(uri.into().into());
+        self
+    }
+
+    /// Sets the terms on which each of the issuers is trusted.
+    ///
+    /// ```
+    /// # use tower_bearer::{IssuerTemplate, Roles};
+    /// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
+    ///     .terms(|issuer| issuer.roles(Roles::at(["realm_access", "roles"])));
+    /// ```
+    #[must_use]
+    pub fn terms(mut self, terms: impl Fn(Issuer) -> Issuer + Send + Sync + 'static) -> Self {
+        self.terms = Box::new(terms);
+        self
+    }
+
+    fn issuer(&self, id: &str) -> Option<Issuer> {
+        let tenant = Template::parse(&self.template)?.tenant(id).filter(|tenant| (self.is_tenant)(tenant))?;
+        let mut issuer = (self.terms)(Issuer::new(id));
+        if let Some(claim) = &self.tenant_claim {
+            issuer = issuer.require_claim_value(&**claim, tenant);
+        }
+        if let Some(uri) = &self.jwks_uri {
+            issuer = issuer.jwks_uri(Template::parse(uri).map_or_else(|| uri.to_string(), |uri| uri.fill(tenant)));
+        }
+        Some(issuer)
+    }
+}
+
+impl IssuerResolver for IssuerTemplate {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        Ok(self.issuer(issuer).map(Trust::from))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if Template::parse(&self.template).is_none() {
+            return Err("the template must have one placeholder, as in https://id.example.com/{tenant}/".into());
+        }
+        match &self.jwks_uri {
+            Some(uri) if uri.contains(['{', '}']) && Template::parse(uri).is_none() => {
+                Err("jwks_uri can have one placeholder".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for IssuerTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IssuerTemplate({})", self.template)
+    }
+}

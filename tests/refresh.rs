@@ -1,0 +1,377 @@
+//! When keys change under their names, are missing, are asked for by hand, saved, or kept through a reload. Time is
+//! tokio's paused clock; no test sleeps.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use support::source::{Scripted, keys_of};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{ErrorKind, FetchError, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const API: &str = "https://api.test";
+
+fn trusting(idp: &Idp) -> ResourceServer {
+    ResourceServer::new(API).trust(idp).build().unwrap()
+}
+
+async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
+    server.authenticate(token).await.err().map(|error| error.kind())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_replaced_under_its_name_is_found_at_the_first_token() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let old = idp.token("alice").sign();
+    assert_eq!(kind(&server, &old).await, None);
+    sleep(MINUTE).await;
+    idp.replace_keys();
+    let new = idp.token("alice").sign();
+    let verdicts = join_all((0..100).map(|_| server.authenticate(&new))).await;
+    assert!(verdicts.iter().all(Result::is_ok), "all share the one fetch");
+    assert_eq!(idp.fetches(), 2);
+    assert_eq!(kind(&server, &old).await, Some(ErrorKind::BadSignature), "the old material is gone");
+    assert_eq!(idp.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_without_a_name_are_found_after_a_rotation() {
+    let idp = Idp::new("https://id.test/");
+    // a set whose keys have no names
+    let source = Scripted::new({
+        let idp = idp.clone();
+        move |_| {
+            let mut set = idp.jwks();
+            set["keys"][0].as_object_mut().unwrap().remove("kid");
+            async move { Ok(tower_bearer::FetchedKeys::new(set.to_string())) }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new(API).trust(trust).build().unwrap();
+    let token = || idp.token("alice").without_header("kid").sign();
+    assert_eq!(kind(&server, &token()).await, None);
+    idp.rotate();
+    assert_eq!(
+        kind(&server, &token()).await,
+        Some(ErrorKind::BadSignature),
+        "the keys in hand are too young to be doubted"
+    );
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(kind(&server, &token()).await, None);
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_signatures_cost_one_fetch_in_thirty_seconds_and_leave_a_rotation_its_permit() {
+    for down in [false, true] {
+        let idp = Idp::new("https://id.test/");
+        let server = trusting(&idp);
+        let good = idp.token("alice").sign();
+        assert_eq!(kind(&server, &good).await, None);
+        sleep(MINUTE).await;
+        if down {
+            idp.outage();
+        }
+        let before = idp.fetches();
+        for _ in 0..100 {
+            let forged = idp.token("mallory").wrong_key().sign();
+            assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature), "never an outage");
+        }
+        assert_eq!(idp.fetches() - before, 1);
+        assert_eq!(kind(&server, &good).await, None);
+        idp.recover();
+        idp.rotate();
+        assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+        assert_eq!(idp.fetches() - before, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_not_there_is_not_looked_for_again_for_a_minute() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    // a client that goes on with a token of a withdrawn key
+    let stale = idp.token("alice").header("kid", "withdrawn").sign();
+    for _ in 0..100 {
+        assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
+    }
+    assert_eq!(idp.fetches(), 2, "it has spent one permit");
+    idp.rotate();
+    let good = idp.token("alice").sign();
+    assert_eq!(kind(&server, &good).await, None, "and left the other");
+    sleep(Duration::from_secs(45)).await;
+    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
+    assert_eq!(idp.fetches(), 3, "permits are free again, and still it is not looked for");
+    // what is remembered is that it is absent, not why: that depends on how things are now
+    idp.outage();
+    assert!(server.refresh("https://id.test/").await.is_err());
+    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
+    assert_eq!(idp.fetches(), 5, "a minute is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_looked_for_is_looked_for_again() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    idp.rotate();
+    idp.outage();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    assert_eq!(kind(&server, &token).await, None, "by the second permit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_by_hand_within_the_limit() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let old = idp.token("alice").sign();
+    assert_eq!(server.refresh("https://other.test/").await.unwrap_err().kind(), ErrorKind::UnknownIssuer);
+    assert!(server.refresh("https://id.test/").await.is_ok(), "also when none have been fetched yet");
+    assert_eq!(kind(&server, &old).await, None);
+    idp.rotate();
+    assert!(server.refresh("https://id.test/").await.is_ok());
+    assert_eq!(kind(&server, &old).await, Some(ErrorKind::UnknownKey), "gone at once");
+    let error = server.refresh("https://id.test/").await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::KeysUnavailable, Some(Duration::from_secs(30))));
+    assert_eq!(idp.fetches(), 2);
+    sleep(Duration::from_secs(30)).await;
+    idp.outage();
+    assert!(server.refresh("https://id.test/").await.unwrap_err().to_string().contains("down"));
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None, "the keys in hand are untouched");
+
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    let fixed = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), keys)).build().unwrap();
+    assert!(fixed.refresh("https://id.test/").await.is_ok());
+    assert_eq!(fixed.status()[0].state, KeysState::Fixed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_how_the_keys_are_and_since_when() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let status = || server.status().remove(0);
+    let state = || (status().state, status().is_usable(), status().failures);
+    assert_eq!(state(), (KeysState::NeverLoaded, false, 0));
+    idp.outage();
+    assert!(server.ready().await.is_err());
+    assert_eq!(state(), (KeysState::NeverLoaded, false, 1));
+    assert!(status().last_error.unwrap().contains("down"));
+    assert!(status().next_fetch_in.unwrap() <= Duration::from_millis(1050));
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(status().failing_for, Some(Duration::from_millis(500)));
+    idp.recover();
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(state(), (KeysState::Fresh, true, 0));
+    assert_eq!((status().last_error, status().failing_for, status().stale_for), (None, None, None));
+    idp.outage();
+    sleep(11 * MINUTE).await;
+    assert_eq!((status().state, status().is_usable()), (KeysState::Stale, true));
+    let (age, stale, failing) = (status().age.unwrap(), status().stale_for.unwrap(), status().failing_for.unwrap());
+    assert_eq!(age - stale, 10 * MINUTE);
+    assert!(stale >= MINUTE - Duration::from_secs(1) && failing > 2 * MINUTE, "{stale:?} {failing:?}");
+    let json = serde_json::to_value(server.status()).unwrap();
+    assert_eq!(json[0]["state"], "stale");
+    assert_eq!(json[0]["stale_for"], stale.as_secs());
+    sleep(60 * MINUTE).await;
+    assert_eq!((status().state, status().is_usable()), (KeysState::Expired, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_fails_with_every_reason() {
+    let idps: Vec<_> = ["https://a.test/", "https://b.test/", "https://c.test/"].map(Idp::new).into();
+    idps[0].outage();
+    idps[2].withdraw();
+    let server = ResourceServer::new(API).trust(&idps[0]).trust(&idps[1]).trust(&idps[2]).build().unwrap();
+    let error = server.ready().await.unwrap_err();
+    let reasons: Vec<_> = error.reasons().iter().map(|error| (error.kind(), error.issuer().unwrap())).collect();
+    let kind = ErrorKind::KeysUnavailable;
+    assert_eq!(reasons, [(kind, "https://a.test/"), (kind, "https://c.test/")]);
+    let text = error.to_string();
+    assert!(text.contains("down") && text.contains("no usable key"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_hundred_who_wait_the_first_hangs_up_and_the_others_get_their_keys() {
+    let idp = Idp::new("https://id.test/");
+    let gate = Arc::new(Semaphore::new(0));
+    let source = Scripted::new({
+        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+        move |_| {
+            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(keys_of(&idp))
+            }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new(API).trust(trust).build().unwrap();
+    let token = idp.token("alice").sign();
+    let mut waiting: Vec<_> = (0..100)
+        .map(|_| {
+            let (server, token) = (server.clone(), token.clone());
+            tokio::spawn(async move { kind(&server, &token).await })
+        })
+        .collect();
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(source.fetches(), 1);
+    waiting.remove(0).abort();
+    gate.add_permits(1);
+    for verdict in join_all(waiting).await {
+        assert_eq!(verdict.unwrap(), None);
+    }
+    assert_eq!(source.fetches(), 1);
+}
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_a_fetch_frees_those_who_wait_on_another() {
+    let idp = Idp::new("https://id.test/");
+    let source = Scripted::new({
+        let idp = idp.clone();
+        move |fetch| {
+            let keys = keys_of(&idp);
+            async move {
+                if fetch == 1 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(keys)
+            }
+        }
+    });
+    let trust = (Issuer::new("https://id.test/"), source.clone());
+    let server = ResourceServer::new(API).trust(trust).build().unwrap();
+    let token = idp.token("alice").sign();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let fetching = first.spawn({
+        let (server, token) = (server.clone(), token.clone());
+        async move { kind(&server, &token).await }
+    });
+    let begin = Instant::now();
+    second.block_on(async {
+        while source.fetches() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let waiting = second.spawn(async move { kind(&server, &token).await });
+    first.shutdown_background();
+    assert!(second.block_on(fetching).is_err(), "ended with its runtime");
+    // it was told at once; whether it saw the failure or fetched anew depends on who came first
+    let verdict = second.block_on(waiting).unwrap();
+    assert!(matches!(verdict, None | Some(ErrorKind::KeysUnavailable)), "{verdict:?}");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
+    let clock = ManualClock::default();
+    let idp = Idp::new("https://id.test/").clock(clock.clone());
+    let server = || ResourceServer::new(API).trust(&idp).clock(clock.clone());
+    let first = server().build().unwrap();
+    first.ready().await.unwrap();
+    let file = serde_json::to_string(&first.save_keys()).unwrap();
+    let saved = || serde_json::from_str::<Vec<SavedKeys>>(&file).unwrap();
+    assert_eq!(saved()[0].issuer(), "https://id.test/");
+    drop(first);
+
+    idp.outage();
+    clock.advance(69 * MINUTE);
+    let second = server().saved_keys(saved()).build().unwrap();
+    let status = second.status().remove(0);
+    assert_eq!((status.state, status.keys.len(), status.age), (KeysState::Stale, 1, None));
+    assert_eq!(kind(&second, &idp.token("alice").sign()).await, None, "10 minutes fresh, 1 hour stale");
+    let before = idp.fetches();
+    tokio::task::yield_now().await;
+    assert_eq!(idp.fetches(), before + 1, "newer ones are asked for at once");
+    sleep(2 * MINUTE).await;
+    assert_eq!(kind(&second, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+
+    clock.advance(2 * MINUTE);
+    let late = server().saved_keys(saved()).build().unwrap();
+    assert_eq!(kind(&late, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+
+    // newer keys replace them like any
+    idp.recover();
+    idp.rotate();
+    let third = server().saved_keys(saved()).build().unwrap();
+    assert_eq!(kind(&third, &idp.token("alice").sign()).await, None);
+    // what is not configured is left out, and what makes no sense does no harm
+    let strange = r#"[{"issuer":"https://other.test/","fresh_until":1,"jwks":{"keys":[]}},
+        {"issuer":"https://id.test/","fresh_until":18446744073709551615,"jwks":"x"},
+        {"issuer":"https://id.test/","fresh_until":18446744073709551615,"jwks":{"keys":[]}}]"#;
+    let strange: Vec<SavedKeys> = serde_json::from_str(strange).unwrap();
+    let fourth = server().saved_keys(strange).build().unwrap();
+    assert_eq!(fourth.status()[0].state, KeysState::NeverLoaded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_set_is_not_fresh_for_longer_than_any_could_be() {
+    let idp = Idp::new("https://id.test/");
+    let saved = serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks() }]);
+    let saved: Vec<SavedKeys> = serde_json::from_value(saved).unwrap();
+    let server = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
+    idp.outage();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    sleep(25 * 60 * MINUTE).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_the_terms_for_all_clones_at_once() {
+    let (a, b) = (Idp::new("https://a.test/"), Idp::new("https://b.test/"));
+    let server = trusting(&a);
+    let layer = server.clone();
+    assert_eq!(kind(&layer, &b.token("bob").sign()).await, Some(ErrorKind::UnknownIssuer));
+    server.reload(ResourceServer::new("https://new.test").trust(&b)).unwrap();
+    assert_eq!(kind(&layer, &b.token("bob").audience("https://new.test").sign()).await, None);
+    assert_eq!(kind(&layer, &b.token("bob").sign()).await, Some(ErrorKind::WrongAudience));
+    assert_eq!(kind(&layer, &a.token("alice").sign()).await, Some(ErrorKind::UnknownIssuer));
+    let problems = server.reload(ResourceServer::new("")).unwrap_err();
+    assert_eq!(problems.problems().len(), 2);
+    assert_eq!(kind(&layer, &b.token("bob").audience("https://new.test").sign()).await, None, "nothing has changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_is_judged_by_the_terms_under_which_it_came() {
+    let idp = Idp::new("https://id.test/");
+    let gate = Arc::new(Semaphore::new(0));
+    let source = Scripted::new({
+        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+        move |_| {
+            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+            async move {
+                gate.acquire().await.map_err(FetchError::new)?.forget();
+                Ok(keys_of(&idp))
+            }
+        }
+    });
+    let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source)).build().unwrap();
+    let token = idp.token("alice").sign();
+    let waiting = server.authenticate(&token);
+    let reload = async {
+        tokio::task::yield_now().await;
+        server.reload(ResourceServer::new("https://new.test").trust(&idp)).unwrap();
+        gate.add_permits(1);
+    };
+    let (verdict, ()) = futures_util::join!(waiting, reload);
+    assert!(verdict.is_ok());
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::WrongAudience));
+}
