@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
-use crate::trace::event;
+use crate::trace::{count, event};
 
 /// A refusal that is about to become a response: what happened, and how it is said on the wire.
 ///
@@ -49,6 +49,7 @@ impl Rejection {
                 kid = error.kid().unwrap_or("-"),
             );
         }
+        count!("tower_bearer_refusals_total", kind = format_args!("{:?}", error.kind()));
         Self { error, grpc: grpc_content_type(method, headers) }
     }
 

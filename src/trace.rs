@@ -1,4 +1,5 @@
-//! One macro for log events, which is a no-op without the `tracing` feature, so that no call site needs a `cfg`.
+//! Macros for log events and metrics, which are no-ops without the features `tracing` and `metrics`, so that no call site
+//! needs a `cfg`.
 
 #[cfg(feature = "tracing")]
 macro_rules! event {
@@ -14,4 +15,35 @@ macro_rules! event {
     }};
 }
 
+#[cfg(feature = "metrics")]
+macro_rules! count {
+    ($name:literal $(, $label:ident = $value:expr)* $(,)?) => {
+        ::metrics::counter!($name $(, stringify!($label) => $value.to_string())*).increment(1)
+    };
+}
+
+#[cfg(not(feature = "metrics"))]
+macro_rules! count {
+    ($name:literal $(, $label:ident = $value:expr)* $(,)?) => {{
+        $(let _ = &$value;)*
+    }};
+}
+
+#[cfg(feature = "metrics")]
+macro_rules! gauge {
+    ($name:literal, $gauge:expr $(, $label:ident = $value:expr)* $(,)?) => {
+        ::metrics::gauge!($name $(, stringify!($label) => $value.to_string())*).set(f64::from($gauge))
+    };
+}
+
+#[cfg(not(feature = "metrics"))]
+macro_rules! gauge {
+    ($name:literal, $gauge:expr $(, $label:ident = $value:expr)* $(,)?) => {{
+        let _ = $gauge;
+        $(let _ = &$value;)*
+    }};
+}
+
+pub(crate) use count;
 pub(crate) use event;
+pub(crate) use gauge;

@@ -20,6 +20,7 @@ use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event, Schedule};
 use super::source::{DynKeySource, Validator};
+use crate::trace::count;
 
 /// Why a token needs newer keys.
 #[derive(Clone, Copy, Debug)]
@@ -288,7 +289,10 @@ impl Shared {
                 }
                 // one that the keeper has not begun yet is not too early for anybody
                 Decision::Join => !state.ordered,
-                Decision::Refuse | Decision::Sleep => return Demand::Refused,
+                Decision::Refuse | Decision::Sleep => {
+                    count!("tower_bearer_key_fetches_refused_total", issuer = self.issuer);
+                    return Demand::Refused;
+                }
             };
             (joined, self.ended.borrow().saturating_add(1))
         };

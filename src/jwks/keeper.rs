@@ -10,7 +10,7 @@ use super::cache::{Shared, Snapshot, jitter};
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event};
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
-use crate::trace::event;
+use crate::trace::{count, event, gauge};
 
 /// How long one fetch of any source may take, discovery included.
 pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
@@ -116,6 +116,8 @@ impl Keeper {
     ) {
         let (issuer, keys, skipped) = (&self.shared.issuer, set.len(), set.skipped().len());
         event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
+        count!("tower_bearer_key_fetches_total", issuer = issuer, result = "ok");
+        gauge!("tower_bearer_key_fetch_failures", 0, issuer = issuer);
         let mut state = self.shared.state();
         validator(&mut state.validator);
         state.last_error = None;
@@ -133,6 +135,8 @@ impl Keeper {
         state.last_error = Some(report.into());
         state.schedule.on(Event::Failed, Instant::now(), jitter());
         self.shared.count_ended();
+        count!("tower_bearer_key_fetches_total", issuer = issuer, result = "failed");
+        gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = issuer);
     }
 }
 

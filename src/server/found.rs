@@ -19,7 +19,7 @@ use super::resolver::DynResolver;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::ServerPolicy;
 use crate::jwks::{FetchError, IssuerStatus, MAX_FETCH};
-use crate::trace::event;
+use crate::trace::{count, event};
 
 /// So many trusted issuers are kept; when there are more, the one that was used longest ago goes. Only the resolvers let issuers in here.
 const MAX_TRUSTED: u64 = 10_000;
@@ -188,16 +188,19 @@ impl Question {
         let now = Instant::now();
         match decided {
             Ok(Some(trusted)) => {
+                count!("tower_bearer_issuer_decisions_total", result = "trusted");
                 core.trusted.insert(Arc::clone(id), Decision::new(Arc::clone(&trusted), now, now, DECIDED));
                 Ok(trusted)
             }
             Ok(None) => {
+                count!("tower_bearer_issuer_decisions_total", result = "refused");
                 core.trusted.invalidate(id);
                 core.refused.insert(Arc::clone(id), now);
                 Err(refused())
             }
             Err(error) => {
                 let report = error.report();
+                count!("tower_bearer_issuer_decisions_total", result = "failed");
                 event!(warn, "could not decide on an issuer", error = report);
                 match core.trusted.get(id).filter(|last| now.saturating_duration_since(last.made) < MAX_STALE) {
                     Some(last) => {

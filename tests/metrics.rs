@@ -1,0 +1,77 @@
+//! Metrics are behaviour: what is counted, under which labels, and nothing of a token among them.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use support::{get, get_with, send};
+use tower_bearer::testing::Idp;
+use tower_bearer::{BearerAuthLayer, FetchError, IssuerResolver, ResourceServer, Trust};
+
+/// Everything that has been recorded since the last look, as `name{label=value}` and its value.
+fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
+    let entries = snapshotter.snapshot().into_vec().into_iter().map(|(key, _, _, value)| {
+        let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let value = match value {
+            DebugValue::Counter(count) => count,
+            DebugValue::Gauge(gauge) => gauge.into_inner() as u64,
+            DebugValue::Histogram(_) => panic!("nothing is measured by histograms"),
+        };
+        (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
+    });
+    entries.collect()
+}
+
+struct Nobody;
+
+impl IssuerResolver for Nobody {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        Ok(None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_fetches_and_decisions_are_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).trust_with(Nobody).build().unwrap();
+    let app = Router::new().fallback(async || "ok").layer(BearerAuthLayer::new(server.clone()));
+    send(&app, get("/", &[])).await;
+    send(&app, get_with("/", &idp.token("alice").sign())).await;
+    for _ in 0..3 {
+        send(
+            &app,
+            get_with("/", &idp.token("secret").unknown_kid().expires_in(std::time::Duration::from_secs(60)).sign()),
+        )
+        .await;
+    }
+    send(&app, get_with("/", &idp.token("secret").issuer("https://secret.test/").sign())).await;
+    idp.outage();
+    assert!(server.refresh("https://id.test/").await.is_err());
+    let expected = [
+        ("tower_bearer_issuer_decisions_total{result=refused}", 1),
+        ("tower_bearer_key_fetch_failures{issuer=https://id.test/}", 1),
+        ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=failed}", 1),
+        ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=ok}", 2),
+        ("tower_bearer_refusals_total{kind=MissingToken}", 1),
+        ("tower_bearer_refusals_total{kind=UnknownIssuer}", 1),
+        ("tower_bearer_refusals_total{kind=UnknownKey}", 3),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(recorded(&snapshotter), BTreeMap::from(expected));
+    // the permits are used up
+    send(&app, get_with("/", &idp.token("m").header("kid", "another").sign())).await;
+    let refused = recorded(&snapshotter)["tower_bearer_key_fetches_refused_total{issuer=https://id.test/}"];
+    assert_eq!(refused, 1);
+    idp.recover();
+    tokio::time::sleep(std::time::Duration::from_secs(10 * 60)).await;
+    assert_eq!(recorded(&snapshotter)["tower_bearer_key_fetch_failures{issuer=https://id.test/}"], 0);
+}
