@@ -10,6 +10,8 @@ mod support;
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -151,10 +153,51 @@ fn place(token: &str) -> Request<PlaceRequest> {
     request
 }
 
+fn left_out() -> bool {
+    let skip = std::env::var("TOWER_BEARER_INTEROP").is_ok_and(|choice| choice == "skip");
+    if skip {
+        eprintln!("left out, as TOWER_BEARER_INTEROP=skip says");
+    }
+    skip
+}
+
+/// As many callers as these, each with tokens of its own, while the server rotates its keys twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_the_authorization_server_rotates_its_keys_under_load() {
+    if left_out() {
+        return;
+    }
+    let idp = Arc::new(AuthorizationServer::start().await);
+    let server = ResourceServer::new(API).trust(Issuer::new(&idp.issuer)).claims::<Tenant>().build().unwrap();
+    let (api, _) = services(&server).await;
+    let (api, requests) = (Arc::new(api), Arc::new(AtomicUsize::new(0)));
+    let callers = (0..8).map(|caller| {
+        let (idp, api, requests) = (Arc::clone(&idp), Arc::clone(&api), Arc::clone(&requests));
+        tokio::spawn(async move {
+            loop {
+                let token = idp.token(CLIENTS[caller % CLIENTS.len()], API, SCOPES).await;
+                for _ in 0..10 {
+                    assert_eq!(api.status("/orders", &token).await, 200);
+                    match requests.fetch_add(1, Ordering::SeqCst) {
+                        300 | 700 => drop(idp.control("rotate?keep").await),
+                        1200.. => return,
+                        _ => {}
+                    }
+                }
+            }
+        })
+    });
+    for caller in futures_util::future::join_all(callers).await {
+        caller.unwrap();
+    }
+    // the present keys, those before, and none of the first
+    let keys = server.status().remove(0).keys;
+    assert_eq!(keys.len(), 2 * CLIENTS.len(), "{keys:?}");
+}
+
 #[tokio::test]
 async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_refused() {
-    if std::env::var("TOWER_BEARER_INTEROP").is_ok_and(|choice| choice == "skip") {
-        eprintln!("left out, as TOWER_BEARER_INTEROP=skip says");
+    if left_out() {
         return;
     }
     let idp = AuthorizationServer::start().await;

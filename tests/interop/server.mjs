@@ -5,6 +5,7 @@
 // exits when its stdin closes, so that it never outlives the test which started it.
 //
 //   POST /control/rotate                       204; every key is replaced by a new one
+//   POST /control/rotate?keep                  204; the same, but the present keys are still published
 //   POST /control/id-token?client=ES256&sub=a  200; an ID token of that client
 //   POST /control/opaque                       200; an access token which is no JWT
 //
@@ -55,10 +56,11 @@ function newKeys() {
   return Promise.all([...signing, newKey('RSA-OAEP', 'enc', RSA)]);
 }
 
-async function newProvider(issuer) {
+async function newProvider(issuer, kept = []) {
+  const keys = await newKeys(); // of those for an algorithm, the first signs
   const provider = new Provider(issuer, {
     clients,
-    jwks: { keys: await newKeys() },
+    jwks: { keys: [...keys, ...kept] },
     scopes: SCOPE.split(' '),
     ttl: { ClientCredentials: LIFETIME, IdToken: LIFETIME },
     extraTokenClaims: () => ({ roles: ['machine'], tenant_id: 't-1' }),
@@ -81,15 +83,15 @@ async function newProvider(issuer) {
     },
   });
   provider.on('server_error', (ctx, error) => console.error(error));
-  return { provider, callback: provider.callback() };
+  return { provider, keys, callback: provider.callback() };
 }
 
 let issuer;
 let current; // the provider in use; rotation replaces it
 
 const control = {
-  async rotate() {
-    current = await newProvider(issuer);
+  async rotate({ searchParams }) {
+    current = await newProvider(issuer, searchParams.has('keep') ? current.keys : []);
     return [204];
   },
 
