@@ -11,6 +11,7 @@ mod http;
 mod jwk;
 mod keeper;
 mod key_set;
+mod lease;
 mod pem;
 #[cfg(feature = "http-client")]
 mod reach;

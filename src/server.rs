@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
@@ -32,8 +32,8 @@ use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
 ///
 /// Cheap to clone; clones share the keys. Dropping the last one ends the tasks that fetch them.
 ///
-/// Keys are fetched by a task on the tokio runtime (with timers) of the first token that needs them. If this runtime ends, the
-/// next one takes over; it must not be kept without being driven. Tokens whose keys are known need no runtime.
+/// Keys are fetched by a task on the tokio runtime (with timers) of the first token that needs them. If this runtime ends, or is
+/// not driven any more, that of a later token takes over. Tokens whose keys are known need no runtime.
 ///
 /// # Examples
 ///
@@ -255,12 +255,13 @@ impl<C> ResourceServer<C> {
 
 impl Trusted {
     fn generation(&self) -> u64 {
-        self.keys.current().as_ref().map_or(0, |snapshot| snapshot.generation())
+        self.keys.current(Instant::now()).as_ref().map_or(0, |snapshot| snapshot.generation())
     }
 
     fn is_empty(&self) -> bool {
-        let current = self.keys.current();
-        current.as_ref().and_then(|snapshot| snapshot.keys()).is_none()
+        let now = Instant::now();
+        let current = self.keys.current(now);
+        current.as_ref().and_then(|snapshot| snapshot.keys(now)).is_none()
     }
 
     fn demand_if_empty(&self) -> Demand {

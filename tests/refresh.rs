@@ -279,6 +279,35 @@ fn a_runtime_that_ends_in_the_middle_of_a_fetch_frees_those_who_wait_on_another(
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
+#[test]
+fn a_runtime_that_is_kept_but_not_driven_starves_nobody() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (kept, other) = (runtime(), runtime());
+    kept.block_on(server.ready()).unwrap();
+    // an order that is not taken up is carried out by another
+    idp.rotate();
+    let (token, begin) = (idp.token("alice").sign(), Duration::from_secs(1));
+    other.block_on(async {
+        let start = Instant::now();
+        assert_eq!(kind(&server, &token).await, None);
+        assert_eq!(start.elapsed(), begin, "a second is how long the other is waited for");
+    });
+    assert_eq!(idp.fetches(), 2);
+    // and so are the planned ones: this time by the runtime that was forgotten
+    kept.block_on(async {
+        sleep(20 * MINUTE).await;
+        assert_eq!(kind(&server, &token).await, None);
+        assert_eq!(server.status()[0].state, KeysState::Stale);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.status()[0].state, KeysState::Fresh);
+    });
+    assert_eq!(idp.fetches(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
     let clock = ManualClock::default();

@@ -5,19 +5,19 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::absent::{Absent, Fingerprint, Seed};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
+use super::lease::{GRACE, Lease};
 use super::schedule::{Decision, Event, Schedule};
 use super::source::{DynKeySource, Validator};
 use crate::trace::count;
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     pub(super) source: Option<Box<dyn DynKeySource>>,
     /// Changed under the lock of `state`.
     pub(super) current: ArcSwapOption<Snapshot>,
-    /// Whether a keeper watches over `current`, or it never changes.
-    attended: AtomicBool,
+    /// Held by the keeper; changed under the lock of `state` or `keeper`.
+    pub(super) lease: Lease,
     state: Mutex<State>,
     /// Ends the keeper. Apart from `state`, since it is held while a keeper is spawned, and one that is dropped at once,
     /// because the runtime is shutting down, takes `state`.
@@ -74,10 +74,9 @@ impl Snapshot {
         self.generation
     }
 
-    /// Returns the keys, unless they are too old.
-    pub(crate) fn keys(&self) -> Option<&KeySet> {
-        // the clock is read here, and not left to the keeper, whose runtime may be stuck
-        if self.until.is_none_or(|until| Instant::now() < until) { Some(&self.set) } else { None }
+    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
+    pub(crate) fn keys(&self, now: Instant) -> Option<&KeySet> {
+        if self.until.is_none_or(|until| now < until) { Some(&self.set) } else { None }
     }
 }
 
@@ -85,6 +84,8 @@ pub(super) struct State {
     pub(super) schedule: Schedule,
     /// That of the set in hand; 0 before the first.
     pub(super) generation: u64,
+    /// The number of the keeper; what its predecessors still do counts for nothing.
+    pub(super) keeper: u64,
     /// A fetch has been decided on and awaits the keeper.
     pub(super) ordered: bool,
     pub(super) last_error: Option<Arc<str>>,
@@ -121,6 +122,7 @@ impl Keys {
         let state = State {
             schedule: Schedule::new(max_stale),
             generation: 0,
+            keeper: 0,
             ordered: false,
             last_error: None,
             validator: None,
@@ -128,7 +130,7 @@ impl Keys {
         };
         let shared = Shared {
             issuer,
-            attended: AtomicBool::new(source.is_none()),
+            lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
             state: Mutex::new(state),
@@ -141,11 +143,10 @@ impl Keys {
     }
 
     /// Returns the keys in hand, without a lock.
-    pub(crate) fn current(&self) -> Guard<Option<Arc<Snapshot>>> {
+    pub(crate) fn current(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
         let current = self.shared.current.load();
-        if current.is_some() && !self.shared.attended.load(Ordering::Acquire) {
-            // the keeper has ended with its runtime
-            self.shared.start_keeper();
+        if current.is_some() {
+            self.shared.start_keeper(now);
         }
         current
     }
@@ -228,6 +229,7 @@ pub(crate) struct Fetch {
     joined: bool,
     number: u64,
     ended: watch::Receiver<u64>,
+    shared: Weak<Shared>,
 }
 
 impl Fetch {
@@ -238,7 +240,10 @@ impl Fetch {
     /// Waits until the fetch has ended, however it ended.
     pub(crate) async fn ended(mut self) {
         // an error is the end of the cache, and so of the fetch
-        let _ = self.ended.wait_for(|ended| *ended >= self.number).await;
+        while timeout(GRACE, self.ended.wait_for(|ended| *ended >= self.number)).await.is_err() {
+            let Some(shared) = self.shared.upgrade() else { return };
+            shared.start_keeper(Instant::now());
+        }
     }
 }
 
@@ -271,12 +276,12 @@ impl Shared {
             Want::Kid(_) => Event::UnknownKid,
             Want::Signature => Event::BadSignature,
         };
+        let now = Instant::now();
         let (joined, number) = {
             let mut state = self.state();
             if state.generation != generation {
                 return Demand::Newer;
             }
-            let now = Instant::now();
             if let Want::Kid(kid) = want
                 && state.absent.contains(kid, now)
             {
@@ -285,6 +290,7 @@ impl Shared {
             let joined = match state.schedule.on(event, now, jitter()) {
                 Decision::Fetch => {
                     state.ordered = true;
+                    self.lease.shorten(now);
                     false
                 }
                 // one that the keeper has not begun yet is not too early for anybody
@@ -296,31 +302,52 @@ impl Shared {
             };
             (joined, self.ended.borrow().saturating_add(1))
         };
-        self.start_keeper();
+        self.start_keeper(now);
         self.wake.notify_one();
-        Demand::Wait(Fetch { joined, number, ended: self.ended.subscribe() })
+        Demand::Wait(Fetch { joined, number, ended: self.ended.subscribe(), shared: Arc::downgrade(self) })
     }
 
-    /// Starts a keeper if there is none, and a runtime to start it on.
-    fn start_keeper(self: &Arc<Self>) {
+    /// Starts a keeper if there is none that can be relied on, and a runtime to start it on.
+    fn start_keeper(self: &Arc<Self>, now: Instant) {
+        if self.lease.holds(now) {
+            return;
+        }
         let Ok(runtime) = Handle::try_current() else { return };
         let mut slot = lock(&self.keeper);
-        if !self.attended.swap(true, Ordering::AcqRel) {
-            let keeper = Keeper::new(Arc::clone(self));
-            *slot = Some(runtime.spawn(keeper.run()).abort_handle());
+        if self.lease.holds(now) {
+            return;
         }
+        let number = {
+            let mut state = self.state();
+            self.cut_short(&mut state);
+            state.keeper = state.keeper.saturating_add(1);
+            state.keeper
+        };
+        self.lease.renew(now);
+        if let Some(former) = slot.take() {
+            former.abort();
+        }
+        let keeper = Keeper::new(Arc::clone(self), number);
+        *slot = Some(runtime.spawn(keeper.run()).abort_handle());
     }
 
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
-    pub(super) fn keeper_ended(&self) {
+    pub(super) fn keeper_ended(&self, number: u64) {
         let mut state = self.state();
-        if state.schedule.is_fetching() {
+        if state.keeper == number {
             state.ordered = false;
+            self.cut_short(&mut state);
+            self.lease.end();
+        }
+    }
+
+    /// Ends the fetch that a keeper has begun and will not end itself. One that is only ordered is left to the next.
+    fn cut_short(&self, state: &mut State) {
+        if state.schedule.is_fetching() && !state.ordered {
             state.last_error = Some("the fetch of the issuer's keys was cut short".into());
             state.schedule.on(Event::Failed, Instant::now(), jitter());
             self.count_ended();
         }
-        self.attended.store(false, Ordering::Release);
     }
 }
 

@@ -1,12 +1,12 @@
 //! The task that fetches an issuer's keys. Only it does, so that there is never more than one fetch in flight, and a
 //! request that is cancelled never cancels one.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cache::{Shared, Snapshot, jitter};
+use super::cache::{Shared, Snapshot, State, jitter};
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event};
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
@@ -21,9 +21,12 @@ const MAX_NAMED: usize = 8;
 /// Dropped in whatever way the task ends.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
+    number: u64,
 }
 
 enum Next {
+    /// Another keeper has taken over.
+    End,
     Fetch,
     Sleep(Instant),
 }
@@ -43,14 +46,15 @@ enum News {
 }
 
 impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(shared: Arc<Shared>, number: u64) -> Self {
+        Self { shared, number }
     }
 
     pub(super) async fn run(self) {
         let Some(source) = &self.shared.source else { return };
         loop {
             match self.decide() {
+                Next::End => return,
                 Next::Fetch => {
                     let fetched = self.fetch(&**source).await;
                     self.record(fetched);
@@ -64,13 +68,23 @@ impl Keeper {
     }
 
     fn decide(&self) -> Next {
-        let mut state = self.shared.state();
+        let Some(mut state) = self.state() else { return Next::End };
+        let now = Instant::now();
         let ordered = std::mem::take(&mut state.ordered);
-        if ordered || state.schedule.on(Event::Timer, Instant::now(), jitter()) == Decision::Fetch {
+        if ordered || state.schedule.on(Event::Timer, now, jitter()) == Decision::Fetch {
+            self.shared.lease.renew(now.checked_add(MAX_FETCH).unwrap_or(now));
             return Next::Fetch;
         }
         // whatever has ended has left a plan
-        Next::Sleep(state.schedule.next_fetch().unwrap_or_else(Instant::now))
+        let next = state.schedule.next_fetch().unwrap_or(now);
+        self.shared.lease.renew(next);
+        Next::Sleep(next)
+    }
+
+    /// Returns the state, unless another keeper has taken over.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.shared.state();
+        (state.keeper == self.number).then_some(state)
     }
 
     async fn fetch(&self, source: &dyn DynKeySource) -> Result<News, FetchError> {
@@ -118,7 +132,7 @@ impl Keeper {
         event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
         count!("tower_bearer_key_fetches_total", issuer = issuer, result = "ok");
         gauge!("tower_bearer_key_fetch_failures", 0, issuer = issuer);
-        let mut state = self.shared.state();
+        let Some(mut state) = self.state() else { return };
         validator(&mut state.validator);
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
@@ -131,7 +145,7 @@ impl Keeper {
     fn fail(&self, error: &FetchError) {
         let (issuer, report) = (&self.shared.issuer, error.report());
         event!(warn, "could not fetch the issuer's keys", issuer = issuer, error = report);
-        let mut state = self.shared.state();
+        let Some(mut state) = self.state() else { return };
         state.last_error = Some(report.into());
         state.schedule.on(Event::Failed, Instant::now(), jitter());
         self.shared.count_ended();
@@ -142,6 +156,6 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.shared.keeper_ended();
+        self.shared.keeper_ended(self.number);
     }
 }

@@ -40,9 +40,9 @@ impl Keys {
     /// Returns the keys in hand for another process, unless they never change or are too old.
     pub(crate) fn save(&self, now: UnixTime) -> Option<SavedKeys> {
         let fresh_until = self.shared.state().schedule.fresh_until()?;
-        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys().is_some())?;
-        let jwks = serde_json::from_slice(&current.document).ok()?;
         let instant = Instant::now();
+        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(instant).is_some())?;
+        let jwks = serde_json::from_slice(&current.document).ok()?;
         let (ahead, ago) =
             (fresh_until.saturating_duration_since(instant), instant.saturating_duration_since(fresh_until));
         let fresh_until = now.0.saturating_add(ahead).saturating_sub(ago).as_secs();

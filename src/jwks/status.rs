@@ -85,8 +85,8 @@ impl Keys {
     pub(crate) fn status(&self) -> IssuerStatus {
         let state = self.shared.state();
         let current = self.shared.current.load();
-        let set = current.as_ref().and_then(|snapshot| snapshot.keys());
         let now = Instant::now();
+        let set = current.as_ref().and_then(|snapshot| snapshot.keys(now));
         let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
         let stale_for = since(state.schedule.fresh_until().filter(|until| *until <= now));
         IssuerStatus {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::found::{Found, refused, unavailable};
 use super::{Engine, ResourceServer, Trusted};
@@ -152,10 +152,13 @@ impl<C> Engine<C> {
             }
         };
         let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
-        let current = trusted.keys.current();
+        let now = Instant::now();
+        let current = trusted.keys.current(now);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
         let lacking = |lack| Refusal::Keys { trusted: Arc::clone(trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys()) else { return Err(lacking(Lack::All)) };
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(now)) else {
+            return Err(lacking(Lack::All));
+        };
         let verified = verify(&plausible, keys).map_err(|error| {
             if error.kind() == ErrorKind::UnknownKey {
                 lacking(Lack::Key(trusted.keys.fingerprint(plausible.header().kid()), error))
