@@ -99,8 +99,24 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.payload.root().get(name)
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.inner.token.policy
+    }
+
+    /// Checks again, of all that was checked, what time can change.
+    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
+        self.inner.token.check_times(now)
+    }
+
+    /// Returns for how long the token can be accepted, leeway included.
+    pub(crate) fn lifetime(&self, now: UnixTime) -> Duration {
+        let left = self.inner.token.expires.ahead(now).unwrap_or_default();
+        left.saturating_add(self.policy().leeway)
+    }
+
+    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload.
+    pub(crate) fn weight(&self) -> usize {
+        self.inner.token.payload.weight().saturating_mul(2).saturating_add(size_of_val(&*self.inner))
     }
 
     /// Returns the issuer, exactly as it was configured and as the token says (`iss`).

@@ -20,7 +20,7 @@ use crate::jose::{Algorithm, Curve, Family};
 compile_error!("tower-bearer needs a crypto back end: enable the feature `aws-lc-rs` (default) or `rust-crypto`");
 
 /// What a key consists of, before it is prepared for an algorithm. Never a private key.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub(crate) enum Material {
     /// The coordinates, each of the curve's full length.
     Ec {

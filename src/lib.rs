@@ -72,6 +72,9 @@ mod reject;
 
 // the engine and its tower clothes
 
+/// Tokens that were verified before.
+mod token_cache;
+
 /// All steps in one.
 mod server;
 

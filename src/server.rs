@@ -27,6 +27,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
+use crate::token_cache::TokenCache;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
@@ -70,6 +71,7 @@ struct Engine<C> {
     issuers: IssuerSet<Arc<Trusted>>,
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
+    cache: TokenCache<C>,
     clock: Box<dyn Clock>,
     read: fn(&str) -> Result<C, serde_json::Error>,
 }

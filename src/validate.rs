@@ -5,6 +5,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::claims::{Audience, NumericDate, Registered};
 use crate::clock::UnixTime;
@@ -61,6 +62,13 @@ impl<'t> Plausible<'t> {
     }
 }
 
+impl Claimed {
+    /// Checks again, of all that was checked, what time can change.
+    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
+        check_times(self.expires, self.not_before, self.policy.leeway, now)
+    }
+}
+
 type Dates = (NumericDate, Option<NumericDate>, Option<NumericDate>);
 
 fn check(header: &Header, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
@@ -109,7 +117,17 @@ fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Resul
     let Some(expires) = expires else {
         return Err(Error::new(ErrorKind::MissingClaim, "exp is absent"));
     };
-    let leeway = policy.leeway;
+    check_times(expires, not_before, policy.leeway, now)?;
+    Ok((expires, not_before, issued))
+}
+
+/// Checks the times against the present: when a token first comes, and each time that it comes again.
+fn check_times(
+    expires: NumericDate,
+    not_before: Option<NumericDate>,
+    leeway: Duration,
+    now: UnixTime,
+) -> Result<(), Error> {
     // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
     if let Some(ago) = expires.passed(now).filter(|ago| *ago >= leeway) {
         let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
@@ -119,7 +137,7 @@ fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Resul
         let detail = format!("nbf lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
         return Err(Error::new(ErrorKind::NotYetValid, detail));
     }
-    Ok((expires, not_before, issued))
+    Ok(())
 }
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.

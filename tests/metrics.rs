@@ -45,7 +45,10 @@ async fn refusals_fetches_and_decisions_are_counted() {
     let server = ResourceServer::new("https://api.test").trust(&idp).trust_with(Nobody).build().unwrap();
     let app = Router::new().fallback(async || "ok").layer(BearerAuthLayer::new(server.clone()));
     send(&app, get("/", &[])).await;
-    send(&app, get_with("/", &idp.token("alice").sign())).await;
+    let token = idp.token("alice").sign();
+    for _ in 0..3 {
+        send(&app, get_with("/", &token)).await;
+    }
     for _ in 0..3 {
         send(
             &app,
@@ -64,6 +67,9 @@ async fn refusals_fetches_and_decisions_are_counted() {
         ("tower_bearer_refusals_total{kind=MissingToken}", 1),
         ("tower_bearer_refusals_total{kind=UnknownIssuer}", 1),
         ("tower_bearer_refusals_total{kind=UnknownKey}", 3),
+        ("tower_bearer_token_cache_bytes{}", 0),
+        ("tower_bearer_token_cache_total{result=hit}", 2),
+        ("tower_bearer_token_cache_total{result=miss}", 1),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value));
     assert_eq!(recorded(&snapshotter), BTreeMap::from(expected));

@@ -156,15 +156,17 @@ struct Play {
     /// When tokens came that could have forced a fetch.
     forcing: Vec<Instant>,
     forged: usize,
+    /// The size of the token cache; what comes of a token must not depend on it.
+    cache: u64,
 }
 
-fn server(idp: &Idp, world: &Arc<Mutex<World>>) -> tower_bearer::ResourceServerBuilder {
+fn server(idp: &Idp, world: &Arc<Mutex<World>>, cache: u64) -> tower_bearer::ResourceServerBuilder {
     let source = Source { idp: idp.clone(), world: Arc::clone(world) };
-    ResourceServer::new("https://api.test").trust((Issuer::new(ISSUER).max_stale(MAX_STALE), source))
+    ResourceServer::new("https://api.test").trust((Issuer::new(ISSUER).max_stale(MAX_STALE), source)).token_cache(cache)
 }
 
 impl Play {
-    fn new() -> Self {
+    fn new(cache: u64) -> Self {
         let idp = Idp::new(ISSUER);
         let world = World {
             down: false,
@@ -176,8 +178,8 @@ impl Play {
             in_hand: None,
         };
         let world = Arc::new(Mutex::new(world));
-        let server = server(&idp, &world).build().unwrap();
-        Self { idp, world, server, tokens: Vec::new(), forcing: Vec::new(), forged: 0 }
+        let server = server(&idp, &world, cache).build().unwrap();
+        Self { idp, world, server, tokens: Vec::new(), forcing: Vec::new(), forged: 0, cache }
     }
 
     fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -211,7 +213,7 @@ impl Play {
             }
             Event::Restart { saved } => {
                 let keys = self.server.save_keys();
-                let mut next = server(&self.idp, &self.world);
+                let mut next = server(&self.idp, &self.world, self.cache);
                 if saved {
                     next = next.saved_keys(keys);
                 } else {
@@ -348,10 +350,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_the_keys_in_hand_decide(history in prop::collection::vec(event(), 1..80)) {
+    fn whatever_happens_the_keys_in_hand_decide(
+        cache in prop_oneof![Just(0_u64), Just(1 << 20)],
+        history in prop::collection::vec(event(), 1..80),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut play = Play::new();
+            let mut play = Play::new(cache);
             for event in &history {
                 play.happens(event).await;
             }

@@ -70,6 +70,11 @@ impl Json {
         self.text.get(..self.len).unwrap_or_default()
     }
 
+    /// Returns what it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.text.capacity().saturating_add(self.nodes.capacity().saturating_mul(size_of::<Node>()))
+    }
+
     /// Returns the object itself.
     pub(crate) fn root(&self) -> Value<'_> {
         Value { json: self, index: 0 }

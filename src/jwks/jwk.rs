@@ -4,10 +4,12 @@
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::key_set::KeySet;
 use crate::crypto::{Material, VerifyingKey};
 use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
@@ -22,13 +24,15 @@ const MIN_EXPONENT: u64 = 3;
 const MAX_EXPONENT_LEN: usize = 4;
 
 /// A usable key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Jwk {
     pub(crate) kid: Option<Box<str>>,
     /// The issuer that the key is for, or a template of issuers; for all that publish it if absent. Entra's sets have it.
     pub(super) issuer: Option<Box<str>>,
-    /// One for each algorithm that the key may be used with: that of `alg`, else all those of its type.
-    pub(crate) prepared: Vec<VerifyingKey>,
+    material: Material,
+    /// One for each algorithm that the key may be used with: that of `alg`, else all those of its type. A key that has not
+    /// changed when its set is fetched again keeps them, so that they also tell whether it still is the same key.
+    pub(super) prepared: Vec<Arc<VerifyingKey>>,
 }
 
 /// Why a key in a set is not used.
@@ -95,8 +99,9 @@ struct Members {
 }
 
 impl Jwk {
-    /// Reads one element of `keys`. Members that are not understood are ignored (RFC 7517 §4).
-    pub(crate) fn parse(jwk: &Value) -> Result<Self, SkipReason> {
+    /// Reads one element of `keys`, or goes on with the same key of a former set. Members that are not understood are ignored
+    /// (RFC 7517 §4).
+    pub(super) fn parse(jwk: &Value, former: Option<&KeySet>) -> Result<Self, SkipReason> {
         let members = Members::deserialize(jwk).map_err(|_| SkipReason::Malformed)?;
         check_secrecy(&members.kty, jwk)?;
         check_usage(&members)?;
@@ -110,8 +115,18 @@ impl Jwk {
         if algorithms.is_empty() {
             return Err(SkipReason::UnsupportedAlgorithm);
         }
-        let key = Self::prepare(members.kid.map(Into::into), &algorithms, &material)?;
-        Ok(Self { issuer: members.issuer.map(Into::into), ..key })
+        let (kid, issuer) = (members.kid.map(Box::from), members.issuer.map(Box::from));
+        let same = |key: &&Self| {
+            let prepared = key.prepared.iter().map(|key| key.algorithm());
+            key.kid == kid
+                && key.issuer == issuer
+                && key.material == material
+                && prepared.eq(algorithms.iter().copied())
+        };
+        match former.and_then(|former| former.keys().find(same)) {
+            Some(key) => Ok(key.clone()),
+            None => Ok(Self { issuer, ..Self::prepare(kid, &algorithms, material)? }),
+        }
     }
 
     /// Tells whether the key may verify this issuer's tokens.
@@ -126,14 +141,14 @@ impl Jwk {
     pub(crate) fn prepare(
         kid: Option<Box<str>>,
         algorithms: &[Algorithm],
-        material: &Material,
+        material: Material,
     ) -> Result<Self, SkipReason> {
-        if let Material::Rsa { modulus, exponent } = material {
+        if let Material::Rsa { modulus, exponent } = &material {
             check_rsa(modulus, exponent)?;
         }
-        let prepared = algorithms.iter().map(|algorithm| VerifyingKey::new(*algorithm, material));
+        let prepared = algorithms.iter().map(|algorithm| VerifyingKey::new(*algorithm, &material).map(Arc::new));
         let prepared = prepared.collect::<Result<_, _>>().map_err(|_| SkipReason::InvalidKey)?;
-        Ok(Self { kid, issuer: None, prepared })
+        Ok(Self { kid, issuer: None, material, prepared })
     }
 }
 

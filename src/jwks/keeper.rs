@@ -93,7 +93,8 @@ impl Keeper {
         match fetched.map_err(|_| FetchError::message("the key source took longer than 15 s"))?? {
             Fetched::Unchanged { max_age } => Ok(News::None { max_age }),
             Fetched::Document { document, max_age, validator } => {
-                let set = KeySet::parse(&document)
+                let current = self.shared.current.load_full();
+                let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .ok_or_else(|| FetchError::message("what was fetched is not a JWK Set of at most 512 KiB"))?;
                 if set.is_empty() {
                     // the keys in hand are better than none: an issuer that has no key cannot sign either

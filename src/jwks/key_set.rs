@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -45,8 +46,8 @@ pub(crate) enum Answer<I> {
 impl KeySet {
     /// Reads a JWK Set (RFC 7517 §5) key by key; one that cannot be used never harms the others.
     ///
-    /// `None` if the document is not a JWK Set at all, or longer than 512 KiB.
-    pub(crate) fn parse(document: &[u8]) -> Option<Self> {
+    /// Keys that a `former` set has had too stay the same. `None` if the document is not a JWK Set at all, or longer than 512 KiB.
+    pub(crate) fn parse(document: &[u8], former: Option<&Self>) -> Option<Self> {
         let document = Some(document).filter(|document| document.len() <= MAX_DOCUMENT_LEN)?;
         let document: Value = serde_json::from_slice(document).ok()?;
         let mut set = Self::default();
@@ -55,7 +56,7 @@ impl KeySet {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
-            match Jwk::parse(jwk) {
+            match Jwk::parse(jwk, former) {
                 Ok(key) => set.add(key),
                 Err(reason) => {
                     let kid = jwk.get("kid").and_then(Value::as_str).map(Into::into);
@@ -92,12 +93,12 @@ impl KeySet {
     ///
     /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
     /// if they are of different types (RFC 7517 §4.5). A key with an `issuer` of its own is only for that one's tokens.
-    pub(crate) fn answer<'s>(
+    pub(crate) fn answer<'s, 'i>(
         &'s self,
         kid: Option<&str>,
         algorithm: Algorithm,
-        issuer: &'s str,
-    ) -> Answer<impl Iterator<Item = &'s VerifyingKey> + use<'s>> {
+        issuer: &'i str,
+    ) -> Answer<impl Iterator<Item = &'s Arc<VerifyingKey>> + use<'s, 'i>> {
         let named = kid.filter(|_| !self.answers_any_kid);
         let indices = named.map(|kid| self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default());
         let all = if indices.is_none() { self.keys.as_slice() } else { &[] };
@@ -115,6 +116,15 @@ impl KeySet {
         }
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Jwk> {
+        self.keys.iter()
+    }
+
+    /// Tells whether this very key is in the set; another of the same name is not it.
+    pub(crate) fn contains(&self, key: &Arc<VerifyingKey>) -> bool {
+        self.keys.iter().flat_map(|jwk| &jwk.prepared).any(|prepared| Arc::ptr_eq(prepared, key))
+    }
+
     pub(crate) fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
     }
@@ -123,7 +133,7 @@ impl KeySet {
     pub(crate) fn status(&self) -> Vec<KeyStatus> {
         let status = |key: &Jwk| KeyStatus {
             kid: key.kid.clone(),
-            algorithms: key.prepared.iter().map(VerifyingKey::algorithm).collect(),
+            algorithms: key.prepared.iter().map(|key| key.algorithm()).collect(),
         };
         self.keys.iter().map(status).collect()
     }

@@ -57,7 +57,7 @@ impl Keys {
         let ago = now.0.saturating_sub(Duration::from_secs(saved.fresh_until));
         let fresh_until = instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
         let document: Arc<[u8]> = saved.jwks.to_string().into_bytes().into();
-        let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document)) else { return };
+        let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document, None)) else { return };
         let mut state = self.shared.state();
         if self.is_fixed() || state.generation > 0 || set.is_empty() {
             return;

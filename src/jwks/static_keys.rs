@@ -36,7 +36,7 @@ impl StaticKeys {
     ///
     /// If the text is not a JWK Set or holds no usable key; the error names each key that was skipped.
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
-        let set = KeySet::parse(document.as_bytes()).ok_or(KeyError::NotAKeySet)?;
+        let set = KeySet::parse(document.as_bytes(), None).ok_or(KeyError::NotAKeySet)?;
         if set.is_empty() {
             return Err(KeyError::NoUsableKey(
                 set.skipped().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
@@ -57,7 +57,7 @@ impl StaticKeys {
         if !material.fits(algorithm) {
             return Err(KeyError::OtherAlgorithm(algorithm));
         }
-        let key = Jwk::prepare(None, &[algorithm], &material).map_err(KeyError::Unusable)?;
+        let key = Jwk::prepare(None, &[algorithm], material).map_err(KeyError::Unusable)?;
         Ok(Self { set: KeySet::of(key), symmetric: None })
     }
 
@@ -83,7 +83,7 @@ impl StaticKeys {
         if secret.len() < min {
             return Err(KeyError::ShortSecret { min });
         }
-        let key = Jwk::prepare(None, &[algorithm], &Material::Secret(secret.to_vec())).map_err(KeyError::Unusable)?;
+        let key = Jwk::prepare(None, &[algorithm], Material::Secret(secret.to_vec())).map_err(KeyError::Unusable)?;
         Ok(Self { set: KeySet::of(key), symmetric: Some(algorithm) })
     }
 

@@ -80,7 +80,7 @@ fn verify(set: &KeySet, algorithm: Algorithm, message: &str, signature: &[u8]) -
 #[test]
 fn the_published_keys_verify_the_published_signatures_and_nothing_else() {
     for Vector { name, jwk, algorithm, header, payload, signature } in VECTORS {
-        let set = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
+        let set = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes(), None).unwrap();
         let signature = decode_base64url(signature).unwrap();
         assert_eq!(verify(&set, *algorithm, &format!("{header}.{payload}"), &signature), Ok(()), "{name}");
         assert!(verify(&set, *algorithm, &format!("{header}.{payload}A"), &signature).is_err(), "{name}");
@@ -95,7 +95,7 @@ fn the_published_keys_verify_the_published_signatures_and_nothing_else() {
 #[test]
 fn ecdsa_signatures_of_zeros_or_of_the_groups_order_are_refused() {
     let Vector { jwk, header, payload, .. } = &VECTORS[1];
-    let set = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes()).unwrap();
+    let set = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes(), None).unwrap();
     let order = [
         0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
         0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
@@ -113,6 +113,7 @@ fn the_symmetric_keys_of_the_examples_are_not_used() {
     let set = KeySet::parse(
         br#"{"keys":[{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"},
             {"kty":"oct","kid":"018c0ae5-4d9b-471b-bfd6-eef314bc7037","use":"sig","alg":"HS256","k":"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg"}]}"#,
+        None,
     );
     let set = set.unwrap();
     assert!(set.is_empty());

@@ -1,5 +1,6 @@
 //! One token's way to a verdict: at once if all is known, else after waits for keys or for a decision about the issuer.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
-use crate::jose::Compact;
+use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
+use crate::trace::{count, gauge};
 use crate::validate::Plausible;
 use crate::verify::verify;
 
@@ -90,7 +92,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     }
 }
 
-impl<C> Engine<C> {
+impl<C: Send + Sync + 'static> Engine<C> {
     /// Verifies a token as far as that goes without a wait. `decided` is its issuer, if that has just been found.
     fn step(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Step<C> {
         loop {
@@ -131,35 +133,22 @@ impl<C> Engine<C> {
         }
     }
 
-    /// The journey.
+    /// The journey, or a short cut for a token that has made it before.
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
+        let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
+        if let Some(known) = self.known(token, now, instant) {
+            return Ok(known);
+        }
         let compact = Compact::parse(token)?;
-        let found;
-        let iss = compact.payload.root().get("iss");
-        let trusted = match (self.issuers.select(iss), decided) {
-            (Ok(trusted), _) | (Err(_), Some(trusted)) => trusted,
-            (Err(error), None) if error.kind() != ErrorKind::UnknownIssuer || self.found.is_closed() => {
-                return Err(error.into());
-            }
-            (Err(_), None) => {
-                let issuer = iss.and_then(|iss| iss.as_str()).unwrap_or_default();
-                match self.found.find(issuer) {
-                    Found::Trusted(trusted) => found = trusted,
-                    Found::Refused => return Err(refused().into()),
-                    Found::Unknown => return Err(Refusal::Undecided(issuer.into())),
-                }
-                &found
-            }
-        };
-        let plausible = Plausible::check(compact, &trusted.policy, UnixTime::now(&*self.clock))?;
-        let now = Instant::now();
-        let current = trusted.keys.current(now);
+        let trusted = self.select(compact.payload.root().get("iss"), decided)?;
+        let plausible = Plausible::check(compact, &trusted.policy, now)?;
+        let current = trusted.keys.current(instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
-        let lacking = |lack| Refusal::Keys { trusted: Arc::clone(trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(now)) else {
+        let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(instant)) else {
             return Err(lacking(Lack::All));
         };
-        let verified = verify(&plausible, keys).map_err(|error| {
+        let (verified, key) = verify(&plausible, keys).map_err(|error| {
             if error.kind() == ErrorKind::UnknownKey {
                 lacking(Lack::Key(trusted.keys.fingerprint(plausible.header().kid()), error))
             } else if error.kind() == ErrorKind::BadSignature {
@@ -168,7 +157,49 @@ impl<C> Engine<C> {
                 error.into()
             }
         })?;
-        Ok(AccessToken::evidence(plausible, verified, self.read)?)
+        let verified = AccessToken::evidence(plausible, verified, self.read)?;
+        self.cache.insert(token.as_str(), &verified, key, generation, now);
+        count!("tower_bearer_token_cache_total", result = "miss");
+        gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
+        Ok(verified)
+    }
+
+    /// Looks for a token that was verified before, and checks again all that may have changed since.
+    fn known(&self, token: BearerToken<'_>, now: UnixTime, instant: Instant) -> Option<AccessToken<C>> {
+        let entry = self.cache.get(token.as_str())?;
+        let policy = entry.token().policy();
+        let trusted = match self.issuers.get(&policy.issuer) {
+            Some(trusted) => Cow::Borrowed(trusted),
+            None => Cow::Owned(self.found.find(&policy.issuer).trusted()?),
+        };
+        let current = trusted.keys.current(instant);
+        let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
+        if !entry.check(snapshot.keys(instant)?, snapshot.generation(), now) {
+            return None;
+        }
+        count!("tower_bearer_token_cache_total", result = "hit");
+        Some(entry.token().clone())
+    }
+
+    /// Selects the issuer that a token names: a configured one, or one that was found at run time.
+    fn select<'e>(
+        &'e self,
+        iss: Option<Value<'_>>,
+        decided: Option<&'e Arc<Trusted>>,
+    ) -> Result<Cow<'e, Arc<Trusted>>, Refusal> {
+        let error = match (self.issuers.select(iss), decided) {
+            (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
+            (Err(error), None) => error,
+        };
+        if error.kind() != ErrorKind::UnknownIssuer || self.found.is_closed() {
+            return Err(error.into());
+        }
+        let issuer = iss.and_then(Value::as_str).unwrap_or_default();
+        match self.found.find(issuer) {
+            Found::Trusted(trusted) => Ok(Cow::Owned(trusted)),
+            Found::Refused => Err(refused().into()),
+            Found::Unknown => Err(Refusal::Undecided(issuer.into())),
+        }
     }
 }
 

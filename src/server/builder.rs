@@ -20,6 +20,7 @@ use crate::issuer::{IssuerSet, ServerPolicy};
 #[cfg(feature = "http-client")]
 use crate::jwks::HttpClient;
 use crate::jwks::SavedKeys;
+use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
@@ -38,6 +39,7 @@ struct Rest {
     /// What the resolvers say of themselves.
     faults: Vec<String>,
     saved: Vec<SavedKeys>,
+    token_cache: u64,
     #[cfg(feature = "http-client")]
     client: Option<HttpClient>,
     #[cfg(feature = "http-client")]
@@ -55,6 +57,7 @@ impl ResourceServerBuilder {
                 resolvers: Vec::new(),
                 faults: Vec::new(),
                 saved: Vec::new(),
+                token_cache: DEFAULT_CAPACITY,
                 #[cfg(feature = "http-client")]
                 client: None,
                 #[cfg(feature = "http-client")]
@@ -129,6 +132,17 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[must_use]
     pub fn saved_keys(mut self, saved: impl IntoIterator<Item = SavedKeys>) -> Self {
         self.rest.saved.extend(saved);
+        self
+    }
+
+    /// Sets how many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
+    ///
+    /// A token that comes again is then not verified again. It is still checked that its times hold, that its issuer is
+    /// trusted, and that the key that verified it is still published. Only verified tokens of at most 8 KiB are kept, in memory, until they
+    /// expire. A reload begins with an empty cache.
+    #[must_use]
+    pub fn token_cache(mut self, max_bytes: u64) -> Self {
+        self.rest.token_cache = max_bytes;
         self
     }
 
@@ -224,7 +238,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let former = former.map(|former| &former.found);
         let found = FoundIssuers::new(rest.resolvers, found, Arc::clone(&policy), former);
-        Ok(Engine { issuers, found, policy, clock: rest.clock, read })
+        let cache = TokenCache::new(rest.token_cache);
+        Ok(Engine { issuers, found, policy, cache, clock: rest.clock, read })
     }
 }
 

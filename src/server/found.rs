@@ -48,6 +48,12 @@ pub(super) enum Found {
     Unknown,
 }
 
+impl Found {
+    pub(super) fn trusted(self) -> Option<Arc<Trusted>> {
+        if let Self::Trusted(trusted) = self { Some(trusted) } else { None }
+    }
+}
+
 type Answer = Result<Arc<Trusted>, Error>;
 
 /// The issuers that the resolvers have decided on. Dropping it ends the tasks that ask.

@@ -12,7 +12,7 @@ fn ec(kid: &str) -> Value {
 }
 
 fn set(keys: &[Value]) -> KeySet {
-    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), None).unwrap()
 }
 
 /// How many keys may have signed; or why none.
@@ -68,18 +68,18 @@ fn one_bad_key_does_not_take_the_set_down_and_too_many_are_cut_off() {
 fn what_is_no_key_set_is_none() {
     for document in ["", "{}", "[]", "null", "{\"keys\":{}}", "{\"keys\":[]", "{\"keys\":null}", "<html>", "\u{feff}{}"]
     {
-        assert!(KeySet::parse(document.as_bytes()).is_none(), "{document}");
+        assert!(KeySet::parse(document.as_bytes(), None).is_none(), "{document}");
     }
-    assert!(KeySet::parse(b"{\"keys\":[]}").unwrap().is_empty());
-    assert!(KeySet::parse(&[0xff, 0xfe]).is_none());
-    assert!(KeySet::parse("[".repeat(100_000).as_bytes()).is_none());
-    assert!(KeySet::parse(format!("{{\"keys\":[]}}{}", " ".repeat(MAX_DOCUMENT_LEN)).as_bytes()).is_none());
+    assert!(KeySet::parse(b"{\"keys\":[]}", None).unwrap().is_empty());
+    assert!(KeySet::parse(&[0xff, 0xfe], None).is_none());
+    assert!(KeySet::parse("[".repeat(100_000).as_bytes(), None).is_none());
+    assert!(KeySet::parse(format!("{{\"keys\":[]}}{}", " ".repeat(MAX_DOCUMENT_LEN)).as_bytes(), None).is_none());
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_a_set_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = KeySet::parse(&bytes);
+        let _ = KeySet::parse(&bytes, None);
     }
 
     #[test]
@@ -93,5 +93,28 @@ proptest! {
         }
         let set = set(&[jwk]);
         prop_assert_eq!(set.status().len() + set.skipped().len(), 1);
+    }
+}
+
+#[test]
+fn a_key_stays_the_same_while_nothing_about_it_changes() {
+    let only = |set: &KeySet| Arc::clone(&set.keys[0].prepared[0]);
+    let again = |key: &Value, former: &KeySet| {
+        let document = json!({ "keys": [key] }).to_string();
+        KeySet::parse(document.as_bytes(), Some(former)).unwrap()
+    };
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    let former = set(std::slice::from_ref(&key));
+    let mut same = key.clone();
+    same["use"] = "sig".into();
+    assert!(again(&same, &former).contains(&only(&former)), "what does not matter may differ");
+    for (member, value) in
+        [("kid", "b"), ("x", "_Gj7E5BVLGPZ7JpCKWGvQFuHmBcqaQq6z3i8lHTyN14"), ("issuer", "https://id.test/")]
+    {
+        let mut other = key.clone();
+        other[member] = value.into();
+        let set = again(&other, &former);
+        assert_eq!(set.len(), 1);
+        assert!(!set.contains(&only(&former)), "{member}");
     }
 }

@@ -1,0 +1,327 @@
+//! A token that comes again costs a look-up, and gets the verdict that it would get without one.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the rest is done already")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use proptest::prelude::*;
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{Algorithm, Clock, ErrorKind, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+
+const API: &str = "https://api.test";
+const LEEWAY: Duration = Duration::from_secs(30);
+
+async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
+    server.authenticate(token).await.err().map(|error| error.kind())
+}
+
+/// Tells, by the metrics, how many of the accepted tokens were known.
+struct Hits(Snapshotter);
+
+impl Hits {
+    fn take(&self) -> u64 {
+        let counters = self.0.snapshot().into_vec().into_iter();
+        let hits = counters.filter(|(key, ..)| key.key().labels().any(|label| label.value() == "hit"));
+        hits.map(|(.., value)| if let DebugValue::Counter(hits) = value { hits } else { 0 }).sum()
+    }
+}
+
+macro_rules! count_hits {
+    ($hits:ident) => {
+        let recorder = DebuggingRecorder::new();
+        let $hits = Hits(recorder.snapshotter());
+        let _guard = metrics::set_default_local_recorder(&recorder);
+    };
+}
+
+/// The clock's time in seconds since the epoch.
+fn unix(clock: &ManualClock) -> u64 {
+    clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn issuer() -> (Idp, ManualClock) {
+    let clock = ManualClock::new();
+    (Idp::new("https://id.test/").clock(clock.clone()), clock)
+}
+
+fn trusting(idp: &Idp, clock: &ManualClock) -> ResourceServerBuilder {
+    ResourceServer::new(API).trust(idp).clock(clock.clone())
+}
+
+#[tokio::test]
+async fn a_known_token_expires_to_the_second() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let lifetime = Duration::from_secs(300);
+    let tokens =
+        [idp.token("alice").expires_in(lifetime).sign(), idp.token("bob").expires_in(lifetime).without("iat").sign()];
+    for token in &tokens {
+        assert_eq!(kind(&server, token).await, None);
+        assert_eq!(kind(&server, token).await, None);
+    }
+    clock.advance(lifetime + LEEWAY - Duration::from_secs(1));
+    for token in &tokens {
+        assert_eq!(kind(&server, token).await, None);
+    }
+    assert_eq!(hits.take(), 4);
+    clock.advance(Duration::from_secs(1));
+    for token in &tokens {
+        assert_eq!(kind(&server, token).await, Some(ErrorKind::Expired));
+    }
+    assert_eq!(hits.take(), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_a_known_token_not_yet_valid() {
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    clock.advance(Duration::from_secs(3600));
+    let now = unix(&clock);
+    let token = idp.token("alice").claim("nbf", now).sign();
+    assert_eq!(kind(&server, &token).await, None);
+    clock.set(SystemTime::UNIX_EPOCH + Duration::from_secs(now - 31));
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::NotYetValid));
+    clock.set(SystemTime::UNIX_EPOCH + Duration::from_secs(now - 30));
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test]
+async fn a_known_token_dies_with_its_key() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    // another key beside it: the token's key still stands
+    idp.add_key(Algorithm::Es256);
+    server.refresh("https://id.test/").await.unwrap();
+    assert_eq!(kind(&server, &token).await, None);
+    assert_eq!(kind(&server, &token).await, None);
+    assert_eq!(hits.take(), 2, "what has not changed is still known");
+    idp.rotate();
+    server.refresh("https://id.test/").await.unwrap();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey));
+}
+
+#[tokio::test]
+async fn a_known_token_dies_when_its_key_is_replaced_under_its_name() {
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    idp.replace_keys();
+    server.refresh("https://id.test/").await.unwrap();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::BadSignature));
+}
+
+#[tokio::test]
+async fn keys_that_are_too_old_verify_no_known_token_either() {
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    idp.outage();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(71 * 60)).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+}
+
+#[tokio::test]
+async fn a_reload_begins_with_an_empty_cache() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    server.reload(ResourceServer::new("https://other.test").trust(&idp).clock(clock.clone())).unwrap();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::WrongAudience));
+    server.reload(trusting(&idp, &clock)).unwrap();
+    assert_eq!(kind(&server, &token).await, None);
+    assert_eq!(hits.take(), 0);
+}
+
+#[tokio::test]
+async fn only_the_very_same_text_is_known() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    let other = idp.token("alice").wrong_key().sign();
+    let (head, _) = token.rsplit_once('.').unwrap();
+    let (_, foreign) = other.rsplit_once('.').unwrap();
+    assert_eq!(kind(&server, &format!("{head}.{foreign}")).await, Some(ErrorKind::BadSignature));
+    for cut in 1..token.len() {
+        assert!(kind(&server, &token[..cut]).await.is_some(), "{cut}");
+    }
+    for extended in [format!("{token}A"), format!("{token}="), format!("{token}."), format!("{token}.A")] {
+        assert!(kind(&server, &extended).await.is_some());
+    }
+    for at in 0..token.len() {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        assert!(kind(&server, std::str::from_utf8(&bytes).unwrap()).await.is_some(), "{at}");
+    }
+    assert_eq!(hits.take(), 0);
+    assert_eq!(kind(&server, &token).await, None);
+    assert_eq!(hits.take(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_remembered() {
+    let (idp, clock) = issuer();
+    let server = trusting(&idp, &clock).build().unwrap();
+    let early = idp.token("alice").claim("nbf", unix(&clock) + 60).sign();
+    assert_eq!(kind(&server, &early).await, Some(ErrorKind::NotYetValid));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(kind(&server, &early).await, None);
+}
+
+#[tokio::test]
+async fn servers_share_nothing() {
+    let (idp, clock) = issuer();
+    let one = trusting(&idp, &clock).build().unwrap();
+    let other = ResourceServer::new("https://other.test").trust(&idp).clock(clock.clone()).build().unwrap();
+    let token = idp.token("alice").sign();
+    for _ in 0..2 {
+        assert_eq!(kind(&one, &token).await, None);
+        assert_eq!(kind(&other, &token).await, Some(ErrorKind::WrongAudience));
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_passes_by_and_with_a_size_of_zero_all_does() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let long = idp.token("alice").claim("padding", "x".repeat(7000)).sign();
+    assert!(long.len() > 8192);
+    let server = trusting(&idp, &clock).build().unwrap();
+    let off = trusting(&idp, &clock).token_cache(0).build().unwrap();
+    let token = idp.token("alice").sign();
+    for _ in 0..3 {
+        assert_eq!(kind(&server, &long).await, None);
+        assert_eq!(kind(&off, &token).await, None);
+    }
+    assert_eq!(hits.take(), 0);
+}
+
+#[test]
+fn a_hundred_threads_that_race_at_the_moment_of_expiry_agree_with_the_clock() {
+    let (idp, clock) = issuer();
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    let trust = (Issuer::new("https://id.test/"), keys);
+    let server = ResourceServer::new(API).trust(trust).clock(clock.clone()).build().unwrap();
+    let token = idp.token("alice").expires_in(Duration::from_secs(60)).sign();
+    let verdict = || futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
+    assert_eq!(verdict(), None);
+    let deadline = unix(&clock) + 60 + LEEWAY.as_secs();
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                loop {
+                    let before = unix(&clock);
+                    let verdict = verdict();
+                    let after = unix(&clock);
+                    if before >= deadline {
+                        assert_eq!(verdict, Some(ErrorKind::Expired));
+                        return;
+                    }
+                    if after < deadline {
+                        assert_eq!(verdict, None);
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            while unix(&clock) < deadline + 1 {
+                clock.advance(Duration::from_secs(1));
+                std::thread::yield_now();
+            }
+        });
+    });
+}
+
+/// What happens to two servers, one with a cache and one without.
+#[derive(Clone, Debug)]
+enum Event {
+    Pass(u64),
+    SetBack(u64),
+    /// A token that lives from so many seconds from now on for so many.
+    Issue(u64, u64),
+    Come(usize),
+    Rotate,
+    Replace,
+    Add,
+    Reload(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..100_u64).prop_map(Event::Pass),
+        1 => (0..60_u64).prop_map(Event::SetBack),
+        4 => (0..60_u64, 1..200_u64).prop_map(|(from, lifetime)| Event::Issue(from, lifetime)),
+        12 => any::<usize>().prop_map(Event::Come),
+        1 => Just(Event::Rotate),
+        1 => Just(Event::Replace),
+        1 => Just(Event::Add),
+        1 => (0..3_usize).prop_map(Event::Reload),
+    ]
+}
+
+const AUDIENCES: [&str; 3] = [API, API, "https://other.test"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cache_changes_no_verdict(history in prop::collection::vec(event(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (idp, clock) = issuer();
+            let server = |audience, cache| {
+                ResourceServer::new(audience).trust(&idp).clock(clock.clone()).token_cache(cache)
+            };
+            let (cached, plain) = (server(API, 1 << 20).build().unwrap(), server(API, 0).build().unwrap());
+            let mut tokens = Vec::new();
+            for event in history {
+                let mut changed = true;
+                match event {
+                    Event::Rotate => idp.rotate(),
+                    Event::Replace => idp.replace_keys(),
+                    Event::Add => idp.add_key(Algorithm::Es256),
+                    _ => changed = false,
+                }
+                if changed {
+                    // both learn of it at once, and have their permits
+                    tokio::time::sleep(Duration::from_secs(31)).await;
+                    cached.refresh("https://id.test/").await.unwrap();
+                    plain.refresh("https://id.test/").await.unwrap();
+                }
+                match event {
+                    Event::Pass(seconds) => clock.advance(Duration::from_secs(seconds)),
+                    Event::SetBack(seconds) => clock.set(clock.now() - Duration::from_secs(seconds)),
+                    Event::Issue(from, lifetime) => {
+                        let nbf = unix(&clock) + from;
+                        let lifetime = Duration::from_secs(from + lifetime);
+                        tokens.push(idp.token("alice").claim("nbf", nbf).expires_in(lifetime).sign());
+                    }
+                    Event::Come(which) if !tokens.is_empty() => {
+                        let token: &String = &tokens[which % tokens.len()];
+                        assert_eq!(kind(&cached, token).await, kind(&plain, token).await);
+                    }
+                    Event::Reload(which) => {
+                        cached.reload(server(AUDIENCES[which], 1 << 20)).unwrap();
+                        plain.reload(server(AUDIENCES[which], 0)).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+}
