@@ -24,7 +24,7 @@ mod status;
 mod vectors;
 
 pub(crate) use self::absent::Fingerprint;
-pub(crate) use self::cache::{Demand, Fetch, Keys, Want};
+pub(crate) use self::cache::{Demand, Fetch, Keys, Outage, Want};
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;
 #[cfg(feature = "http-client")]

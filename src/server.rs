@@ -8,11 +8,13 @@ mod keys;
 mod resolver;
 mod trust;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 pub(crate) use self::attempt::Attempt;
@@ -26,7 +28,7 @@ use crate::bearer::BearerToken;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
+use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
 use crate::token_cache::TokenCache;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
@@ -146,7 +148,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// found at run time and are in use. Keys that several of the latter share are listed once, under their address.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
-        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.keys.status()).collect();
+        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();
         status.extend(engine.found.status());
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
@@ -184,7 +186,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             };
             // one that was on its way already may bring what was true before
             if !joined {
-                return if trusted.keys.outage().is_some() { Err(trusted.unavailable()) } else { Ok(()) };
+                return if trusted.outage().is_some() { Err(trusted.unavailable()) } else { Ok(()) };
             }
         }
     }
@@ -213,7 +215,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
         let now = UnixTime::now(&*engine.clock);
-        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(now)).collect()
+        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
     }
 
     /// Takes another configuration from now on, for all clones of this server and the layers that hold them. Requests on their way are finished under the
@@ -263,24 +265,31 @@ impl Trusted {
     fn is_empty(&self) -> bool {
         let now = Instant::now();
         let current = self.keys.current(now);
-        current.as_ref().and_then(|snapshot| snapshot.keys(now)).is_none()
+        current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
     }
 
     fn demand_if_empty(&self) -> Demand {
         if self.is_empty() { self.keys.demand(Want::Any, self.generation()) } else { Demand::Newer }
     }
 
+    fn status(&self) -> IssuerStatus {
+        self.keys.status(self.max_stale)
+    }
+
+    /// Tells why what is missing may only be missing here.
+    fn outage(&self) -> Option<Outage> {
+        self.keys.outage(self.max_stale)
+    }
+
     /// Says why there are no keys.
     fn unavailable(&self) -> Error {
-        let outage = self.keys.outage();
-        let detail = match &outage {
-            Some(outage) => outage.error.to_string(),
-            None if tokio::runtime::Handle::try_current().is_err() => {
-                "keys cannot be fetched outside a tokio runtime".into()
-            }
-            None => "the issuer has not answered yet".into(),
+        let outage = self.outage();
+        let wait = outage.as_ref().map(|outage| outage.wait).unwrap_or_default();
+        let detail = match outage {
+            Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
+            Some(_) => "keys cannot be fetched outside a tokio runtime".into(),
+            None => "the keys are too old, and newer ones are not there yet".into(),
         };
-        let wait = outage.map(|outage| outage.wait).unwrap_or_default();
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 

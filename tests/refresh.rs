@@ -14,7 +14,7 @@ use support::source::{Scripted, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{ErrorKind, FetchError, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{Algorithm, ErrorKind, FetchError, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
@@ -68,6 +68,55 @@ async fn keys_without_a_name_are_found_after_a_rotation() {
     sleep(Duration::from_secs(30)).await;
     assert_eq!(kind(&server, &token()).await, None);
     assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_replaced_under_its_name_by_another_type_is_found_too() {
+    let idps =
+        [Algorithm::Es256, Algorithm::Es384].map(|algorithm| Idp::with_algorithms("https://id.test/", &[algorithm]));
+    let source = Scripted::new({
+        let idps = idps.clone();
+        move |fetch| {
+            let mut set = idps[usize::from(fetch > 1)].jwks();
+            set["keys"][0]["kid"] = "sig".into();
+            async move { Ok(tower_bearer::FetchedKeys::new(set.to_string())) }
+        }
+    });
+    let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source.clone())).build().unwrap();
+    let token = |idp: &Idp| idp.token("alice").header("kid", "sig").sign();
+    assert_eq!(kind(&server, &token(&idps[0])).await, None);
+    assert_eq!(kind(&server, &token(&idps[1])).await, Some(ErrorKind::UnsupportedAlgorithm), "too young to be doubted");
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &token(&idps[1])).await, None);
+    assert_eq!(source.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_without_kid_may_lack_its_key_because_of_an_outage() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let token = || idp.token("alice").without_header("kid").sign();
+    assert_eq!(kind(&server, &token()).await, None);
+    sleep(MINUTE).await;
+    idp.rotate();
+    idp.outage();
+    assert_eq!(kind(&server, &token()).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &token()).await, None);
+}
+
+#[test]
+fn what_saved_keys_do_not_have_is_an_outage_until_the_issuer_was_asked() {
+    let idp = Idp::new("https://id.test/");
+    let saved = serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks() }]);
+    let saved: Vec<SavedKeys> = serde_json::from_value(saved).unwrap();
+    let server = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
+    let verdict = |token: String| futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
+    assert_eq!(verdict(idp.token("alice").sign()), None);
+    idp.rotate();
+    // there is no runtime here to ask on
+    assert_eq!(verdict(idp.token("alice").sign()), Some(ErrorKind::KeysUnavailable));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,8 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde_json::json;
+use support::resolver::Table;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tower_bearer::testing::Idp;
@@ -23,44 +23,6 @@ use tower_bearer::{ErrorKind, FetchError, Issuer, IssuerResolver, IssuerTemplate
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
-
-/// Trusts the issuers in its table, and counts how often it is asked.
-#[derive(Clone, Default)]
-struct Table {
-    known: Arc<Mutex<HashMap<String, Idp>>>,
-    asked: Arc<AtomicU64>,
-    down: Arc<AtomicBool>,
-    /// How long it takes.
-    slow: Arc<Mutex<Duration>>,
-}
-
-impl Table {
-    fn with(idps: &[&Idp]) -> Self {
-        let table = Self::default();
-        for idp in idps {
-            table.known.lock().unwrap().insert(idp.issuer().to_owned(), (*idp).clone());
-        }
-        table
-    }
-
-    fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-impl IssuerResolver for Table {
-    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let slow = *self.slow.lock().unwrap();
-        if slow > Duration::ZERO {
-            sleep(slow).await;
-        }
-        if self.down.load(Ordering::SeqCst) {
-            return Err(FetchError::new("the table is locked"));
-        }
-        Ok(self.known.lock().unwrap().get(issuer).map(Trust::from))
-    }
-}
 
 fn trusting(table: &Table) -> ResourceServer {
     ResourceServer::new(API).trust_with(table.clone()).build().unwrap()
@@ -151,6 +113,7 @@ async fn a_resolver_that_is_down_is_an_outage_for_new_issuers_and_none_for_known
     sleep(10 * MINUTE).await;
     assert_eq!(kind(&server, &known).await, Some(ErrorKind::KeysUnavailable), "the decision is an hour old");
     table.down.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(kind(&server, &known).await, None);
     assert_eq!(kind(&server, &new).await, None);
 }
@@ -419,4 +382,65 @@ async fn a_reload_keeps_the_keys_of_issuers_that_stay() {
     assert_eq!(kind(&server, &idps[0].token("u").sign()).await, Some(ErrorKind::KeysUnavailable));
     server.reload(stale(60 * MINUTE)).unwrap();
     assert_eq!(kind(&server, &idps[0].token("u").sign()).await, None);
+}
+
+#[tokio::test]
+async fn reload_after_reload_keeps_the_keys_of_found_issuers() {
+    let tenants = tenants().await;
+    let template = || IssuerTemplate::new(format!("{}/{{tenant}}/v2.0", tenants.base), |_| true);
+    let configuration = || ResourceServer::new(API).trust_with(template()).allow_private_host("127.0.0.1");
+    let server = configuration().build().unwrap();
+    let token = tenants.idps[0].token("u").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    for _ in 0..3 {
+        server.reload(configuration()).unwrap();
+    }
+    tenants.down.store(true, Ordering::SeqCst);
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test]
+async fn tenants_share_their_key_set_after_a_reload_too() {
+    let tenants = tenants().await;
+    let (base, idps) = (&tenants.base, &tenants.idps);
+    let template =
+        || IssuerTemplate::new(format!("{base}/{{tenant}}/v2.0"), |_| true).jwks_uri(format!("{base}/common/keys"));
+    let configuration = || ResourceServer::new(API).trust_with(template()).allow_private_host("127.0.0.1");
+    let server = configuration().build().unwrap();
+    let token = |issuer: &str, kid: &str| idps[0].token("u").issuer(issuer).header("kid", kid).sign();
+    let (a, b) = (idps[0].issuer(), idps[1].issuer());
+    assert_eq!(kind(&server, &token(a, "for-all")).await, None);
+    server.reload(configuration()).unwrap();
+    assert_eq!(kind(&server, &token(b, "for-all")).await, None);
+    assert_eq!(kind(&server, &token(a, "for-all")).await, None);
+    for n in 0..10 {
+        for issuer in [a, b] {
+            assert_eq!(kind(&server, &token(issuer, &format!("unknown-{n}"))).await, Some(ErrorKind::UnknownKey));
+        }
+    }
+    assert_eq!((server.status().len(), tenants.fetches()), (1, 3), "one, and two that unknown keys have forced");
+}
+
+#[tokio::test]
+async fn tenants_that_share_a_key_set_go_by_their_own_max_stale() {
+    let tenants = tenants().await;
+    let (base, idps) = (&tenants.base, &tenants.idps);
+    let (a, b) = (idps[0].issuer(), idps[1].issuer());
+    let strict = a.to_owned();
+    let template = IssuerTemplate::new(format!("{base}/{{tenant}}/v2.0"), |_| true)
+        .jwks_uri(format!("{base}/common/keys"))
+        .terms(move |issuer| {
+            let max_stale = if issuer.id() == strict { Duration::ZERO } else { 24 * 60 * MINUTE };
+            issuer.max_stale(max_stale)
+        });
+    let server = ResourceServer::new(API).trust_with(template).allow_private_host("127.0.0.1").build().unwrap();
+    let token = |issuer: &str| idps[0].token("u").issuer(issuer).header("kid", "for-all").sign();
+    assert_eq!(kind(&server, &token(a)).await, None);
+    assert_eq!(kind(&server, &token(b)).await, None);
+    tenants.down.store(true, Ordering::SeqCst);
+    tokio::time::pause();
+    tokio::time::advance(12 * MINUTE).await;
+    tokio::time::resume();
+    assert_eq!(kind(&server, &token(b)).await, None);
+    assert_eq!(kind(&server, &token(a)).await, Some(ErrorKind::KeysUnavailable));
 }

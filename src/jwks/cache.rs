@@ -18,7 +18,7 @@ use super::absent::{Absent, Fingerprint, Seed};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::lease::{GRACE, Lease};
-use super::schedule::{Decision, Event, Schedule};
+use super::schedule::{Decision, Event, Schedule, is_trusted};
 use super::source::{DynKeySource, Validator};
 use crate::trace::count;
 
@@ -41,7 +41,10 @@ pub(crate) struct Keys {
 }
 
 pub(super) struct Shared {
+    /// Whose keys they are, for logs.
     pub(super) issuer: Arc<str>,
+    /// The same for metrics, where a name must not come from a token.
+    pub(super) label: Arc<str>,
     /// `None` for keys that never change.
     pub(super) source: Option<Box<dyn DynKeySource>>,
     /// Changed under the lock of `state`.
@@ -54,7 +57,6 @@ pub(super) struct Shared {
     keeper: Mutex<Option<AbortHandle>>,
     /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
     ended: watch::Sender<u64>,
-    pub(super) wake: Notify,
     seed: Seed,
 }
 
@@ -65,8 +67,8 @@ pub(crate) struct Snapshot {
     pub(super) document: Arc<[u8]>,
     /// Grows with each fetch that is good, so that one who has seen an older set can be told.
     pub(super) generation: u64,
-    /// When it is too old to be trusted; `None` for never.
-    pub(super) until: Option<Instant>,
+    /// Until when it is fresh; `None` for ever.
+    pub(super) fresh_until: Option<Instant>,
 }
 
 impl Snapshot {
@@ -75,8 +77,8 @@ impl Snapshot {
     }
 
     /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
-    pub(crate) fn keys(&self, now: Instant) -> Option<&KeySet> {
-        if self.until.is_none_or(|until| now < until) { Some(&self.set) } else { None }
+    pub(crate) fn keys(&self, max_stale: Duration, now: Instant) -> Option<&KeySet> {
+        is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
     }
 }
 
@@ -86,6 +88,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// The number of the keeper; what its predecessors still do counts for nothing.
     pub(super) keeper: u64,
+    /// Wakes it.
+    wake: Arc<Notify>,
     /// A fetch has been decided on and awaits the keeper.
     pub(super) ordered: bool,
     pub(super) last_error: Option<Arc<str>>,
@@ -95,6 +99,12 @@ pub(super) struct State {
 }
 
 impl State {
+    fn number_next_keeper(&mut self) -> u64 {
+        self.keeper = self.keeper.saturating_add(1);
+        self.wake = Arc::default();
+        self.keeper
+    }
+
     pub(super) fn next_generation(&mut self) -> u64 {
         self.generation = self.generation.saturating_add(1);
         self.generation
@@ -104,25 +114,27 @@ impl State {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        let snapshot = Snapshot { set: Arc::new(set), document: Arc::new([]), generation: 1, until: None };
-        Self::new(issuer, None, Some(snapshot), Duration::ZERO)
+        let snapshot = Snapshot { set: Arc::new(set), document: Arc::new([]), generation: 1, fresh_until: None };
+        Self::new(Arc::clone(&issuer), issuer, None, Some(snapshot))
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    pub(crate) fn fetched(issuer: Arc<str>, source: Box<dyn DynKeySource>, max_stale: Duration) -> Self {
-        Self::new(issuer, Some(source), None, max_stale)
+    /// They are the `issuer`'s, and have this `label` in metrics.
+    pub(crate) fn fetched(issuer: Arc<str>, label: Arc<str>, source: Box<dyn DynKeySource>) -> Self {
+        Self::new(issuer, label, Some(source), None)
     }
 
     fn new(
         issuer: Arc<str>,
+        label: Arc<str>,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
-        max_stale: Duration,
     ) -> Self {
         let state = State {
-            schedule: Schedule::new(max_stale),
+            schedule: Schedule::new(),
             generation: 0,
             keeper: 0,
+            wake: Arc::default(),
             ordered: false,
             last_error: None,
             validator: None,
@@ -130,13 +142,13 @@ impl Keys {
         };
         let shared = Shared {
             issuer,
+            label,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
             state: Mutex::new(state),
             keeper: Mutex::new(None),
             ended: watch::Sender::new(0),
-            wake: Notify::new(),
             seed: Seed::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -156,16 +168,19 @@ impl Keys {
         self.shared.order(want, generation)
     }
 
-    /// Tells whether the last fetch failed, so that what is missing may only be missing here; with how long to wait.
-    pub(crate) fn outage(&self) -> Option<Outage> {
+    /// Tells why what is missing may only be missing here, with how long to wait: the last fetch failed, or there was none yet.
+    pub(crate) fn outage(&self, max_stale: Duration) -> Option<Outage> {
+        let now = Instant::now();
+        let in_hand = self.shared.current.load().as_ref().is_some_and(|current| current.keys(max_stale, now).is_some());
         let state = self.shared.state();
-        let error = state.last_error.clone()?;
-        Some(Outage { error, wait: state.schedule.next_chance(Instant::now()) })
+        let never = !self.is_fixed() && state.schedule.fetched().is_none() && state.last_error.is_none();
+        let error = if never { Some(NOT_YET.into()) } else { state.last_error.clone() };
+        Some(Outage { error: error?, never, wait: state.schedule.next_chance(in_hand, now) })
     }
 
-    /// Returns how long it is until a token could cause a fetch.
+    /// Returns how long it is until a fetch can be forced.
     pub(crate) fn next_chance(&self) -> Duration {
-        self.shared.state().schedule.next_chance(Instant::now())
+        self.shared.state().schedule.next_chance(true, Instant::now())
     }
 
     /// Returns the number by which a `kid` is known here; see [`Want::Kid`].
@@ -184,24 +199,15 @@ impl Keys {
     pub(crate) fn is_fixed(&self) -> bool {
         self.shared.source.is_none()
     }
-
-    /// Changes for how long keys are trusted beyond their freshness.
-    pub(crate) fn set_max_stale(&self, max_stale: Duration) {
-        let mut state = self.shared.state();
-        state.schedule.set_max_stale(max_stale);
-        if let Some(current) = &*self.shared.current.load() {
-            let (set, document) = (Arc::clone(&current.set), Arc::clone(&current.document));
-            let until = state.schedule.trusted_until();
-            let snapshot = Snapshot { set, document, generation: current.generation, until };
-            self.shared.current.store(Some(Arc::new(snapshot)));
-        }
-    }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let keeper = lock(&self.shared.keeper).take();
-        if let Some(keeper) = keeper {
+        let mut keeper = lock(&self.shared.keeper);
+        // whatever is left of the keeper counts for nothing, and there will be no other
+        self.shared.state().number_next_keeper();
+        self.shared.lease.close();
+        if let Some(keeper) = keeper.take() {
             keeper.abort();
         }
     }
@@ -251,6 +257,8 @@ impl Fetch {
 #[derive(Debug)]
 pub(crate) struct Outage {
     pub(crate) error: Arc<str>,
+    /// No fetch has ended yet.
+    pub(crate) never: bool,
     pub(crate) wait: Duration,
 }
 
@@ -296,14 +304,14 @@ impl Shared {
                 // one that the keeper has not begun yet is not too early for anybody
                 Decision::Join => !state.ordered,
                 Decision::Refuse | Decision::Sleep => {
-                    count!("tower_bearer_key_fetches_refused_total", issuer = self.issuer);
+                    count!("tower_bearer_key_fetches_refused_total", issuer = self.label);
                     return Demand::Refused;
                 }
             };
             (joined, self.ended.borrow().saturating_add(1))
         };
         self.start_keeper(now);
-        self.wake.notify_one();
+        self.state().wake.notify_one();
         Demand::Wait(Fetch { joined, number, ended: self.ended.subscribe(), shared: Arc::downgrade(self) })
     }
 
@@ -314,20 +322,20 @@ impl Shared {
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let mut slot = lock(&self.keeper);
-        if self.lease.holds(now) {
-            return;
-        }
-        let number = {
+        let keeper = {
             let mut state = self.state();
+            let now = Instant::now();
+            if self.lease.holds(now) {
+                return;
+            }
             self.cut_short(&mut state);
-            state.keeper = state.keeper.saturating_add(1);
-            state.keeper
+            self.lease.renew(now);
+            let number = state.number_next_keeper();
+            Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake))
         };
-        self.lease.renew(now);
         if let Some(former) = slot.take() {
             former.abort();
         }
-        let keeper = Keeper::new(Arc::clone(self), number);
         *slot = Some(runtime.spawn(keeper.run()).abort_handle());
     }
 
@@ -350,6 +358,8 @@ impl Shared {
         }
     }
 }
+
+const NOT_YET: &str = "the issuer has not answered yet";
 
 /// Locks, whether or not a thread has panicked meanwhile: no change here can be left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

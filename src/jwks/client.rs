@@ -36,13 +36,17 @@ pub(super) struct Answer {
 /// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service). The limits stay: https unless
-/// loopback, 5 s for each request with its answer, 512 KiB, and no redirects (an answer that a client got by following one is refused).
+/// loopback, 5 s for each request with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
+/// refused; what a service follows, it alone knows.
+///
+/// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
+/// one [`reqwest::Client`] are not.
 ///
 /// # Security
 ///
 /// The client decides where a host name leads: for issuers that are found at run time, see to it that it does not reach
-/// private addresses that it should not. Of a [`reqwest::Client`], turn off redirects with `redirect(Policy::none())`, or the request is sent
-/// before its answer can be refused.
+/// private addresses that it should not. Turn off redirects, of a [`reqwest::Client`] with `redirect(Policy::none())`: a request is sent before
+/// its answer can be refused.
 ///
 /// # Examples
 ///

@@ -4,6 +4,7 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::{Shared, Snapshot, State, jitter};
@@ -22,6 +23,7 @@ const MAX_NAMED: usize = 8;
 pub(super) struct Keeper {
     shared: Arc<Shared>,
     number: u64,
+    wake: Arc<Notify>,
 }
 
 enum Next {
@@ -46,8 +48,8 @@ enum News {
 }
 
 impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>, number: u64) -> Self {
-        Self { shared, number }
+    pub(super) fn new(shared: Arc<Shared>, number: u64, wake: Arc<Notify>) -> Self {
+        Self { shared, number, wake }
     }
 
     pub(super) async fn run(self) {
@@ -61,7 +63,7 @@ impl Keeper {
                 }
                 Next::Sleep(wake_at) => {
                     // either end of the sleep is a reason to decide anew
-                    let _ = timeout_at(wake_at, self.shared.wake.notified()).await;
+                    let _ = timeout_at(wake_at, self.wake.notified()).await;
                 }
             }
         }
@@ -131,14 +133,14 @@ impl Keeper {
     ) {
         let (issuer, keys, skipped) = (&self.shared.issuer, set.len(), set.skipped().len());
         event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
-        count!("tower_bearer_key_fetches_total", issuer = issuer, result = "ok");
-        gauge!("tower_bearer_key_fetch_failures", 0, issuer = issuer);
+        count!("tower_bearer_key_fetches_total", issuer = self.shared.label, result = "ok");
+        gauge!("tower_bearer_key_fetch_failures", 0, issuer = self.shared.label);
         let Some(mut state) = self.state() else { return };
         validator(&mut state.validator);
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
         let snapshot =
-            Snapshot { set, document, generation: state.next_generation(), until: state.schedule.trusted_until() };
+            Snapshot { set, document, generation: state.next_generation(), fresh_until: state.schedule.fresh_until() };
         self.shared.current.store(Some(Arc::new(snapshot)));
         self.shared.count_ended();
     }
@@ -150,8 +152,8 @@ impl Keeper {
         state.last_error = Some(report.into());
         state.schedule.on(Event::Failed, Instant::now(), jitter());
         self.shared.count_ended();
-        count!("tower_bearer_key_fetches_total", issuer = issuer, result = "failed");
-        gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = issuer);
+        count!("tower_bearer_key_fetches_total", issuer = self.shared.label, result = "failed");
+        gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = self.shared.label);
     }
 }
 

@@ -45,6 +45,11 @@ impl Lease {
         self.until.store(0, Ordering::Release);
     }
 
+    /// Makes it endless: there will be no keeper any more.
+    pub(super) fn close(&self) {
+        self.until.store(u64::MAX, Ordering::Release);
+    }
+
     fn with_grace(&self, then: Instant) -> u64 {
         self.millis(then).saturating_add(u64::try_from(GRACE.as_millis()).unwrap_or_default())
     }
@@ -72,6 +77,7 @@ mod tests {
         lease.end();
         lease.shorten(after(5000));
         assert!(!lease.holds(after(0)));
-        assert!(Lease::endless().holds(after(1_000_000)));
+        lease.close();
+        assert!(lease.holds(after(1_000_000)) && Lease::endless().holds(after(1_000_000)));
     }
 }

@@ -38,10 +38,10 @@ impl SavedKeys {
 
 impl Keys {
     /// Returns the keys in hand for another process, unless they never change or are too old.
-    pub(crate) fn save(&self, now: UnixTime) -> Option<SavedKeys> {
+    pub(crate) fn save(&self, max_stale: Duration, now: UnixTime) -> Option<SavedKeys> {
         let fresh_until = self.shared.state().schedule.fresh_until()?;
         let instant = Instant::now();
-        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(instant).is_some())?;
+        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(max_stale, instant).is_some())?;
         let jwks = serde_json::from_slice(&current.document).ok()?;
         let (ahead, ago) =
             (fresh_until.saturating_duration_since(instant), instant.saturating_duration_since(fresh_until));
@@ -49,7 +49,7 @@ impl Keys {
         Some(SavedKeys { issuer: self.shared.issuer.as_ref().into(), fresh_until, jwks })
     }
 
-    /// Takes over keys that another process has saved, if they may still be trusted and there are none in hand.
+    /// Takes over keys that another process has saved, if there are none in hand. If they are too old, they will not be used.
     pub(crate) fn restore(&self, saved: &SavedKeys, now: UnixTime) {
         let instant = Instant::now();
         // whatever was saved, a set is not fresh for longer than it could have been
@@ -63,8 +63,8 @@ impl Keys {
             return;
         }
         state.schedule.on(Event::Restored { fresh_until }, instant, jitter());
-        let until = state.schedule.trusted_until();
-        let snapshot = Snapshot { set: Arc::new(set), document, generation: state.next_generation(), until };
+        let generation = state.next_generation();
+        let snapshot = Snapshot { set: Arc::new(set), document, generation, fresh_until: Some(fresh_until) };
         self.shared.current.store(Some(Arc::new(snapshot)));
     }
 }

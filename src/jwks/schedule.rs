@@ -66,7 +66,6 @@ pub(super) enum Decision {
 /// The state of one issuer's keys.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    max_stale: Duration,
     in_flight: bool,
     /// Failed fetches in a row.
     failures: u32,
@@ -83,9 +82,8 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(max_stale: Duration) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            max_stale,
             in_flight: false,
             failures: 0,
             failing_since: None,
@@ -156,30 +154,19 @@ impl Schedule {
         self.next
     }
 
-    /// Returns how long it is until a token could cause a fetch, or the plan does.
-    pub(super) fn next_chance(&self, now: Instant) -> Duration {
+    /// Returns how long it is until a token could cause a fetch, or the plan does. Only where there are keys in hand can an unknown
+    /// `kid` force one.
+    pub(super) fn next_chance(&self, in_hand: bool, now: Instant) -> Duration {
         let planned = self.next.unwrap_or(now);
-        let in_hand = self.trusted_until().is_some_and(|until| now < until);
-        // only where there are keys in hand can an unknown `kid` force a fetch
         let free =
             self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(now));
         let chance = if in_hand { free.chain([planned]).min().unwrap_or(planned) } else { planned };
         chance.saturating_duration_since(now)
     }
 
-    /// Returns until when the keys of the last good fetch may be used, at the utmost; `None` for ever.
-    pub(super) fn trusted_until(&self) -> Option<Instant> {
-        self.fresh_until.and_then(|fresh| fresh.checked_add(self.max_stale))
-    }
-
-    /// Returns until when they are fresh.
+    /// Returns until when the keys in hand are fresh.
     pub(super) fn fresh_until(&self) -> Option<Instant> {
         self.fresh_until
-    }
-
-    /// Changes for how long keys are trusted beyond that.
-    pub(super) fn set_max_stale(&mut self, max_stale: Duration) {
-        self.max_stale = max_stale;
     }
 
     pub(super) fn fetched(&self) -> Option<Instant> {
@@ -225,6 +212,11 @@ impl Schedule {
             None => Decision::Refuse,
         }
     }
+}
+
+/// Tells whether keys that are fresh until then may be used; those that never change always may.
+pub(super) fn is_trusted(fresh_until: Option<Instant>, max_stale: Duration, now: Instant) -> bool {
+    fresh_until.is_none_or(|fresh_until| now.saturating_duration_since(fresh_until) < max_stale || now < fresh_until)
 }
 
 /// Tells whether a permit may be taken that was last used then.

@@ -10,7 +10,7 @@ use http::HeaderValue;
 /// Fetches an issuer's current key set.
 ///
 /// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
-/// store, another client. It is asked by one task per issuer, never by two at a time. A fetch that takes longer than 15 s is dropped,
+/// store, another client. It is asked by one task, never twice at a time. A fetch that takes longer than 15 s is dropped,
 /// and a document of more than 512 KiB is refused.
 ///
 /// # Examples

@@ -82,11 +82,11 @@ pub enum KeysState {
 }
 
 impl Keys {
-    pub(crate) fn status(&self) -> IssuerStatus {
+    pub(crate) fn status(&self, max_stale: Duration) -> IssuerStatus {
         let state = self.shared.state();
         let current = self.shared.current.load();
         let now = Instant::now();
-        let set = current.as_ref().and_then(|snapshot| snapshot.keys(now));
+        let set = current.as_ref().and_then(|snapshot| snapshot.keys(max_stale, now));
         let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
         let stale_for = since(state.schedule.fresh_until().filter(|until| *until <= now));
         IssuerStatus {

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use super::found::{Found, refused, unavailable};
+use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
@@ -49,8 +49,9 @@ enum Lack {
     All,
     /// They do not have the token's key.
     Key(Fingerprint, Error),
-    /// They have it, but it does not verify the signature; perhaps it was replaced under its name.
-    Signature(Error),
+    /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it was replaced under its name. If the
+    /// token names none, another may be missing.
+    Signature { named: bool, error: Error },
 }
 
 /// How far a token gets without a wait.
@@ -61,7 +62,9 @@ enum Step<C> {
 
 /// What to wait for.
 enum Wait {
-    Fetch(Fetch),
+    /// A fetch of this issuer's keys.
+    Fetch(Fetch, Arc<Trusted>),
+    /// A decision on this issuer.
     Decision(Arc<str>),
 }
 
@@ -84,49 +87,55 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
             let token = BearerToken::from_bytes(token.as_bytes())?;
-            match timeout(MAX_WAIT, engine.wait(token, wait)).await {
-                Ok(verdict) => verdict,
-                Err(_) => engine.verify(token, None).map_err(|refusal| refusal.into_error(false)),
-            }
+            engine.wait(token, wait).await
         }))
     }
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {
-    /// Verifies a token as far as that goes without a wait. `decided` is its issuer, if that has just been found.
+    /// Verifies a token as far as that goes without a wait. `decided` is its issuer, if that was found before.
     fn step(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Step<C> {
         loop {
             let refusal = match self.verify(token, decided) {
                 Ok(token) => return Step::Done(Ok(token)),
                 Err(refusal) => refusal,
             };
-            let demand = match &refusal {
-                Refusal::Final(_) => Demand::Refused,
-                Refusal::Keys { trusted, generation, lack } => trusted.keys.demand(lack.want(), *generation),
+            let (demand, trusted) = match &refusal {
+                Refusal::Final(_) => return Step::Done(Err(refusal.into_error(true))),
+                Refusal::Keys { trusted, generation, lack } => (trusted.keys.demand(lack.want(), *generation), trusted),
                 Refusal::Undecided(issuer) => return Step::Wait(Wait::Decision(Arc::clone(issuer))),
             };
             match demand {
                 Demand::Newer => {}
                 Demand::Refused => return Step::Done(Err(refusal.into_error(true))),
-                Demand::Wait(fetch) => return Step::Wait(Wait::Fetch(fetch)),
+                Demand::Wait(fetch) => return Step::Wait(Wait::Fetch(fetch, Arc::clone(trusted))),
             }
         }
     }
 
-    /// Verifies a token again once what it waits for is there.
+    /// Verifies a token again once what it waits for is there, or when it has waited long enough.
     async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
-        let mut decided = None;
+        let now = Instant::now();
+        let deadline = now.checked_add(MAX_WAIT).unwrap_or(now);
         loop {
-            match wait {
-                Wait::Decision(issuer) => decided = Some(self.found.ask(&issuer).await?),
-                // one that was on its way already may have been begun before the issuer published the key: another may follow
-                Wait::Fetch(fetch) if fetch.joined() => fetch.ended().await,
-                Wait::Fetch(fetch) => {
-                    fetch.ended().await;
-                    return self.verify(token, decided.as_ref()).map_err(Refusal::after_own_fetch);
+            let (trusted, ended, own) = match wait {
+                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer)).await {
+                    Ok(decided) => (decided?, true, false),
+                    Err(_) => return Err(Refusal::Undecided(issuer).into_error(false)),
+                },
+                Wait::Fetch(fetch, trusted) => {
+                    let own = !fetch.joined();
+                    (trusted, timeout_at(deadline, fetch.ended()).await.is_ok(), own)
                 }
+            };
+            if !ended {
+                return self.verify(token, Some(&trusted)).map_err(|refusal| refusal.into_error(false));
             }
-            match self.step(token, decided.as_ref()) {
+            if own {
+                return self.verify(token, Some(&trusted)).map_err(Refusal::after_own_fetch);
+            }
+            // a fetch that was on its way already may have been begun before the issuer published the key: another may follow
+            match self.step(token, Some(&trusted)) {
                 Step::Done(verdict) => return verdict,
                 Step::Wait(next) => wait = next,
             }
@@ -145,14 +154,15 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let current = trusted.keys.current(instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
         let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(instant)) else {
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, instant)) else {
             return Err(lacking(Lack::All));
         };
         let (verified, key) = verify(&plausible, keys).map_err(|error| {
+            let kid = plausible.header().kid();
             if error.kind() == ErrorKind::UnknownKey {
-                lacking(Lack::Key(trusted.keys.fingerprint(plausible.header().kid()), error))
-            } else if error.kind() == ErrorKind::BadSignature {
-                lacking(Lack::Signature(error))
+                lacking(Lack::Key(trusted.keys.fingerprint(kid), error))
+            } else if matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm) {
+                lacking(Lack::Signature { named: kid.is_some(), error })
             } else {
                 error.into()
             }
@@ -174,7 +184,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         };
         let current = trusted.keys.current(instant);
         let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
-        if !entry.check(snapshot.keys(instant)?, snapshot.generation(), now) {
+        if !entry.check(snapshot.keys(trusted.max_stale, instant)?, snapshot.generation(), now) {
             return None;
         }
         count!("tower_bearer_token_cache_total", result = "hit");
@@ -197,7 +207,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let issuer = iss.and_then(Value::as_str).unwrap_or_default();
         match self.found.find(issuer) {
             Found::Trusted(trusted) => Ok(Cow::Owned(trusted)),
-            Found::Refused => Err(refused().into()),
+            Found::Refused(error) => Err(error.into()),
             Found::Unknown => Err(Refusal::Undecided(issuer.into())),
         }
     }
@@ -208,7 +218,7 @@ impl Lack {
         match self {
             Self::All => Want::Any,
             Self::Key(kid, _) => Want::Kid(*kid),
-            Self::Signature(_) => Want::Signature,
+            Self::Signature { .. } => Want::Signature,
         }
     }
 }
@@ -225,12 +235,16 @@ impl Refusal {
     /// Says what to answer when there is nothing (more) to wait for; `ended` is whether the fetch has ended that was waited
     /// for.
     ///
-    /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault. A signature that a key in
-    /// hand does not verify is bad.
+    /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault. A signature that a key of
+    /// the token's `kid` does not verify is bad.
     fn into_error(self, ended: bool) -> Error {
         match self {
-            Self::Final(error) | Self::Keys { lack: Lack::Signature(error), .. } => error,
-            Self::Keys { trusted, lack: Lack::Key(_, error), .. } if ended && trusted.keys.outage().is_none() => error,
+            Self::Final(error) | Self::Keys { lack: Lack::Signature { named: true, error }, .. } => error,
+            Self::Keys { trusted, lack: Lack::Key(_, error) | Lack::Signature { error, .. }, .. }
+                if ended && trusted.outage().is_none() =>
+            {
+                error
+            }
             Self::Keys { trusted, .. } => trusted.unavailable(),
             Self::Undecided(_) => unavailable("no resolver has decided on the issuer yet"),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
-use super::client::Client;
+use super::client::{Client, HttpSettings};
 use super::found::FoundIssuers;
 use super::keys::prepare;
 use super::resolver::{DynResolver, IssuerResolver};
@@ -40,10 +40,7 @@ struct Rest {
     faults: Vec<String>,
     saved: Vec<SavedKeys>,
     token_cache: u64,
-    #[cfg(feature = "http-client")]
-    client: Option<HttpClient>,
-    #[cfg(feature = "http-client")]
-    private_hosts: Vec<String>,
+    http: HttpSettings,
 }
 
 impl ResourceServerBuilder {
@@ -58,10 +55,7 @@ impl ResourceServerBuilder {
                 faults: Vec::new(),
                 saved: Vec::new(),
                 token_cache: DEFAULT_CAPACITY,
-                #[cfg(feature = "http-client")]
-                client: None,
-                #[cfg(feature = "http-client")]
-                private_hosts: Vec::new(),
+                http: HttpSettings::default(),
             },
             // no type of claims, no second look at the payload
             read: |_| Ok(()),
@@ -82,7 +76,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// may be called several times, and the first that knows the issuer decides. Issuers that are configured come first, and are not asked
     /// about.
     ///
-    /// At most 10,000 issuers are kept, each until it has not been used for an hour. Those that are fetched from the same
+    /// At most 10,000 issuers are kept, each until it has not been used for an hour. Those with the same
     /// [`jwks_uri`](crate::Issuer::jwks_uri) share their keys, and the limit on forced fetches.
     ///
     /// # Security
@@ -102,7 +96,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
     #[must_use]
     pub fn http_client(mut self, client: impl Into<HttpClient>) -> Self {
-        self.rest.client = Some(client.into());
+        self.rest.http.client = Some(client.into());
         self
     }
 
@@ -117,7 +111,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
     #[must_use]
     pub fn allow_private_host(mut self, host: impl Into<String>) -> Self {
-        self.rest.private_hosts.push(host.into());
+        self.rest.http.private_hosts.push(host.into().into());
         self
     }
 
@@ -210,11 +204,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         for fault in rest.faults {
             problems.push("resolvers", fault);
         }
-        #[cfg(feature = "http-client")]
-        let clients = (Client::configured(rest.client.clone()), Client::found(rest.client, &rest.private_hosts));
-        #[cfg(not(feature = "http-client"))]
-        let clients = (Client, Client);
-        let (configured, found) = clients;
+        let configured = Client::configured(&rest.http);
+        let found = Client::found(&rest.http, former.map(|former| former.found.client()));
         let policy = Arc::new(ServerPolicy { audiences, realm });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
@@ -227,10 +218,6 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             }
         }
         problems.or(())?;
-        // from here on, nothing can go wrong: keys that another server uses may be changed
-        for trusted in issuers.iter() {
-            trusted.keys.set_max_stale(trusted.max_stale);
-        }
         for saved in &rest.saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
                 trusted.keys.restore(saved, UnixTime::now(&*rest.clock));

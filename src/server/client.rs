@@ -1,21 +1,31 @@
 //! What fetches keys over HTTP, for the issuers that are configured or for those that are found at run time.
 
+#[cfg(feature = "http-client")]
+use crate::jwks::HttpClient;
+
 #[cfg(not(feature = "http-client"))]
 use std::sync::Arc;
-#[cfg(not(feature = "http-client"))]
-use std::time::Duration;
 
 #[cfg(feature = "http-client")]
 pub(super) use self::with_http::Client;
 #[cfg(not(feature = "http-client"))]
 use crate::jwks::Keys;
 
+/// What the application says about it.
+#[derive(Default)]
+pub(super) struct HttpSettings {
+    #[cfg(feature = "http-client")]
+    pub(super) client: Option<HttpClient>,
+    #[cfg(feature = "http-client")]
+    pub(super) private_hosts: Vec<Box<str>>,
+}
+
 #[cfg(feature = "http-client")]
 mod with_http {
     use std::collections::HashMap;
     use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-    use std::time::Duration;
 
+    use super::HttpSettings;
     use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -34,14 +44,15 @@ mod with_http {
 
     impl Client {
         /// For issuers that are configured.
-        pub(in crate::server) fn configured(own: Option<HttpClient>) -> Self {
-            Self { own, ours: Arc::default(), reach: Reach::Anywhere, shared: None }
+        pub(in crate::server) fn configured(settings: &HttpSettings) -> Self {
+            Self { own: settings.client.clone(), ours: Arc::default(), reach: Reach::Anywhere, shared: None }
         }
 
-        /// For issuers that are found at run time, and these private hosts.
-        pub(in crate::server) fn found(own: Option<HttpClient>, private_hosts: &[String]) -> Self {
-            let and = private_hosts.iter().map(|host| host.as_str().into()).collect();
-            Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) }
+        /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
+        pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
+            let (own, and) = (settings.client.clone(), settings.private_hosts.clone().into());
+            let new = Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) };
+            former.filter(|former| former.is(&new)).cloned().unwrap_or(new)
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
@@ -55,16 +66,11 @@ mod with_http {
         }
 
         /// Checks the addresses and makes a cache for the keys; the error says what is wrong with them.
-        pub(in crate::server) fn keys(
-            &self,
-            issuer: &Arc<str>,
-            jwks_uri: Option<&str>,
-            max_stale: Duration,
-        ) -> Result<Arc<Keys>, String> {
+        pub(in crate::server) fn keys(&self, issuer: &Arc<str>, jwks_uri: Option<&str>) -> Result<Arc<Keys>, String> {
             let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
             let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
             let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), Box::new(source), max_stale)));
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), self.label(issuer), Box::new(source))));
             };
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.retain(|_, keys| keys.strong_count() > 0);
@@ -72,10 +78,15 @@ mod with_http {
                 return Ok(keys);
             }
             // they are no single issuer's; a query may hold a key of some API
-            let label = uri.split('?').next().unwrap_or_default();
-            let keys = Arc::new(Keys::fetched(label.into(), Box::new(source), max_stale));
+            let name = uri.split('?').next().unwrap_or_default();
+            let keys = Arc::new(Keys::fetched(name.into(), self.label(issuer), Box::new(source)));
             shared.insert(uri.into(), Arc::downgrade(&keys));
             Ok(keys)
+        }
+
+        /// Returns how an issuer is called in metrics: one that a token has named, without its name.
+        pub(in crate::server) fn label(&self, issuer: &Arc<str>) -> Arc<str> {
+            if self.shared.is_some() { "found".into() } else { Arc::clone(issuer) }
         }
 
         fn client(&self, loopback: bool) -> Result<HttpClient, String> {
@@ -94,16 +105,30 @@ mod with_http {
 
 #[cfg(not(feature = "http-client"))]
 #[derive(Clone)]
-pub(super) struct Client;
+pub(super) struct Client {
+    found: bool,
+}
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
-    pub(super) fn is(&self, _: &Self) -> bool {
-        true
+    pub(super) fn configured(_: &HttpSettings) -> Self {
+        Self { found: false }
+    }
+
+    pub(super) fn found(_: &HttpSettings, _: Option<&Self>) -> Self {
+        Self { found: true }
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.found == other.found
+    }
+
+    pub(super) fn label(&self, issuer: &Arc<str>) -> Arc<str> {
+        if self.found { "found".into() } else { Arc::clone(issuer) }
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>, _: Duration) -> Result<Arc<Keys>, String> {
+    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>) -> Result<Arc<Keys>, String> {
         Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
     }
 }

@@ -1,16 +1,18 @@
 //! Issuers that are found at run time: decided on once, kept within bounds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Trusted;
 use super::client::Client;
@@ -18,32 +20,42 @@ use super::keys::prepare;
 use super::resolver::DynResolver;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::ServerPolicy;
-use crate::jwks::{FetchError, IssuerStatus, MAX_FETCH};
+use crate::jwks::{Demand, FetchError, IssuerStatus, MAX_FETCH};
 use crate::trace::{count, event};
 
 /// So many trusted issuers are kept; when there are more, the one that was used longest ago goes. Only the resolvers let issuers in here.
 const MAX_TRUSTED: u64 = 10_000;
 /// One that is not used for so long goes too, and with it the task that keeps its keys.
 const IDLE: Duration = Duration::from_secs(60 * 60);
-/// How long a decision holds. In the last fifth of it, a token makes the resolvers be asked again, and waits for nothing.
+/// How often those that have to go are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
+/// How long a decision holds.
 const DECIDED: Duration = Duration::from_secs(5 * 60);
-/// How long it holds on beyond that while the resolvers cannot decide.
+/// From then on a token makes the resolvers be asked again, and waits for nothing.
+const DUE: Duration = Duration::from_secs(4 * 60);
+/// How long a decision is gone by, from when it was made, while the resolvers cannot decide.
 const MAX_STALE: Duration = Duration::from_secs(60 * 60);
 /// When they are asked again after that.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long a request waits for an answer where there is an earlier decision to go by.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
+const LATE: Duration = MAX_FETCH.saturating_mul(2).saturating_add(PATIENCE);
 /// How long a refusal holds.
 const REFUSED: Duration = Duration::from_secs(60);
-/// Refused identifiers are remembered up to so many bytes.
+/// How long the same question is not asked again after a failure.
+const FAILED: Duration = Duration::from_secs(1);
+/// Identifiers that were refused, or could not be decided on, are remembered up to so many bytes.
 const MAX_REFUSED: u64 = 1024 * 1024;
 /// Longer identifiers are refused unasked.
 const MAX_ISSUER_LEN: usize = 1024;
-/// So many questions may be open at once.
+/// So many questions about unknown issuers may be open at once; others wait for their turn.
 const MAX_OPEN: usize = 256;
 
 /// What is known of an issuer.
 pub(super) enum Found {
     Trusted(Arc<Trusted>),
-    Refused,
+    Refused(Error),
     /// Nobody has been asked, or too long ago.
     Unknown,
 }
@@ -59,23 +71,33 @@ type Answer = Result<Arc<Trusted>, Error>;
 /// The issuers that the resolvers have decided on. Dropping it ends the tasks that ask.
 pub(super) struct FoundIssuers {
     core: Arc<Core>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    questions: JoinSet<()>,
+    housekeeping: Option<AbortHandle>,
 }
 
 struct Core {
     resolvers: Vec<Arc<dyn DynResolver>>,
     client: Client,
     policy: Arc<ServerPolicy>,
+    /// Grows with each reload: decisions of former resolvers count for nothing, but the keys are kept.
+    epoch: u64,
     trusted: Cache<Arc<str>, Decision>,
-    /// Those of the server before a reload: their keys are kept.
-    former: Option<Cache<Arc<str>, Decision>>,
-    refused: Cache<Arc<str>, Instant>,
-    open: Mutex<HashMap<Arc<str>, watch::Receiver<Option<Answer>>>>,
+    refused: Cache<Arc<str>, No>,
+    open: Mutex<HashMap<Arc<str>, Open>>,
+    /// How many questions have been asked.
+    asked: AtomicU64,
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
 struct Decision {
     trusted: Arc<Trusted>,
+    epoch: u64,
     /// When the resolvers said so.
     made: Instant,
     /// When to ask again.
@@ -84,31 +106,60 @@ struct Decision {
 }
 
 impl Decision {
-    fn new(trusted: Arc<Trusted>, made: Instant, now: Instant, hold: Duration) -> Self {
-        let after = |wait| now.checked_add(wait).unwrap_or(now);
-        Self { trusted, made, due: after(hold.mul_f64(0.8)), until: after(hold) }
+    fn new(trusted: Arc<Trusted>, epoch: u64, made: Instant) -> Self {
+        Self { trusted, epoch, made, due: after(made, DUE), until: after(made, DECIDED) }
+    }
+
+    /// Goes by it while the resolvers cannot decide.
+    fn extended(self, now: Instant) -> Self {
+        Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
     }
 }
 
+/// An identifier that is not trusted, or not decided on, for a while.
+#[derive(Clone)]
+struct No {
+    error: Error,
+    until: Instant,
+}
+
+/// A question that somebody is waiting for.
+struct Open {
+    number: u64,
+    asked: Instant,
+    answer: watch::Receiver<Option<Answer>>,
+}
+
 impl FoundIssuers {
+    /// Begins anew, or where a former server has left: with its keys, but not with its decisions.
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
         client: Client,
         policy: Arc<ServerPolicy>,
         former: Option<&Self>,
     ) -> Self {
-        let trusted = Cache::builder().max_capacity(MAX_TRUSTED).time_to_idle(IDLE);
-        let weight = |id: &Arc<str>, _: &Instant| u32::try_from(id.len()).unwrap_or(u32::MAX).saturating_add(64);
+        let weight = |id: &Arc<str>, _: &No| u32::try_from(id.len()).unwrap_or(u32::MAX).saturating_add(64);
+        let trusted = || {
+            let trusted = Cache::builder().max_capacity(MAX_TRUSTED).time_to_idle(IDLE);
+            trusted.eviction_policy(EvictionPolicy::lru()).build()
+        };
+        let former = former.filter(|_| !resolvers.is_empty());
         let core = Core {
             resolvers,
             client,
             policy,
-            trusted: trusted.eviction_policy(EvictionPolicy::lru()).build(),
-            former: former.map(|former| former.core.trusted.clone()),
+            epoch: former.map_or(0, |former| former.core.epoch.saturating_add(1)),
+            trusted: former.map_or_else(trusted, |former| former.core.trusted.clone()),
             refused: Cache::builder().max_capacity(MAX_REFUSED).weigher(weight).build(),
             open: Mutex::default(),
+            asked: AtomicU64::new(0),
+            turns: Arc::new(Semaphore::new(MAX_OPEN)),
         };
         Self { core: Arc::new(core), tasks: Mutex::default() }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.core.client
     }
 
     /// Tells whether there is nobody to ask.
@@ -116,74 +167,109 @@ impl FoundIssuers {
         self.core.resolvers.is_empty()
     }
 
-    /// Tells what is known, without asking.
+    /// Tells what is known, without waiting.
     pub(super) fn find(&self, id: &str) -> Found {
         if id.len() > MAX_ISSUER_LEN || id.contains(char::is_control) {
-            return Found::Refused;
+            return Found::Refused(refused());
         }
         let now = Instant::now();
-        if let Some(decision) = self.core.trusted.get(id).filter(|decision| now < decision.until) {
+        let last = self.core.last(id, now);
+        if let Some(decision) = last.as_ref().filter(|decision| now < decision.until) {
             if decision.due <= now {
                 // the answer is for those who come later
-                let _ = self.question(&decision.trusted.policy.issuer);
+                let _ = self.question(&decision.trusted.policy.issuer, None);
             }
-            return Found::Trusted(decision.trusted);
+            return Found::Trusted(Arc::clone(&decision.trusted));
         }
-        match self.core.refused.get(id) {
-            Some(refused) if now.saturating_duration_since(refused) < REFUSED => Found::Refused,
-            _ => Found::Unknown,
+        if let Some(no) = self.core.refused.get(id).filter(|no| now < no.until) {
+            return Found::Refused(no.error);
+        }
+        match last {
+            _ if Handle::try_current().is_ok() => Found::Unknown,
+            Some(last) => Found::Trusted(last.trusted),
+            None => Found::Refused(unavailable("issuers cannot be looked up outside a tokio runtime")),
         }
     }
 
-    /// Asks the resolvers, or waits for the answer that somebody else has asked for.
+    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long if an earlier decision can be gone by.
     pub(super) async fn ask(&self, id: &Arc<str>) -> Answer {
-        let mut answer = self.question(id)?;
-        let answer = answer.wait_for(Option::is_some).await.map(|answer| answer.clone());
-        answer.ok().flatten().unwrap_or_else(|| Err(unavailable("the decision about the issuer was cut short")))
+        let Some(last) = self.core.last(id, Instant::now()) else {
+            // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
+            let turn = Arc::clone(&self.core.turns).acquire_owned().await.ok();
+            return answered(self.question(id, turn)).await;
+        };
+        match timeout(PATIENCE, answered(self.question(id, None))).await {
+            Ok(answer @ Ok(_)) => answer,
+            Ok(Err(error)) if error.kind() != ErrorKind::KeysUnavailable => Err(error),
+            Ok(Err(_)) | Err(_) => {
+                let trusted = Arc::clone(&last.trusted);
+                self.core.trusted.insert(Arc::clone(id), last.extended(Instant::now()));
+                Ok(trusted)
+            }
+        }
     }
 
-    fn question(&self, id: &Arc<str>) -> Result<watch::Receiver<Option<Answer>>, Error> {
-        let Ok(runtime) = Handle::try_current() else {
-            return Err(unavailable("issuers cannot be looked up outside a tokio runtime"));
-        };
+    /// Asks, if nobody has asked already. `None` if there is no runtime to ask on.
+    fn question(&self, id: &Arc<str>, turn: Option<OwnedSemaphorePermit>) -> Option<watch::Receiver<Option<Answer>>> {
+        let runtime = Handle::try_current().ok()?;
         let mut tasks = lock(&self.tasks);
         let mut open = lock(&self.core.open);
-        if let Some(answer) = open.get(id) {
-            return Ok(answer.clone());
-        }
-        if open.len() >= MAX_OPEN {
-            return Err(unavailable("too many issuers are being looked up"));
+        let now = Instant::now();
+        // one that should have been answered long ago is on a runtime that is not driven any more
+        let late = |open: &&Open| now.saturating_duration_since(open.asked) > LATE;
+        if let Some(open) = open.get(id).filter(|open| !late(open)) {
+            return Some(open.answer.clone());
         }
         let (sender, answer) = watch::channel(None);
-        open.insert(Arc::clone(id), answer.clone());
+        let number = self.core.asked.fetch_add(1, Ordering::Relaxed);
+        open.insert(Arc::clone(id), Open { number, asked: now, answer: answer.clone() });
         drop(open);
-        while tasks.try_join_next().is_some() {}
-        let question = Question { core: Arc::clone(&self.core), id: Arc::clone(id) };
-        tasks.spawn_on(
-            async move {
-                let answer = question.answer().await;
-                let _ = sender.send(Some(answer));
-            },
-            &runtime,
-        );
-        Ok(answer)
+        while tasks.questions.try_join_next().is_some() {}
+        let question = Question { core: Arc::clone(&self.core), id: Arc::clone(id), number };
+        let asking = async move {
+            let answer = question.answer().await;
+            let _ = sender.send(Some(answer));
+            drop(turn);
+        };
+        tasks.questions.spawn_on(asking, &runtime);
+        if tasks.housekeeping.as_ref().is_none_or(AbortHandle::is_finished) {
+            let core = Arc::downgrade(&self.core);
+            let housekeeping = async move {
+                while let Some(core) = core.upgrade() {
+                    core.trusted.run_pending_tasks();
+                    drop(core);
+                    sleep(HOUSEKEEPING).await;
+                }
+            };
+            tasks.housekeeping = Some(tasks.questions.spawn_on(housekeeping, &runtime));
+        }
+        Some(answer)
     }
 
     /// Returns the state of the keys of those that are trusted, each key set once.
     pub(super) fn status(&self) -> Vec<IssuerStatus> {
         self.core.trusted.run_pending_tasks();
-        let mut keys: Vec<_> =
-            self.core.trusted.iter().map(|(_, decision)| Arc::clone(&decision.trusted.keys)).collect();
-        keys.sort_by_key(Arc::as_ptr);
-        keys.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        keys.iter().map(|keys| keys.status()).collect()
+        let current = self.core.trusted.iter().filter(|(_, decision)| decision.epoch == self.core.epoch);
+        let mut trusted: Vec<_> = current.map(|(_, decision)| decision.trusted).collect();
+        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.keys));
+        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.keys, &b.keys));
+        trusted.iter().map(|trusted| trusted.status()).collect()
     }
+}
+
+/// Waits for an answer; that nobody gives one any more is a failure.
+async fn answered(answer: Option<watch::Receiver<Option<Answer>>>) -> Answer {
+    let cut_short = || Err(unavailable("the decision about the issuer was cut short"));
+    let Some(mut answer) = answer else { return cut_short() };
+    let answer = answer.wait_for(Option::is_some).await.map(|answer| answer.clone());
+    answer.ok().flatten().unwrap_or_else(cut_short)
 }
 
 /// A task that asks. Dropped in whatever way it ends.
 struct Question {
     core: Arc<Core>,
     id: Arc<str>,
+    number: u64,
 }
 
 impl Question {
@@ -195,27 +281,28 @@ impl Question {
         match decided {
             Ok(Some(trusted)) => {
                 count!("tower_bearer_issuer_decisions_total", result = "trusted");
-                core.trusted.insert(Arc::clone(id), Decision::new(Arc::clone(&trusted), now, now, DECIDED));
+                core.trusted.insert(Arc::clone(id), Decision::new(Arc::clone(&trusted), core.epoch, now));
                 Ok(trusted)
             }
             Ok(None) => {
                 count!("tower_bearer_issuer_decisions_total", result = "refused");
                 core.trusted.invalidate(id);
-                core.refused.insert(Arc::clone(id), now);
+                core.refused.insert(Arc::clone(id), No { error: refused(), until: after(now, REFUSED) });
                 Err(refused())
             }
             Err(error) => {
                 let report = error.report();
                 count!("tower_bearer_issuer_decisions_total", result = "failed");
                 event!(warn, "could not decide on an issuer", error = report);
-                match core.trusted.get(id).filter(|last| now.saturating_duration_since(last.made) < MAX_STALE) {
-                    Some(last) => {
-                        let again = Decision::new(Arc::clone(&last.trusted), last.made, now, RETRY);
-                        core.trusted.insert(Arc::clone(id), again);
-                        Ok(last.trusted)
+                let error = unavailable(report);
+                match core.last(id, now) {
+                    Some(last) => core.trusted.insert(Arc::clone(id), last.extended(now)),
+                    None => {
+                        let no = No { error: error.clone(), until: after(now, FAILED) };
+                        core.refused.insert(Arc::clone(id), no);
                     }
-                    None => Err(unavailable(report)),
                 }
+                Err(error)
             }
         }
     }
@@ -223,11 +310,20 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        lock(&self.core.open).remove(&self.id);
+        let mut open = lock(&self.core.open);
+        if open.get(&self.id).is_some_and(|open| open.number == self.number) {
+            open.remove(&self.id);
+        }
     }
 }
 
 impl Core {
+    /// Returns the last decision to trust an issuer, if it may be gone by.
+    fn last(&self, id: &str, now: Instant) -> Option<Decision> {
+        let last = self.trusted.get(id)?;
+        (last.epoch == self.epoch && now.saturating_duration_since(last.made) < MAX_STALE).then_some(last)
+    }
+
     /// Asks one resolver after the other.
     async fn decide(&self, id: &Arc<str>) -> Result<Option<Arc<Trusted>>, FetchError> {
         for resolver in &self.resolvers {
@@ -236,12 +332,11 @@ impl Core {
             if trust.issuer.id() != &**id {
                 problems.push("id", "the resolver names another issuer than it was asked for");
             }
-            let known = |decisions: &Cache<Arc<str>, Decision>| decisions.get(id).map(|decision| decision.trusted);
-            let known = known(&self.trusted).or_else(|| self.former.as_ref().and_then(known));
-            let trusted = prepare(trust, &self.policy, &self.client, known.as_deref(), &mut problems);
+            let known = self.trusted.get(id);
+            let known = known.as_ref().map(|decision| &*decision.trusted);
+            let trusted = prepare(trust, &self.policy, &self.client, known, &mut problems);
             if let (Some(trusted), []) = (trusted, problems.problems()) {
-                trusted.keys.set_max_stale(trusted.max_stale);
-                return Ok(Some(Arc::new(trusted)));
+                return Ok(Some(Arc::new(trusted.with_keys_of(known).await)));
             }
             // their paths are left out: they repeat the token's `iss`
             let wrong: Vec<_> = problems.problems().iter().map(|problem| problem.message()).collect();
@@ -253,14 +348,39 @@ impl Core {
     }
 }
 
+impl Trusted {
+    /// Goes on with the keys that are known until those of a new source are there, so that a resolver that makes a source for
+    /// each decision does not lose them each time.
+    async fn with_keys_of(self, known: Option<&Self>) -> Self {
+        match known.filter(|known| self.has_own_source() && known.has_own_source() && self.is_empty()) {
+            None => self,
+            Some(known) => {
+                if let Demand::Wait(fetch) = self.demand_if_empty() {
+                    fetch.ended().await;
+                }
+                if self.is_empty() { Self { keys: Arc::clone(&known.keys), ..self } } else { self }
+            }
+        }
+    }
+
+    /// Tells whether its keys come from a source of the application's own.
+    fn has_own_source(&self) -> bool {
+        self.source.is_none() && !self.keys.is_fixed()
+    }
+}
+
 /// The answer to a token of an issuer that nobody trusts.
-pub(super) fn refused() -> Error {
+fn refused() -> Error {
     Error::new(ErrorKind::UnknownIssuer, "iss names none of the trusted issuers, and no resolver trusts it")
 }
 
 /// The answer where nobody can say whether the issuer is trusted.
-pub(super) fn unavailable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+pub(super) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(RETRY)
+}
+
+fn after(then: Instant, wait: Duration) -> Instant {
+    then.checked_add(wait).unwrap_or(then)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -43,7 +43,7 @@ pub(super) fn prepare(
             symmetric = secret;
             Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
         }
-        Origin::Source(source) => Some(Arc::new(Keys::fetched(Arc::clone(&id), source, max_stale))),
+        Origin::Source(source) => Some(Arc::new(Keys::fetched(Arc::clone(&id), client.label(&id), source))),
         // an empty identifier is reported once, with the policy
         Origin::Http if id.is_empty() && jwks_uri.is_none() => None,
         Origin::Http => {
@@ -51,7 +51,7 @@ pub(super) fn prepare(
             let known = known.filter(|known| known.source.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
             let keys = match known {
                 Some(known) => Ok(Arc::clone(&known.keys)),
-                None => client.keys(&id, jwks_uri, max_stale),
+                None => client.keys(&id, jwks_uri),
             };
             let keys = keys.map_err(|fix| {
                 let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };

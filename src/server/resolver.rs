@@ -14,7 +14,12 @@ use crate::jwks::FetchError;
 /// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified. Whatever it looks up, it
 /// should find by this exact text.
 ///
-/// A decision holds for 5 minutes, a refusal for 1 minute. One of each issuer is made at a time, by a task of its own, within 15 s.
+/// A decision holds for 5 minutes, a refusal for 1 minute, a failure for 1 second. One of each issuer is made at a time, by a task of its own,
+/// within 15 s; decisions on issuers that are not known yet take turns, 256 at a time. While an issuer is in use, it is
+/// decided on again in the background.
+///
+/// If the resolver fails, or takes longer than 1.5 s, the last decision to trust an issuer is gone by, until it is an hour old. If it
+/// makes a [`KeySource`](crate::KeySource) for each decision, the former one is used until the new one has brought keys.
 ///
 /// # Examples
 ///
@@ -44,7 +49,7 @@ pub trait IssuerResolver: Send + Sync + 'static {
     /// # Errors
     ///
     /// If this cannot be decided now: the request is then refused as
-    /// [`KeysUnavailable`](crate::ErrorKind::KeysUnavailable), unless an earlier decision is less than an hour old.
+    /// [`KeysUnavailable`](crate::ErrorKind::KeysUnavailable), unless there is a decision to go by.
     fn resolve(&self, issuer: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send;
 
     /// Says what is wrong with the resolver itself, when the server is built; nothing by default.

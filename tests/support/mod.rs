@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod orders;
+pub mod resolver;
 pub mod source;
 
 use std::collections::BTreeMap;

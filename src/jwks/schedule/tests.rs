@@ -13,7 +13,7 @@ const HOUR: u64 = 3600;
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
     let start = Instant::now();
-    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
+    let mut schedule = Schedule::new();
     for (row, (at, event, decision)) in history.iter().enumerate() {
         let found = schedule.on(*event, start + Duration::from_secs(*at), 0.5);
         assert_eq!(found, *decision, "row {row}: {event:?} at {at} s");
@@ -54,7 +54,7 @@ fn keys_are_fetched_again_at_eighty_percent_of_their_lifetime() {
 fn jitter_spreads_a_fleet_by_five_percent_to_either_side() {
     let start = Instant::now();
     for (jitter, next) in [(0.0, 456), (0.5, 480), (1.0, 504)] {
-        let mut schedule = Schedule::new(Duration::ZERO);
+        let mut schedule = Schedule::new();
         schedule.on(NoKeys, start, jitter);
         schedule.on(GOOD, start, jitter);
         assert_eq!((schedule.next_fetch().unwrap() - start).as_secs_f64().round() as u64, next);
@@ -156,17 +156,15 @@ fn a_fetch_by_hand_goes_through_the_same_limit() {
 }
 
 #[test]
-fn restored_keys_are_fetched_again_at_once_and_trusted_like_any() {
+fn restored_keys_are_fetched_again_at_once() {
     let now = Instant::now();
-    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
+    let mut schedule = Schedule::new();
     assert_eq!(schedule.on(Restored { fresh_until: now + Duration::from_secs(60) }, now, 0.5), Sleep);
-    assert_eq!(schedule.trusted_until(), Some(now + Duration::from_secs(60 + HOUR)));
+    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)));
     assert_eq!(schedule.on(Timer, now, 0.5), Fetch);
     assert_eq!(schedule.on(Failed, now, 0.5), Sleep);
-    assert_eq!(schedule.trusted_until(), Some(now + Duration::from_secs(60 + HOUR)), "a failure changes nothing");
+    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)), "a failure changes nothing");
     assert_eq!(schedule.on(BadSignature, now, 0.5), Fetch, "how old they are is not known");
-    schedule.set_max_stale(Duration::ZERO);
-    assert_eq!(schedule.trusted_until(), Some(now + Duration::from_secs(60)));
 }
 
 #[test]
@@ -212,34 +210,42 @@ fn a_planned_fetch_spends_no_permit() {
 }
 
 #[test]
-fn keys_are_trusted_for_max_stale_beyond_their_freshness_whatever_fails_meanwhile() {
+fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
-    let until = |schedule: &Schedule| schedule.trusted_until().map(|until| (until - start).as_secs());
-    assert_eq!(until(&schedule), None);
+    let mut schedule = Schedule::new();
     let mut at = |seconds, event| {
         schedule.on(event, start + Duration::from_secs(seconds), 0.5);
-        let fresh = schedule.fresh_until().is_some_and(|until| start + Duration::from_secs(seconds) < until);
-        (fresh, until(&schedule), schedule.failures())
+        (schedule.fresh_until().map(|until| (until - start).as_secs()), schedule.failures())
     };
-    at(0, NoKeys);
-    assert_eq!(at(0, GOOD), (true, Some(600 + HOUR), 0));
-    assert_eq!(at(480, Timer), (true, Some(600 + HOUR), 0));
-    assert_eq!(at(480, Failed), (true, Some(600 + HOUR), 1));
-    assert_eq!(at(600, Timer), (false, Some(600 + HOUR), 1));
-    assert_eq!(at(601, Failed), (false, Some(600 + HOUR), 2));
+    assert_eq!(at(0, NoKeys), (None, 0));
+    assert_eq!(at(0, GOOD), (Some(600), 0));
+    assert_eq!(at(480, Timer), (Some(600), 0));
+    assert_eq!(at(480, Failed), (Some(600), 1));
+    assert_eq!(at(600, Timer), (Some(600), 1));
+    assert_eq!(at(601, Failed), (Some(600), 2));
     at(700, Timer);
-    assert_eq!(at(700, good(120)), (true, Some(820 + HOUR), 0));
+    assert_eq!(at(700, good(120)), (Some(820), 0));
+}
+
+#[test]
+fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let trusted = |max_stale, now| is_trusted(Some(after(600)), Duration::from_secs(max_stale), after(now));
+    assert!(trusted(HOUR, 0) && trusted(HOUR, 600) && trusted(HOUR, 600 + HOUR - 1));
+    assert!(!trusted(HOUR, 600 + HOUR));
+    assert!(trusted(0, 599) && !trusted(0, 600), "with a limit of zero, while they are fresh");
+    assert!(is_trusted(None, Duration::ZERO, after(u64::from(u32::MAX))), "those that never change");
 }
 
 #[test]
 fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(Duration::from_secs(HOUR));
+    let mut schedule = Schedule::new();
     let mut after = |seconds, event| {
         let now = start + Duration::from_secs(seconds);
         schedule.on(event, now, 0.5);
-        schedule.next_chance(now).as_secs()
+        schedule.next_chance(schedule.fresh_until().is_some(), now).as_secs()
     };
     after(0, NoKeys);
     assert_eq!(after(0, Failed), 1, "without keys, the retries set the pace");
