@@ -24,7 +24,6 @@ use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
-use crate::bearer::BearerToken;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
@@ -109,7 +108,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        match self.attempt(BearerToken::from_bytes(token.as_bytes())?) {
+        match self.attempt(token.as_bytes()) {
             Attempt::Done(verdict) => verdict,
             Attempt::Waiting(verdict) => verdict.await,
         }

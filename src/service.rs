@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::bearer::BearerToken;
+use crate::bearer::credentials;
 use crate::error::ErrorKind;
 use crate::future::{ResponseFuture, Waiting};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
@@ -63,7 +63,7 @@ where
         if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
-        let attempt = match BearerToken::from_headers(request.headers()) {
+        let attempt = match credentials(request.headers()) {
             Ok(token) => self.server.attempt(token),
             Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
                 Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());

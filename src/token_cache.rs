@@ -33,7 +33,7 @@ pub(crate) struct TokenCache<C> {
     entries: Option<Entries<C>>,
 }
 
-type Entries<C> = Cache<Box<str>, Arc<Entry<C>>, RandomState>;
+type Entries<C> = Cache<Box<[u8]>, Arc<Entry<C>>, RandomState>;
 
 /// A token that was verified once.
 pub(crate) struct Entry<C> {
@@ -49,7 +49,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     /// Makes a cache of so many bytes; none at all for 0.
     pub(crate) fn new(capacity: u64) -> Self {
         #[expect(clippy::borrowed_box, reason = "what moka passes")]
-        let weight = |token: &Box<str>, entry: &Arc<Entry<C>>| {
+        let weight = |token: &Box<[u8]>, entry: &Arc<Entry<C>>| {
             let bytes = token.len().saturating_add(entry.token.weight()).saturating_add(OVERHEAD);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
@@ -60,14 +60,14 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         Self { entries: (capacity > 0).then(entries) }
     }
 
-    pub(crate) fn get(&self, token: &str) -> Option<Arc<Entry<C>>> {
+    pub(crate) fn get(&self, token: &[u8]) -> Option<Arc<Entry<C>>> {
         self.entries.as_ref()?.get(token)
     }
 
     /// Keeps a token that this key, of this generation of its issuer's keys, has verified.
     pub(crate) fn insert(
         &self,
-        text: &str,
+        text: &[u8],
         token: &AccessToken<C>,
         key: &Arc<VerifyingKey>,
         generation: u64,
@@ -114,8 +114,8 @@ impl<C> Entry<C> {
 /// Lets an entry go when its token has expired.
 struct UntilExpired;
 
-impl<C> Expiry<Box<str>, Arc<Entry<C>>> for UntilExpired {
-    fn expire_after_create(&self, _: &Box<str>, entry: &Arc<Entry<C>>, _: Instant) -> Option<Duration> {
+impl<C> Expiry<Box<[u8]>, Arc<Entry<C>>> for UntilExpired {
+    fn expire_after_create(&self, _: &Box<[u8]>, entry: &Arc<Entry<C>>, _: Instant) -> Option<Duration> {
         Some(entry.lifetime)
     }
 }

@@ -7,7 +7,8 @@ fn taken(values: &[&[u8]]) -> Result<String, ErrorKind> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     }
-    BearerToken::from_headers(&headers).map(|token| token.as_str().to_owned()).map_err(|error| error.kind())
+    let token = credentials(&headers).and_then(BearerToken::from_bytes);
+    token.map(|token| token.as_str().to_owned()).map_err(|error| error.kind())
 }
 
 #[test]

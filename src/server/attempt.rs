@@ -76,8 +76,15 @@ impl From<Error> for Refusal {
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Verifies a token there and then, if all that it needs is known.
-    pub(crate) fn attempt(&self, token: BearerToken<'_>) -> Attempt<C> {
+    pub(crate) fn attempt(&self, token: &[u8]) -> Attempt<C> {
         let engine = self.engine.load();
+        if let Some(known) = engine.known(token) {
+            return Attempt::Done(Ok(known));
+        }
+        let token = match BearerToken::from_bytes(token) {
+            Ok(token) => token,
+            Err(error) => return Attempt::Done(Err(error)),
+        };
         let wait = match engine.step(token, None) {
             Step::Done(verdict) => return Attempt::Done(verdict),
             Step::Wait(wait) => wait,
@@ -142,12 +149,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
         }
     }
 
-    /// The journey, or a short cut for a token that has made it before.
+    /// The journey.
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
         let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
-        if let Some(known) = self.known(token, now, instant) {
-            return Ok(known);
-        }
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.payload.root().get("iss"), decided)?;
         let plausible = Plausible::check(compact, &trusted.policy, now)?;
@@ -168,15 +172,16 @@ impl<C: Send + Sync + 'static> Engine<C> {
             }
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
-        self.cache.insert(token.as_str(), &verified, key, generation, now);
+        self.cache.insert(token.as_str().as_bytes(), &verified, key, generation, now);
         count!("tower_bearer_token_cache_total", result = "miss");
         gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
         Ok(verified)
     }
 
     /// Looks for a token that was verified before, and checks again all that may have changed since.
-    fn known(&self, token: BearerToken<'_>, now: UnixTime, instant: Instant) -> Option<AccessToken<C>> {
-        let entry = self.cache.get(token.as_str())?;
+    fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
+        let entry = self.cache.get(token)?;
+        let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
         let policy = entry.token().policy();
         let trusted = match self.issuers.get(&policy.issuer) {
             Some(trusted) => Cow::Borrowed(trusted),
