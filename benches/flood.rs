@@ -1,8 +1,8 @@
 //! What a flood of forged `kid`s does to valid requests: `cargo bench --bench flood`.
 //!
-//! 10,000 tokens with random `kid`s come 64 at a time, while one thread goes on verifying a valid token and takes the time of each
-//! call. The table compares its 99th percentile with that of the same loop without a flood, in the same run. That there
-//! are at most two forced fetches is asserted; times are only reported.
+//! 10,000 tokens, each with a `kid` of its own, come 64 at a time, while one thread goes on verifying a valid token (there is no token cache here) and
+//! takes the time of each call. The table compares its 99th percentile with that of the same loop without a flood, in the same run.
+//! That there are at most two fetches, and one more for each 15 s that the flood takes, is asserted; times are only reported.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a bench may panic")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a bench may panic")]
@@ -62,7 +62,7 @@ impl KeySource for Source {
 }
 
 /// Verifies a valid token over and over on this thread, until told to stop, and returns the 99th percentile and the median.
-fn measure(server: &ResourceServer, token: &str, stop: &AtomicBool) -> (Duration, Duration, usize) {
+fn measure(server: &ResourceServer, token: &str, stop: &AtomicBool) -> (Duration, Duration) {
     let mut times = Vec::new();
     while !stop.load(Ordering::Relaxed) || times.len() < VALID {
         let begin = Instant::now();
@@ -71,7 +71,7 @@ fn measure(server: &ResourceServer, token: &str, stop: &AtomicBool) -> (Duration
         assert!(verdict.is_ok());
     }
     times.sort_unstable();
-    (times[times.len() * 99 / 100], times[times.len() / 2], times.len())
+    (times[times.len() * 99 / 100], times[times.len() / 2])
 }
 
 /// The valid token's claims and signature under other names of keys.
@@ -89,13 +89,14 @@ fn main() {
         let idp = Idp::new("https://id.test/");
         let source = Source { idp: idp.clone(), health, fetches: Arc::default() };
         let trust = || (Issuer::new("https://id.test/"), source.clone());
-        let mut server = ResourceServer::new("https://api.test").trust(trust()).build().unwrap();
+        let configuration = || ResourceServer::new("https://api.test").trust(trust()).token_cache(0);
+        let mut server = configuration().build().unwrap();
         runtime.block_on(server.ready()).unwrap();
         if health == Health::DownAndStale {
             let mut saved = serde_json::to_value(server.save_keys()).unwrap();
             saved[0]["fresh_until"] = (saved[0]["fresh_until"].as_u64().unwrap() - 601).into();
             let saved: Vec<SavedKeys> = serde_json::from_value(saved).unwrap();
-            server = ResourceServer::new("https://api.test").trust(trust()).saved_keys(saved).build().unwrap();
+            server = configuration().saved_keys(saved).build().unwrap();
         }
         let token = idp.token("alice").sign();
         let forged = forged(&token);

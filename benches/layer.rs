@@ -8,6 +8,7 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a bench may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a bench may panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the list of algorithms is above")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

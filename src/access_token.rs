@@ -108,12 +108,6 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.check_times(now)
     }
 
-    /// Returns for how long the token can be accepted, leeway included.
-    pub(crate) fn lifetime(&self, now: UnixTime) -> Duration {
-        let left = self.inner.token.expires.ahead(now).unwrap_or_default();
-        left.saturating_add(self.policy().leeway)
-    }
-
     /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload.
     pub(crate) fn weight(&self) -> usize {
         self.inner.token.payload.weight().saturating_mul(2).saturating_add(size_of_val(&*self.inner))

@@ -161,7 +161,7 @@ impl From<ErrorKind> for Error {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The signature does not verify under the key that the token names.
+    /// No key that the token may be signed with verifies the signature.
     BadSignature,
     /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
     CriticalHeader,
@@ -171,7 +171,7 @@ pub enum ErrorKind {
     Expired,
     /// The token is valid, but does not permit this operation (RFC 6750 §3.1 `insufficient_scope`).
     InsufficientScope,
-    /// *Our* fetch of the issuer's keys failed, or they hold no usable key: nothing the caller did.
+    /// The issuer's keys could not be had in time, or nobody could decide whether to trust it: nothing the caller did.
     KeysUnavailable,
     /// An extractor ran without the layer in front of it: a bug of this service.
     LayerMissing,

@@ -12,7 +12,6 @@ use tower_service::Service;
 use crate::access_token::AccessToken;
 use crate::error::Error;
 use crate::reject::{Reject, Rejection, reject};
-use crate::server::ResourceServer;
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth).
@@ -48,7 +47,6 @@ pub(crate) struct Waiting<S, B, C, R> {
     ready: S,
     /// Taken once.
     request: Option<Request<B>>,
-    server: ResourceServer<C>,
     reject: R,
 }
 
@@ -57,10 +55,9 @@ impl<S, B, C, R> Waiting<S, B, C, R> {
         verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
         ready: S,
         request: Request<B>,
-        server: ResourceServer<C>,
         reject: R,
     ) -> Self {
-        Self { verdict, ready, request: Some(request), server, reject }
+        Self { verdict, ready, request: Some(request), reject }
     }
 }
 
@@ -107,11 +104,7 @@ where
                             State::Calling { future: waiting.ready.call(request) }
                         }
                         Err(error) => {
-                            let rejection = Rejection::new(
-                                error.in_realm(&waiting.server.realm()),
-                                request.method(),
-                                request.headers(),
-                            );
+                            let rejection = Rejection::new(error, request.method(), request.headers());
                             State::Rejected { response: Some(reject(&waiting.reject, rejection)) }
                         }
                     }

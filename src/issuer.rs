@@ -27,6 +27,8 @@ pub(crate) use self::template::Template;
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
+/// Of keys without a `kid`, or with the same, only the first four for an algorithm are tried.
+///
 /// # Examples
 ///
 /// ```

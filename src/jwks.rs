@@ -4,6 +4,7 @@ mod absent;
 mod cache;
 #[cfg(feature = "http-client")]
 mod client;
+mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
 #[cfg(feature = "http-client")]
@@ -24,15 +25,17 @@ mod status;
 mod vectors;
 
 pub(crate) use self::absent::Fingerprint;
-pub(crate) use self::cache::{Demand, Fetch, Keys, Outage, Want};
+pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;
+pub(crate) use self::demand::{Demand, Fetch, Outage, Want};
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
 pub use self::jwk::SkipReason;
 pub(crate) use self::keeper::MAX_FETCH;
 pub(crate) use self::key_set::{Answer, KeySet};
 pub use self::key_set::{KeyStatus, SkippedKey};
+pub(crate) use self::lease::GRACE;
 #[cfg(feature = "http-client")]
 pub(crate) use self::reach::{Reach, is_loopback};
 pub use self::saved::SavedKeys;

@@ -9,8 +9,11 @@
 
 // beneath the story
 
-/// Log events, or nothing, without a `cfg` where they are written.
+/// Log events and metrics, or nothing, without a `cfg` where they are written.
 mod trace;
+
+/// Locks and times.
+mod sync;
 
 /// Wall time, as an argument.
 mod clock;

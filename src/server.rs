@@ -10,12 +10,15 @@ mod trust;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
@@ -27,7 +30,8 @@ use crate::access_token::AccessToken;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jwks::{Demand, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
+use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
+use crate::sync::after;
 use crate::token_cache::TokenCache;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
@@ -82,8 +86,8 @@ struct Trusted {
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,
-    /// Where the keys are fetched from, if over HTTP.
-    source: Option<Source>,
+    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own source, and those that never change.
+    over_http: Option<Source>,
 }
 
 impl ResourceServer {
@@ -117,34 +121,38 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Waits until the keys of every configured issuer are there, or fails with the reasons why some cannot be had: for readiness gates and
     /// for services that would rather not start than start without keys.
     ///
-    /// All issuers are asked at the same time, each once; one that was asked in vain a moment ago is not asked again before its pause is over.
+    /// All are asked at the same time, each once; one that was asked in vain a moment ago is not asked again before its pause is over. Issuers
+    /// that are found at run time are not waited for.
     ///
     /// # Errors
     ///
-    /// With one error for each issuer whose keys cannot be had, after some 15 s at the latest.
+    /// With one error for each issuer whose keys cannot be had, after 16 s at the latest.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time; fetches go on.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let engine = self.engine.load_full();
-        let waits: Vec<_> = engine.issuers.iter().map(|trusted| (trusted, trusted.demand_if_empty())).collect();
-        let mut reasons = Vec::new();
-        for (trusted, demand) in waits {
-            if let Demand::Wait(fetch) = demand {
-                // all of them began together, so that their times do not add up
-                let _ = timeout(MAX_FETCH, fetch.ended()).await;
-            }
-            if trusted.is_empty() {
-                reasons.push(trusted.unavailable());
+        let deadline = after(Instant::now(), MAX_FETCH.saturating_add(GRACE));
+        let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
+        for trusted in engine.issuers.iter() {
+            if let Demand::Wait(fetch) = trusted.demand_if_empty() {
+                waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
         }
+        poll_fn(|cx| {
+            waits.retain_mut(|wait| wait.as_mut().poll(cx).is_pending());
+            if waits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty());
+        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable()).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
 
     /// Returns the state of each issuer's keys, for readiness probes and operators: of those that are configured, and of those that were
-    /// found at run time and are in use. Keys that several of the latter share are listed once, under their address.
+    /// found at run time and are in use. Keys that several of the latter share are listed once, under their address, by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
         let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();
@@ -155,7 +163,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
     ///
-    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. Keys that never change need none.
+    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`, and takes 15 s at most, or twice that if a fetch is on its way
+    /// already. Keys that never change need none.
     ///
     /// # Errors
     ///
@@ -268,7 +277,7 @@ impl Trusted {
     }
 
     fn demand_if_empty(&self) -> Demand {
-        if self.is_empty() { self.keys.demand(Want::Any, self.generation()) } else { Demand::Newer }
+        if self.is_empty() { self.keys.demand(Want::NoKeys, self.generation()) } else { Demand::Newer }
     }
 
     fn status(&self) -> IssuerStatus {
@@ -286,19 +295,23 @@ impl Trusted {
         let wait = outage.as_ref().map(|outage| outage.wait).unwrap_or_default();
         let detail = match outage {
             Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
-            Some(_) => "keys cannot be fetched outside a tokio runtime".into(),
-            None => "the keys are too old, and newer ones are not there yet".into(),
+            Some(_) => OUTSIDE.into(),
+            None if self.is_empty() => "the keys are too old, and newer ones are not there yet".into(),
+            None => "a fetch of newer keys has not ended yet".into(),
         };
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 
     /// Says why there is no fetch.
     fn not_now(&self) -> Error {
-        let detail = "two fetches have been forced within 30 s, or there is no tokio runtime";
+        let outside = Handle::try_current().is_err();
+        let detail = if outside { OUTSIDE } else { "two fetches have been forced within 30 s" };
         let wait = self.keys.next_chance();
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 }
+
+const OUTSIDE: &str = "keys cannot be fetched outside a tokio runtime";
 
 /// The issuers whose keys cannot be had; returned by [`ResourceServer::ready`].
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::server::{Attempt, ResourceServer};
 /// Middleware that calls the inner service only with a verified token; made by
 /// [`BearerAuthLayer`](crate::BearerAuthLayer).
 ///
-/// A token whose key is known is verified within `call`, without a lock, an await or a boxed future. Only when keys must be
+/// A token whose key is known is verified within `call`, without an await or a boxed future. Only when keys must be
 /// fetched first does the future wait; it then calls the very instance of the inner service that was ready.
 #[must_use]
 pub struct BearerAuth<S, C = (), R = DefaultReject> {
@@ -69,7 +69,7 @@ where
                 Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
                 return ResponseFuture::calling(self.inner.call(request));
             }
-            Err(error) => Attempt::Done(Err(error)),
+            Err(error) => Attempt::Done(Err(error.in_realm(&self.server.realm()))),
         };
         match attempt {
             Attempt::Done(Ok(token)) => {
@@ -77,15 +77,14 @@ where
                 ResponseFuture::calling(self.inner.call(request))
             }
             Attempt::Done(Err(error)) => {
-                let rejection =
-                    Rejection::new(error.in_realm(&self.server.realm()), request.method(), request.headers());
+                let rejection = Rejection::new(error, request.method(), request.headers());
                 ResponseFuture::rejected(reject(&self.reject, rejection))
             }
             Attempt::Waiting(verdict) => {
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.server.clone(), self.reject.clone()))
+                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.reject.clone()))
             }
         }
     }

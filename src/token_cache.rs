@@ -3,15 +3,20 @@
 //! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no verdict: the times, and that
 //! the verifying key still stands in its issuer's current set, are checked anew ([`Entry::check`]), and whoever asks looks up
 //! the issuer anew too. What does not hold any more goes the long way and is refused there, for its reason.
+//!
+//! In front of the cache stand a few slots for the tokens that come most often. Reading one writes nothing that other cores
+//! read too.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use foldhash::quality::RandomState;
-use moka::Expiry;
-use moka::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, Weighter};
 
 use crate::access_token::AccessToken;
 use crate::clock::UnixTime;
@@ -27,41 +32,76 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// What an entry costs beside its texts: the map's own bookkeeping, the entry, the evidence.
 const OVERHEAD: usize = 512;
 
+/// What an entry typically takes.
+const TYPICAL: u64 = 4096;
+
+/// How often expired entries are taken out, by the first new token after that time.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// How many tokens stand in front, each in the slot that its hash says.
+const SLOTS: usize = 64;
+
 /// Tokens that one server has verified.
 pub(crate) struct TokenCache<C> {
+    hasher: RandomState,
+    front: Box<[ArcSwapOption<Entry<C>>]>,
     /// `None` if it is turned off.
     entries: Option<Entries<C>>,
+    /// When expired entries were last taken out, in seconds since the epoch.
+    swept: AtomicU64,
 }
 
-type Entries<C> = Cache<Box<[u8]>, Arc<Entry<C>>, RandomState>;
+type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState>;
 
 /// A token that was verified once.
 pub(crate) struct Entry<C> {
+    text: Arc<[u8]>,
     token: AccessToken<C>,
     key: Arc<VerifyingKey>,
-    /// The newest generation of the issuer's keys in which the key has been seen.
+    /// A generation of the issuer's keys in which the key has been seen, most often the newest.
     generation: AtomicU64,
-    /// For how long it is worth keeping.
-    lifetime: Duration,
+}
+
+/// A token with its hash, which is expensive enough to be made only once.
+struct Key {
+    hash: u64,
+    text: Arc<[u8]>,
+}
+
+/// The same, borrowed.
+struct Query<'t> {
+    hash: u64,
+    text: &'t [u8],
 }
 
 impl<C: Send + Sync + 'static> TokenCache<C> {
     /// Makes a cache of so many bytes; none at all for 0.
     pub(crate) fn new(capacity: u64) -> Self {
-        #[expect(clippy::borrowed_box, reason = "what moka passes")]
-        let weight = |token: &Box<[u8]>, entry: &Arc<Entry<C>>| {
-            let bytes = token.len().saturating_add(entry.token.weight()).saturating_add(OVERHEAD);
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        };
-        let entries = || {
-            let cache = Cache::builder().max_capacity(capacity).weigher(weight).expire_after(UntilExpired);
-            cache.build_with_hasher(RandomState::default())
-        };
-        Self { entries: (capacity > 0).then(entries) }
+        let items = usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX);
+        let entries = || Cache::with(items, capacity, Weight, RandomState::default(), DefaultLifecycle::default());
+        let slots = if capacity > 0 { SLOTS } else { 0 };
+        Self {
+            hasher: RandomState::default(),
+            front: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
+            entries: (capacity > 0).then(entries),
+            swept: AtomicU64::new(0),
+        }
     }
 
-    pub(crate) fn get(&self, token: &[u8]) -> Option<Arc<Entry<C>>> {
-        self.entries.as_ref()?.get(token)
+    /// Lets `use_entry` see what is kept of a token, if anything is.
+    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl FnOnce(&Entry<C>) -> Option<T>) -> Option<T> {
+        let entries = self.entries.as_ref()?;
+        let hash = self.hasher.hash_one(text);
+        let slot = self.slot(hash)?;
+        let front = slot.load();
+        if let Some(entry) = front.as_ref().filter(|entry| *entry.text == *text) {
+            return use_entry(entry);
+        }
+        // a shard that is being written to counts as a miss: verifying takes no longer than waiting might
+        let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
+        let found = use_entry(&entry)?;
+        slot.store(Some(entry));
+        Some(found)
     }
 
     /// Keeps a token that this key, of this generation of its issuer's keys, has verified.
@@ -77,14 +117,35 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         if text.len() > MAX_TOKEN_LEN {
             return;
         }
+        let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
         let (token, key) = (token.clone(), Arc::clone(key));
-        let lifetime = token.lifetime(now);
-        entries.insert(text.into(), Arc::new(Entry { token, key, generation: AtomicU64::new(generation), lifetime }));
+        let entry = Entry { text: Arc::clone(&text), token, key, generation: AtomicU64::new(generation) };
+        entries.insert(Key { hash, text }, Arc::new(entry));
+        self.sweep(entries, now);
+    }
+
+    /// Takes out what has expired, once in a while.
+    fn sweep(&self, entries: &Entries<C>, now: UnixTime) {
+        let (last, now_secs) = (self.swept.load(Ordering::Relaxed), now.0.as_secs());
+        let due = now_secs.abs_diff(last) >= SWEEP.as_secs();
+        if due && self.swept.compare_exchange(last, now_secs, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            entries.retain(|_, entry| entry.token.check_times(now).is_ok());
+            for slot in &self.front {
+                if slot.load().as_ref().is_some_and(|entry| entry.token.check_times(now).is_err()) {
+                    slot.store(None);
+                }
+            }
+        }
+    }
+
+    fn slot(&self, hash: u64) -> Option<&ArcSwapOption<Entry<C>>> {
+        let slots = u64::try_from(self.front.len()).ok()?;
+        self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
 
     /// Returns how many bytes it takes, by its own reckoning.
     pub(crate) fn weight(&self) -> u32 {
-        let weight = self.entries.as_ref().map_or(0, Cache::weighted_size);
+        let weight = self.entries.as_ref().map_or(0, Cache::weight);
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 }
@@ -111,12 +172,40 @@ impl<C> Entry<C> {
     }
 }
 
-/// Lets an entry go when its token has expired.
-struct UntilExpired;
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
 
-impl<C> Expiry<Box<[u8]>, Arc<Entry<C>>> for UntilExpired {
-    fn expire_after_create(&self, _: &Box<[u8]>, entry: &Arc<Entry<C>>, _: Instant) -> Option<Duration> {
-        Some(entry.lifetime)
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Hash for Query<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<Key> for Query<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.text == *key.text
+    }
+}
+
+/// Weighs entries in bytes.
+#[derive(Clone)]
+struct Weight;
+
+impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
+    fn weight(&self, key: &Key, entry: &Arc<Entry<C>>) -> u64 {
+        let bytes = key.text.len().saturating_add(entry.token.weight()).saturating_add(OVERHEAD);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 

@@ -99,6 +99,38 @@ async fn many_new_issuers_at_once_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_has_waited_for_its_turn_does_not_ask_again_what_was_decided_meanwhile() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    takes(&table, Duration::from_millis(100));
+    let server = trusting(&table);
+    let strangers: Vec<_> = (0..256).map(|n| idp.token("m").issuer(format!("https://f{n}.test/")).sign()).collect();
+    let good = idp.token("alice").sign();
+    let tokens = strangers.iter().chain(std::iter::repeat_n(&good, 300));
+    let verdicts = join_all(tokens.map(|token| kind(&server, token))).await;
+    assert!(verdicts[256..].iter().all(Option::is_none));
+    assert_eq!((table.asked(), idp.fetches()), (257, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_comes_late_is_not_undone() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    let server = trusting(&table);
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    sleep(6 * MINUTE).await;
+    table.known.lock().unwrap().clear();
+    for late in [1499, 1500, 1501] {
+        takes(&table, Duration::from_millis(late));
+        // gone by for as long as the answer takes, and no longer
+        let _ = kind(&server, &token).await;
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownIssuer), "{late}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resolver_that_fails_is_not_asked_again_for_a_second() {
     let idp = Idp::new("https://a.test/");
     let table = Table::with(&[&idp]);
@@ -216,7 +248,7 @@ fn a_question_on_a_runtime_that_is_not_driven_is_asked_again_on_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_server_ends_its_questions_and_keys() {
+async fn dropping_the_server_ends_its_questions() {
     let alive = Arc::new(());
     struct Hanging(#[expect(dead_code, reason = "held")] Arc<()>);
     impl IssuerResolver for Hanging {

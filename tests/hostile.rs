@@ -20,7 +20,7 @@ use support::{get_with, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tower_bearer::testing::Idp;
-use tower_bearer::{BearerAuthLayer, HttpClient, Issuer, KeysState, ResourceServer};
+use tower_bearer::{BearerAuthLayer, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer};
 
 const API: &str = "https://api.test";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -360,14 +360,47 @@ async fn the_applications_own_client_fetches_metadata_and_keys_within_the_same_l
     }
 }
 
-#[tokio::test]
+/// A client that is not ready: it fails, or stays so.
+#[derive(Clone)]
+struct NotReady {
+    fails: bool,
+}
+
+impl tower::Service<http::Request<http_body_util::Empty<Bytes>>> for NotReady {
+    type Response = Response<Body>;
+    type Error = std::io::Error;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        if self.fails {
+            std::task::Poll::Ready(Err(std::io::Error::other("no route")))
+        } else {
+            std::task::Poll::Pending
+        }
+    }
+
+    fn call(&mut self, _: http::Request<http_body_util::Empty<Bytes>>) -> Self::Future {
+        panic!("called without being ready");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_not_ready_or_fails_is_an_outage() {
     let idp = Idp::new("https://id.test/");
     let failing = tower::service_fn(|_: http::Request<http_body_util::Empty<Bytes>>| async {
         Err::<Response<Body>, _>(std::io::Error::other("no route"))
     });
-    let trust = Issuer::new("https://id.test/");
-    let server = ResourceServer::new(API).trust(trust).http_client(HttpClient::from_service(failing)).build().unwrap();
-    let error = server.authenticate(&idp.token("alice").sign()).await.unwrap_err();
-    assert!(error.to_string().contains("no route"), "{error}");
+    let clients = [
+        (HttpClient::from_service(failing), "no route"),
+        (HttpClient::from_service(NotReady { fails: true }), "no route"),
+        (HttpClient::from_service(NotReady { fails: false }), "within 5 s"),
+    ];
+    for (client, told) in clients {
+        let server =
+            ResourceServer::new(API).trust(Issuer::new("https://id.test/")).http_client(client).build().unwrap();
+        let error = server.ready().await.unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+        let error = server.authenticate(&idp.token("alice").sign()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    }
 }

@@ -326,7 +326,7 @@ impl Play {
         }
     }
 
-    /// Whether a key is in hand, and may still be trusted. The last second is nobody's.
+    /// Whether a key is in hand, and may still be trusted. The last two seconds are nobody's.
     fn in_hand(&self, key: &str) -> (bool, bool) {
         match &self.world().in_hand {
             Some((keys, until)) => (keys.contains(key), Instant::now() + Duration::from_secs(2) < *until),

@@ -1,5 +1,5 @@
 //! When keys change under their names, are missing, are asked for by hand, saved, or kept through a reload. Time is
-//! tokio's paused clock; no test sleeps.
+//! tokio's paused clock, except where a runtime ends.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
@@ -238,6 +238,26 @@ async fn the_status_tells_how_the_keys_are_and_since_when() {
     assert_eq!(json[0]["stale_for"], stale.as_secs());
     sleep(60 * MINUTE).await;
     assert_eq!((status().state, status().is_usable()), (KeysState::Expired, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_takes_too_long_is_called_that() {
+    let idp = Idp::new("https://id.test/");
+    let source = Scripted::new({
+        let idp = idp.clone();
+        move |fetch| {
+            let keys = keys_of(&idp);
+            async move {
+                sleep(Duration::from_secs(if fetch > 1 { 3 } else { 0 })).await;
+                Ok(keys)
+            }
+        }
+    });
+    let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source)).build().unwrap();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    let error = server.authenticate(&idp.token("alice").unknown_kid().sign()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+    assert!(error.to_string().contains("has not ended yet"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

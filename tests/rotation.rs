@@ -231,7 +231,7 @@ async fn a_source_that_panics_frees_everyone_who_waits_and_is_tried_again_later(
     }
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable), "not before the pause is over");
-    assert_eq!(source.fetches(), 1);
+    assert_eq!((source.fetches(), server.status()[0].failures), (1, 1));
     sleep(Duration::from_secs(2)).await;
     assert_eq!(kind(&server, &token).await, None);
 }

@@ -5,35 +5,24 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::absent::{Absent, Fingerprint, Seed};
+use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
-use super::lease::{GRACE, Lease};
+use super::lease::Lease;
 use super::schedule::{Decision, Event, Schedule, is_trusted};
 use super::source::{DynKeySource, Validator};
-use crate::trace::count;
-
-/// Why a token needs newer keys.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Want {
-    /// There are none in hand.
-    Any,
-    /// The operator asks for them.
-    ByHand,
-    /// The set in hand does not have the token's.
-    Kid(Fingerprint),
-    /// The set in hand has it, but it does not verify the signature.
-    Signature,
-}
+use crate::sync::lock;
+use crate::trace::{count, event, gauge};
 
 /// An issuer's keys.
 pub(crate) struct Keys {
@@ -43,8 +32,8 @@ pub(crate) struct Keys {
 pub(super) struct Shared {
     /// Whose keys they are, for logs.
     pub(super) issuer: Arc<str>,
-    /// The same for metrics, where a name must not come from a token.
-    pub(super) label: Arc<str>,
+    /// Whether they are a configured issuer's, which metrics may name, and whose keys can be saved.
+    pub(super) configured: bool,
     /// `None` for keys that never change.
     pub(super) source: Option<Box<dyn DynKeySource>>,
     /// Changed under the lock of `state`.
@@ -63,8 +52,8 @@ pub(super) struct Shared {
 /// A key set as readers see it.
 pub(crate) struct Snapshot {
     pub(super) set: Arc<KeySet>,
-    /// What it was read from; empty for keys that never change.
-    pub(super) document: Arc<[u8]>,
+    /// What it was read from, if that may be saved.
+    pub(super) document: Option<Arc<[u8]>>,
     /// Grows with each fetch that is good, so that one who has seen an older set can be told.
     pub(super) generation: u64,
     /// Until when it is fresh; `None` for ever.
@@ -114,19 +103,18 @@ impl State {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        let snapshot = Snapshot { set: Arc::new(set), document: Arc::new([]), generation: 1, fresh_until: None };
-        Self::new(Arc::clone(&issuer), issuer, None, Some(snapshot))
+        let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None };
+        Self::new(issuer, true, None, Some(snapshot))
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    /// They are the `issuer`'s, and have this `label` in metrics.
-    pub(crate) fn fetched(issuer: Arc<str>, label: Arc<str>, source: Box<dyn DynKeySource>) -> Self {
-        Self::new(issuer, label, Some(source), None)
+    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>) -> Self {
+        Self::new(issuer, configured, Some(source), None)
     }
 
     fn new(
         issuer: Arc<str>,
-        label: Arc<str>,
+        configured: bool,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
     ) -> Self {
@@ -142,7 +130,7 @@ impl Keys {
         };
         let shared = Shared {
             issuer,
-            label,
+            configured,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
@@ -154,7 +142,7 @@ impl Keys {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns the keys in hand, without a lock.
+    /// Returns the snapshot in hand, and starts a keeper if none can be relied on, which is the only case that locks.
     pub(crate) fn current(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
         let current = self.shared.current.load();
         if current.is_some() {
@@ -183,7 +171,15 @@ impl Keys {
         self.shared.state().schedule.next_chance(true, Instant::now())
     }
 
-    /// Returns the number by which a `kid` is known here; see [`Want::Kid`].
+    /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
+    pub(crate) fn inherit(&self, former: &Self) {
+        let Some(snapshot) = former.shared.current.load_full() else { return };
+        let Some(fresh_until) = snapshot.fresh_until else { return };
+        let (set, document) = (Arc::clone(&snapshot.set), snapshot.document.clone());
+        self.shared.restore(set, document, fresh_until);
+    }
+
+    /// Returns the number by which a `kid` is known here; see [`Want::UnknownKid`].
     pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
         self.shared.seed.fingerprint(kid)
     }
@@ -219,49 +215,6 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// What comes of the wish for newer keys.
-pub(crate) enum Demand {
-    /// There are newer ones already.
-    Newer,
-    /// There will be no fetch now.
-    Refused,
-    /// A fetch is on its way.
-    Wait(Fetch),
-}
-
-/// A fetch that can be waited for, and dropped at any time.
-pub(crate) struct Fetch {
-    /// It was on its way already, and may have been begun too early.
-    joined: bool,
-    number: u64,
-    ended: watch::Receiver<u64>,
-    shared: Weak<Shared>,
-}
-
-impl Fetch {
-    pub(crate) fn joined(&self) -> bool {
-        self.joined
-    }
-
-    /// Waits until the fetch has ended, however it ended.
-    pub(crate) async fn ended(mut self) {
-        // an error is the end of the cache, and so of the fetch
-        while timeout(GRACE, self.ended.wait_for(|ended| *ended >= self.number)).await.is_err() {
-            let Some(shared) = self.shared.upgrade() else { return };
-            shared.start_keeper(Instant::now());
-        }
-    }
-}
-
-/// Why keys are missing.
-#[derive(Debug)]
-pub(crate) struct Outage {
-    pub(crate) error: Arc<str>,
-    /// No fetch has ended yet.
-    pub(crate) never: bool,
-    pub(crate) wait: Duration,
-}
-
 impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
@@ -279,10 +232,10 @@ impl Shared {
             return Demand::Refused;
         }
         let event = match want {
-            Want::Any => Event::NoKeys,
+            Want::NoKeys => Event::NoKeys,
             Want::ByHand => Event::ByHand,
-            Want::Kid(_) => Event::UnknownKid,
-            Want::Signature => Event::BadSignature,
+            Want::UnknownKid(_) => Event::UnknownKid,
+            Want::BadSignature => Event::BadSignature,
         };
         let now = Instant::now();
         let (joined, number) = {
@@ -290,7 +243,7 @@ impl Shared {
             if state.generation != generation {
                 return Demand::Newer;
             }
-            if let Want::Kid(kid) = want
+            if let Want::UnknownKid(kid) = want
                 && state.absent.contains(kid, now)
             {
                 return Demand::Refused;
@@ -304,7 +257,7 @@ impl Shared {
                 // one that the keeper has not begun yet is not too early for anybody
                 Decision::Join => !state.ordered,
                 Decision::Refuse | Decision::Sleep => {
-                    count!("tower_bearer_key_fetches_refused_total", issuer = self.label);
+                    count!("tower_bearer_key_fetches_refused_total", issuer = self.label());
                     return Demand::Refused;
                 }
             };
@@ -312,11 +265,11 @@ impl Shared {
         };
         self.start_keeper(now);
         self.state().wake.notify_one();
-        Demand::Wait(Fetch { joined, number, ended: self.ended.subscribe(), shared: Arc::downgrade(self) })
+        Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
     }
 
     /// Starts a keeper if there is none that can be relied on, and a runtime to start it on.
-    fn start_keeper(self: &Arc<Self>, now: Instant) {
+    pub(super) fn start_keeper(self: &Arc<Self>, now: Instant) {
         if self.lease.holds(now) {
             return;
         }
@@ -339,6 +292,18 @@ impl Shared {
         *slot = Some(runtime.spawn(keeper.run()).abort_handle());
     }
 
+    /// Takes over keys that were not fetched here, if there are none in hand.
+    pub(super) fn restore(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Instant) {
+        let mut state = self.state();
+        if self.source.is_none() || state.generation > 0 || set.is_empty() {
+            return;
+        }
+        state.schedule.on(Event::Restored { fresh_until }, Instant::now(), jitter());
+        let generation = state.next_generation();
+        let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
+        self.current.store(Some(Arc::new(snapshot)));
+    }
+
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
         let mut state = self.state();
@@ -352,19 +317,33 @@ impl Shared {
     /// Ends the fetch that a keeper has begun and will not end itself. One that is only ordered is left to the next.
     fn cut_short(&self, state: &mut State) {
         if state.schedule.is_fetching() && !state.ordered {
-            state.last_error = Some("the fetch of the issuer's keys was cut short".into());
-            state.schedule.on(Event::Failed, Instant::now(), jitter());
-            self.count_ended();
+            self.failed(state, "the fetch of the issuer's keys was cut short");
         }
+    }
+
+    /// Records that a fetch has failed.
+    pub(super) fn failed(&self, state: &mut State, report: &str) {
+        event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
+        state.last_error = Some(report.into());
+        state.schedule.on(Event::Failed, Instant::now(), jitter());
+        self.count_ended();
+        count!("tower_bearer_key_fetches_total", issuer = self.label(), result = "failed");
+        self.show_failures(state);
+    }
+
+    pub(super) fn show_failures(&self, state: &State) {
+        if self.configured {
+            gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = self.issuer);
+        }
+    }
+
+    /// Returns how the issuer is called in metrics, where a name must not come from a token.
+    pub(super) fn label(&self) -> &str {
+        if self.configured { &self.issuer } else { "found" }
     }
 }
 
 const NOT_YET: &str = "the issuer has not answered yet";
-
-/// Locks, whether or not a thread has panicked meanwhile: no change here can be left half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A random number between 0 and 1, good enough to spread load.
 pub(super) fn jitter() -> f64 {

@@ -67,6 +67,18 @@ pub struct HttpClient(Arc<dyn Fn(Url, Option<HeaderValue>) -> Answering + Send +
 
 impl HttpClient {
     /// Makes one of any tower service, such as hyper's client with layers around it. Each request has a default body, which is to be empty.
+    /// The type of a service that is not to be named is `tower::util::BoxCloneSyncService`.
+    ///
+    /// ```
+    /// use http_body_util::Empty;
+    /// use hyper_util::client::legacy::Client;
+    /// use hyper_util::rt::TokioExecutor;
+    /// use tower_bearer::HttpClient;
+    ///
+    /// let hyper = Client::builder(TokioExecutor::new()).build_http::<Empty<axum::body::Bytes>>();
+    /// let client = HttpClient::from_service(hyper);
+    /// ```
+    #[must_use]
     pub fn from_service<S, B, B2>(service: S) -> Self
     where
         S: Service<Request<B>, Response = Response<B2>, Error: Into<BoxError>, Future: Send>

@@ -4,7 +4,7 @@
 mod tests;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, EXPIRES};
@@ -14,8 +14,9 @@ use url::Url;
 
 use super::client::{HttpClient, TOTAL_TIMEOUT};
 use super::discovery;
-use super::reach::{Reach, is_loopback, shown};
+use super::reach::{NOT_A_URL, Reach, is_loopback, shown};
 use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
+use crate::sync::{after, lock};
 
 /// How long a discovered address is used before the metadata are read again.
 const REDISCOVERY: Duration = Duration::from_secs(60 * 60);
@@ -43,7 +44,10 @@ impl HttpSource {
     ) -> Result<Self, &'static str> {
         let given = jwks_uri.map(|uri| reach.checked(uri, true)).transpose()?;
         if given.is_none() {
-            let url = reach.checked(issuer, true)?;
+            let url = reach.checked(issuer, true).map_err(|what| match what {
+                NOT_A_URL => "not a URL; give the address of the keys with jwks_uri",
+                _ => what,
+            })?;
             if url.query().is_some() || url.fragment().is_some() {
                 return Err("an issuer whose keys are discovered must have neither query nor fragment (RFC 8414 §2)");
             }
@@ -119,15 +123,14 @@ impl HttpSource {
 
     /// Returns the discovered address, and whether it is time to look again.
     fn discovered(&self) -> Option<(Url, bool)> {
-        let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        let discovered = lock(&self.discovered);
         let (url, until) = discovered.as_ref()?;
         Some((url.clone(), *until <= Instant::now()))
     }
 
     fn remember(&self, url: Url, how_long: Duration) {
-        let mut discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        *discovered = Some((url, now.checked_add(how_long).unwrap_or(now)));
+        let mut discovered = lock(&self.discovered);
+        *discovered = Some((url, after(Instant::now(), how_long)));
     }
 }
 
@@ -146,7 +149,7 @@ impl fmt::Debug for HttpSource {
 /// Longer ones are not worth their memory.
 const MAX_ETAG_LEN: usize = 256;
 
-/// Demands JSON by the server's own word, where it gives one: `application/json`, or anything that ends in `+json`.
+/// Demands JSON by the server's own word, where it gives one: `application/json`, `text/json`, or anything that ends in `+json`.
 fn check_type(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();

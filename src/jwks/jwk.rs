@@ -14,7 +14,7 @@ use crate::crypto::{Material, VerifyingKey};
 use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
 
-/// RSA moduli, in bits (RFC 7518 §3.3). The upper bound is what the cryptography crates verify with.
+/// RSA moduli, in bits (RFC 7518 §3.3). The upper bound is what aws-lc-rs verifies with; RustCrypto skips those above 4096.
 const MIN_RSA_BITS: usize = 2048;
 const MAX_RSA_BITS: usize = 8192;
 

@@ -1,5 +1,5 @@
-//! The task that fetches an issuer's keys. Only it does, so that there is never more than one fetch in flight, and a
-//! request that is cancelled never cancels one.
+//! The task that fetches an issuer's keys. Only it does, so that there is one fetch in flight at most (but for one that has
+//! hung so long that another keeper has taken over), and a request that is cancelled never cancels one.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::cache::{Shared, Snapshot, State, jitter};
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event};
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
-use crate::trace::{count, event, gauge};
+use crate::sync::after;
+use crate::trace::{count, event};
 
 /// How long one fetch of any source may take, discovery included.
 pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
@@ -34,17 +35,11 @@ enum Next {
 }
 
 /// A fetch that was good.
-enum News {
-    Set {
-        set: KeySet,
-        document: Vec<u8>,
-        max_age: Option<Duration>,
-        validator: Option<Validator>,
-    },
-    /// The set in hand is still the issuer's.
-    None {
-        max_age: Option<Duration>,
-    },
+struct News {
+    set: Arc<KeySet>,
+    document: Option<Arc<[u8]>>,
+    max_age: Option<Duration>,
+    validator: Option<Validator>,
 }
 
 impl Keeper {
@@ -74,7 +69,7 @@ impl Keeper {
         let now = Instant::now();
         let ordered = std::mem::take(&mut state.ordered);
         if ordered || state.schedule.on(Event::Timer, now, jitter()) == Decision::Fetch {
-            self.shared.lease.renew(now.checked_add(MAX_FETCH).unwrap_or(now));
+            self.shared.lease.renew(after(now, MAX_FETCH));
             return Next::Fetch;
         }
         // whatever has ended has left a plan
@@ -91,11 +86,17 @@ impl Keeper {
 
     async fn fetch(&self, source: &dyn DynKeySource) -> Result<News, FetchError> {
         let known = self.shared.state().validator.clone();
-        let fetched = timeout(MAX_FETCH, source.fetch(known)).await;
-        match fetched.map_err(|_| FetchError::message("the key source took longer than 15 s"))?? {
-            Fetched::Unchanged { max_age } => Ok(News::None { max_age }),
+        let fetched = timeout(MAX_FETCH, source.fetch(known.clone())).await;
+        let fetched = fetched.map_err(|_| FetchError::message("the key source took longer than 15 s"))??;
+        let current = self.shared.current.load_full();
+        match fetched {
+            Fetched::Unchanged { max_age } => {
+                let current =
+                    current.ok_or_else(|| FetchError::message("nothing has changed, and nothing is in hand"))?;
+                let (set, document) = (Arc::clone(&current.set), current.document.clone());
+                Ok(News { set, document, max_age, validator: known })
+            }
             Fetched::Document { document, max_age, validator } => {
-                let current = self.shared.current.load_full();
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .ok_or_else(|| FetchError::message("what was fetched is not a JWK Set of at most 512 KiB"))?;
                 if set.is_empty() {
@@ -105,55 +106,30 @@ impl Keeper {
                     let why = why.collect::<String>();
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{why}")));
                 }
-                Ok(News::Set { set, document, max_age, validator })
+                let document = self.shared.configured.then(|| document.into());
+                Ok(News { set: Arc::new(set), document, max_age, validator })
             }
         }
     }
 
-    /// Takes over what was fetched, and tells everybody who waits.
+    /// Takes over what was fetched, and tells everybody who waits; unless another keeper has taken over meanwhile.
     fn record(&self, fetched: Result<News, FetchError>) {
-        match fetched {
-            Ok(News::Set { set, document, max_age, validator }) => {
-                self.adopt(Arc::new(set), document.into(), max_age, |kept| *kept = validator);
-            }
-            Ok(News::None { max_age }) => match &*self.shared.current.load() {
-                Some(current) => self.adopt(Arc::clone(&current.set), Arc::clone(&current.document), max_age, |_| {}),
-                None => self.fail(&FetchError::message("the source says `unchanged`, and there is nothing in hand")),
-            },
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    fn adopt(
-        &self,
-        set: Arc<KeySet>,
-        document: Arc<[u8]>,
-        max_age: Option<Duration>,
-        validator: impl FnOnce(&mut Option<Validator>),
-    ) {
-        let (issuer, keys, skipped) = (&self.shared.issuer, set.len(), set.skipped().len());
-        event!(info, "fetched the issuer's keys", issuer = issuer, keys = keys, skipped = skipped);
-        count!("tower_bearer_key_fetches_total", issuer = self.shared.label, result = "ok");
-        gauge!("tower_bearer_key_fetch_failures", 0, issuer = self.shared.label);
+        let shared = &self.shared;
         let Some(mut state) = self.state() else { return };
-        validator(&mut state.validator);
+        let News { set, document, max_age, validator } = match fetched {
+            Ok(news) => news,
+            Err(error) => return shared.failed(&mut state, &error.report()),
+        };
+        let (keys, skipped) = (set.len(), set.skipped().len());
+        event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
+        count!("tower_bearer_key_fetches_total", issuer = shared.label(), result = "ok");
+        state.validator = validator;
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
-        let snapshot =
-            Snapshot { set, document, generation: state.next_generation(), fresh_until: state.schedule.fresh_until() };
-        self.shared.current.store(Some(Arc::new(snapshot)));
-        self.shared.count_ended();
-    }
-
-    fn fail(&self, error: &FetchError) {
-        let (issuer, report) = (&self.shared.issuer, error.report());
-        event!(warn, "could not fetch the issuer's keys", issuer = issuer, error = report);
-        let Some(mut state) = self.state() else { return };
-        state.last_error = Some(report.into());
-        state.schedule.on(Event::Failed, Instant::now(), jitter());
-        self.shared.count_ended();
-        count!("tower_bearer_key_fetches_total", issuer = self.shared.label, result = "failed");
-        gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = self.shared.label);
+        let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
+        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until })));
+        shared.count_ended();
+        shared.show_failures(&state);
     }
 }
 

@@ -20,11 +20,11 @@ pub(super) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
 const MAX_KEYS: usize = 256;
 
-/// Without a `kid`, at most this many keys are tried, so that a token cannot choose its cost.
+/// At most this many keys are tried for a token, the first of the set, so that it cannot choose its cost.
 const MAX_CANDIDATES: usize = 4;
 
 /// The usable keys of a set, and the names and faults of the others.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Jwk>,
     by_kid: HashMap<Box<str>, Vec<usize>>,
@@ -145,7 +145,7 @@ impl KeySet {
 pub struct KeyStatus {
     /// The key's name.
     pub kid: Option<Box<str>>,
-    /// What it may be used with, as far as the issuer's policy allows.
+    /// The algorithms that it is for; the issuer's policy may allow fewer.
     pub algorithms: Vec<Algorithm>,
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+pub(super) const NOT_A_URL: &str = "not a URL";
+
 /// How far a client may reach.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Reach {
@@ -33,7 +35,7 @@ impl Reach {
     /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1). `loopback` says whether it may be on this host,
     /// as it may if it was configured.
     pub(super) fn checked(&self, uri: &str, loopback: bool) -> Result<Url, &'static str> {
-        let url = Url::parse(uri).map_err(|_| "not a URL; give the address of the keys with jwks_uri")?;
+        let url = Url::parse(uri).map_err(|_| NOT_A_URL)?;
         let Some(host) = url.host() else { return Err("the URL has no host") };
         if !url.username().is_empty() || url.password().is_some() {
             return Err("the URL holds a user name or password");

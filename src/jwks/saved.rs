@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cache::{Keys, Snapshot, jitter};
+use super::cache::Keys;
 use super::key_set::KeySet;
-use super::schedule::{Event, MAX_TTL};
+use super::schedule::MAX_TTL;
 use crate::clock::UnixTime;
 
 /// An issuer's keys as they were fetched, to be saved and given to the next process; see
@@ -42,7 +42,7 @@ impl Keys {
         let fresh_until = self.shared.state().schedule.fresh_until()?;
         let instant = Instant::now();
         let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(max_stale, instant).is_some())?;
-        let jwks = serde_json::from_slice(&current.document).ok()?;
+        let jwks = serde_json::from_slice(current.document.as_ref()?).ok()?;
         let (ahead, ago) =
             (fresh_until.saturating_duration_since(instant), instant.saturating_duration_since(fresh_until));
         let fresh_until = now.0.saturating_add(ahead).saturating_sub(ago).as_secs();
@@ -57,15 +57,9 @@ impl Keys {
         let ago = now.0.saturating_sub(Duration::from_secs(saved.fresh_until));
         let fresh_until = instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
         let document: Arc<[u8]> = saved.jwks.to_string().into_bytes().into();
-        let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document, None)) else { return };
-        let mut state = self.shared.state();
-        if self.is_fixed() || state.generation > 0 || set.is_empty() {
-            return;
+        if let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document, None)) {
+            self.shared.restore(Arc::new(set), Some(document), fresh_until);
         }
-        state.schedule.on(Event::Restored { fresh_until }, instant, jitter());
-        let generation = state.next_generation();
-        let snapshot = Snapshot { set: Arc::new(set), document, generation, fresh_until: Some(fresh_until) };
-        self.shared.current.store(Some(Arc::new(snapshot)));
     }
 }
 

@@ -7,10 +7,12 @@
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
 //!   failure then leaves the plan as it was.
 //!   * An unknown `kid` may use both permits, so that a rotation just after a forged `kid` gets through.
-//!   * A bad signature under a known `kid` may mean that the key was replaced under its name. It may use one permit, if both are there
-//!     and the keys in hand are at least as old as the interval: forgeries leave the other to unknown `kid`s.
+//!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was replaced under its name. It may use
+//!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
+//!     unknown `kid`s.
 //!
-//! At most one fetch is in flight. Keys that were saved by an earlier process are stale from the start: used, and fetched again at once.
+//! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness, but are fetched again with the
+//! first token.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,7 @@ const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A token came with a signature that no key of its `kid` verifies.
+    /// A token came with a signature that no key of its `kid` verifies, or an algorithm that none is for.
     BadSignature,
     /// The operator asks for a fetch.
     ByHand,

@@ -10,7 +10,8 @@ use http::HeaderValue;
 /// Fetches an issuer's current key set.
 ///
 /// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
-/// store, another client. It is asked by one task, never twice at a time. A fetch that takes longer than 15 s is dropped,
+/// store, another client. It is asked by one task; a second fetch begins before the first has ended only if
+/// that has not yielded for 16 s, or its runtime is not driven any more: it must not block its thread. A fetch that takes longer than 15 s is dropped,
 /// and a document of more than 512 KiB is refused.
 ///
 /// # Examples
@@ -102,29 +103,31 @@ impl FetchedKeys {
     }
 }
 
-/// Why a key set could not be fetched. Those of the crate's own sources never hold what a server sent.
+/// Why a key set could not be fetched, or a [resolver](crate::IssuerResolver) could not decide. Those of the crate's own sources never
+/// hold what a server sent.
 #[derive(Debug)]
 pub struct FetchError {
-    message: Box<str>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// `None` if the cause says it all.
+    message: Option<Box<str>>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl FetchError {
-    /// Wraps the cause.
-    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { message: "the key set could not be fetched".into(), source: Some(source.into()) }
+    /// Wraps the cause, whose text it takes.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { message: None, cause: Some(cause.into()) }
     }
 
     #[cfg(feature = "http-client")]
     pub(crate) fn caused(
         message: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { message: message.into().into(), source: Some(source.into()) }
+        Self { message: Some(message.into().into()), cause: Some(cause.into()) }
     }
 
     pub(crate) fn message(message: impl Into<String>) -> Self {
-        Self { message: message.into().into(), source: None }
+        Self { message: Some(message.into().into()), cause: None }
     }
 
     /// Returns the message followed by those of all causes.
@@ -142,13 +145,17 @@ impl FetchError {
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match (&self.message, &self.cause) {
+            (Some(message), _) => f.write_str(message),
+            (None, Some(cause)) => cause.fmt(f),
+            (None, None) => Ok(()),
+        }
     }
 }
 
 impl std::error::Error for FetchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let source = self.source.as_deref()?;
-        Some(source)
+        let cause = self.cause.as_deref()?;
+        if self.message.is_some() { Some(cause) } else { cause.source() }
     }
 }

@@ -24,6 +24,7 @@ use crate::jose::{Algorithm, Hash};
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct StaticKeys {
     set: KeySet,
     symmetric: Option<Algorithm>,
@@ -99,7 +100,7 @@ impl fmt::Debug for StaticKeys {
 }
 
 /// Why configured keys cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The set is well-formed, but each of its keys was skipped.

@@ -15,6 +15,7 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
+use crate::sync::after;
 use crate::trace::{count, gauge};
 use crate::validate::Plausible;
 use crate::verify::verify;
@@ -46,12 +47,12 @@ enum Refusal {
 /// What the keys in hand lack.
 enum Lack {
     /// There are none, or they are too old.
-    All,
+    NoKeys,
     /// They do not have the token's key.
-    Key(Fingerprint, Error),
+    UnknownKid(Fingerprint, Error),
     /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it was replaced under its name. If the
     /// token names none, another may be missing.
-    Signature { named: bool, error: Error },
+    BadSignature { named: bool, error: Error },
 }
 
 /// How far a token gets without a wait.
@@ -81,12 +82,13 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         if let Some(known) = engine.known(token) {
             return Attempt::Done(Ok(known));
         }
+        let in_realm = |error: Error| error.in_realm(&engine.policy.realm);
         let token = match BearerToken::from_bytes(token) {
             Ok(token) => token,
-            Err(error) => return Attempt::Done(Err(error)),
+            Err(error) => return Attempt::Done(Err(in_realm(error))),
         };
         let wait = match engine.step(token, None) {
-            Step::Done(verdict) => return Attempt::Done(verdict),
+            Step::Done(verdict) => return Attempt::Done(verdict.map_err(in_realm)),
             Step::Wait(wait) => wait,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
@@ -94,7 +96,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
             let token = BearerToken::from_bytes(token.as_bytes())?;
-            engine.wait(token, wait).await
+            engine.wait(token, wait).await.map_err(|error| error.in_realm(&engine.policy.realm))
         }))
     }
 }
@@ -122,8 +124,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
     async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
-        let now = Instant::now();
-        let deadline = now.checked_add(MAX_WAIT).unwrap_or(now);
+        let deadline = after(Instant::now(), MAX_WAIT);
         loop {
             let (trusted, ended, own) = match wait {
                 Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer)).await {
@@ -159,14 +160,14 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
         let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
         let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, instant)) else {
-            return Err(lacking(Lack::All));
+            return Err(lacking(Lack::NoKeys));
         };
         let (verified, key) = verify(&plausible, keys).map_err(|error| {
             let kid = plausible.header().kid();
             if error.kind() == ErrorKind::UnknownKey {
-                lacking(Lack::Key(trusted.keys.fingerprint(kid), error))
+                lacking(Lack::UnknownKid(trusted.keys.fingerprint(kid), error))
             } else if matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm) {
-                lacking(Lack::Signature { named: kid.is_some(), error })
+                lacking(Lack::BadSignature { named: kid.is_some(), error })
             } else {
                 error.into()
             }
@@ -180,20 +181,20 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Looks for a token that was verified before, and checks again all that may have changed since.
     fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
-        let entry = self.cache.get(token)?;
-        let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
-        let policy = entry.token().policy();
-        let trusted = match self.issuers.get(&policy.issuer) {
-            Some(trusted) => Cow::Borrowed(trusted),
-            None => Cow::Owned(self.found.find(&policy.issuer).trusted()?),
-        };
-        let current = trusted.keys.current(instant);
-        let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
-        if !entry.check(snapshot.keys(trusted.max_stale, instant)?, snapshot.generation(), now) {
-            return None;
-        }
+        let known = self.cache.get(token, |entry| {
+            let policy = entry.token().policy();
+            let trusted = match self.issuers.get(&policy.issuer) {
+                Some(trusted) => Cow::Borrowed(trusted),
+                None => Cow::Owned(self.found.find(&policy.issuer).trusted()?),
+            };
+            let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
+            let current = trusted.keys.current(instant);
+            let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
+            let keys = snapshot.keys(trusted.max_stale, instant)?;
+            entry.check(keys, snapshot.generation(), now).then(|| entry.token().clone())
+        })?;
         count!("tower_bearer_token_cache_total", result = "hit");
-        Some(entry.token().clone())
+        Some(known)
     }
 
     /// Selects the issuer that a token names: a configured one, or one that was found at run time.
@@ -221,9 +222,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
 impl Lack {
     fn want(&self) -> Want {
         match self {
-            Self::All => Want::Any,
-            Self::Key(kid, _) => Want::Kid(*kid),
-            Self::Signature { .. } => Want::Signature,
+            Self::NoKeys => Want::NoKeys,
+            Self::UnknownKid(kid, _) => Want::UnknownKid(*kid),
+            Self::BadSignature { .. } => Want::BadSignature,
         }
     }
 }
@@ -231,7 +232,7 @@ impl Lack {
 impl Refusal {
     /// Says what to answer after a fetch for the sake of this token: if there is no such key now, it need not be looked for again.
     fn after_own_fetch(self) -> Error {
-        if let Self::Keys { trusted, generation, lack: Lack::Key(kid, _) } = &self {
+        if let Self::Keys { trusted, generation, lack: Lack::UnknownKid(kid, _) } = &self {
             trusted.keys.note_absent(*kid, *generation);
         }
         self.into_error(true)
@@ -244,8 +245,8 @@ impl Refusal {
     /// the token's `kid` does not verify is bad.
     fn into_error(self, ended: bool) -> Error {
         match self {
-            Self::Final(error) | Self::Keys { lack: Lack::Signature { named: true, error }, .. } => error,
-            Self::Keys { trusted, lack: Lack::Key(_, error) | Lack::Signature { error, .. }, .. }
+            Self::Final(error) | Self::Keys { lack: Lack::BadSignature { named: true, error }, .. } => error,
+            Self::Keys { trusted, lack: Lack::UnknownKid(_, error) | Lack::BadSignature { error, .. }, .. }
                 if ended && trusted.outage().is_none() =>
             {
                 error

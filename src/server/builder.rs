@@ -1,7 +1,6 @@
 //! The configuration of a server, checked as a whole.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -24,43 +23,39 @@ use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
-    audiences: Vec<Box<str>>,
-    trusted: Vec<Trust>,
-    rest: Rest,
+    settings: Settings,
     read: fn(&str) -> Result<C, serde_json::Error>,
-    claims: PhantomData<fn() -> C>,
 }
 
 /// What does not depend on the type of the claims.
-struct Rest {
-    realm: Option<String>,
-    clock: Box<dyn Clock>,
+struct Settings {
+    audiences: Vec<Box<str>>,
+    trusted: Vec<Trust>,
     resolvers: Vec<Arc<dyn DynResolver>>,
     /// What the resolvers say of themselves.
     faults: Vec<String>,
+    realm: Option<String>,
+    clock: Box<dyn Clock>,
+    http: HttpSettings,
     saved: Vec<SavedKeys>,
     token_cache: u64,
-    http: HttpSettings,
 }
 
 impl ResourceServerBuilder {
     pub(super) fn new(audience: String) -> Self {
-        Self {
+        let settings = Settings {
             audiences: vec![audience.into()],
             trusted: Vec::new(),
-            rest: Rest {
-                realm: None,
-                clock: Box::new(SystemClock),
-                resolvers: Vec::new(),
-                faults: Vec::new(),
-                saved: Vec::new(),
-                token_cache: DEFAULT_CAPACITY,
-                http: HttpSettings::default(),
-            },
-            // no type of claims, no second look at the payload
-            read: |_| Ok(()),
-            claims: PhantomData,
-        }
+            resolvers: Vec::new(),
+            faults: Vec::new(),
+            realm: None,
+            clock: Box::new(SystemClock),
+            http: HttpSettings::default(),
+            saved: Vec::new(),
+            token_cache: DEFAULT_CAPACITY,
+        };
+        // no type of claims, no second look at the payload
+        Self { settings, read: |_| Ok(()) }
     }
 }
 
@@ -68,7 +63,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Trusts an issuer; may be called several times. A token is checked by the terms of the issuer that its `iss` names.
     #[must_use]
     pub fn trust(mut self, trust: impl Into<Trust>) -> Self {
-        self.trusted.push(trust.into());
+        self.settings.trusted.push(trust.into());
         self
     }
 
@@ -86,8 +81,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// own, the application sees to that itself.
     #[must_use]
     pub fn trust_with<R: IssuerResolver>(mut self, resolver: R) -> Self {
-        self.rest.faults.extend(resolver.check().err());
-        self.rest.resolvers.push(Arc::new(resolver));
+        self.settings.faults.extend(resolver.check().err());
+        self.settings.resolvers.push(Arc::new(resolver));
         self
     }
 
@@ -96,12 +91,12 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
     #[must_use]
     pub fn http_client(mut self, client: impl Into<HttpClient>) -> Self {
-        self.rest.http.client = Some(client.into());
+        self.settings.http.client = Some(client.into());
         self
     }
 
     /// Lets issuers that are found at run time have their keys at this host, whatever its address: a name, or an
-    /// address as it is written in a URL, without brackets and port. May be called several times.
+    /// address in its canonical form (`fd12::1`), without brackets and port. May be called several times.
     ///
     /// # Security
     ///
@@ -111,13 +106,13 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
     #[must_use]
     pub fn allow_private_host(mut self, host: impl Into<String>) -> Self {
-        self.rest.http.private_hosts.push(host.into().into());
+        self.settings.http.private_hosts.push(host.into().into());
         self
     }
 
     /// Begins with keys that were saved by [`save_keys`](crate::ResourceServer::save_keys), so that a service can start
-    /// while an issuer is down. They are used at once and fetched again at once; those that are too old by now
-    /// ([`max_stale`](crate::Issuer::max_stale)) or of issuers that are not configured are left out.
+    /// while an issuer is down. They are used at once, and fetched again with the first token that needs them. Those that are too old by now
+    /// ([`max_stale`](crate::Issuer::max_stale)) are not used; those of issuers that are not configured are left out.
     ///
     /// # Security
     ///
@@ -125,7 +120,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// [`SavedKeys`].
     #[must_use]
     pub fn saved_keys(mut self, saved: impl IntoIterator<Item = SavedKeys>) -> Self {
-        self.rest.saved.extend(saved);
+        self.settings.saved.extend(saved);
         self
     }
 
@@ -136,14 +131,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// expire. A reload begins with an empty cache.
     #[must_use]
     pub fn token_cache(mut self, max_bytes: u64) -> Self {
-        self.rest.token_cache = max_bytes;
+        self.settings.token_cache = max_bytes;
         self
     }
 
     /// Accepts another audience too, for issuers that have none of their own.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into().into());
+        self.settings.audiences.push(audience.into().into());
         self
     }
 
@@ -153,15 +148,13 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// type lets a member appear as absent, so will this: use `Option` only for claims that may be.
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
-        let Self { audiences, trusted, rest, .. } = self;
-        let read = |text: &str| serde_json::from_str(text);
-        ResourceServerBuilder { audiences, trusted, rest, read, claims: PhantomData }
+        ResourceServerBuilder { settings: self.settings, read: |text| serde_json::from_str(text) }
     }
 
     /// Names the protection space in challenges (RFC 9110 §11.5); the first audience by default.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.rest.realm = Some(realm.into());
+        self.settings.realm = Some(realm.into());
         self
     }
 
@@ -172,7 +165,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.rest.clock = Box::new(clock);
+        self.settings.clock = Box::new(clock);
         self
     }
 
@@ -187,25 +180,26 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Makes the engine of a new server, or of one that goes on where a former has been.
     pub(super) fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
-        let Self { audiences, trusted, rest, read, .. } = self;
+        let Self { settings, read } = self;
+        let Settings { audiences, trusted, resolvers, faults, realm, clock, http, saved, token_cache } = settings;
         let mut problems = ConfigError::default();
         if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
-        let realm = rest.realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
+        let realm = realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
         let realm = quoted(&realm.unwrap_or_default()).unwrap_or_else(|| {
             problems
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
             "\"\"".into()
         });
-        if trusted.is_empty() && rest.resolvers.is_empty() {
+        if trusted.is_empty() && resolvers.is_empty() {
             problems.push("issuers", "no issuer is trusted, so no token could ever be accepted; call trust");
         }
-        for fault in rest.faults {
+        for fault in faults {
             problems.push("resolvers", fault);
         }
-        let configured = Client::configured(&rest.http);
-        let found = Client::found(&rest.http, former.map(|former| former.found.client()));
+        let configured = Client::configured(&http);
+        let found = Client::found(&http, former.map(|former| former.found.client()));
         let policy = Arc::new(ServerPolicy { audiences, realm });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
@@ -218,23 +212,23 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             }
         }
         problems.or(())?;
-        for saved in &rest.saved {
+        for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.keys.restore(saved, UnixTime::now(&*rest.clock));
+                trusted.keys.restore(saved, UnixTime::now(&*clock));
             }
         }
         let former = former.map(|former| &former.found);
-        let found = FoundIssuers::new(rest.resolvers, found, Arc::clone(&policy), former);
-        let cache = TokenCache::new(rest.token_cache);
-        Ok(Engine { issuers, found, policy, cache, clock: rest.clock, read })
+        let found = FoundIssuers::new(resolvers, found, Arc::clone(&policy), former);
+        let cache = TokenCache::new(token_cache);
+        Ok(Engine { issuers, found, policy, cache, clock, read })
     }
 }
 
 impl<C> fmt::Debug for ResourceServerBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResourceServerBuilder")
-            .field("audiences", &self.audiences)
-            .field("trusted", &self.trusted)
+            .field("audiences", &self.settings.audiences)
+            .field("trusted", &self.settings.trusted)
             .finish_non_exhaustive()
     }
 }

@@ -23,10 +23,11 @@ pub(super) struct HttpSettings {
 #[cfg(feature = "http-client")]
 mod with_http {
     use std::collections::HashMap;
-    use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+    use std::sync::{Arc, Mutex, OnceLock, Weak};
 
     use super::HttpSettings;
     use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
+    use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
     type SharedKeys = Mutex<HashMap<Box<str>, Weak<Keys>>>;
@@ -70,34 +71,32 @@ mod with_http {
             let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
             let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
             let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), self.label(issuer), Box::new(source))));
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), !self.is_for_found(), Box::new(source))));
             };
-            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shared = lock(shared);
             shared.retain(|_, keys| keys.strong_count() > 0);
             if let Some(keys) = shared.get(uri).and_then(Weak::upgrade) {
                 return Ok(keys);
             }
             // they are no single issuer's; a query may hold a key of some API
             let name = uri.split('?').next().unwrap_or_default();
-            let keys = Arc::new(Keys::fetched(name.into(), self.label(issuer), Box::new(source)));
+            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source)));
             shared.insert(uri.into(), Arc::downgrade(&keys));
             Ok(keys)
         }
 
-        /// Returns how an issuer is called in metrics: one that a token has named, without its name.
-        pub(in crate::server) fn label(&self, issuer: &Arc<str>) -> Arc<str> {
-            if self.shared.is_some() { "found".into() } else { Arc::clone(issuer) }
+        /// Tells whether it is for issuers that are found at run time.
+        pub(in crate::server) fn is_for_found(&self) -> bool {
+            self.shared.is_some()
         }
 
         fn client(&self, loopback: bool) -> Result<HttpClient, String> {
-            if let Some(own) = &self.own {
-                return Ok(own.clone());
+            let known = self.own.as_ref().or_else(|| self.ours.get().filter(|_| !loopback));
+            if let Some(known) = known {
+                return Ok(known.clone());
             }
-            let make = || HttpClient::new(&self.reach, loopback);
-            let made = match self.ours.get() {
-                Some(ours) if !loopback => return Ok(ours.clone()),
-                _ => make().map_err(|error| format!("the HTTP client cannot be set up: {error}"))?,
-            };
+            let made = HttpClient::new(&self.reach, loopback)
+                .map_err(|error| format!("the HTTP client cannot be set up: {error}"))?;
             Ok(if loopback { made } else { self.ours.get_or_init(|| made).clone() })
         }
     }
@@ -123,8 +122,8 @@ impl Client {
         self.found == other.found
     }
 
-    pub(super) fn label(&self, issuer: &Arc<str>) -> Arc<str> {
-        if self.found { "found".into() } else { Arc::clone(issuer) }
+    pub(super) fn is_for_found(&self) -> bool {
+        self.found
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use moka::Entry;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::runtime::Handle;
@@ -20,7 +22,8 @@ use super::keys::prepare;
 use super::resolver::DynResolver;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::ServerPolicy;
-use crate::jwks::{Demand, FetchError, IssuerStatus, MAX_FETCH};
+use crate::jwks::{FetchError, IssuerStatus, MAX_FETCH};
+use crate::sync::{after, lock};
 use crate::trace::{count, event};
 
 /// So many trusted issuers are kept; when there are more, the one that was used longest ago goes. Only the resolvers let issuers in here.
@@ -40,17 +43,21 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How long a request waits for an answer where there is an earlier decision to go by.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
-const LATE: Duration = MAX_FETCH.saturating_mul(2).saturating_add(PATIENCE);
+const LATE: Duration = MAX_FETCH.saturating_add(PATIENCE);
 /// How long a refusal holds.
 const REFUSED: Duration = Duration::from_secs(60);
 /// How long the same question is not asked again after a failure.
 const FAILED: Duration = Duration::from_secs(1);
 /// Identifiers that were refused, or could not be decided on, are remembered up to so many bytes.
 const MAX_REFUSED: u64 = 1024 * 1024;
+/// What one takes beside its text: the map's own bookkeeping and the error.
+const NO: u32 = 384;
 /// Longer identifiers are refused unasked.
 const MAX_ISSUER_LEN: usize = 1024;
 /// So many questions about unknown issuers may be open at once; others wait for their turn.
 const MAX_OPEN: usize = 256;
+
+static EPOCHS: AtomicU64 = AtomicU64::new(0);
 
 /// What is known of an issuer.
 pub(super) enum Found {
@@ -84,7 +91,7 @@ struct Core {
     resolvers: Vec<Arc<dyn DynResolver>>,
     client: Client,
     policy: Arc<ServerPolicy>,
-    /// Grows with each reload: decisions of former resolvers count for nothing, but the keys are kept.
+    /// Each server and each reload has its own: decisions of former resolvers count for nothing, but the keys are kept.
     epoch: u64,
     trusted: Cache<Arc<str>, Decision>,
     refused: Cache<Arc<str>, No>,
@@ -138,7 +145,7 @@ impl FoundIssuers {
         policy: Arc<ServerPolicy>,
         former: Option<&Self>,
     ) -> Self {
-        let weight = |id: &Arc<str>, _: &No| u32::try_from(id.len()).unwrap_or(u32::MAX).saturating_add(64);
+        let weight = |id: &Arc<str>, _: &No| u32::try_from(id.len()).unwrap_or(u32::MAX).saturating_add(NO);
         let trusted = || {
             let trusted = Cache::builder().max_capacity(MAX_TRUSTED).time_to_idle(IDLE);
             trusted.eviction_policy(EvictionPolicy::lru()).build()
@@ -148,7 +155,7 @@ impl FoundIssuers {
             resolvers,
             client,
             policy,
-            epoch: former.map_or(0, |former| former.core.epoch.saturating_add(1)),
+            epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
             trusted: former.map_or_else(trusted, |former| former.core.trusted.clone()),
             refused: Cache::builder().max_capacity(MAX_REFUSED).weigher(weight).build(),
             open: Mutex::default(),
@@ -196,15 +203,23 @@ impl FoundIssuers {
         let Some(last) = self.core.last(id, Instant::now()) else {
             // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
             let turn = Arc::clone(&self.core.turns).acquire_owned().await.ok();
+            match self.find(id) {
+                Found::Trusted(trusted) => return Ok(trusted),
+                Found::Refused(error) => return Err(error),
+                Found::Unknown => {}
+            }
             return answered(self.question(id, turn)).await;
         };
         match timeout(PATIENCE, answered(self.question(id, None))).await {
             Ok(answer @ Ok(_)) => answer,
             Ok(Err(error)) if error.kind() != ErrorKind::KeysUnavailable => Err(error),
             Ok(Err(_)) | Err(_) => {
-                let trusted = Arc::clone(&last.trusted);
-                self.core.trusted.insert(Arc::clone(id), last.extended(Instant::now()));
-                Ok(trusted)
+                self.core.extend(id, &last, Instant::now());
+                match self.find(id) {
+                    Found::Trusted(trusted) => Ok(trusted),
+                    Found::Refused(error) => Err(error),
+                    Found::Unknown => Err(unavailable("the decision about the issuer was cut short")),
+                }
             }
         }
     }
@@ -294,9 +309,10 @@ impl Question {
                 let report = error.report();
                 count!("tower_bearer_issuer_decisions_total", result = "failed");
                 event!(warn, "could not decide on an issuer", error = report);
-                let error = unavailable(report);
+                // as much as is worth remembering
+                let error = unavailable(report.chars().take(200).collect::<String>());
                 match core.last(id, now) {
-                    Some(last) => core.trusted.insert(Arc::clone(id), last.extended(now)),
+                    Some(last) => core.extend(id, &last, now),
                     None => {
                         let no = No { error: error.clone(), until: after(now, FAILED) };
                         core.refused.insert(Arc::clone(id), no);
@@ -324,6 +340,15 @@ impl Core {
         (last.epoch == self.epoch && now.saturating_duration_since(last.made) < MAX_STALE).then_some(last)
     }
 
+    /// Goes by a decision for longer, unless there is another by now.
+    fn extend(&self, id: &Arc<str>, last: &Decision, now: Instant) {
+        let entry = self.trusted.entry(Arc::clone(id));
+        entry.and_compute_with(|entry| match entry.map(Entry::into_value) {
+            Some(decision) if decision.made == last.made => Op::Put(decision.extended(now)),
+            _ => Op::Nop,
+        });
+    }
+
     /// Asks one resolver after the other.
     async fn decide(&self, id: &Arc<str>) -> Result<Option<Arc<Trusted>>, FetchError> {
         for resolver in &self.resolvers {
@@ -336,7 +361,7 @@ impl Core {
             let known = known.as_ref().map(|decision| &*decision.trusted);
             let trusted = prepare(trust, &self.policy, &self.client, known, &mut problems);
             if let (Some(trusted), []) = (trusted, problems.problems()) {
-                return Ok(Some(Arc::new(trusted.with_keys_of(known).await)));
+                return Ok(Some(Arc::new(trusted)));
             }
             // their paths are left out: they repeat the token's `iss`
             let wrong: Vec<_> = problems.problems().iter().map(|problem| problem.message()).collect();
@@ -348,27 +373,6 @@ impl Core {
     }
 }
 
-impl Trusted {
-    /// Goes on with the keys that are known until those of a new source are there, so that a resolver that makes a source for
-    /// each decision does not lose them each time.
-    async fn with_keys_of(self, known: Option<&Self>) -> Self {
-        match known.filter(|known| self.has_own_source() && known.has_own_source() && self.is_empty()) {
-            None => self,
-            Some(known) => {
-                if let Demand::Wait(fetch) = self.demand_if_empty() {
-                    fetch.ended().await;
-                }
-                if self.is_empty() { Self { keys: Arc::clone(&known.keys), ..self } } else { self }
-            }
-        }
-    }
-
-    /// Tells whether its keys come from a source of the application's own.
-    fn has_own_source(&self) -> bool {
-        self.source.is_none() && !self.keys.is_fixed()
-    }
-}
-
 /// The answer to a token of an issuer that nobody trusts.
 fn refused() -> Error {
     Error::new(ErrorKind::UnknownIssuer, "iss names none of the trusted issuers, and no resolver trusts it")
@@ -377,14 +381,6 @@ fn refused() -> Error {
 /// The answer where nobody can say whether the issuer is trusted.
 pub(super) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(RETRY)
-}
-
-fn after(then: Instant, wait: Duration) -> Instant {
-    then.checked_add(wait).unwrap_or(then)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for FoundIssuers {

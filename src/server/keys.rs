@@ -36,19 +36,27 @@ pub(super) fn prepare(
     if !matches!(keys, Origin::Http) && jwks_uri.is_some() {
         problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
     }
-    let (mut symmetric, mut source) = (None, None);
+    let (mut symmetric, mut over_http) = (None, None);
     let keys = match keys {
         Origin::Static(keys) => {
             let (set, secret) = keys.into_parts();
             symmetric = secret;
             Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
         }
-        Origin::Source(source) => Some(Arc::new(Keys::fetched(Arc::clone(&id), client.label(&id), source))),
+        Origin::Source(source) => {
+            let keys = Keys::fetched(Arc::clone(&id), !client.is_for_found(), source);
+            // a resolver that makes a source for each decision does not lose the keys each time
+            if let Some(known) = known.filter(|known| client.is_for_found() && known.over_http.is_none()) {
+                keys.inherit(&known.keys);
+            }
+            Some(Arc::new(keys))
+        }
         // an empty identifier is reported once, with the policy
         Origin::Http if id.is_empty() && jwks_uri.is_none() => None,
         Origin::Http => {
-            source = Some(Source { jwks_uri: jwks_uri.map(Into::into), client: client.clone() });
-            let known = known.filter(|known| known.source.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
+            over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), client: client.clone() });
+            let known =
+                known.filter(|known| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
             let keys = match known {
                 Some(known) => Ok(Arc::clone(&known.keys)),
                 None => client.keys(&id, jwks_uri),
@@ -61,5 +69,5 @@ pub(super) fn prepare(
         }
     };
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some(Trusted { policy, keys: keys?, max_stale, source })
+    Some(Trusted { policy, keys: keys?, max_stale, over_http })
 }

@@ -19,7 +19,7 @@ use crate::jwks::FetchError;
 /// decided on again in the background.
 ///
 /// If the resolver fails, or takes longer than 1.5 s, the last decision to trust an issuer is gone by, until it is an hour old. If it
-/// makes a [`KeySource`](crate::KeySource) for each decision, the former one is used until the new one has brought keys.
+/// makes a [`KeySource`](crate::KeySource) for each decision, the keys of the former one are used until the new one has brought its own.
 ///
 /// # Examples
 ///
@@ -52,11 +52,8 @@ pub trait IssuerResolver: Send + Sync + 'static {
     /// [`KeysUnavailable`](crate::ErrorKind::KeysUnavailable), unless there is a decision to go by.
     fn resolve(&self, issuer: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send;
 
-    /// Says what is wrong with the resolver itself, when the server is built; nothing by default.
-    ///
-    /// # Errors
-    ///
-    /// With what is wrong, and how to mend it.
+    // what is wrong with the resolver itself, when the server is built
+    #[doc(hidden)]
     fn check(&self) -> Result<(), String> {
         Ok(())
     }

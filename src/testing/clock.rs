@@ -1,9 +1,10 @@
 //! A clock that stands still until it is moved.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, SystemClock};
+use crate::sync::lock;
 
 /// A clock that only moves when it is told to. Clones show the same time.
 ///
@@ -47,13 +48,13 @@ impl ManualClock {
 
     /// Moves on.
     pub fn advance(&self, by: Duration) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.now);
         *now = now.checked_add(by).unwrap_or(*now);
     }
 
     /// Goes to a moment, also to one in the past.
     pub fn set(&self, to: SystemTime) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        *lock(&self.now) = to;
     }
 }
 
@@ -65,6 +66,6 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.now)
     }
 }

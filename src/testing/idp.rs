@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 use crate::jwks::{FetchError, FetchedKeys, KeySource};
 use crate::server::Trust;
+use crate::sync::lock;
 
 /// The audience of tokens for which no other is named.
 pub const DEFAULT_AUDIENCE: &str = "https://api.test";
@@ -211,7 +212,7 @@ impl Idp {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.state)
     }
 }
 
