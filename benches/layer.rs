@@ -1,8 +1,8 @@
 //! What the layer costs, beside what nobody can avoid: `cargo bench --bench layer`.
 //!
 //! All cases take turns in one run, so that whatever else the machine does falls on each alike, and the table shows medians
-//! (with minimum and maximum), ratios, and the allocations of one call. *Bare* is the same inner service without a layer, *insert* a layer that does
-//! nothing but put an `Arc` into the request's extensions, *raw* one verification of the same signature by the same library with its key prepared.
+//! (with minimum and maximum), ratios, and the allocations of one call. *Bare* is the same axum router without a layer, *insert* the router with axum's
+//! `Extension` of an `Arc`, *raw* one verification of the same signature by the same library with its key prepared.
 //!
 //! `cargo bench --bench layer -- count CASE N` runs one case N times and prints nothing, for `benches/instructions.sh`.
 
@@ -10,8 +10,6 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a bench may panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the list of algorithms is above")]
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +18,16 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
 };
+use axum::body::Body;
+use axum::routing::get;
+use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use http::{Request, Response};
+use futures_util::FutureExt;
+use http::Request;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower::{Layer, Service, service_fn};
+use tower::Service;
 use tower_bearer::testing::Idp;
 use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
@@ -88,26 +90,25 @@ fn measure(cases: &mut [Case]) {
     }
 }
 
-/// The inner service: it takes the request and answers at once.
-fn inner() -> impl Service<Request<()>, Response = Response<()>, Error = Infallible, Future = Ready<Answer>> + Clone {
-    service_fn(|request: Request<()>| {
-        black_box(&request);
-        ready(Ok(Response::new(())))
-    })
+/// The guarded service: one route that answers at once.
+fn inner() -> Router {
+    Router::new().route("/", get(async || "ok"))
 }
 
-type Answer = Result<Response<()>, Infallible>;
+fn guarded(server: ResourceServer) -> Router {
+    inner().layer(BearerAuthLayer::new(server))
+}
 
-/// Calls a service with one request, over and over; making the request is part of each case, and so of *bare*.
-fn calling<S>(mut service: S, token: &str) -> impl FnMut() + use<S>
-where
-    S: Service<Request<()>>,
-{
-    let header: http::HeaderValue = format!("Bearer {token}").parse().unwrap();
+/// Calls a service with one request, over and over, to the end of the response; making the request is part of each case, and so of *bare*.
+fn calling(mut service: Router, token: Option<&str>) -> impl FnMut() + use<> {
+    let header = token.map(|token| http::HeaderValue::try_from(format!("Bearer {token}")).unwrap());
     move || {
-        let mut request = Request::new(());
-        request.headers_mut().insert("authorization", header.clone());
-        drop(black_box(service.call(request)));
+        let mut request = Request::new(Body::empty());
+        if let Some(header) = &header {
+            request.headers_mut().insert("authorization", header.clone());
+        }
+        let response = Service::call(&mut service, request).now_or_never().expect("nothing to wait for");
+        black_box(response.unwrap());
     }
 }
 
@@ -168,27 +169,18 @@ fn raw(idp: &Idp, algorithm: Algorithm, token: &str) -> impl FnMut() + use<> {
     move || key.verify_sig(message.as_bytes(), black_box(&signature)).unwrap()
 }
 
-/// A layer that only inserts an `Arc`.
-fn insert() -> impl Service<Request<()>> {
-    let (mut service, payload) = (inner(), Arc::new(json!({ "sub": "alice" })));
-    service_fn(move |mut request: Request<()>| {
-        request.extensions_mut().insert(Arc::clone(&payload));
-        service.call(request)
-    })
-}
-
 fn algorithms() -> Vec<Case> {
     let idp = Idp::with_algorithms("https://id.test/realms/shop", &ALGORITHMS);
     let mut cases = Vec::new();
     for algorithm in ALGORITHMS {
-        let token = token(&idp, algorithm);
-        let name = algorithm.name();
-        cases.push(Case::new(format!("{name} bare"), calling(inner(), &token)));
-        cases.push(Case::new(format!("{name} raw"), raw(&idp, algorithm, &token)));
-        cases.push(Case::new(format!("{name} cold"), calling(BearerAuthLayer::new(cold(&idp)).layer(inner()), &token)));
-        cases.push(Case::new(format!("{name} insert"), calling(insert(), &token)));
-        let cached = BearerAuthLayer::new(trusting(&idp).build().unwrap()).layer(inner());
-        cases.push(Case::new(format!("{name} cached"), calling(cached, &token)));
+        let text = token(&idp, algorithm);
+        let (name, token) = (algorithm.name(), Some(&*text));
+        let insert = inner().layer(Extension(Arc::new(json!({ "sub": "alice" }))));
+        cases.push(Case::new(format!("{name} bare"), calling(inner(), token)));
+        cases.push(Case::new(format!("{name} raw"), raw(&idp, algorithm, &text)));
+        cases.push(Case::new(format!("{name} cold"), calling(guarded(cold(&idp)), token)));
+        cases.push(Case::new(format!("{name} insert"), calling(insert, token)));
+        cases.push(Case::new(format!("{name} cached"), calling(guarded(trusting(&idp).build().unwrap()), token)));
     }
     cases
 }
@@ -197,7 +189,6 @@ fn refusals() -> Vec<Case> {
     let idp = Idp::new("https://id.test/realms/shop");
     let good = token(&idp, Algorithm::Es256);
     let tokens = [
-        ("no token", String::new()),
         ("garbage", "garbage.garbage.garbage".to_owned()),
         ("opaque", "0123456789abcdef0123456789abcdef".to_owned()),
         ("unknown issuer", idp.token("m").issuer("https://other.test/").sign()),
@@ -205,25 +196,22 @@ fn refusals() -> Vec<Case> {
         ("wrong audience", idp.token("m").audience("https://other.test").sign()),
         ("unknown kid", idp.token("m").unknown_kid().sign()),
     ];
-    let mut cases = vec![Case::new("bare", calling(inner(), &good))];
+    let server = trusting(&idp).build().unwrap();
+    let mut cases = vec![
+        Case::new("bare", calling(inner(), Some(&good))),
+        Case::new("no token", calling(guarded(server.clone()), None)),
+    ];
     for (name, token) in tokens {
-        let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap());
-        let mut service = layer.layer(inner());
-        cases.push(if token.is_empty() {
-            Case::new(name, move || drop(black_box(service.call(Request::new(())))))
-        } else {
-            Case::new(name, calling(service, &token))
-        });
+        cases.push(Case::new(name, calling(guarded(server.clone()), Some(&token))));
     }
     cases
 }
 
-/// Look-ups among one and among a thousand, and tokens of several sizes.
+/// Look-ups among one and among many, and tokens of several sizes.
 fn growth() -> Vec<Case> {
     let idp = Idp::new("https://id.test/realms/shop");
     let good = token(&idp, Algorithm::Es256);
-    let mut cases =
-        vec![Case::new("one key, one issuer", calling(BearerAuthLayer::new(cold(&idp)).layer(inner()), &good))];
+    let mut cases = vec![Case::new("one key, one issuer", calling(guarded(cold(&idp)), Some(&good)))];
     let mut many = idp.jwks();
     let key = many["keys"][0].clone();
     for n in 0..255 {
@@ -233,19 +221,17 @@ fn growth() -> Vec<Case> {
     }
     let keys = StaticKeys::jwks(&many.to_string()).unwrap();
     let server = ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()), keys)).token_cache(0);
-    cases.push(Case::new("256 keys", calling(BearerAuthLayer::new(server.build().unwrap()).layer(inner()), &good)));
+    cases.push(Case::new("256 keys", calling(guarded(server.build().unwrap()), Some(&good))));
     let others = (0..999).fold(trusting(&idp).token_cache(0), |server, n| {
         let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
         server.trust((Issuer::new(format!("https://id.test/realms/other-{n}")), keys))
     });
-    cases.push(Case::new("1000 issuers", calling(BearerAuthLayer::new(others.build().unwrap()).layer(inner()), &good)));
-    for size in [4, 8, 15] {
+    cases.push(Case::new("1000 issuers", calling(guarded(others.build().unwrap()), Some(&good))));
+    for size in [4, 7, 15] {
         let large = idp.token("alice").claim("padding", "x".repeat(size * 768)).sign();
         let name = format!("token of {} B, ", large.len());
-        cases.push(Case::new(format!("{name}cold"), calling(BearerAuthLayer::new(cold(&idp)).layer(inner()), &large)));
-        let cached = BearerAuthLayer::new(trusting(&idp).build().unwrap()).layer(inner());
-        cases.push(Case::new(format!("{name}cached"), calling(cached, &large)));
-        cases.push(Case::new(format!("{name}bare"), calling(inner(), &large)));
+        cases.push(Case::new(format!("{name}cold"), calling(guarded(cold(&idp)), Some(&large))));
+        cases.push(Case::new(format!("{name}cached"), calling(guarded(trusting(&idp).build().unwrap()), Some(&large))));
     }
     cases
 }
@@ -292,8 +278,8 @@ fn scaling() {
         let begin = Instant::now();
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let service = BearerAuthLayer::new(server.clone()).layer(inner());
-                let mut call = calling(service, &tokens[if distinct { thread } else { 0 }]);
+                let token = &tokens[if distinct { thread } else { 0 }];
+                let mut call = calling(guarded(server.clone()), Some(token));
                 scope.spawn(move || (0..calls).for_each(|_| call()));
             }
         });

@@ -90,7 +90,8 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
 
     /// Lets `use_entry` see what is kept of a token, if anything is.
     pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl FnOnce(&Entry<C>) -> Option<T>) -> Option<T> {
-        let entries = self.entries.as_ref()?;
+        // what is too long to be kept is not worth a hash
+        let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
         let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         let front = slot.load();

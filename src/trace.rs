@@ -17,6 +17,10 @@ macro_rules! event {
 
 #[cfg(feature = "metrics")]
 macro_rules! count {
+    // without an allocation, for what is counted on each request
+    ($name:literal, $label:ident = $value:literal) => {
+        ::metrics::counter!($name, stringify!($label) => $value).increment(1)
+    };
     ($name:literal $(, $label:ident = $value:expr)* $(,)?) => {
         ::metrics::counter!($name $(, stringify!($label) => $value.to_string())*).increment(1)
     };
