@@ -7,6 +7,7 @@
 //! In front of the cache stand a few slots for the tokens that come most often. Reading one writes nothing that other cores
 //! read too.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use foldhash::quality::RandomState;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{Equivalent, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
 use crate::access_token::AccessToken;
 use crate::clock::UnixTime;
 use crate::crypto::VerifyingKey;
 use crate::jwks::KeySet;
 
-/// What the cache may take, in bytes, unless told otherwise: some 4000 tokens of 1.2 KB.
+/// What the cache may take, in bytes, unless told otherwise: some 2400 tokens of 1.1 KB.
 pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
 /// Longer tokens are not kept.
@@ -33,25 +34,30 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 const OVERHEAD: usize = 512;
 
 /// What an entry typically takes.
-const TYPICAL: u64 = 4096;
+const TYPICAL: u64 = 7 * 1024;
 
-/// How often expired entries are taken out, by the first new token after that time.
+/// The cache is divided into shards with a lock each, of at least so many bytes, so that large tokens find room.
+const MIN_SHARD: u64 = 1024 * 1024;
+
+/// Expired entries are taken out at most so often, by a new token.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// How many tokens stand in front, each in the slot that its hash says.
+/// How many tokens stand in front, each in the slot that its hash says. Together they take a quarter of the cache's size at most, beside it.
 const SLOTS: usize = 64;
 
 /// Tokens that one server has verified.
 pub(crate) struct TokenCache<C> {
     hasher: RandomState,
     front: Box<[ArcSwapOption<Entry<C>>]>,
+    /// What an entry in front may take.
+    max_front: u64,
     /// `None` if it is turned off.
     entries: Option<Entries<C>>,
     /// When expired entries were last taken out, in seconds since the epoch.
     swept: AtomicU64,
 }
 
-type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState>;
+type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
 
 /// A token that was verified once.
 pub(crate) struct Entry<C> {
@@ -77,31 +83,40 @@ struct Query<'t> {
 impl<C: Send + Sync + 'static> TokenCache<C> {
     /// Makes a cache of so many bytes; none at all for 0.
     pub(crate) fn new(capacity: u64) -> Self {
-        let items = usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX);
-        let entries = || Cache::with(items, capacity, Weight, RandomState::default(), DefaultLifecycle::default());
-        let slots = if capacity > 0 { SLOTS } else { 0 };
+        let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut options = OptionsBuilder::new();
+        options.weight_capacity(capacity).shards(shards.clamp(1, cores.saturating_mul(4)));
+        options.estimated_items_capacity(usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX));
+        let options = options.build().ok().filter(|_| capacity > 0);
+        let entries = options.map(|options| Cache::with_options(options, Weight, RandomState::default(), DropLater));
+        let slots = if entries.is_some() { SLOTS } else { 0 };
         Self {
             hasher: RandomState::default(),
             front: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
-            entries: (capacity > 0).then(entries),
+            max_front: capacity / 256,
+            entries,
             swept: AtomicU64::new(0),
         }
     }
 
-    /// Lets `use_entry` see what is kept of a token, if anything is.
-    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl FnOnce(&Entry<C>) -> Option<T>) -> Option<T> {
+    /// Lets `use_entry` see what is kept of a token, if anything is that it can use.
+    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C>) -> Option<T>) -> Option<T> {
         // what is too long to be kept is not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
         let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         let front = slot.load();
-        if let Some(entry) = front.as_ref().filter(|entry| *entry.text == *text) {
-            return use_entry(entry);
+        let found = front.as_ref().filter(|entry| *entry.text == *text).and_then(|entry| use_entry(entry));
+        if found.is_some() {
+            return found;
         }
         // a shard that is being written to counts as a miss: verifying takes no longer than waiting might
         let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
         let found = use_entry(&entry)?;
-        slot.store(Some(entry));
+        if entry.weight() <= self.max_front {
+            slot.store(Some(entry));
+        }
         Some(found)
     }
 
@@ -121,7 +136,9 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
         let (token, key) = (token.clone(), Arc::clone(key));
         let entry = Entry { text: Arc::clone(&text), token, key, generation: AtomicU64::new(generation) };
-        entries.insert(Key { hash, text }, Arc::new(entry));
+        let mut evicted = Vec::new();
+        entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
+        drop(evicted);
         self.sweep(entries, now);
     }
 
@@ -130,7 +147,15 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         let (last, now_secs) = (self.swept.load(Ordering::Relaxed), now.0.as_secs());
         let due = now_secs.abs_diff(last) >= SWEEP.as_secs();
         if due && self.swept.compare_exchange(last, now_secs, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            entries.retain(|_, entry| entry.token.check_times(now).is_ok());
+            // dropped when no lock is held any more: what the application's claims do then is their business
+            let expired = RefCell::new(Vec::new());
+            entries.retain(|_, entry| {
+                let holds = entry.token.check_times(now).is_ok();
+                if !holds {
+                    expired.borrow_mut().push(Arc::clone(entry));
+                }
+                holds
+            });
             for slot in &self.front {
                 if slot.load().as_ref().is_some_and(|entry| entry.token.check_times(now).is_err()) {
                     slot.store(None);
@@ -152,6 +177,12 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
 }
 
 impl<C> Entry<C> {
+    /// Returns what it takes, in bytes.
+    fn weight(&self) -> u64 {
+        let bytes = self.text.len().saturating_add(self.token.weight()).saturating_add(OVERHEAD);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn token(&self) -> &AccessToken<C> {
         &self.token
     }
@@ -204,9 +235,20 @@ impl Equivalent<Key> for Query<'_> {
 struct Weight;
 
 impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
-    fn weight(&self, key: &Key, entry: &Arc<Entry<C>>) -> u64 {
-        let bytes = key.text.len().saturating_add(entry.token.weight()).saturating_add(OVERHEAD);
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+    fn weight(&self, _: &Key, entry: &Arc<Entry<C>>) -> u64 {
+        entry.weight()
+    }
+}
+
+/// Hands evicted entries out, to be dropped when no lock is held any more.
+#[derive(Clone)]
+struct DropLater;
+
+impl<C> Lifecycle<Key, Arc<Entry<C>>> for DropLater {
+    type RequestState = Vec<Arc<Entry<C>>>;
+
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C>>) {
+        evicted.push(entry);
     }
 }
 

@@ -247,6 +247,53 @@ fn a_question_on_a_runtime_that_is_not_driven_is_asked_again_on_another() {
     assert_eq!(table.asked(), 2);
 }
 
+#[test]
+fn questions_on_a_runtime_that_is_not_driven_give_their_turns_back() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    takes(&table, Duration::from_millis(100));
+    let server = trusting(&table);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (kept, other) = (runtime(), runtime());
+    let forged: Vec<_> = (0..256).map(|n| idp.token("m").issuer(format!("https://f{n}.test/")).sign()).collect();
+    kept.block_on(async {
+        let flood = join_all(forged.iter().map(|token| server.authenticate(token)));
+        let _ = timeout(Duration::from_millis(10), flood).await;
+    });
+    assert_eq!(table.asked(), 256);
+    let token = idp.token("alice").sign();
+    other.block_on(async {
+        assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable), "all turns are taken");
+        sleep(MINUTE).await;
+        assert_eq!(kind(&server, &token).await, None);
+    });
+}
+
+/// Trusts its issuer, with these keys.
+struct With(serde_json::Value);
+
+impl IssuerResolver for With {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        let keys = tower_bearer::FetchedKeys::new(self.0.to_string());
+        let source = Scripted::new(move |_| {
+            let keys = keys.clone();
+            async { Ok(keys) }
+        });
+        Ok(Some((Issuer::new(issuer), source).into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_does_not_go_on_with_the_keys_of_the_former_resolvers_source() {
+    let (former, new) = (Idp::new("https://a.test/"), Idp::new("https://a.test/"));
+    let server = ResourceServer::new(API).trust_with(With(former.jwks())).build().unwrap();
+    let token = former.token("mallory").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    server.reload(ResourceServer::new(API).trust_with(With(new.jwks()))).unwrap();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::BadSignature));
+    assert_eq!(kind(&server, &new.token("alice").sign()).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_the_server_ends_its_questions() {
     let alive = Arc::new(());

@@ -6,10 +6,15 @@
 
 mod support;
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use proptest::prelude::*;
+use serde::Deserialize;
+use support::resolver::Table;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{Algorithm, Clock, ErrorKind, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
@@ -173,6 +178,94 @@ async fn only_the_very_same_text_is_known() {
     assert_eq!(hits.take(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn tokens_of_found_issuers_are_known_again_after_a_new_decision() {
+    count_hits!(hits);
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust_with(Table::with(&[&idp])).build().unwrap();
+    let token = idp.token("alice").sign();
+    for _ in 0..3 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    assert_eq!(hits.take(), 2);
+    tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+    for _ in 0..100 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    assert_eq!(hits.take(), 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_known_again_when_its_key_comes_back() {
+    count_hits!(hits);
+    let idp = Idp::new("https://a.test/");
+    let key = idp.jwks()["keys"][0].clone();
+    let server = ResourceServer::new(API).trust(&idp).build().unwrap();
+    let token = idp.token("alice").sign();
+    for _ in 0..3 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    idp.rotate();
+    server.refresh("https://a.test/").await.unwrap();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey));
+    idp.publish(key);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    server.refresh("https://a.test/").await.unwrap();
+    hits.take();
+    for _ in 0..100 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    assert_eq!(hits.take(), 99);
+}
+
+/// Claims that use the server when they are dropped.
+#[derive(Deserialize)]
+struct Reentrant {
+    sub: String,
+}
+
+static SERVER: OnceLock<ResourceServer<Reentrant>> = OnceLock::new();
+static TOKENS: OnceLock<Vec<String>> = OnceLock::new();
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Reentrant {
+    fn drop(&mut self) {
+        if self.sub == "reentrant"
+            && let Some(token) = TOKENS.get().and_then(|tokens| tokens.get(DROPPED.fetch_add(1, Ordering::SeqCst)))
+        {
+            let verdict = SERVER.get().unwrap().authenticate(token).now_or_never().unwrap();
+            assert!(verdict.is_ok());
+        }
+    }
+}
+
+#[test]
+fn claims_may_use_the_server_when_they_are_dropped() {
+    let clock = ManualClock::new();
+    let idp = Idp::new("https://id.test/").clock(clock.clone());
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    let trust = (Issuer::new("https://id.test/"), keys);
+    let server = ResourceServer::new(API).trust(trust).clock(clock.clone()).claims::<Reentrant>().token_cache(1 << 17);
+    let long = Duration::from_secs(36_000);
+    TOKENS.set((0..1000).map(|n| idp.token(format!("other-{n}")).expires_in(long).sign()).collect()).unwrap();
+    assert!(SERVER.set(server.build().unwrap()).is_ok());
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let verify = |token: &str| SERVER.get().unwrap().authenticate(token).now_or_never().unwrap().map(drop);
+        // more than there is room for: some are evicted
+        for n in 0..100 {
+            verify(&idp.token("reentrant").claim("n", n).expires_in(Duration::from_secs(60)).sign()).unwrap();
+        }
+        assert!(DROPPED.load(Ordering::SeqCst) > 0);
+        // and the others expire
+        clock.advance(Duration::from_secs(300));
+        verify(&idp.token("bob").sign()).unwrap();
+        assert_eq!(DROPPED.load(Ordering::SeqCst), 100);
+        done.send(()).unwrap();
+    });
+    assert!(is_done.recv_timeout(Duration::from_secs(60)).is_ok(), "a deadlock, or a panic on the other thread");
+}
+
 #[tokio::test]
 async fn a_refusal_is_not_remembered() {
     let (idp, clock) = issuer();
@@ -218,7 +311,7 @@ fn a_hundred_threads_that_race_at_the_moment_of_expiry_agree_with_the_clock() {
     let trust = (Issuer::new("https://id.test/"), keys);
     let server = ResourceServer::new(API).trust(trust).clock(clock.clone()).build().unwrap();
     let token = idp.token("alice").expires_in(Duration::from_secs(60)).sign();
-    let verdict = || futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
+    let verdict = || kind(&server, &token).now_or_never().unwrap();
     assert_eq!(verdict(), None);
     let deadline = unix(&clock) + 60 + LEEWAY.as_secs();
     std::thread::scope(|scope| {

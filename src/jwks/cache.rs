@@ -275,21 +275,25 @@ impl Shared {
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let mut slot = lock(&self.keeper);
-        let keeper = {
+        let (keeper, failures) = {
             let mut state = self.state();
             let now = Instant::now();
             if self.lease.holds(now) {
                 return;
             }
-            self.cut_short(&mut state);
+            let failures = self.cut_short(&mut state);
             self.lease.renew(now);
             let number = state.number_next_keeper();
-            Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake))
+            (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), failures)
         };
         if let Some(former) = slot.take() {
             former.abort();
         }
         *slot = Some(runtime.spawn(keeper.run()).abort_handle());
+        drop(slot);
+        if let Some(failures) = failures {
+            self.tell_failure(CUT_SHORT, failures);
+        }
     }
 
     /// Takes over keys that were not fetched here, if there are none in hand.
@@ -307,33 +311,43 @@ impl Shared {
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
         let mut state = self.state();
-        if state.keeper == number {
-            state.ordered = false;
-            self.cut_short(&mut state);
-            self.lease.end();
+        if state.keeper != number {
+            return;
+        }
+        state.ordered = false;
+        self.lease.end();
+        let failures = self.cut_short(&mut state);
+        drop(state);
+        if let Some(failures) = failures {
+            self.tell_failure(CUT_SHORT, failures);
         }
     }
 
-    /// Ends the fetch that a keeper has begun and will not end itself. One that is only ordered is left to the next.
-    fn cut_short(&self, state: &mut State) {
-        if state.schedule.is_fetching() && !state.ordered {
-            self.failed(state, "the fetch of the issuer's keys was cut short");
-        }
+    /// Ends the fetch that a keeper has begun and will not end itself, and returns how many have failed then. One that is only
+    /// ordered is left to the next.
+    fn cut_short(&self, state: &mut State) -> Option<u32> {
+        let begun = state.schedule.is_fetching() && !state.ordered;
+        begun.then(|| self.failed(state, CUT_SHORT))
     }
 
-    /// Records that a fetch has failed.
-    pub(super) fn failed(&self, state: &mut State, report: &str) {
-        event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
+    /// Records that a fetch has failed, and returns how many have in a row.
+    pub(super) fn failed(&self, state: &mut State, report: &str) -> u32 {
         state.last_error = Some(report.into());
         state.schedule.on(Event::Failed, Instant::now(), jitter());
         self.count_ended();
-        count!("tower_bearer_key_fetches_total", issuer = self.label(), result = "failed");
-        self.show_failures(state);
+        state.schedule.failures()
     }
 
-    pub(super) fn show_failures(&self, state: &State) {
+    /// Tells the operator of a failure. No lock may be held: who listens may ask for the status.
+    pub(super) fn tell_failure(&self, report: &str, failures: u32) {
+        event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
+        count!("tower_bearer_key_fetches_total", issuer = self.label(), result = "failed");
+        self.show_failures(failures);
+    }
+
+    pub(super) fn show_failures(&self, failures: u32) {
         if self.configured {
-            gauge!("tower_bearer_key_fetch_failures", state.schedule.failures(), issuer = self.issuer);
+            gauge!("tower_bearer_key_fetch_failures", failures, issuer = self.issuer);
         }
     }
 
@@ -342,6 +356,8 @@ impl Shared {
         if self.configured { &self.issuer } else { "found" }
     }
 }
+
+const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
 

@@ -118,18 +118,24 @@ impl Keeper {
         let Some(mut state) = self.state() else { return };
         let News { set, document, max_age, validator } = match fetched {
             Ok(news) => news,
-            Err(error) => return shared.failed(&mut state, &error.report()),
+            Err(error) => {
+                let report = error.report();
+                let failures = shared.failed(&mut state, &report);
+                drop(state);
+                return shared.tell_failure(&report, failures);
+            }
         };
         let (keys, skipped) = (set.len(), set.skipped().len());
-        event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
-        count!("tower_bearer_key_fetches_total", issuer = shared.label(), result = "ok");
         state.validator = validator;
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
         let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
         shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until })));
         shared.count_ended();
-        shared.show_failures(&state);
+        drop(state);
+        event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
+        count!("tower_bearer_key_fetches_total", issuer = shared.label(), result = "ok");
+        shared.show_failures(0);
     }
 }
 

@@ -120,7 +120,7 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Tells whether this very key is in the set; another of the same name is not it.
+    /// Tells whether this very key is in the set, in whatever place; another of the same name is not it.
     pub(crate) fn contains(&self, key: &Arc<VerifyingKey>) -> bool {
         self.keys.iter().flat_map(|jwk| &jwk.prepared).any(|prepared| Arc::ptr_eq(prepared, key))
     }

@@ -127,8 +127,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Sets how many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     ///
     /// A token that comes again is then not verified again. It is still checked that its times hold, that its issuer is
-    /// trusted, and that the key that verified it is still published. Only verified tokens of at most 8 KiB are kept, in memory, until they
-    /// expire. A reload begins with an empty cache.
+    /// trusted, and that the key that verified it is still published. Only verified tokens of at most 8 KiB are kept, in memory, until a new
+    /// token comes after they have expired. Up to a quarter more is taken for the tokens that come most often. A reload begins with an
+    /// empty cache.
+    ///
+    /// # Security
+    ///
+    /// The application's [`claims`](Self::claims) are then read once for each token, not for each request. If reading them checks what can
+    /// change (the time, a list of revoked tokens), turn the cache off, or check it in the handler.
     #[must_use]
     pub fn token_cache(mut self, max_bytes: u64) -> Self {
         self.settings.token_cache = max_bytes;
@@ -146,6 +152,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// A token whose claims do not fit is refused as [`MalformedClaim`](crate::ErrorKind::MalformedClaim). Where serde's
     /// type lets a member appear as absent, so will this: use `Option` only for claims that may be.
+    ///
+    /// # Security
+    ///
+    /// They are read once for each token, and shared by all requests that carry it, as long as it is in the
+    /// [cache](Self::token_cache): reading must depend on nothing but the claims.
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
         ResourceServerBuilder { settings: self.settings, read: |text| serde_json::from_str(text) }
@@ -205,7 +216,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
             let id = Arc::from(trust.issuer.id());
-            if let Some(trusted) = prepare(trust, &policy, &configured, known.map(|known| &**known), &mut problems)
+            if let Some(trusted) =
+                prepare(trust, &policy, &configured, known.map(|known| &**known), false, &mut problems)
                 && !issuers.insert(Arc::clone(&id), Arc::new(trusted))
             {
                 problems.push(format!("issuers[{id}]"), "the issuer is trusted twice; give its audiences in one place");

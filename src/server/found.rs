@@ -132,9 +132,18 @@ struct No {
 
 /// A question that somebody is waiting for.
 struct Open {
+    /// Its turn, if it had to wait for one.
+    _turn: Option<OwnedSemaphorePermit>,
     number: u64,
     asked: Instant,
     answer: watch::Receiver<Option<Answer>>,
+}
+
+impl Open {
+    /// Tells whether it should have been answered long ago: it is on a runtime that is not driven any more.
+    fn is_late(&self) -> bool {
+        Instant::now().saturating_duration_since(self.asked) > LATE
+    }
 }
 
 impl FoundIssuers {
@@ -202,6 +211,10 @@ impl FoundIssuers {
     pub(super) async fn ask(&self, id: &Arc<str>) -> Answer {
         let Some(last) = self.core.last(id, Instant::now()) else {
             // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
+            if self.core.turns.available_permits() == 0 {
+                // those that nobody will answer any more give their turns back
+                lock(&self.core.open).retain(|_, open| !open.is_late());
+            }
             let turn = Arc::clone(&self.core.turns).acquire_owned().await.ok();
             match self.find(id) {
                 Found::Trusted(trusted) => return Ok(trusted),
@@ -229,22 +242,18 @@ impl FoundIssuers {
         let runtime = Handle::try_current().ok()?;
         let mut tasks = lock(&self.tasks);
         let mut open = lock(&self.core.open);
-        let now = Instant::now();
-        // one that should have been answered long ago is on a runtime that is not driven any more
-        let late = |open: &&Open| now.saturating_duration_since(open.asked) > LATE;
-        if let Some(open) = open.get(id).filter(|open| !late(open)) {
+        if let Some(open) = open.get(id).filter(|open| !open.is_late()) {
             return Some(open.answer.clone());
         }
         let (sender, answer) = watch::channel(None);
         let number = self.core.asked.fetch_add(1, Ordering::Relaxed);
-        open.insert(Arc::clone(id), Open { number, asked: now, answer: answer.clone() });
+        open.insert(Arc::clone(id), Open { _turn: turn, number, asked: Instant::now(), answer: answer.clone() });
         drop(open);
         while tasks.questions.try_join_next().is_some() {}
         let question = Question { core: Arc::clone(&self.core), id: Arc::clone(id), number };
         let asking = async move {
             let answer = question.answer().await;
             let _ = sender.send(Some(answer));
-            drop(turn);
         };
         tasks.questions.spawn_on(asking, &runtime);
         if tasks.housekeeping.as_ref().is_none_or(AbortHandle::is_finished) {
@@ -358,8 +367,9 @@ impl Core {
                 problems.push("id", "the resolver names another issuer than it was asked for");
             }
             let known = self.trusted.get(id);
+            let again = known.as_ref().is_some_and(|decision| decision.epoch == self.epoch);
             let known = known.as_ref().map(|decision| &*decision.trusted);
-            let trusted = prepare(trust, &self.policy, &self.client, known, &mut problems);
+            let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(trusted), []) = (trusted, problems.problems()) {
                 return Ok(Some(Arc::new(trusted)));
             }

@@ -21,12 +21,14 @@ impl Source {
     }
 }
 
-/// Checks one issuer and prepares its keys, or goes on with those that are `known` of the same issuer.
+/// Checks one issuer and prepares its keys, or goes on with those that are `known` of the same issuer: with those of a source of the
+/// application's own only if it is one `again`, for one more decision of the same resolver.
 pub(super) fn prepare(
     trust: Trust,
     server: &Arc<ServerPolicy>,
     client: &Client,
     known: Option<&Trusted>,
+    again: bool,
     problems: &mut ConfigError,
 ) -> Option<Trusted> {
     let Trust { issuer, keys } = trust;
@@ -46,7 +48,7 @@ pub(super) fn prepare(
         Origin::Source(source) => {
             let keys = Keys::fetched(Arc::clone(&id), !client.is_for_found(), source);
             // a resolver that makes a source for each decision does not lose the keys each time
-            if let Some(known) = known.filter(|known| client.is_for_found() && known.over_http.is_none()) {
+            if let Some(known) = known.filter(|known| again && known.over_http.is_none()) {
                 keys.inherit(&known.keys);
             }
             Some(Arc::new(keys))
