@@ -168,6 +168,51 @@ async fn whatever_a_key_server_does_the_keys_in_hand_are_used_until_they_are_too
 }
 
 #[tokio::test]
+async fn metadata_that_turn_bad_leave_the_known_address_in_use() {
+    let (wrong, forbidden) = ("https://other.test/", "http://169.254.169.254/keys");
+    for (issuer, jwks_uri) in [(Some(wrong), None), (None, Some(forbidden)), (None, Some("https://127.0.0.1:1/keys"))] {
+        let keys = KeyServer::start().await;
+        let idp = Idp::new(&keys.address);
+        keys.is_good(&idp);
+        let server = ResourceServer::new(API).trust(Issuer::new(&keys.address)).build().unwrap();
+        assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+        let good = Arc::clone(&keys.answer.lock().unwrap());
+        let metadata = json!({
+            "issuer": issuer.unwrap_or(&keys.address),
+            "jwks_uri": jwks_uri.map_or_else(|| format!("{}/keys", keys.address), ToOwned::to_owned),
+        });
+        let metadata = metadata.to_string();
+        keys.answers(
+            move |path, headers| if path == "/keys" { good(path, headers) } else { json_of(metadata.clone()) },
+        );
+        // after an hour the metadata are read again
+        for _ in 0..8 {
+            pass(9 * MINUTE).await;
+            let _ = server.refresh(&keys.address).await;
+            assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok(), "{issuer:?} {jwks_uri:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cold_herd_of_a_thousand_reads_the_metadata_once_and_the_keys_once() {
+    let keys = KeyServer::start().await;
+    let idp = Idp::new(&keys.address);
+    keys.is_good(&idp);
+    let (good, seen) = (Arc::clone(&keys.answer.lock().unwrap()), Arc::new(Mutex::new(Vec::new())));
+    let log = Arc::clone(&seen);
+    keys.answers(move |path, headers| {
+        log.lock().unwrap().push(path.to_owned());
+        good(path, headers)
+    });
+    let server = ResourceServer::new(API).trust(Issuer::new(&keys.address)).build().unwrap();
+    let token = idp.token("alice").sign();
+    let verdicts = futures_util::future::join_all((0..1000).map(|_| server.authenticate(&token))).await;
+    assert!(verdicts.iter().all(Result::is_ok));
+    assert_eq!(*seen.lock().unwrap(), ["/.well-known/openid-configuration", "/keys"]);
+}
+
+#[tokio::test]
 async fn one_poisoned_key_harms_no_other() {
     let keys = KeyServer::start().await;
     let idp = Idp::new(&keys.address);
