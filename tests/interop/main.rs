@@ -11,7 +11,7 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -170,26 +170,37 @@ async fn no_request_fails_while_the_authorization_server_rotates_its_keys_under_
     let idp = Arc::new(AuthorizationServer::start().await);
     let server = ResourceServer::new(API).trust(Issuer::new(&idp.issuer)).claims::<Tenant>().build().unwrap();
     let (api, _) = services(&server).await;
-    let (api, requests) = (Arc::new(api), Arc::new(AtomicUsize::new(0)));
-    let callers = (0..8).map(|caller| {
-        let (idp, api, requests) = (Arc::clone(&idp), Arc::clone(&api), Arc::clone(&requests));
-        tokio::spawn(async move {
-            loop {
-                let token = idp.token(CLIENTS[caller % CLIENTS.len()], API, SCOPES).await;
-                for _ in 0..10 {
-                    assert_eq!(api.status("/orders", &token).await, 200);
-                    match requests.fetch_add(1, Ordering::SeqCst) {
-                        300 | 700 => drop(idp.control("rotate?keep").await),
-                        1200.. => return,
-                        _ => {}
-                    }
+    let (api, over) = (Arc::new(api), Arc::new(AtomicBool::new(false)));
+    // a token is used a few times, as a client would that keeps it
+    let call = async |idp: &AuthorizationServer, api: &Api, client: &str| {
+        let token = idp.token(client, API, SCOPES).await;
+        for _ in 0..3 {
+            assert_eq!(api.status("/orders", &token).await, 200);
+        }
+    };
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let (idp, api, over) = (Arc::clone(&idp), Arc::clone(&api), Arc::clone(&over));
+            tokio::spawn(async move {
+                while !over.load(Ordering::SeqCst) {
+                    call(&idp, &api, CLIENTS[caller % CLIENTS.len()]).await;
                 }
-            }
+            })
         })
-    });
-    for caller in futures_util::future::join_all(callers).await {
-        caller.unwrap();
+        .collect();
+    for rotation in 0..3 {
+        for _ in 0..50 {
+            call(&idp, &api, "RS256").await;
+        }
+        if rotation < 2 {
+            idp.control("rotate?keep").await;
+        }
     }
+    over.store(true, Ordering::SeqCst);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!(api.status("/orders", &idp.token("ES256", API, SCOPES).await).await, 200);
     // the present keys, those before, and none of the first
     let keys = server.status().remove(0).keys;
     assert_eq!(keys.len(), 2 * CLIENTS.len(), "{keys:?}");
