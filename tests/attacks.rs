@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use support::kind;
 use support::{get, send};
 use tokio::net::TcpListener;
 use tower_bearer::testing::{Idp, ManualClock};
@@ -28,10 +29,6 @@ fn world(algorithms: &[Algorithm]) -> (Idp, ResourceServer) {
     let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
     let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), keys)).build().unwrap();
     (idp, server)
-}
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 #[tokio::test]

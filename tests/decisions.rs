@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use support::kind;
 use support::resolver::Table;
 use support::source::{Scripted, keys_of};
 use tokio::time::{sleep, timeout};
@@ -23,10 +24,6 @@ const API: &str = "https://api.test";
 
 fn trusting(table: &Table) -> ResourceServer {
     ResourceServer::new(API).trust_with(table.clone()).build().unwrap()
-}
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 fn takes(table: &Table, time: Duration) {

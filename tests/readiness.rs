@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use support::source::{Scripted, keys_of};
+use support::source::{Scripted, gated as gated_source};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::testing::Idp;
@@ -32,16 +32,7 @@ fn request(token: &str) -> Request<()> {
 /// A layer whose server waits for keys until a permit is added.
 fn gated() -> (Idp, BearerAuthLayer, Scripted, Arc<Semaphore>) {
     let (idp, gate) = (Idp::new("https://id.test/"), Arc::new(Semaphore::new(0)));
-    let source = Scripted::new({
-        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-        move |_| {
-            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-            async move {
-                gate.acquire().await.unwrap().forget();
-                Ok(keys_of(&idp))
-            }
-        }
-    });
+    let source = gated_source(&idp, &gate);
     let trust = (Issuer::new("https://id.test/"), source.clone());
     let server = ResourceServer::new("https://api.test").trust(trust).build().unwrap();
     (idp, BearerAuthLayer::new(server), source, gate)

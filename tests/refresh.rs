@@ -10,21 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use support::source::{Scripted, keys_of};
+use support::kind;
+use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, ErrorKind, FetchError, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{Algorithm, ErrorKind, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
 
 fn trusting(idp: &Idp) -> ResourceServer {
     ResourceServer::new(API).trust(idp).build().unwrap()
-}
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,16 +275,7 @@ async fn readiness_fails_with_every_reason() {
 async fn of_a_hundred_who_wait_the_first_hangs_up_and_the_others_get_their_keys() {
     let idp = Idp::new("https://id.test/");
     let gate = Arc::new(Semaphore::new(0));
-    let source = Scripted::new({
-        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-        move |_| {
-            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-            async move {
-                gate.acquire().await.unwrap().forget();
-                Ok(keys_of(&idp))
-            }
-        }
-    });
+    let source = gated(&idp, &gate);
     let trust = (Issuer::new("https://id.test/"), source.clone());
     let server = ResourceServer::new(API).trust(trust).build().unwrap();
     let token = idp.token("alice").sign();
@@ -451,16 +439,7 @@ async fn a_reload_changes_the_terms_for_all_clones_at_once() {
 async fn a_request_that_waits_is_judged_by_the_terms_under_which_it_came() {
     let idp = Idp::new("https://id.test/");
     let gate = Arc::new(Semaphore::new(0));
-    let source = Scripted::new({
-        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-        move |_| {
-            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-            async move {
-                gate.acquire().await.map_err(FetchError::new)?.forget();
-                Ok(keys_of(&idp))
-            }
-        }
-    });
+    let source = gated(&idp, &gate);
     let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source)).build().unwrap();
     let token = idp.token("alice").sign();
     let waiting = server.authenticate(&token);

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde_json::json;
+use support::kind;
 use support::resolver::Table;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -26,10 +27,6 @@ const API: &str = "https://api.test";
 
 fn trusting(table: &Table) -> ResourceServer {
     ResourceServer::new(API).trust_with(table.clone()).build().unwrap()
-}
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 #[tokio::test(start_paused = true)]

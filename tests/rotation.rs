@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use support::source::{Scripted, keys_of};
+use support::kind;
+use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 use tower_bearer::testing::Idp;
@@ -20,10 +21,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn trusting(idp: &Idp) -> ResourceServer {
     ResourceServer::new("https://api.test").trust(idp).build().unwrap()
-}
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 /// Lets the tasks in the background do what they can do now.
@@ -401,19 +398,9 @@ async fn issuers_that_share_a_kid_never_verify_each_others_tokens() {
     for order in [[0, 1], [1, 0]] {
         let gate = Arc::new(Semaphore::new(0));
         let idps = [Idp::new("https://a.test/"), Idp::new("https://b.test/")];
-        let source = |idp: &Idp| {
-            let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-            Scripted::new(move |_| {
-                let (idp, gate) = (idp.clone(), Arc::clone(&gate));
-                async move {
-                    gate.acquire().await.unwrap().forget();
-                    Ok(keys_of(&idp))
-                }
-            })
-        };
         let server = ResourceServer::new("https://api.test")
-            .trust((Issuer::new("https://a.test/"), source(&idps[0])))
-            .trust((Issuer::new("https://b.test/"), source(&idps[1])))
+            .trust((Issuer::new("https://a.test/"), gated(&idps[0], &gate)))
+            .trust((Issuer::new("https://b.test/"), gated(&idps[1], &gate)))
             .build()
             .unwrap();
         // signed by one, in the other's name, with the kid that both have

@@ -14,16 +14,13 @@ use futures_util::FutureExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use proptest::prelude::*;
 use serde::Deserialize;
+use support::kind;
 use support::resolver::Table;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{Algorithm, Clock, ErrorKind, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
 const API: &str = "https://api.test";
 const LEEWAY: Duration = Duration::from_secs(30);
-
-async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
-    server.authenticate(token).await.err().map(|error| error.kind())
-}
 
 /// Tells, by the metrics, how many of the accepted tokens were known.
 struct Hits(Snapshotter);

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use tower::ServiceExt;
+use tower_bearer::{ErrorKind, ResourceServer};
 
 /// Sends a request to a router.
 pub async fn send(app: &Router, request: Request<Body>) -> Response<Body> {
@@ -31,6 +32,11 @@ pub fn get(path: &str, authorization: &[&str]) -> Request<Body> {
 /// A GET with this token.
 pub fn get_with(path: &str, token: &str) -> Request<Body> {
     get(path, &[&format!("Bearer {token}")])
+}
+
+/// Why a token is refused, if it is.
+pub async fn kind(server: &ResourceServer, token: &str) -> Option<ErrorKind> {
+    server.authenticate(token).await.err().map(|error| error.kind())
 }
 
 /// The status of a GET with this token.

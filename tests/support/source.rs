@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use tower_bearer::testing::Idp;
 use tower_bearer::{FetchError, FetchedKeys, KeySource};
 
@@ -34,6 +35,18 @@ impl KeySource for Scripted {
         let fetch = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         (self.script)(fetch).await
     }
+}
+
+/// The issuer's keys, each time when the gate has a permit.
+pub fn gated(idp: &Idp, gate: &Arc<Semaphore>) -> Scripted {
+    let (idp, gate) = (idp.clone(), Arc::clone(gate));
+    Scripted::new(move |_| {
+        let (idp, gate) = (idp.clone(), Arc::clone(&gate));
+        async move {
+            gate.acquire().await.map_err(FetchError::new)?.forget();
+            Ok(keys_of(&idp))
+        }
+    })
 }
 
 /// The issuer's keys, as it publishes them now.
