@@ -23,6 +23,7 @@ use support::orders::{Order, PlaceRequest, WatchRequest};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 use tower_bearer::testing::ManualClock;
@@ -51,12 +52,7 @@ struct AuthorizationServer {
 impl AuthorizationServer {
     async fn start() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        if !folder.join("node_modules/oidc-provider").exists() {
-            let mut npm = Command::new("npm");
-            npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).stdout(Stdio::null());
-            let status = npm.status().await.unwrap_or_else(|_| panic!("{NODE_MISSING}"));
-            assert!(status.success(), "npm ci in {} failed; {NODE_MISSING}", folder.display());
-        }
+        INSTALLED.get_or_init(|| install(&folder)).await;
         let mut node = Command::new("node");
         node.arg("server.mjs").current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = node.kill_on_drop(true).spawn().unwrap_or_else(|_| panic!("{NODE_MISSING}"));
@@ -87,6 +83,20 @@ impl AuthorizationServer {
         let response = self.http.post(format!("{}/control/{what}", self.issuer)).send().await.unwrap();
         response.error_for_status().unwrap().text().await.unwrap()
     }
+}
+
+/// The tests of this file run side by side; one of them installs, and the others wait for it.
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+async fn install(folder: &Path) {
+    // what npm writes last: an installation that was broken off is done again
+    if folder.join("node_modules/.package-lock.json").exists() {
+        return;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder).stdout(Stdio::null());
+    let status = npm.status().await.unwrap_or_else(|_| panic!("{NODE_MISSING}"));
+    assert!(status.success(), "npm ci in {} failed; {NODE_MISSING}", folder.display());
 }
 
 const NODE_MISSING: &str = "the interop test needs Node.js 20.12 or newer with npm on the PATH; \
