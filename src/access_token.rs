@@ -74,23 +74,21 @@ impl<C> AccessToken<C> {
 impl<C: Send + Sync + 'static> AccessToken<C> {
     /// Forgets the type of the application's claims.
     pub fn erase(&self) -> AccessToken {
-        let inner: Arc<Inner<C>> = Arc::clone(&self.inner);
-        AccessToken { inner }
+        self.clone().into()
     }
 
     /// Puts the evidence into a request's extensions.
     pub(crate) fn enter(self, extensions: &mut Extensions) {
-        extensions.remove::<Anonymous>();
-        extensions.insert(self.erase());
         if TypeId::of::<C>() != TypeId::of::<()>() {
-            extensions.insert(self);
+            extensions.insert(self.clone());
         }
+        extensions.insert::<AccessToken>(self.into());
     }
 }
 
 impl<C: Send + Sync + 'static> From<AccessToken<C>> for AccessToken {
     fn from(token: AccessToken<C>) -> Self {
-        token.erase()
+        Self { inner: token.inner }
     }
 }
 
@@ -211,14 +209,15 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
         let current = current.map(|token| Arc::as_ptr(&token.inner).addr());
         let found = extensions.get().filter(|token: &&Self| Some(Arc::as_ptr(&token.inner).addr()) == current);
         found.ok_or_else(|| {
-            if let Some(Anonymous { realm }) = extensions.get() {
+            // an outer layer may have found nobody, and the innermost a token of another type
+            if let (Some(Anonymous { realm }), None) = (extensions.get(), current) {
                 let detail = "the handler needs a token, and the caller is anonymous";
                 return Error::new(ErrorKind::MissingToken, detail).in_realm(realm);
             }
             let claims = std::any::type_name::<C>();
-            let detail = if extensions.get::<AccessToken>().is_some() && TypeId::of::<C>() == TypeId::of::<()>() {
+            let detail = if current.is_some() && TypeId::of::<C>() == TypeId::of::<()>() {
                 "a request carries `AccessToken`, without a parameter, not `AccessToken<()>`".to_owned()
-            } else if extensions.get::<AccessToken>().is_some() {
+            } else if current.is_some() {
                 format!("the layer's server reads other claims than {claims}; build it with .claims::<{claims}>()")
             } else {
                 "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server)), in axum after the \

@@ -34,18 +34,17 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1), and white space around a field
     // value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
     let credentials = value.as_bytes().trim_ascii();
-    let scheme_len = credentials.iter().take_while(|byte| is_tchar(**byte)).count();
-    let (scheme, rest) = credentials.split_at_checked(scheme_len).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
+    let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
         return Err(Error::new(ErrorKind::MissingToken, "the Authorization header has another scheme than Bearer"));
     }
-    let Some(b' ') = rest.first() else {
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    if spaces == 0 {
         return Err(Error::new(
             ErrorKind::MalformedRequest,
             "the scheme Bearer is not followed by a space and a token",
         ));
-    };
-    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    }
     Ok(rest.get(spaces..).unwrap_or_default())
 }
 

@@ -65,17 +65,17 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
 
 /// Writes the value of `WWW-Authenticate`, or nothing where a token would not help. `realm` is quoted already.
 pub(crate) fn challenge(error: &Error, realm: &str) -> Option<String> {
-    let mut value = format!("Bearer realm={realm}");
-    match wire(error.kind()).challenge {
+    // the texts are our own and hold nothing that needs escaping
+    let mut value = match wire(error.kind()).challenge {
         Challenge::No => return None,
-        Challenge::Bare => {}
-        // the texts are our own and hold nothing that needs escaping
+        Challenge::Bare => ["Bearer realm=", realm].concat(),
         Challenge::Code(code) => {
-            value.push_str(&format!(", error=\"{code}\", error_description=\"{}\"", error.kind()));
+            let description = error.kind().text();
+            ["Bearer realm=", realm, ", error=\"", code, "\", error_description=\"", description, "\""].concat()
         }
-    }
+    };
     if let Some(scope) = error.scope() {
-        value.push_str(&format!(", scope=\"{scope}\""));
+        value.push_str(&[", scope=\"", scope, "\""].concat());
     }
     Some(value)
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with a request ([`Error`], [`ErrorKind`]) or with a configuration ([`ConfigError`]).
 
 mod config;
+mod kind;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::config::{ConfigError, ConfigProblem};
+pub use self::kind::ErrorKind;
 
 /// The reason why a request was refused.
 ///
@@ -141,95 +143,5 @@ impl std::error::Error for Error {}
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, "")
-    }
-}
-
-/// What happened to a refused request.
-///
-/// What the caller sees of it (RFC 6750 §3.1; gRPC has no challenge):
-///
-/// | kind | HTTP | gRPC | `WWW-Authenticate` |
-/// |---|---|---|---|
-/// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
-/// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
-/// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
-/// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
-/// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
-/// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
-///
-/// `error_description` and `grpc-message` are the kind's [`Display`](fmt::Display) text, which is fixed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// No key that the token may be signed with verifies the signature.
-    BadSignature,
-    /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
-    CriticalHeader,
-    /// The token is encrypted (JWE, five parts).
-    EncryptedToken,
-    /// `exp` has passed, leeway included (RFC 7519 §4.1.4).
-    Expired,
-    /// The token is valid, but does not permit this operation (RFC 6750 §3.1 `insufficient_scope`).
-    InsufficientScope,
-    /// The issuer's keys could not be had in time, or nobody could decide whether to trust it: nothing the caller did.
-    KeysUnavailable,
-    /// An extractor ran without the layer in front of it: a bug of this service.
-    LayerMissing,
-    /// A claim has the wrong JSON type or an impossible value.
-    MalformedClaim,
-    /// The request carries two credentials, or one that breaks the grammar of RFC 6750 §2.1 or is too long.
-    MalformedRequest,
-    /// The token is not a readable JWT: its parts, base64url or JSON are malformed.
-    MalformedToken,
-    /// A claim that the policy demands is absent.
-    MissingClaim,
-    /// The request carries no bearer token.
-    MissingToken,
-    /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
-    NotYetValid,
-    /// The token has no parts at all: an opaque token, not a JWT.
-    OpaqueToken,
-    /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession is checked here.
-    SenderConstrained,
-    /// `iss` names no trusted issuer.
-    UnknownIssuer,
-    /// The issuer publishes no key of this name, or none that fits.
-    UnknownKey,
-    /// `alg` is not acceptable: unknown, `none`, not allowed for the issuer, or not the key's.
-    UnsupportedAlgorithm,
-    /// `aud` does not name this service.
-    WrongAudience,
-    /// A claim does not have the value that the policy demands.
-    WrongClaim,
-    /// `typ` says that this is another kind of token.
-    WrongType,
-}
-
-impl fmt::Display for ErrorKind {
-    /// Writes a fixed text, which is also what the caller is told.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BadSignature => "the token's signature is invalid",
-            Self::CriticalHeader => "the token uses unsupported critical header parameters",
-            Self::EncryptedToken => "encrypted tokens are not accepted",
-            Self::Expired => "the token has expired",
-            Self::InsufficientScope => "the token does not permit this operation",
-            Self::KeysUnavailable => "the keys that verify tokens are unavailable",
-            Self::LayerMissing => "the service is not set up to authenticate this request",
-            Self::MalformedClaim => "a claim of the token is malformed",
-            Self::MalformedRequest => "the request does not carry exactly one well-formed bearer token",
-            Self::MalformedToken => "the token is malformed",
-            Self::MissingClaim => "a required claim is missing from the token",
-            Self::MissingToken => "a bearer token is required",
-            Self::NotYetValid => "the token is not valid yet",
-            Self::OpaqueToken => "the token is not a JWT",
-            Self::SenderConstrained => "sender-constrained tokens are not accepted as bearer tokens",
-            Self::UnknownIssuer => "the token's issuer is not trusted",
-            Self::UnknownKey => "the token was signed with an unknown key",
-            Self::UnsupportedAlgorithm => "the token's signature algorithm is not accepted",
-            Self::WrongAudience => "the token is meant for another audience",
-            Self::WrongClaim => "a claim of the token does not have the required value",
-            Self::WrongType => "the token is of another type",
-        })
     }
 }

@@ -49,7 +49,7 @@ impl Rejection {
                 kid = error.kid().unwrap_or("-"),
             );
         }
-        count!("tower_bearer_refusals_total", kind = format_args!("{:?}", error.kind()));
+        count!("tower_bearer_refusals_total", "kind" => error.kind().name());
         Self { error, grpc: grpc_content_type(method, headers) }
     }
 
@@ -87,8 +87,7 @@ impl Rejection {
         let wait = self.error.retry_after().map(|wait| wait.as_secs().max(1).to_string());
         if self.is_grpc() {
             set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
-            let message = challenge::percent_encoded(&self.error.kind().to_string());
-            set(HeaderName::from_static("grpc-message"), message);
+            set(HeaderName::from_static("grpc-message"), challenge::percent_encoded(self.error.kind().text()));
         } else {
             let realm = self.error.realm().map_or("\"\"", |realm| realm);
             if let Some(value) = challenge::challenge(&self.error, realm) {
@@ -153,6 +152,6 @@ impl<B: Default> Reject<B> for DefaultReject {
 pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response<B> {
     let error = rejection.error.clone();
     let mut response = with.reject(rejection);
-    response.extensions_mut().insert(error);
+    response.extensions_mut().get_or_insert_with(|| error);
     response
 }

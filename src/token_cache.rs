@@ -42,6 +42,9 @@ const MIN_SHARD: u64 = 1024 * 1024;
 /// Expired entries are taken out at most so often, by a new token.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How many bytes of a token make its hash: more than the shortest signature has.
+const HASHED: usize = 64;
+
 /// How many tokens stand in front, each in the slot that its hash says. Together they take a quarter of the cache's size at most, beside it.
 const SLOTS: usize = 64;
 
@@ -68,7 +71,7 @@ pub(crate) struct Entry<C> {
     generation: AtomicU64,
 }
 
-/// A token with its hash, which is expensive enough to be made only once.
+/// A token with its hash, which is made only once.
 struct Key {
     hash: u64,
     text: Arc<[u8]>,
@@ -104,7 +107,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C>) -> Option<T>) -> Option<T> {
         // what is too long to be kept is not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
-        let hash = self.hasher.hash_one(text);
+        let hash = self.hash(text);
         let slot = self.slot(hash)?;
         let front = slot.load();
         let found = front.as_ref().filter(|entry| *entry.text == *text).and_then(|entry| use_entry(entry));
@@ -133,7 +136,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         if text.len() > MAX_TOKEN_LEN {
             return;
         }
-        let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
+        let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
         let (token, key) = (token.clone(), Arc::clone(key));
         let entry = Entry { text: Arc::clone(&text), token, key, generation: AtomicU64::new(generation) };
         let mut evicted = Vec::new();
@@ -162,6 +165,12 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
                 }
             }
         }
+    }
+
+    /// Hashes the end of a token, which is its signature. Two tokens that have this in common, and are not the same, cannot both be verified;
+    /// and if they could, they would be told apart, since all of the text is compared.
+    fn hash(&self, text: &[u8]) -> u64 {
+        self.hasher.hash_one(text.last_chunk::<HASHED>().map_or(text, |end| end))
     }
 
     fn slot(&self, hash: u64) -> Option<&ArcSwapOption<Entry<C>>> {

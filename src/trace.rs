@@ -17,32 +17,32 @@ macro_rules! event {
 
 #[cfg(feature = "metrics")]
 macro_rules! count {
-    // without an allocation, for what is counted on each request
-    ($name:literal, $label:ident = $value:literal) => {
-        ::metrics::counter!($name, stringify!($label) => $value).increment(1)
+    // all of it known when compiling, and so without an allocation
+    ($name:literal, $label:literal => $value:literal) => {
+        ::metrics::counter!($name, $label => $value).increment(1)
     };
-    ($name:literal $(, $label:ident = $value:expr)* $(,)?) => {
-        ::metrics::counter!($name $(, stringify!($label) => $value.to_string())*).increment(1)
+    ($name:literal $(, $label:literal => $value:expr)* $(,)?) => {
+        ::metrics::counter!($name $(, $label => $value)*).increment(1)
     };
 }
 
 #[cfg(not(feature = "metrics"))]
 macro_rules! count {
-    ($name:literal $(, $label:ident = $value:expr)* $(,)?) => {{
+    ($name:literal $(, $label:literal => $value:expr)* $(,)?) => {{
         $(let _ = &$value;)*
     }};
 }
 
 #[cfg(feature = "metrics")]
 macro_rules! gauge {
-    ($name:literal, $gauge:expr $(, $label:ident = $value:expr)* $(,)?) => {
-        ::metrics::gauge!($name $(, stringify!($label) => $value.to_string())*).set(f64::from($gauge))
+    ($name:literal, $gauge:expr $(, $label:literal => $value:expr)* $(,)?) => {
+        ::metrics::gauge!($name $(, $label => $value)*).set(f64::from($gauge))
     };
 }
 
 #[cfg(not(feature = "metrics"))]
 macro_rules! gauge {
-    ($name:literal, $gauge:expr $(, $label:ident = $value:expr)* $(,)?) => {{
+    ($name:literal, $gauge:expr $(, $label:literal => $value:expr)* $(,)?) => {{
         let _ = $gauge;
         $(let _ = &$value;)*
     }};

@@ -1,13 +1,11 @@
 //! The pure-Rust back end, through jsonwebtoken's provider of that name; never its process-wide default, which panics
 //! when a build unifies both of its back ends.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
 use super::{BadSignature, InvalidKey, Material};
-use crate::jose::{Algorithm, Curve};
+use crate::jose::{Algorithm, Curve, encode_base64url};
 
 pub(super) struct Key {
     algorithm: jsonwebtoken::Algorithm,
@@ -21,11 +19,11 @@ impl Key {
                 if !is_on_curve(*curve, &[&[4], &**x, &**y].concat()) {
                     return Err(InvalidKey);
                 }
-                DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
+                DecodingKey::from_ec_components(&encode_base64url(x), &encode_base64url(y))
             }
             Material::Ed25519 { x } => {
                 ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| InvalidKey)?;
-                DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(x))
+                DecodingKey::from_ed_components(&encode_base64url(x))
             }
             Material::Rsa { modulus, exponent } => {
                 let (n, e) = (rsa::BigUint::from_bytes_be(modulus), rsa::BigUint::from_bytes_be(exponent));

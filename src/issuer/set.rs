@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use crate::error::{Error, ErrorKind};
 use crate::jose::Value;
 
 /// What belongs to each trusted issuer, found in the same time for one or for a thousand.
 #[derive(Debug)]
 pub(crate) struct IssuerSet<T> {
-    by_id: HashMap<Arc<str>, T>,
+    by_id: HashMap<Arc<str>, T, RandomState>,
     /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was meant.
     by_bare: HashMap<String, Arc<str>>,
 }
 
 impl<T> IssuerSet<T> {
     pub(crate) fn new() -> Self {
-        Self { by_id: HashMap::new(), by_bare: HashMap::new() }
+        Self { by_id: HashMap::default(), by_bare: HashMap::new() }
     }
 
     /// Adds an issuer; returns false if one of this identifier is there already, which then stays.

@@ -1,15 +1,56 @@
 //! base64url as RFC 7515 §2 wants it: no padding, no white space, no stray bits.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use base64::{DecodeSliceError, Engine};
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+
+/// Encodes bytes.
+#[cfg(any(feature = "testing", feature = "rust-crypto"))]
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
 
 /// Decodes `text`; `None` if it is anything but canonical, unpadded base64url.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// Decodes `text` into a buffer.
-pub(super) fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], DecodeSliceError> {
-    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer)?;
-    Ok(buffer.get(..len).unwrap_or_default())
+/// Decodes `text`, of which [`max_len`] bytes at most may come, into a buffer.
+pub(super) fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let room = max_len(text) <= buffer.len();
+    room.then(|| URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()).flatten().map(|decoded| &*decoded)
+}
+
+/// Returns how many bytes a text of this length can stand for at most.
+pub(super) fn max_len(text: &str) -> usize {
+    text.len().div_ceil(4).saturating_mul(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Two libraries, one by the book and one by vectors, agree on what is canonical, and on what it says.
+        #[test]
+        fn another_decoder_reads_the_same(mut text in "[A-Za-z0-9_-]{0,140}", odd in "[A-Z=+/. \n\u{0}\u{e9}]?", at: prop::sample::Index) {
+            text.insert_str(at.index(text.len() + 1), &odd);
+            let expected = general_purpose::URL_SAFE_NO_PAD.decode(&text).ok();
+            prop_assert_eq!(decode(&text), expected.clone());
+            let mut buffer = [0; 200];
+            prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+            if let Some(bytes) = expected {
+                prop_assert_eq!(decode(&general_purpose::URL_SAFE_NO_PAD.encode(&bytes)), Some(bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_might_not_fit_is_not_decoded() {
+        assert_eq!(decode_into("AAAA", &mut [0; 3]), Some(&[0; 3][..]));
+        assert_eq!(decode_into("AAAA", &mut [0; 2]), None);
+        assert_eq!(decode_into("AAAAA", &mut [0; 3]), None);
+    }
 }

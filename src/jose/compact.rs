@@ -5,7 +5,6 @@ mod tests;
 
 use std::fmt;
 
-use base64::DecodeSliceError;
 use memchr::memchr_iter;
 
 use super::base64url;
@@ -55,13 +54,11 @@ impl<'t> Signed<'t> {
 
     /// Decodes the signature into the buffer.
     pub(crate) fn signature(self, buffer: &mut SignatureBuffer) -> Result<&[u8], Error> {
-        let decoded = base64url::decode_into(self.signature, buffer);
-        decoded.map_err(|error| match error {
-            DecodeSliceError::DecodeError(_) => Error::new(ErrorKind::MalformedToken, "the signature is not base64url"),
-            DecodeSliceError::OutputSliceTooSmall => {
-                Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm")
-            }
-        })
+        if base64url::max_len(self.signature) > buffer.len() {
+            return Err(Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm"));
+        }
+        base64url::decode_into(self.signature, buffer)
+            .ok_or_else(|| Error::new(ErrorKind::MalformedToken, "the signature is not base64url"))
     }
 }
 

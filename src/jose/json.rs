@@ -9,6 +9,7 @@ mod build;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 
 pub(crate) use self::build::Fault;
 
@@ -25,8 +26,28 @@ pub(crate) struct Json {
 /// A piece of the text.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        Self { start: offset(start), end: offset(end) }
+    }
+
+    fn range(self) -> Range<usize> {
+        place(self.start)..place(self.end)
+    }
+}
+
+/// A place in the text or among the nodes. Documents are far shorter than what this could not express, and a place beyond any end holds
+/// nothing.
+fn offset(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn place(offset: u32) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,17 +57,27 @@ struct Node {
     kind: Kind,
 }
 
+impl Node {
+    /// Returns the index after this node, which has this index, and all that is inside it.
+    fn after(&self, index: usize) -> usize {
+        match self.kind {
+            Kind::Array { last } | Kind::Object { last } => place(last),
+            Kind::Bool(_) | Kind::Null | Kind::Number(_) | Kind::String(_) => index.saturating_add(1),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// `last` is the index after the last node inside.
     Array {
-        last: usize,
+        last: u32,
     },
     Bool(bool),
     Null,
     Number(Number),
     Object {
-        last: usize,
+        last: u32,
     },
     String(Span),
 }
@@ -81,7 +112,7 @@ impl Json {
     }
 
     fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start..span.end).unwrap_or_default()
+        self.text.get(span.range()).unwrap_or_default()
     }
 }
 
@@ -162,18 +193,11 @@ impl<'j> Value<'j> {
         path.iter().try_fold(self, |value, name| value.get(name.as_ref()))
     }
 
-    fn children(self, last: usize) -> impl Iterator<Item = Value<'j>> {
-        let first = self.index.saturating_add(1);
-        let mut next = first;
+    fn children(self, last: u32) -> impl Iterator<Item = Value<'j>> {
+        let (mut next, last) = (self.index.saturating_add(1), place(last));
         std::iter::from_fn(move || {
-            if next >= last {
-                return None;
-            }
             let child = Value { json: self.json, index: next };
-            next = match child.kind() {
-                Kind::Array { last } | Kind::Object { last } => last,
-                Kind::Bool(_) | Kind::Null | Kind::Number(_) | Kind::String(_) => next.saturating_add(1),
-            };
+            next = child.node().filter(|_| next < last)?.after(next);
             Some(child)
         })
     }

@@ -257,7 +257,7 @@ impl Shared {
                 // one that the keeper has not begun yet is not too early for anybody
                 Decision::Join => !state.ordered,
                 Decision::Refuse | Decision::Sleep => {
-                    count!("tower_bearer_key_fetches_refused_total", issuer = self.label());
+                    count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());
                     return Demand::Refused;
                 }
             };
@@ -341,13 +341,13 @@ impl Shared {
     /// Tells the operator of a failure. No lock may be held: who listens may ask for the status.
     pub(super) fn tell_failure(&self, report: &str, failures: u32) {
         event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
-        count!("tower_bearer_key_fetches_total", issuer = self.label(), result = "failed");
+        count!("tower_bearer_key_fetches_total", "issuer" => self.label().to_owned(), "result" => "failed");
         self.show_failures(failures);
     }
 
     pub(super) fn show_failures(&self, failures: u32) {
         if self.configured {
-            gauge!("tower_bearer_key_fetch_failures", failures, issuer = self.issuer);
+            gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
         }
     }
 

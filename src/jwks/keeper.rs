@@ -134,7 +134,7 @@ impl Keeper {
         shared.count_ended();
         drop(state);
         event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
-        count!("tower_bearer_key_fetches_total", issuer = shared.label(), result = "ok");
+        count!("tower_bearer_key_fetches_total", "issuer" => shared.label().to_owned(), "result" => "ok");
         shared.show_failures(0);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ const MAX_CANDIDATES: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Jwk>,
-    by_kid: HashMap<Box<str>, Vec<usize>>,
+    by_kid: HashMap<Box<str>, Vec<usize>, RandomState>,
     skipped: Vec<SkippedKey>,
     /// For a key that was configured by hand without a name: it answers to every `kid`.
     answers_any_kid: bool,

@@ -174,7 +174,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
         self.cache.insert(token.as_str().as_bytes(), &verified, key, generation, now);
-        count!("tower_bearer_token_cache_total", result = "miss");
+        count!("tower_bearer_token_cache_total", "result" => "miss");
         gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
         Ok(verified)
     }
@@ -193,7 +193,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             let keys = snapshot.keys(trusted.max_stale, instant)?;
             entry.check(keys, snapshot.generation(), now).then(|| entry.token().clone())
         })?;
-        count!("tower_bearer_token_cache_total", result = "hit");
+        count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)
     }
 

@@ -304,19 +304,19 @@ impl Question {
         let now = Instant::now();
         match decided {
             Ok(Some(trusted)) => {
-                count!("tower_bearer_issuer_decisions_total", result = "trusted");
+                count!("tower_bearer_issuer_decisions_total", "result" => "trusted");
                 core.trusted.insert(Arc::clone(id), Decision::new(Arc::clone(&trusted), core.epoch, now));
                 Ok(trusted)
             }
             Ok(None) => {
-                count!("tower_bearer_issuer_decisions_total", result = "refused");
+                count!("tower_bearer_issuer_decisions_total", "result" => "refused");
                 core.trusted.invalidate(id);
                 core.refused.insert(Arc::clone(id), No { error: refused(), until: after(now, REFUSED) });
                 Err(refused())
             }
             Err(error) => {
                 let report = error.report();
-                count!("tower_bearer_issuer_decisions_total", result = "failed");
+                count!("tower_bearer_issuer_decisions_total", "result" => "failed");
                 event!(warn, "could not decide on an issuer", error = report);
                 // as much as is worth remembering
                 let error = unavailable(report.chars().take(200).collect::<String>());

@@ -7,8 +7,6 @@ mod generate;
 #[path = "keys/rust_crypto.rs"]
 mod generate;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::EncodingKey;
 #[cfg(feature = "aws-lc-rs")]
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
@@ -16,7 +14,7 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use serde_json::{Value, json};
 
-use crate::jose::{Algorithm, Curve, Family};
+use crate::jose::{Algorithm, Curve, Family, encode_base64url};
 
 /// A private key, and its public half as a JWK.
 #[derive(Clone)]
@@ -81,13 +79,13 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> String {
         let algorithm = self.algorithm.name().parse().expect("jsonwebtoken knows the algorithm");
         let signer = (DEFAULT_PROVIDER.signer_factory)(&algorithm, &self.private).expect("the key fits the algorithm");
-        URL_SAFE_NO_PAD.encode(signer.try_sign(message).expect("the key signs"))
+        encode_base64url(&signer.try_sign(message).expect("the key signs"))
     }
 }
 
 impl Public {
     fn members(&self, algorithm: Algorithm) -> Value {
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let encode = |bytes: &[u8]| encode_base64url(bytes);
         match self {
             Self::Ec { x, y } => {
                 let crv = if algorithm.family() == Family::Ecdsa(Curve::P256) { "P-256" } else { "P-384" };

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::keys::SigningKey;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, encode_base64url};
 
 /// A token in the making; begun by [`Idp::token`](super::Idp::token).
 ///
@@ -174,8 +172,8 @@ impl TokenBuilder {
         let text = |raw: &Option<String>, members: &Map<String, Value>| {
             raw.clone().unwrap_or_else(|| Value::Object(members.clone()).to_string())
         };
-        let header = URL_SAFE_NO_PAD.encode(text(&self.raw_header, &self.header));
-        let claims = URL_SAFE_NO_PAD.encode(text(&self.raw_claims, &self.claims));
+        let header = encode_base64url(text(&self.raw_header, &self.header).as_bytes());
+        let claims = encode_base64url(text(&self.raw_claims, &self.claims).as_bytes());
         let message = format!("{header}.{claims}");
         let signature = self.key.as_ref().map(|key| key.sign(message.as_bytes())).unwrap_or_default();
         format!("{message}.{signature}")

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Json, Kind, Node, Number, Span};
+use super::{Json, Kind, Node, Number, Span, offset};
 
 /// Objects and arrays may be nested this deep; real tokens reach 5.
 const MAX_DEPTH: u8 = 32;
@@ -65,10 +66,9 @@ struct Builder<'t> {
 impl Builder<'_> {
     /// Finds a string that the parser borrowed from the text.
     fn span_of(&mut self, string: &str) -> Span {
-        let start = string.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
-        let span = start.and_then(|start| Some(Span { start, end: start.checked_add(string.len())? }));
-        match span.filter(|span| span.end <= self.text.len()) {
-            Some(span) => span,
+        let start = string.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        match start.checked_add(string.len()).filter(|end| *end <= self.text.len()) {
+            Some(end) => Span::new(start, end),
             None => self.append(string),
         }
     }
@@ -76,18 +76,28 @@ impl Builder<'_> {
     fn append(&mut self, string: &str) -> Span {
         let start = self.text.len().saturating_add(self.unescaped.len());
         self.unescaped.push_str(string);
-        Span { start, end: start.saturating_add(string.len()) }
+        Span::new(start, start.saturating_add(string.len()))
     }
 
     fn resolve(&self, span: Span) -> &str {
-        let offset = self.text.len();
-        let unescaped = || self.unescaped.get(span.start.checked_sub(offset)?..span.end.checked_sub(offset)?);
-        if span.start < offset { self.text.get(span.start..span.end) } else { unescaped() }.unwrap_or_default()
+        let (len, Range { start, end }) = (self.text.len(), span.range());
+        let unescaped = || self.unescaped.get(start.checked_sub(len)?..end.checked_sub(len)?);
+        if start < len { self.text.get(start..end) } else { unescaped() }.unwrap_or_default()
     }
 
     fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {
         self.fault = Some(fault);
         E::custom(fault)
+    }
+
+    /// Returns the names of an object's members so far.
+    fn members(&self, object: usize) -> impl Iterator<Item = Span> {
+        let mut next = object.saturating_add(1);
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(next)?;
+            next = node.after(next);
+            Some(node.name)
+        })
     }
 
     /// Adds a container without its end, which [`close`](Self::close) fills in.
@@ -97,7 +107,7 @@ impl Builder<'_> {
     }
 
     fn close(&mut self, index: usize) {
-        let end = self.nodes.len();
+        let end = offset(self.nodes.len());
         if let Some(Node { kind: Kind::Array { last } | Kind::Object { last }, .. }) = self.nodes.get_mut(index) {
             *last = end;
         }
@@ -187,7 +197,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         let depth = self.deeper()?;
         let index = self.builder.push(self.name, Kind::Object { last: 0 });
-        let mut names = Names::default();
+        let mut names = Names::of(index);
         while let Some(key) = members.next_key_seed(NameSeed { builder: self.builder })? {
             let Key::Name(name) = key else {
                 return self.number(index, &members.next_value::<String>()?);
@@ -256,29 +266,38 @@ impl<'de> Visitor<'de> for NameSeed<'_, '_> {
     }
 }
 
-/// The names seen in one object.
-#[derive(Default)]
+/// The names seen in one object, whose members are the nodes after it.
 struct Names {
-    few: [Span; FEW_MEMBERS],
+    object: usize,
+    /// A bit for each name. Most names are new because theirs is not set yet, and are compared with none.
+    bits: u64,
     len: usize,
-    many: HashSet<Box<str>>,
+    /// The names beyond the few that are compared with each other.
+    many: Option<HashSet<Box<str>>>,
 }
 
 impl Names {
+    fn of(object: usize) -> Self {
+        Self { object, bits: 0, len: 0, many: None }
+    }
+
     /// Returns whether the name is new.
     fn insert(&mut self, name: Span, builder: &Builder<'_>) -> bool {
         let text = builder.resolve(name);
-        let mut few = self.few.iter().take(self.len);
-        if few.any(|seen| builder.resolve(*seen) == text) {
+        let bit = bit_of(text.as_bytes());
+        let seen = self.bits & bit != 0;
+        self.bits |= bit;
+        self.len = self.len.saturating_add(1);
+        if seen && builder.members(self.object).take(FEW_MEMBERS).any(|other| builder.resolve(other) == text) {
             return false;
         }
-        match self.few.get_mut(self.len) {
-            Some(slot) => {
-                *slot = name;
-                self.len = self.len.saturating_add(1);
-                true
-            }
-            None => self.many.insert(text.into()),
-        }
+        self.len <= FEW_MEMBERS || self.many.get_or_insert_default().insert(text.into())
     }
+}
+
+/// One of 64 bits, which differs for most names that occur together.
+fn bit_of(name: &[u8]) -> u64 {
+    let byte = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(*byte));
+    let ends = byte(name.first()).wrapping_mul(5).wrapping_add(byte(name.last()).wrapping_mul(19));
+    1_u64.rotate_left(ends.wrapping_add(offset(name.len())))
 }
