@@ -106,9 +106,11 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.check_times(now)
     }
 
-    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload.
+    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload, if there are any.
     pub(crate) fn weight(&self) -> usize {
-        self.inner.token.payload.weight().saturating_mul(2).saturating_add(size_of_val(&*self.inner))
+        let payload = self.inner.token.payload.weight();
+        let claims = if size_of_val(&self.inner.claims) == 0 { 0 } else { payload };
+        payload.saturating_add(claims).saturating_add(size_of_val(&*self.inner))
     }
 
     /// Returns the issuer, exactly as it was configured and as the token says (`iss`).

@@ -24,17 +24,17 @@ use crate::clock::UnixTime;
 use crate::crypto::VerifyingKey;
 use crate::jwks::KeySet;
 
-/// What the cache may take, in bytes, unless told otherwise: some 2400 tokens of 1.1 KB.
+/// What the cache may take, in bytes, unless told otherwise: some 5000 tokens of 1.1 KB.
 pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
 /// Longer tokens are not kept.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 /// What an entry costs beside its texts: the map's own bookkeeping, the entry, the evidence.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 320;
 
 /// What an entry typically takes.
-const TYPICAL: u64 = 7 * 1024;
+const TYPICAL: u64 = 3 * 1024;
 
 /// The cache is divided into shards with a lock each, of at least so many bytes, so that large tokens find room.
 const MIN_SHARD: u64 = 1024 * 1024;

@@ -11,6 +11,7 @@ use crate::jose::Value;
 /// What belongs to each trusted issuer, found in the same time for one or for a thousand.
 #[derive(Debug)]
 pub(crate) struct IssuerSet<T> {
+    /// Under a fast hash, since no token can add to it.
     by_id: HashMap<Arc<str>, T, RandomState>,
     /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was meant.
     by_bare: HashMap<String, Arc<str>>,

@@ -28,6 +28,7 @@ const MAX_CANDIDATES: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Jwk>,
+    /// Under a fast hash, since no token can add to it.
     by_kid: HashMap<Box<str>, Vec<usize>, RandomState>,
     skipped: Vec<SkippedKey>,
     /// For a key that was configured by hand without a name: it answers to every `kid`.

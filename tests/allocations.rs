@@ -1,0 +1,83 @@
+//! What a request costs in allocations, and that a known token costs none of its own.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{Extensions, Request, Response};
+use support::get_with;
+use tower::{Layer, Service, service_fn};
+use tower_bearer::testing::Idp;
+use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+
+type Body = axum::body::Body;
+
+/// Answers at once, and allocates nothing.
+fn inner(_: Request<Body>) -> Ready<Result<Response<Body>, Infallible>> {
+    ready(Ok(Response::new(Body::default())))
+}
+
+/// What a call allocates, when all is as it has been for a while, from the request to the end of the response.
+fn allocations(server: ResourceServerBuilder, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
+    let server = server.build().unwrap();
+    let mut service = BearerAuthLayer::new(server).layer(service_fn(inner));
+    let mut count = 0;
+    for _ in 0..3 {
+        let mut request = Some(request());
+        let calling = || {
+            let response = service.call(request.take().unwrap()).now_or_never().expect("nothing to wait for").unwrap();
+            assert_eq!(response.status(), status);
+        };
+        // that of the request's own parts is not counted: they were allocated before
+        count = allocation_counter::measure(calling).count_total;
+    }
+    count
+}
+
+fn trusting(idp: &Idp) -> ResourceServerBuilder {
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()), keys))
+}
+
+/// What `http` needs to put anything into a request's extensions.
+fn insert() -> u64 {
+    let (value, mut extensions) = (Arc::new(0), Extensions::new());
+    allocation_counter::measure(|| {
+        extensions.insert(value);
+    })
+    .count_total
+}
+
+#[test]
+fn a_known_token_costs_no_allocation_but_that_of_the_extensions() {
+    let idp = Idp::new("https://id.test/");
+    let token = idp.token("alice").scope("orders:read").sign();
+    assert_eq!(allocations(trusting(&idp), || get_with("/", &token), 200), insert());
+}
+
+#[test]
+fn a_new_token_costs_five_allocations_more() {
+    let idp = Idp::new("https://id.test/");
+    let token = idp.token("alice").scope("orders:read").sign();
+    // header and claims, each decoded and as a list of nodes, and the evidence; what the signature's library does is not Rust's allocator's business
+    let cold = allocations(trusting(&idp).token_cache(0), || get_with("/", &token), 200);
+    assert_eq!(cold, insert() + 5);
+}
+
+#[test]
+fn refusals_allocate_little() {
+    let idp = Idp::new("https://id.test/");
+    let expired = idp.token("alice").expired().sign();
+    let refusal = |authorization: &[&str]| allocations(trusting(&idp), || support::get("/", authorization), 401);
+    // the error, its label for metrics, the challenge, and two for the headers that it goes into
+    let least = insert() + 5;
+    assert_eq!(refusal(&[]), least);
+    assert!(refusal(&["Bearer garbage.garbage.garbage"]) <= least + 1);
+    // taken apart, and told to the operator with the number of seconds
+    assert!(refusal(&[&format!("Bearer {expired}")]) <= least + 5);
+}
