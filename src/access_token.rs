@@ -52,7 +52,7 @@ impl<C> AccessToken<C> {
         read: fn(&str) -> Result<C, serde_json::Error>,
     ) -> Result<Self, Error> {
         let token = token.into_claimed(verified);
-        let claims = read(token.payload.text()).map_err(|error| {
+        let claims = read(token.json.text()).map_err(|error| {
             // serde's own texts may repeat values of the token; where it went wrong may not
             let detail = format!(
                 "the claims do not fit {} (line {}, column {} of the payload)",
@@ -94,7 +94,7 @@ impl<C: Send + Sync + 'static> From<AccessToken<C>> for AccessToken {
 
 impl<C: ?Sized> AccessToken<C> {
     fn claim(&self, name: &str) -> Option<Value<'_>> {
-        self.inner.token.payload.root().get(name)
+        self.inner.token.json.root().get(name)
     }
 
     pub(crate) fn policy(&self) -> &Arc<Policy> {
@@ -108,7 +108,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload, if there are any.
     pub(crate) fn weight(&self) -> usize {
-        let payload = self.inner.token.payload.weight();
+        let payload = self.inner.token.json.weight();
         let claims = if size_of_val(&self.inner.claims) == 0 { 0 } else { payload };
         payload.saturating_add(claims).saturating_add(size_of_val(&*self.inner))
     }
@@ -143,7 +143,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns the scopes, as the issuer's [`Scopes`](crate::Scopes) find them.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.policy().scopes.read(&self.inner.token.payload)
+        self.policy().scopes.read(&self.inner.token.json)
     }
 
     /// Tells whether the token has this scope; compared exactly (RFC 6749 §3.3).
@@ -153,7 +153,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns the roles, as the issuer's [`Roles`](crate::Roles) find them.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.policy().roles.read(&self.inner.token.payload)
+        self.policy().roles.read(&self.inner.token.json)
     }
 
     /// Tells whether the token has this role; compared exactly.

@@ -12,14 +12,14 @@ use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
-use crate::jose::{Compact, Header, Json, Signed, Value, media_type};
+use crate::jose::{Algorithm, Compact, Header, Json, Signed, Value, media_type};
 
 /// A token whose claims hold, if its signature does.
 ///
 /// Nothing but [`check`](Self::check) makes one.
 #[derive(Debug)]
 pub(crate) struct Plausible<'t> {
-    header: Header,
+    algorithm: Algorithm,
     signed: Signed<'t>,
     claimed: Claimed,
 }
@@ -27,7 +27,8 @@ pub(crate) struct Plausible<'t> {
 /// The part of a plausible token that its signature is to vouch for.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    pub(crate) payload: Json,
+    /// The protected header, and after it the claims.
+    pub(crate) json: Json,
     pub(crate) policy: Arc<Policy>,
     pub(crate) expires: NumericDate,
     pub(crate) not_before: Option<NumericDate>,
@@ -37,15 +38,16 @@ pub(crate) struct Claimed {
 impl<'t> Plausible<'t> {
     /// Checks the header and the claims of a token that names the policy's issuer.
     pub(crate) fn check(token: Compact<'t>, policy: &Arc<Policy>, now: UnixTime) -> Result<Self, Error> {
-        let Compact { header, payload, signed } = token;
-        let dates = check(&header, &payload, policy, now).map_err(|error| error.at(&policy.issuer))?;
+        let Compact { json, algorithm, signed } = token;
+        let header = Header::of(json.first(), algorithm);
+        let dates = check(header, &json, policy, now).map_err(|error| error.at(&policy.issuer))?;
         let (expires, not_before, issued) = dates;
-        let claimed = Claimed { payload, policy: Arc::clone(policy), expires, not_before, issued };
-        Ok(Self { header, signed, claimed })
+        let claimed = Claimed { json, policy: Arc::clone(policy), expires, not_before, issued };
+        Ok(Self { algorithm, signed, claimed })
     }
 
-    pub(crate) fn header(&self) -> &Header {
-        &self.header
+    pub(crate) fn header(&self) -> Header<'_> {
+        Header::of(self.claimed.json.first(), self.algorithm)
     }
 
     pub(crate) fn issuer(&self) -> &Arc<str> {
@@ -71,7 +73,7 @@ impl Claimed {
 
 type Dates = (NumericDate, Option<NumericDate>, Option<NumericDate>);
 
-fn check(header: &Header, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
+fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
     let claims = Registered::of(payload);
     check_algorithm(header, policy)?;
     check_type(header, policy)?;
@@ -84,7 +86,7 @@ fn check(header: &Header, payload: &Json, policy: &Policy, now: UnixTime) -> Res
 }
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
-fn check_algorithm(header: &Header, policy: &Policy) -> Result<(), Error> {
+fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let algorithm = header.algorithm();
     if policy.algorithms.contains(&algorithm) {
         return Ok(());
@@ -98,7 +100,7 @@ fn check_algorithm(header: &Header, policy: &Policy) -> Result<(), Error> {
 }
 
 /// RFC 8725 §3.11: if `typ` is there, it must be one that we take.
-fn check_type(header: &Header, policy: &Policy) -> Result<(), Error> {
+fn check_type(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let accepted = match header.typ().map(media_type) {
         Some(typ) => policy.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)),
         None => policy.untyped,

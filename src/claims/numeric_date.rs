@@ -55,7 +55,7 @@ mod tests {
     use crate::jose::Json;
 
     fn read(value: &str) -> Result<Duration, ErrorKind> {
-        let json = Json::parse(format!("{{\"exp\":{value}}}").into_bytes()).unwrap();
+        let json = Json::parse_all(format!("{{\"exp\":{value}}}").into_bytes()).unwrap();
         let date = NumericDate::read("exp", json.root().get("exp").unwrap());
         date.map(|date| date.0).map_err(|error| error.kind())
     }

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn read(roles: &Roles, claims: &str) -> Vec<String> {
-        let json = Json::parse(claims.as_bytes().to_vec()).unwrap();
+        let json = Json::parse_all(claims.as_bytes().to_vec()).unwrap();
         roles.read(&json).map(ToOwned::to_owned).collect()
     }
 

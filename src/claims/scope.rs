@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn read(scopes: &Scopes, claims: &str) -> Vec<String> {
-        let json = Json::parse(claims.as_bytes().to_vec()).unwrap();
+        let json = Json::parse_all(claims.as_bytes().to_vec()).unwrap();
         scopes.read(&json).map(ToOwned::to_owned).collect()
     }
 

@@ -80,7 +80,7 @@ mod tests {
         assert!(set.insert("https://id.test/".into(), 1));
         assert!(set.insert("https://id.test/other".into(), 2));
         assert!(!set.insert("https://id.test/".into(), 3));
-        let json = Json::parse(claims.as_bytes().to_vec()).unwrap();
+        let json = Json::parse_all(claims.as_bytes().to_vec()).unwrap();
         set.select(json.root().get("iss")).copied().map_err(|error| error.kind())
     }
 

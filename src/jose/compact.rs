@@ -3,13 +3,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use memchr::memchr_iter;
 
-use super::base64url;
 use super::header::Header;
 use super::json::Json;
+use super::{Algorithm, base64url};
 use crate::bearer::BearerToken;
 use crate::error::{Error, ErrorKind};
 
@@ -19,8 +20,9 @@ const MAX_HEADER_LEN: usize = 4 * 1024;
 /// A token taken apart: decoded, strictly parsed, and nothing of it believed.
 #[derive(Debug)]
 pub(crate) struct Compact<'t> {
-    pub(crate) header: Header,
-    pub(crate) payload: Json,
+    /// The protected header, and after it the claims.
+    pub(crate) json: Json,
+    pub(crate) algorithm: Algorithm,
     pub(crate) signed: Signed<'t>,
 }
 
@@ -36,14 +38,22 @@ pub(crate) struct Signed<'t> {
 
 impl<'t> Compact<'t> {
     pub(crate) fn parse(token: BearerToken<'t>) -> Result<Self, Error> {
-        let (header, payload, signed) = split(token.as_str())?;
+        let (header, claims, signed) = split(token.as_str())?;
         if header.len() > MAX_HEADER_LEN.saturating_mul(4).div_ceil(3) {
-            return Err(Error::new(ErrorKind::MalformedToken, "the protected header is longer than 4 KiB"));
+            return Err(malformed("the protected header is longer than 4 KiB"));
         }
-        let header = Header::parse(decode(header, "the protected header is not base64url")?)?;
-        let payload = Json::parse(decode(payload, "the claims are not base64url")?)
-            .map_err(|fault| Error::new(ErrorKind::MalformedToken, format!("in the claims, {fault}")))?;
-        Ok(Self { header, payload, signed })
+        let mut bytes = Vec::with_capacity(base64url::max_len(header).saturating_add(base64url::max_len(claims)));
+        base64url::decode_to(header, &mut bytes).ok_or_else(|| malformed("the protected header is not base64url"))?;
+        let header_len = bytes.len();
+        base64url::decode_to(claims, &mut bytes).ok_or_else(|| malformed("the claims are not base64url"))?;
+        let len = bytes.len();
+        let mut json = Json::of(bytes).map_err(|fault| malformed(fault.to_string()))?;
+        let parsed = json.parse(0..header_len);
+        parsed.map_err(|fault| malformed(format!("in the protected header, {fault}")))?;
+        let algorithm = Header::read(json.root())?.algorithm();
+        let parsed = json.parse(header_len..len);
+        parsed.map_err(|fault| malformed(format!("in the claims, {fault}")))?;
+        Ok(Self { json, algorithm, signed })
     }
 }
 
@@ -57,8 +67,7 @@ impl<'t> Signed<'t> {
         if base64url::max_len(self.signature) > buffer.len() {
             return Err(Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm"));
         }
-        base64url::decode_into(self.signature, buffer)
-            .ok_or_else(|| Error::new(ErrorKind::MalformedToken, "the signature is not base64url"))
+        base64url::decode_into(self.signature, buffer).ok_or_else(|| malformed("the signature is not base64url"))
     }
 }
 
@@ -77,12 +86,12 @@ fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
         return Err(Error::new(ErrorKind::OpaqueToken, detail));
     };
     let (Some(second), more) = (dots.next(), dots.take(3).count()) else {
-        return Err(Error::new(ErrorKind::MalformedToken, "the token has two parts, not three"));
+        return Err(malformed("the token has two parts, not three"));
     };
     match more {
         0 => {}
         2 => return Err(Error::new(ErrorKind::EncryptedToken, "the token has five parts: a JWE")),
-        _ => return Err(Error::new(ErrorKind::MalformedToken, "the token has neither three parts nor five")),
+        _ => return Err(malformed("the token has neither three parts nor five")),
     }
     let parts = || {
         let (message, signature) = token.split_at_checked(second)?;
@@ -93,6 +102,6 @@ fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
     parts().ok_or_else(|| Error::from(ErrorKind::MalformedToken))
 }
 
-fn decode(part: &str, detail: &'static str) -> Result<Vec<u8>, Error> {
-    base64url::decode(part).ok_or_else(|| Error::new(ErrorKind::MalformedToken, detail))
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::MalformedToken, detail)
 }

@@ -1,31 +1,28 @@
 //! The protected header (RFC 7515 §4).
 
 use super::Algorithm;
-use super::json::{Json, Value};
+use super::json::Value;
 use crate::error::{Error, ErrorKind};
 
 /// What a JWS protected header says that matters here. Parameters that are not understood are ignored, as RFC 7515 §4
 /// demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring its own key.
-#[derive(Debug)]
-pub(crate) struct Header {
-    json: Json,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header<'j> {
+    object: Value<'j>,
     algorithm: Algorithm,
 }
 
-impl Header {
-    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Error> {
-        let json = Json::parse(bytes)
-            .map_err(|fault| Error::new(ErrorKind::MalformedToken, format!("in the protected header, {fault}")))?;
-        let root = json.root();
+impl<'j> Header<'j> {
+    pub(crate) fn read(object: Value<'j>) -> Result<Self, Error> {
         // RFC 7515 §4.1.11: no extension is understood here, so whatever is critical is refused, and so is an empty list
-        if root.get("crit").is_some() {
+        if object.get("crit").is_some() {
             return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter crit"));
         }
         // RFC 7797 §7: a JWT must not use it; without `crit` it would be ignored by one reader and honoured by another
-        if root.get("b64").is_some() {
+        if object.get("b64").is_some() {
             return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter b64"));
         }
-        let Some(name) = string(root, "alg")? else {
+        let Some(name) = string(object, "alg")? else {
             return Err(Error::new(ErrorKind::MalformedToken, "the protected header has no alg"));
         };
         let Some(algorithm) = Algorithm::from_name(name) else {
@@ -33,21 +30,26 @@ impl Header {
                 if name.eq_ignore_ascii_case("none") { "the token is unsigned" } else { "alg is unknown here" };
             return Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail));
         };
-        string(root, "kid")?;
-        string(root, "typ")?;
-        Ok(Self { algorithm, json })
+        string(object, "kid")?;
+        string(object, "typ")?;
+        Ok(Self { object, algorithm })
     }
 
-    pub(crate) fn algorithm(&self) -> Algorithm {
+    /// Returns a header that was read before.
+    pub(crate) fn of(object: Value<'j>, algorithm: Algorithm) -> Self {
+        Self { object, algorithm }
+    }
+
+    pub(crate) fn algorithm(self) -> Algorithm {
         self.algorithm
     }
 
-    pub(crate) fn kid(&self) -> Option<&str> {
-        self.json.root().get("kid").and_then(Value::as_str)
+    pub(crate) fn kid(self) -> Option<&'j str> {
+        self.object.get("kid").and_then(Value::as_str)
     }
 
-    pub(crate) fn typ(&self) -> Option<&str> {
-        self.json.root().get("typ").and_then(Value::as_str)
+    pub(crate) fn typ(self) -> Option<&'j str> {
+        self.object.get("typ").and_then(Value::as_str)
     }
 }
 

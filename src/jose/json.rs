@@ -2,7 +2,8 @@
 //! depth, bounded depth.
 //!
 //! A document is parsed once into a flat list of nodes that point into its own text. Whatever is read from a token
-//! later (registered claims, scopes, roles at a path) is a look-up in that list.
+//! later (registered claims, scopes, roles at a path) is a look-up in that list. A token's header and claims share one text and
+//! one list.
 
 mod build;
 #[cfg(test)]
@@ -13,14 +14,16 @@ use std::ops::Range;
 
 pub(crate) use self::build::Fault;
 
-/// A parsed object together with its text.
+/// A text, and the objects that were parsed from it, each a document of its own.
 pub(crate) struct Json {
-    /// The document, followed by those of its strings that had to be unescaped.
+    /// The documents, followed by those of their strings that had to be unescaped.
     text: String,
-    /// The document's own length in `text`.
-    len: usize,
-    /// Depth first; the first node is the object itself.
+    /// Depth first, one document after the other.
     nodes: Vec<Node>,
+    /// The text of the document that was parsed last.
+    last: Span,
+    /// The index of its object.
+    root: usize,
 }
 
 /// A piece of the text.
@@ -91,14 +94,31 @@ pub(crate) enum Number {
 }
 
 impl Json {
-    /// Parses the bytes of one object.
-    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Fault> {
-        build::parse(String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?)
+    /// Takes the text, of which nothing is parsed yet.
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self, Fault> {
+        let text = String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?;
+        let nodes = Vec::with_capacity(build::nodes_in(text.len()));
+        Ok(Self { text, nodes, last: Span::default(), root: 0 })
     }
 
-    /// Returns the document's text.
+    /// Parses a piece of the text, one object.
+    pub(crate) fn parse(&mut self, range: Range<usize>) -> Result<(), Fault> {
+        (self.last, self.root) = (Span::new(range.start, range.end), self.nodes.len());
+        build::parse(&mut self.text, &mut self.nodes, range)
+    }
+
+    /// Parses a text that is one object.
+    #[cfg(test)]
+    pub(crate) fn parse_all(bytes: Vec<u8>) -> Result<Self, Fault> {
+        let len = bytes.len();
+        let mut json = Self::of(bytes)?;
+        json.parse(0..len)?;
+        Ok(json)
+    }
+
+    /// Returns the text of the document that was parsed last.
     pub(crate) fn text(&self) -> &str {
-        self.text.get(..self.len).unwrap_or_default()
+        self.slice(self.last)
     }
 
     /// Returns what it takes, in bytes.
@@ -106,8 +126,13 @@ impl Json {
         self.text.capacity().saturating_add(self.nodes.capacity().saturating_mul(size_of::<Node>()))
     }
 
-    /// Returns the object itself.
+    /// Returns the object that was parsed last.
     pub(crate) fn root(&self) -> Value<'_> {
+        Value { json: self, index: self.root }
+    }
+
+    /// Returns the object that was parsed first.
+    pub(crate) fn first(&self) -> Value<'_> {
         Value { json: self, index: 0 }
     }
 
@@ -118,7 +143,7 @@ impl Json {
 
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Json({} bytes)", self.len)
+        write!(f, "Json({} bytes)", self.text.len())
     }
 }
 

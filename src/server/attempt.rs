@@ -153,7 +153,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// The journey.
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
         let compact = Compact::parse(token)?;
-        let trusted = self.select(compact.payload.root().get("iss"), decided)?;
+        let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
         let plausible = Plausible::check(compact, &trusted.policy, now)?;
         let current = trusted.keys.current(instant);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Json, Kind, Node, Number, Span, offset};
+use super::{Kind, Node, Number, Span, offset};
 
 /// Objects and arrays may be nested this deep; real tokens reach 5.
 const MAX_DEPTH: u8 = 32;
@@ -32,26 +32,28 @@ pub(crate) enum Fault {
     TooDeep,
 }
 
-pub(super) fn parse(mut text: String) -> Result<Json, Fault> {
-    let len = text.len();
-    let mut builder =
-        Builder { text: &text, unescaped: String::new(), nodes: Vec::with_capacity(nodes_in(len)), fault: None };
-    let mut deserializer = serde_json::Deserializer::from_str(&text);
-    let root = ValueSeed { builder: &mut builder, name: Span::default(), depth: 0 };
-    let parsed = root.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    let Builder { unescaped, nodes, fault, .. } = builder;
+/// Parses the document in this place of the text, an object, and adds its nodes.
+pub(super) fn parse(text: &mut String, nodes: &mut Vec<Node>, range: Range<usize>) -> Result<(), Fault> {
+    // a character may not begin in one document and end in the next
+    let document = text.get(range).ok_or(Fault::NotUtf8)?;
+    let root = nodes.len();
+    let mut builder = Builder { text, unescaped: String::new(), nodes, fault: None };
+    let mut deserializer = serde_json::Deserializer::from_str(document);
+    let seed = ValueSeed { builder: &mut builder, name: Span::default(), depth: 0 };
+    let parsed = seed.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    let Builder { unescaped, fault, .. } = builder;
     if parsed.is_err() {
         return Err(fault.unwrap_or(Fault::Malformed));
     }
-    if !matches!(nodes.first(), Some(Node { kind: Kind::Object { .. }, .. })) {
+    if !matches!(nodes.get(root), Some(Node { kind: Kind::Object { .. }, .. })) {
         return Err(Fault::NotAnObject);
     }
     text.push_str(&unescaped);
-    Ok(Json { text, len, nodes })
+    Ok(())
 }
 
-/// Guesses how many nodes a document of this length has: claims have one for some 20 bytes.
-fn nodes_in(len: usize) -> usize {
+/// Guesses how many nodes a text of this length has: claims have one for some 20 bytes.
+pub(super) fn nodes_in(len: usize) -> usize {
     len.div_ceil(16).saturating_add(2)
 }
 
@@ -59,7 +61,7 @@ struct Builder<'t> {
     text: &'t str,
     /// Strings that do not stand in the text as such, to be appended to it.
     unescaped: String,
-    nodes: Vec<Node>,
+    nodes: &'t mut Vec<Node>,
     fault: Option<Fault>,
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn parse(text: &str) -> Result<Json, Fault> {
-    Json::parse(text.as_bytes().to_vec())
+    Json::parse_all(text.as_bytes().to_vec())
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn what_is_not_one_strict_object_is_refused_with_its_reason() {
     for (text, expected) in table {
         assert_eq!(parse(text).err(), *expected, "{text:.80}");
     }
-    assert_eq!(Json::parse(b"{\"a\":\"\xff\"}".to_vec()).err(), Some(Fault::NotUtf8));
-    assert_eq!(Json::parse("{}".encode_utf16().flat_map(u16::to_le_bytes).collect()).err(), Some(Fault::Malformed));
+    assert_eq!(Json::parse_all(b"{\"a\":\"\xff\"}".to_vec()).err(), Some(Fault::NotUtf8));
+    assert_eq!(Json::parse_all("{}".encode_utf16().flat_map(u16::to_le_bytes).collect()).err(), Some(Fault::Malformed));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn same(ours: Value<'_>, theirs: &serde_json::Value) -> bool {
 proptest! {
     #[test]
     fn any_bytes_give_a_document_or_a_fault_and_agree_with_serde_json(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let ours = Json::parse(bytes.clone());
+        let ours = Json::parse_all(bytes.clone());
         if let Ok(json) = ours {
             let theirs: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             prop_assert!(same(json.root(), &theirs));
