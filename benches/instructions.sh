@@ -17,7 +17,7 @@ program=$(cargo bench --locked --quiet --bench layer --no-run --message-format=j
   sed -n 's/.*"executable":"\([^"]*\/layer-[0-9a-f]*\)".*/\1/p' | tail -1)
 
 count() { # case -> instructions per call, without those below the signature's verification
-  valgrind --tool=callgrind --toggle-collect='*layer::calling*closure*' --callgrind-out-file=target/callgrind.out \
+  valgrind --tool=callgrind --toggle-collect='*harness::calling*closure*' --callgrind-out-file=target/callgrind.out \
     "$program" count "$1" "$calls" >/dev/null 2>&1
   callgrind_annotate --inclusive=yes --threshold=100 target/callgrind.out 2>/dev/null | awk -v calls="$calls" '
     { gsub(/,/, "", $1) }

@@ -10,85 +10,22 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a bench may panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the list of algorithms is above")]
 
-use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Duration;
+mod harness;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
-};
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::routing::get;
 use axum::{Extension, Router};
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use futures_util::FutureExt;
-use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
-use tower::Service;
 use tower_bearer::testing::Idp;
 use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
+use harness::{Case, keycloak, measure, range, raw};
+
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::Ed25519];
-const ROUNDS: usize = 41;
-/// A case runs for about this long in each round.
-const ROUND: Duration = Duration::from_millis(2);
-
-/// Something that is measured.
-struct Case {
-    name: String,
-    run: Box<dyn FnMut()>,
-    /// Nanoseconds per call, by round.
-    times: Vec<f64>,
-    allocations: u64,
-}
-
-impl Case {
-    fn new(name: impl Into<String>, run: impl FnMut() + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run), times: Vec::new(), allocations: 0 }
-    }
-
-    fn time(&mut self, calls: u32) -> f64 {
-        let begin = Instant::now();
-        for _ in 0..calls {
-            (self.run)();
-        }
-        begin.elapsed().as_nanos() as f64 / f64::from(calls)
-    }
-
-    fn median(&self) -> f64 {
-        let mut times = self.times.clone();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    }
-
-    fn range(&self) -> (f64, f64) {
-        (self.times.iter().copied().fold(f64::MAX, f64::min), self.times.iter().copied().fold(0.0, f64::max))
-    }
-}
-
-fn measure(cases: &mut [Case]) {
-    let calls: Vec<u32> = cases
-        .iter_mut()
-        .map(|case| {
-            case.time(20);
-            let once = case.time(20);
-            ((ROUND.as_nanos() as f64 / once) as u32).clamp(5, 100_000)
-        })
-        .collect();
-    for case in &mut *cases {
-        case.allocations = allocation_counter::measure(|| (case.run)()).count_total;
-    }
-    for _ in 0..ROUNDS {
-        for (case, calls) in cases.iter_mut().zip(&calls) {
-            let time = case.time(*calls);
-            case.times.push(time);
-        }
-    }
-}
 
 /// The guarded service: one route that answers at once.
 fn inner() -> Router {
@@ -99,44 +36,12 @@ fn guarded(server: ResourceServer) -> Router {
     inner().layer(BearerAuthLayer::new(server))
 }
 
-/// Calls a service with one request, over and over, to the end of the response; making the request is part of each case, and so of *bare*.
-fn calling(mut service: Router, token: Option<&str>) -> impl FnMut() + use<> {
-    let header = token.map(|token| http::HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-    move || {
-        let mut request = Request::new(Body::empty());
-        if let Some(header) = &header {
-            request.headers_mut().insert("authorization", header.clone());
-        }
-        let response = Service::call(&mut service, request).now_or_never().expect("nothing to wait for");
-        black_box(response.unwrap());
-    }
+fn calling(service: Router, token: Option<&str>) -> impl FnMut() + use<> {
+    harness::calling::<_, Body>(service, token)
 }
 
-/// Claims as Keycloak makes them.
 fn token(idp: &Idp, algorithm: Algorithm) -> String {
-    let token = idp
-        .token_signed_with(algorithm, "f:9d6c1b1e-6c1b-4b1e-8c1b-0123456789ab:alice")
-        .scope("openid profile email orders:read orders:write");
-    let texts = [
-        ("azp", "shop-web"),
-        ("acr", "1"),
-        ("sid", "3d2a7d86-5b1e-4e8b-a2b1-7f1f4c9a0f3e"),
-        ("preferred_username", "alice"),
-        ("email", "alice@example.com"),
-        ("name", "Alice Example"),
-        ("given_name", "Alice"),
-        ("family_name", "Example"),
-    ];
-    let token = texts.into_iter().fold(token, |token, (name, text)| token.claim(name, text));
-    token
-        .claim("email_verified", true)
-        .claim("allowed-origins", json!(["https://shop.example.com"]))
-        .claim("realm_access", json!({ "roles": ["offline_access", "uma_authorization", "user"] }))
-        .claim(
-            "resource_access",
-            json!({ "orders": { "roles": ["clerk", "viewer"] }, "account": { "roles": ["view-profile"] } }),
-        )
-        .sign()
+    keycloak(idp, algorithm).sign()
 }
 
 fn trusting(idp: &Idp) -> ResourceServerBuilder {
@@ -146,27 +51,6 @@ fn trusting(idp: &Idp) -> ResourceServerBuilder {
 
 fn cold(idp: &Idp) -> ResourceServer {
     trusting(idp).token_cache(0).build().unwrap()
-}
-
-/// The verification that nobody can avoid.
-fn raw(idp: &Idp, algorithm: Algorithm, token: &str) -> impl FnMut() + use<> {
-    let jwks = idp.jwks();
-    let is_it = |jwk: &&Value| jwk["alg"] == algorithm.name();
-    let jwk = jwks["keys"].as_array().unwrap().iter().find(is_it).unwrap().clone();
-    let member = |name: &str| BASE64URL.decode(jwk[name].as_str().unwrap()).unwrap();
-    let point = || [&[4][..], &member("x"), &member("y")].concat();
-    let rsa = |parameters| RsaPublicKeyComponents { n: member("n"), e: member("e") }.to_parsed_public_key(parameters);
-    let key = match algorithm {
-        Algorithm::Rs256 => rsa(&RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Ps256 => rsa(&RSA_PSS_2048_8192_SHA256),
-        Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point()),
-        Algorithm::Es384 => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point()),
-        _ => ParsedPublicKey::new(&ED25519, member("x")),
-    }
-    .unwrap();
-    let (message, signature) = token.rsplit_once('.').unwrap();
-    let (message, signature) = (message.to_owned(), BASE64URL.decode(signature).unwrap());
-    move || key.verify_sig(message.as_bytes(), black_box(&signature)).unwrap()
 }
 
 fn algorithms() -> Vec<Case> {
@@ -239,7 +123,7 @@ fn growth() -> Vec<Case> {
 fn print(title: &str, cases: &[Case]) {
     println!("\n{title}\n\n| case | median ns | min–max | allocations |\n|---|---|---|---|");
     for case in cases {
-        let (min, max) = case.range();
+        let (min, max) = range(&case.times);
         println!("| {} | {:.0} | {min:.0}–{max:.0} | {} |", case.name, case.median(), case.allocations);
     }
 }
