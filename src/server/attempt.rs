@@ -11,7 +11,6 @@ use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
-use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
@@ -154,7 +153,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
-        let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
+        let instant = Instant::now();
+        let now = self.clock.at(instant);
         let plausible = Plausible::check(compact, &trusted.policy, now)?;
         let current = trusted.keys.current(instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
@@ -187,11 +187,11 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Some(trusted) => Cow::Borrowed(trusted),
                 None => Cow::Owned(self.found.find(&policy.issuer).trusted()?),
             };
-            let (now, instant) = (UnixTime::now(&*self.clock), Instant::now());
+            let instant = Instant::now();
             let current = trusted.keys.current(instant);
             let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
             let keys = snapshot.keys(trusted.max_stale, instant)?;
-            entry.check(keys, snapshot.generation(), now).then(|| entry.token().clone())
+            entry.check(keys, snapshot.generation(), self.clock.at(instant)).then(|| entry.token().clone())
         })?;
         count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)
