@@ -18,8 +18,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::routing::get;
 use axum::{Extension, Router};
+use http::{Request, Response};
 use serde_json::json;
 use tokio::time::Instant;
+use tower::{Layer, service_fn};
 use tower_bearer::testing::Idp;
 use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
@@ -207,27 +209,40 @@ fn budgets(algorithms: &[Case], refusals: &[Case], (growth, longer): &(Vec<Case>
     row("two threads ÷ one, one hot token", "≥ 1.5", &|median| median >= 1.5, scaling);
 }
 
-/// One token, verified from the cache by one thread and by two, and the same with a token for each; returns the ratios of the first.
+/// One token, verified from the cache by one thread and by two, and the same with a token for each, behind axum and behind nothing; returns
+/// the ratios of the first.
 fn scaling() -> Vec<f64> {
     let idp = Idp::new("https://id.test/realms/shop");
     let server = trusting(&idp).build().unwrap();
     let tokens = [token(&idp, Algorithm::Es256), idp.token("bob").sign()];
     let calls = 200_000_u32;
-    let run = |threads: usize, distinct: bool| {
+    let run = |threads: usize, axum: bool, distinct: bool| {
         let begin = Instant::now();
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let token = &tokens[if distinct { thread } else { 0 }];
-                let mut call = calling(guarded(server.clone()), Some(token));
+                let token = Some(&*tokens[if distinct { thread } else { 0 }]);
+                let mut call: Box<dyn FnMut() + Send> = if axum {
+                    Box::new(calling(guarded(server.clone()), token))
+                } else {
+                    let nothing = service_fn(async |_: Request<Body>| Ok(Response::new(Body::default())));
+                    Box::new(harness::calling(BearerAuthLayer::new(server.clone()).layer(nothing), token))
+                };
                 scope.spawn(move || (0..calls).for_each(|_| call()));
             }
         });
         f64::from(calls) * threads as f64 / begin.elapsed().as_secs_f64()
     };
-    run(2, true);
+    run(2, true, true);
     println!("\nScaling\n\n| cached | one thread, calls per second | two ÷ one | min–max |\n|---|---|---|---|");
-    let [hot, _] = [("one hot token", false), ("a token each", true)].map(|(name, distinct)| {
-        let (one, two): (Vec<f64>, Vec<f64>) = (0..9).map(|_| (run(1, distinct), run(2, distinct))).unzip();
+    let cases = [
+        ("axum, one hot token", true, false),
+        ("axum, a token each", true, true),
+        ("nothing behind it, one hot token", false, false),
+        ("nothing behind it, a token each", false, true),
+    ];
+    let [hot, ..] = cases.map(|(name, axum, distinct)| {
+        let rounds = (0..9).map(|_| (run(1, axum, distinct), run(2, axum, distinct)));
+        let (one, two): (Vec<f64>, Vec<f64>) = rounds.unzip();
         let ratios = ratio(&two, &one);
         let (min, max) = range(&ratios);
         println!("| {name} | {:.2} M | {:.2} | {min:.2}–{max:.2} |", median(&one) / 1e6, median(&ratios));
