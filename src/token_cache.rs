@@ -4,14 +4,13 @@
 //! the verifying key still stands in its issuer's current set, are checked anew ([`Entry::check`]), and whoever asks looks up
 //! the issuer anew too. What does not hold any more goes the long way and is refused there, for its reason.
 //!
-//! In front of the cache stand a few slots for the tokens that come most often. Reading one writes nothing that other cores
-//! read too.
+//! In front of the cache stand slots for the tokens that come most often. Reading one writes nothing that other cores read too.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -45,15 +44,19 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How many bytes of a token make its hash: more than the shortest signature has.
 const HASHED: usize = 64;
 
-/// How many tokens stand in front, each in the slot that its hash says. Together they take a quarter of the cache's size at most, beside it.
-const SLOTS: usize = 64;
+/// There is a slot in front for so many bytes of the cache's size; the slot of a token is what its hash says. What stands in one takes a
+/// quarter of this at most, and is counted beside the size.
+const SLOT: u64 = 64 * 1024;
+const MAX_SLOTS: u64 = 16 * 1024;
+
+/// A token is put in front when it is found behind it for the second time, and then each time that it has been so often again: of many tokens
+/// that take turns, few then push out others.
+const OFTEN: u32 = 16;
 
 /// Tokens that one server has verified.
 pub(crate) struct TokenCache<C> {
     hasher: RandomState,
     front: Box<[ArcSwapOption<Entry<C>>]>,
-    /// What an entry in front may take.
-    max_front: u64,
     /// `None` if it is turned off.
     entries: Option<Entries<C>>,
     /// When expired entries were last taken out, in seconds since the epoch.
@@ -64,9 +67,12 @@ type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
 
 /// A token that was verified once.
 pub(crate) struct Entry<C> {
+    hash: u64,
     text: Arc<[u8]>,
     token: AccessToken<C>,
     key: Arc<VerifyingKey>,
+    /// How often it was found, but for those times when it stood in front.
+    found: AtomicU32,
     /// A generation of the issuer's keys in which the key has been seen, most often the newest.
     generation: AtomicU64,
 }
@@ -93,11 +99,10 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         options.estimated_items_capacity(usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX));
         let options = options.build().ok().filter(|_| capacity > 0);
         let entries = options.map(|options| Cache::with_options(options, Weight, RandomState::default(), DropLater));
-        let slots = if entries.is_some() { SLOTS } else { 0 };
+        let slots = if entries.is_some() { (capacity / SLOT).clamp(1, MAX_SLOTS) } else { 0 };
         Self {
             hasher: RandomState::default(),
             front: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
-            max_front: capacity / 256,
             entries,
             swept: AtomicU64::new(0),
         }
@@ -110,14 +115,16 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         let hash = self.hash(text);
         let slot = self.slot(hash)?;
         let front = slot.load();
-        let found = front.as_ref().filter(|entry| *entry.text == *text).and_then(|entry| use_entry(entry));
+        let same = |entry: &&Arc<Entry<C>>| entry.hash == hash && *entry.text == *text;
+        let found = front.as_ref().filter(same).and_then(|entry| use_entry(entry));
         if found.is_some() {
             return found;
         }
         // a shard that is being written to counts as a miss: verifying takes no longer than waiting might
         let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
         let found = use_entry(&entry)?;
-        if entry.weight() <= self.max_front {
+        let often = entry.found.fetch_add(1, Ordering::Relaxed) % OFTEN == 1;
+        if often && entry.weight() <= SLOT / 4 {
             slot.store(Some(entry));
         }
         Some(found)
@@ -138,7 +145,8 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         }
         let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
         let (token, key) = (token.clone(), Arc::clone(key));
-        let entry = Entry { text: Arc::clone(&text), token, key, generation: AtomicU64::new(generation) };
+        let generation = AtomicU64::new(generation);
+        let entry = Entry { hash, text: Arc::clone(&text), token, key, generation, found: AtomicU32::new(0) };
         let mut evicted = Vec::new();
         entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
         drop(evicted);
