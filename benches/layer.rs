@@ -9,7 +9,6 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a bench may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a bench may panic")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "the list of algorithms is above")]
 
 mod harness;
 
@@ -23,9 +22,9 @@ use serde_json::json;
 use tokio::time::Instant;
 use tower::{Layer, service_fn};
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, StaticKeys};
 
-use harness::{Case, keycloak, measure, median, range, raw};
+use harness::{Case, keycloak, measure, median, range, raw, trusting};
 
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::Ed25519];
@@ -45,11 +44,6 @@ fn calling(service: Router, token: Option<&str>) -> impl FnMut() + use<> {
 
 fn token(idp: &Idp, algorithm: Algorithm) -> String {
     keycloak(idp, algorithm).sign()
-}
-
-fn trusting(idp: &Idp) -> ResourceServerBuilder {
-    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
-    ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()), keys))
 }
 
 fn cold(idp: &Idp) -> ResourceServer {

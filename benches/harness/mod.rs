@@ -1,5 +1,8 @@
 //! What the benches share: cases that take turns, the token they are given, and the raw signature.
 
+#![allow(dead_code, reason = "each bench uses its own part")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the algorithms of a bench are few")]
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,8 +18,8 @@ use http::{HeaderValue, Request};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::Service;
-use tower_bearer::Algorithm;
 use tower_bearer::testing::{Idp, TokenBuilder};
+use tower_bearer::{Algorithm, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
 const ROUNDS: usize = 41;
 /// A case runs for about this long in each round.
@@ -123,6 +126,11 @@ pub(crate) fn keycloak(idp: &Idp, algorithm: Algorithm) -> TokenBuilder {
             "resource_access",
             json!({ "orders": { "roles": ["clerk", "viewer"] }, "account": { "roles": ["view-profile"] } }),
         )
+}
+
+pub(crate) fn trusting(idp: &Idp) -> ResourceServerBuilder {
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()), keys))
 }
 
 /// A token taken apart, with the key that has signed it.
