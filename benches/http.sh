@@ -86,6 +86,7 @@ load() { # server, hot or many, seconds -> requests per second, µs of CPU per r
 
 serve bare "$many" bare ES256
 serve bare-rs 1 bare RS256
+serve insert 1 insert ES256
 serve guarded "$many" guarded ES256
 serve roomy "$many" guarded ES256 $((128 * 1024 * 1024))
 serve cold "$many" guarded ES256 0
@@ -93,14 +94,15 @@ serve cold-rs 1 guarded RS256 0
 
 cases=( # server, load, the case that it is compared with, name
   "bare hot 0 one token, bare"
+  "insert hot 0 one token, only an extension inserted"
   "guarded hot 0 one token, guarded"
   "cold hot 0 one token, no cache, ES256"
-  "bare-rs hot 3 one token, bare, RS256"
-  "cold-rs hot 3 one token, no cache, RS256"
-  "bare many 5 $many tokens, bare"
-  "roomy many 5 $many tokens, guarded, cache of 128 MiB"
-  "guarded many 5 $many tokens, guarded, default cache (16 MiB)"
-  "cold many 5 $many tokens, no cache"
+  "bare-rs hot 4 one token, bare, RS256"
+  "cold-rs hot 4 one token, no cache, RS256"
+  "bare many 6 $many tokens, bare"
+  "roomy many 6 $many tokens, guarded, cache of 128 MiB"
+  "guarded many 6 $many tokens, guarded, default cache (16 MiB)"
+  "cold many 6 $many tokens, no cache"
 )
 
 for case in "${cases[@]}"; do # the caches fill: verifying every token takes about a second

@@ -76,13 +76,15 @@ struct Engine<C> {
     issuers: IssuerSet<Arc<Trusted>>,
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
-    cache: TokenCache<C>,
+    cache: TokenCache<C, Trusted>,
     clock: WallClock,
     read: fn(&str) -> Result<C, serde_json::Error>,
 }
 
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
+    /// Whether it was found at run time.
+    found: bool,
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,

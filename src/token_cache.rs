@@ -53,23 +53,24 @@ const MAX_SLOTS: u64 = 16 * 1024;
 /// that take turns, few then push out others.
 const OFTEN: u32 = 16;
 
-/// Tokens that one server has verified.
-pub(crate) struct TokenCache<C> {
+/// Tokens that one server has verified; `I` is what it knows of their issuers.
+pub(crate) struct TokenCache<C, I> {
     hasher: RandomState,
-    front: Box<[ArcSwapOption<Entry<C>>]>,
+    front: Box<[ArcSwapOption<Entry<C, I>>]>,
     /// `None` if it is turned off.
-    entries: Option<Entries<C>>,
+    entries: Option<Entries<C, I>>,
     /// When expired entries were last taken out, in seconds since the epoch.
     swept: AtomicU64,
 }
 
-type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
+type Entries<C, I> = Cache<Key, Arc<Entry<C, I>>, Weight, RandomState, DropLater>;
 
 /// A token that was verified once.
-pub(crate) struct Entry<C> {
+pub(crate) struct Entry<C, I> {
     hash: u64,
     text: Arc<[u8]>,
     token: AccessToken<C>,
+    issuer: Arc<I>,
     key: Arc<VerifyingKey>,
     /// How often it was found, but for those times when it stood in front.
     found: AtomicU32,
@@ -89,7 +90,7 @@ struct Query<'t> {
     text: &'t [u8],
 }
 
-impl<C: Send + Sync + 'static> TokenCache<C> {
+impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
     /// Makes a cache of so many bytes; none at all for 0.
     pub(crate) fn new(capacity: u64) -> Self {
         let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX);
@@ -109,13 +110,13 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     }
 
     /// Lets `use_entry` see what is kept of a token, if anything is that it can use.
-    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C>) -> Option<T>) -> Option<T> {
+    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C, I>) -> Option<T>) -> Option<T> {
         // what is too long to be kept is not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
         let hash = self.hash(text);
         let slot = self.slot(hash)?;
         let front = slot.load();
-        let same = |entry: &&Arc<Entry<C>>| entry.hash == hash && *entry.text == *text;
+        let same = |entry: &&Arc<Entry<C, I>>| entry.hash == hash && *entry.text == *text;
         let found = front.as_ref().filter(same).and_then(|entry| use_entry(entry));
         if found.is_some() {
             return found;
@@ -130,13 +131,13 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         Some(found)
     }
 
-    /// Keeps a token that this key, of this generation of its issuer's keys, has verified.
+    /// Keeps a token of this issuer that this key, of this generation of its issuer's keys, has verified.
     pub(crate) fn insert(
         &self,
         text: &[u8],
         token: &AccessToken<C>,
-        key: &Arc<VerifyingKey>,
-        generation: u64,
+        issuer: &Arc<I>,
+        (key, generation): (&Arc<VerifyingKey>, u64),
         now: UnixTime,
     ) {
         let Some(entries) = &self.entries else { return };
@@ -144,9 +145,9 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
             return;
         }
         let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
-        let (token, key) = (token.clone(), Arc::clone(key));
+        let (token, issuer, key) = (token.clone(), Arc::clone(issuer), Arc::clone(key));
         let generation = AtomicU64::new(generation);
-        let entry = Entry { hash, text: Arc::clone(&text), token, key, generation, found: AtomicU32::new(0) };
+        let entry = Entry { hash, text: Arc::clone(&text), token, issuer, key, generation, found: AtomicU32::new(0) };
         let mut evicted = Vec::new();
         entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
         drop(evicted);
@@ -154,7 +155,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     }
 
     /// Takes out what has expired, once in a while.
-    fn sweep(&self, entries: &Entries<C>, now: UnixTime) {
+    fn sweep(&self, entries: &Entries<C, I>, now: UnixTime) {
         let (last, now_secs) = (self.swept.load(Ordering::Relaxed), now.0.as_secs());
         let due = now_secs.abs_diff(last) >= SWEEP.as_secs();
         if due && self.swept.compare_exchange(last, now_secs, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -181,7 +182,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         self.hasher.hash_one(text.last_chunk::<HASHED>().map_or(text, |end| end))
     }
 
-    fn slot(&self, hash: u64) -> Option<&ArcSwapOption<Entry<C>>> {
+    fn slot(&self, hash: u64) -> Option<&ArcSwapOption<Entry<C, I>>> {
         let slots = u64::try_from(self.front.len()).ok()?;
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
@@ -193,7 +194,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     }
 }
 
-impl<C> Entry<C> {
+impl<C, I> Entry<C, I> {
     /// Returns what it takes, in bytes.
     fn weight(&self) -> u64 {
         let bytes = self.text.len().saturating_add(self.token.weight()).saturating_add(OVERHEAD);
@@ -202,6 +203,10 @@ impl<C> Entry<C> {
 
     pub(crate) fn token(&self) -> &AccessToken<C> {
         &self.token
+    }
+
+    pub(crate) fn issuer(&self) -> &Arc<I> {
+        &self.issuer
     }
 
     /// Tells whether it would be verified now too, if it would be when it was: its times hold, and its very key is among
@@ -251,8 +256,8 @@ impl Equivalent<Key> for Query<'_> {
 #[derive(Clone)]
 struct Weight;
 
-impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
-    fn weight(&self, _: &Key, entry: &Arc<Entry<C>>) -> u64 {
+impl<C, I> Weighter<Key, Arc<Entry<C, I>>> for Weight {
+    fn weight(&self, _: &Key, entry: &Arc<Entry<C, I>>) -> u64 {
         entry.weight()
     }
 }
@@ -261,15 +266,15 @@ impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
 #[derive(Clone)]
 struct DropLater;
 
-impl<C> Lifecycle<Key, Arc<Entry<C>>> for DropLater {
-    type RequestState = Vec<Arc<Entry<C>>>;
+impl<C, I> Lifecycle<Key, Arc<Entry<C, I>>> for DropLater {
+    type RequestState = Vec<Arc<Entry<C, I>>>;
 
-    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C>>) {
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C, I>>) {
         evicted.push(entry);
     }
 }
 
-impl<C> fmt::Debug for TokenCache<C> {
+impl<C, I> fmt::Debug for TokenCache<C, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.entries.is_some() { "TokenCache(on)" } else { "TokenCache(off)" })
     }

@@ -1,7 +1,9 @@
 //! What the benches share: cases that take turns, the token they are given, and the raw signature.
 
-#![allow(dead_code, reason = "each bench uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each bench uses its own part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "the algorithms of a bench are few")]
+
+mod tokens;
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -15,11 +17,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 use tower::Service;
-use tower_bearer::testing::{Idp, TokenBuilder};
-use tower_bearer::{Algorithm, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+use tower_bearer::Algorithm;
+use tower_bearer::testing::Idp;
+
+pub(crate) use self::tokens::{keycloak, trusting};
 
 const ROUNDS: usize = 41;
 /// A case runs for about this long in each round.
@@ -100,37 +104,6 @@ where
         let response = service.call(request).now_or_never().expect("nothing to wait for");
         black_box(response.unwrap());
     }
-}
-
-/// Begins a token with claims as Keycloak makes them.
-pub(crate) fn keycloak(idp: &Idp, algorithm: Algorithm) -> TokenBuilder {
-    let token = idp
-        .token_signed_with(algorithm, "f:9d6c1b1e-6c1b-4b1e-8c1b-0123456789ab:alice")
-        .scope("openid profile email orders:read orders:write");
-    let texts = [
-        ("azp", "shop-web"),
-        ("acr", "1"),
-        ("sid", "3d2a7d86-5b1e-4e8b-a2b1-7f1f4c9a0f3e"),
-        ("preferred_username", "alice"),
-        ("email", "alice@example.com"),
-        ("name", "Alice Example"),
-        ("given_name", "Alice"),
-        ("family_name", "Example"),
-    ];
-    let token = texts.into_iter().fold(token, |token, (name, text)| token.claim(name, text));
-    token
-        .claim("email_verified", true)
-        .claim("allowed-origins", json!(["https://shop.example.com"]))
-        .claim("realm_access", json!({ "roles": ["offline_access", "uma_authorization", "user"] }))
-        .claim(
-            "resource_access",
-            json!({ "orders": { "roles": ["clerk", "viewer"] }, "account": { "roles": ["view-profile"] } }),
-        )
-}
-
-pub(crate) fn trusting(idp: &Idp) -> ResourceServerBuilder {
-    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
-    ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()), keys))
 }
 
 /// A token taken apart, with the key that has signed it.

@@ -173,7 +173,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             }
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
-        self.cache.insert(token.as_str().as_bytes(), &verified, key, generation, now);
+        self.cache.insert(token.as_str().as_bytes(), &verified, &trusted, (key, generation), now);
         count!("tower_bearer_token_cache_total", "result" => "miss");
         gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
         Ok(verified)
@@ -182,14 +182,14 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Looks for a token that was verified before, and checks again all that may have changed since.
     fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
         let known = self.cache.get(token, |entry| {
-            let policy = entry.token().policy();
-            let trusted = match self.issuers.get(&policy.issuer) {
-                Some(trusted) => Cow::Borrowed(trusted),
-                None => Cow::Owned(self.found.find(&policy.issuer).trusted()?),
-            };
+            // those that are configured are for as long as the engine and its cache
+            let trusted = entry.issuer();
+            if trusted.found && !self.found.find(&trusted.policy.issuer).is(trusted) {
+                return None;
+            }
             let instant = Instant::now();
             let current = trusted.keys.current(instant);
-            let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, policy))?;
+            let snapshot = current.as_ref()?;
             let keys = snapshot.keys(trusted.max_stale, instant)?;
             entry.check(keys, snapshot.generation(), self.clock.at(instant)).then(|| entry.token().clone())
         })?;

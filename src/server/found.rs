@@ -1,5 +1,7 @@
 //! Issuers that are found at run time: decided on once, kept within bounds.
 
+mod decision;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::decision::{Decision, RETRY};
 use super::Trusted;
 use super::client::Client;
 use super::keys::prepare;
@@ -32,14 +35,6 @@ const MAX_TRUSTED: u64 = 10_000;
 const IDLE: Duration = Duration::from_secs(60 * 60);
 /// How often those that have to go are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-/// How long a decision holds.
-const DECIDED: Duration = Duration::from_secs(5 * 60);
-/// From then on a token makes the resolvers be asked again, and waits for nothing.
-const DUE: Duration = Duration::from_secs(4 * 60);
-/// How long a decision is gone by, from when it was made, while the resolvers cannot decide.
-const MAX_STALE: Duration = Duration::from_secs(60 * 60);
-/// When they are asked again after that.
-const RETRY: Duration = Duration::from_secs(10);
 /// How long a request waits for an answer where there is an earlier decision to go by.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
@@ -68,8 +63,9 @@ pub(super) enum Found {
 }
 
 impl Found {
-    pub(super) fn trusted(self) -> Option<Arc<Trusted>> {
-        if let Self::Trusted(trusted) = self { Some(trusted) } else { None }
+    /// Tells whether it is trusted, by this very decision.
+    pub(super) fn is(&self, known: &Arc<Trusted>) -> bool {
+        matches!(self, Self::Trusted(trusted) if Arc::ptr_eq(trusted, known))
     }
 }
 
@@ -99,28 +95,6 @@ struct Core {
     /// How many questions have been asked.
     asked: AtomicU64,
     turns: Arc<Semaphore>,
-}
-
-#[derive(Clone)]
-struct Decision {
-    trusted: Arc<Trusted>,
-    epoch: u64,
-    /// When the resolvers said so.
-    made: Instant,
-    /// When to ask again.
-    due: Instant,
-    until: Instant,
-}
-
-impl Decision {
-    fn new(trusted: Arc<Trusted>, epoch: u64, made: Instant) -> Self {
-        Self { trusted, epoch, made, due: after(made, DUE), until: after(made, DECIDED) }
-    }
-
-    /// Goes by it while the resolvers cannot decide.
-    fn extended(self, now: Instant) -> Self {
-        Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
-    }
 }
 
 /// An identifier that is not trusted, or not decided on, for a while.
@@ -345,8 +319,7 @@ impl Drop for Question {
 impl Core {
     /// Returns the last decision to trust an issuer, if it may be gone by.
     fn last(&self, id: &str, now: Instant) -> Option<Decision> {
-        let last = self.trusted.get(id)?;
-        (last.epoch == self.epoch && now.saturating_duration_since(last.made) < MAX_STALE).then_some(last)
+        self.trusted.get(id).filter(|last| last.epoch == self.epoch && !last.is_stale(now))
     }
 
     /// Goes by a decision for longer, unless there is another by now.

@@ -1,0 +1,45 @@
+//! A decision to trust an issuer, and how long it is gone by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::server::Trusted;
+use crate::sync::after;
+
+/// How long a decision holds.
+const DECIDED: Duration = Duration::from_secs(5 * 60);
+/// From then on a token makes the resolvers be asked again, and waits for nothing.
+const DUE: Duration = Duration::from_secs(4 * 60);
+/// How long a decision is gone by, from when it was made, while the resolvers cannot decide.
+const MAX_STALE: Duration = Duration::from_secs(60 * 60);
+/// When they are asked again after that.
+pub(super) const RETRY: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(super) struct Decision {
+    pub(super) trusted: Arc<Trusted>,
+    /// That of the resolvers that have said so.
+    pub(super) epoch: u64,
+    pub(super) made: Instant,
+    /// When to ask again.
+    pub(super) due: Instant,
+    pub(super) until: Instant,
+}
+
+impl Decision {
+    pub(super) fn new(trusted: Arc<Trusted>, epoch: u64, made: Instant) -> Self {
+        Self { trusted, epoch, made, due: after(made, DUE), until: after(made, DECIDED) }
+    }
+
+    /// Goes by it while the resolvers cannot decide.
+    pub(super) fn extended(self, now: Instant) -> Self {
+        Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
+    }
+
+    /// Tells whether it may not be gone by any more, whatever happens.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.made) >= MAX_STALE
+    }
+}
