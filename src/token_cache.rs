@@ -56,7 +56,7 @@ const OFTEN: u32 = 16;
 /// Tokens that one server has verified; `I` is what it knows of their issuers.
 pub(crate) struct TokenCache<C, I> {
     hasher: RandomState,
-    front: Box<[ArcSwapOption<Entry<C, I>>]>,
+    front: Box<[Slot<C, I>]>,
     /// `None` if it is turned off.
     entries: Option<Entries<C, I>>,
     /// When expired entries were last taken out, in seconds since the epoch.
@@ -65,9 +65,15 @@ pub(crate) struct TokenCache<C, I> {
 
 type Entries<C, I> = Cache<Key, Arc<Entry<C, I>>, Weight, RandomState, DropLater>;
 
+/// A place in front.
+struct Slot<C, I> {
+    /// That of the entry, as far as one can tell without looking at it: another's is far away in memory more often than not.
+    hash: AtomicU64,
+    entry: ArcSwapOption<Entry<C, I>>,
+}
+
 /// A token that was verified once.
 pub(crate) struct Entry<C, I> {
-    hash: u64,
     text: Arc<[u8]>,
     token: AccessToken<C>,
     issuer: Arc<I>,
@@ -103,7 +109,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         let slots = if entries.is_some() { (capacity / SLOT).clamp(1, MAX_SLOTS) } else { 0 };
         Self {
             hasher: RandomState::default(),
-            front: (0..slots).map(|_| ArcSwapOption::empty()).collect(),
+            front: (0..slots).map(|_| Slot { hash: AtomicU64::new(0), entry: ArcSwapOption::empty() }).collect(),
             entries,
             swept: AtomicU64::new(0),
         }
@@ -115,18 +121,20 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
         let hash = self.hash(text);
         let slot = self.slot(hash)?;
-        let front = slot.load();
-        let same = |entry: &&Arc<Entry<C, I>>| entry.hash == hash && *entry.text == *text;
-        let found = front.as_ref().filter(same).and_then(|entry| use_entry(entry));
-        if found.is_some() {
-            return found;
+        if slot.hash.load(Ordering::Relaxed) == hash {
+            let front = slot.entry.load();
+            let found = front.as_ref().filter(|entry| *entry.text == *text).and_then(|entry| use_entry(entry));
+            if found.is_some() {
+                return found;
+            }
         }
         // a shard that is being written to counts as a miss: verifying takes no longer than waiting might
         let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
         let found = use_entry(&entry)?;
         let often = entry.found.fetch_add(1, Ordering::Relaxed) % OFTEN == 1;
         if often && entry.weight() <= SLOT / 4 {
-            slot.store(Some(entry));
+            slot.entry.store(Some(entry));
+            slot.hash.store(hash, Ordering::Relaxed);
         }
         Some(found)
     }
@@ -147,7 +155,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
         let (token, issuer, key) = (token.clone(), Arc::clone(issuer), Arc::clone(key));
         let generation = AtomicU64::new(generation);
-        let entry = Entry { hash, text: Arc::clone(&text), token, issuer, key, generation, found: AtomicU32::new(0) };
+        let entry = Entry { text: Arc::clone(&text), token, issuer, key, generation, found: AtomicU32::new(0) };
         let mut evicted = Vec::new();
         entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
         drop(evicted);
@@ -169,8 +177,8 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
                 holds
             });
             for slot in &self.front {
-                if slot.load().as_ref().is_some_and(|entry| entry.token.check_times(now).is_err()) {
-                    slot.store(None);
+                if slot.entry.load().as_ref().is_some_and(|entry| entry.token.check_times(now).is_err()) {
+                    slot.entry.store(None);
                 }
             }
         }
@@ -182,7 +190,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         self.hasher.hash_one(text.last_chunk::<HASHED>().map_or(text, |end| end))
     }
 
-    fn slot(&self, hash: u64) -> Option<&ArcSwapOption<Entry<C, I>>> {
+    fn slot(&self, hash: u64) -> Option<&Slot<C, I>> {
         let slots = u64::try_from(self.front.len()).ok()?;
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
