@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// Tells the wall time against which `exp` and `nbf` are checked.
 ///
-/// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that returns a
-/// [`SystemTime`] is a clock too.
+/// The default is the system's clock, which is read once a second; in between, the monotonic clock tells how the time goes on. A test
+/// passes `testing::ManualClock`. Any closure that returns a [`SystemTime`] is a clock too, and is asked for each token.
 ///
 /// # Examples
 ///

@@ -107,6 +107,9 @@ pub mod tonic;
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 
+#[cfg(doc)]
+pub mod guide;
+
 pub use crate::access_token::AccessToken;
 pub use crate::authz::{Permission, Rule};
 pub use crate::claims::{Roles, Scopes};

@@ -23,7 +23,7 @@ use crate::clock::UnixTime;
 use crate::crypto::VerifyingKey;
 use crate::jwks::KeySet;
 
-/// What the cache may take, in bytes, unless told otherwise: some 5000 tokens of 1.1 KB.
+/// What the cache may take, in bytes, unless told otherwise: some 4600 tokens of 1.1 KB.
 pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
 /// Longer tokens are not kept.
