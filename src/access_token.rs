@@ -164,23 +164,23 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns when the token expires (`exp`), without any leeway.
     pub fn expires_at(&self) -> SystemTime {
         // dates end with the year 9999, which every platform can express
-        self.inner.token.expires.to_unix_time().to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
+        self.inner.token.dates.expires.to_unix_time().to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// Returns how long the token is still valid, without any leeway; `None` if `exp` has passed.
     pub fn expires_in(&self, now: SystemTime) -> Option<Duration> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.inner.token.expires.ahead(UnixTime(now))
+        self.inner.token.dates.expires.ahead(UnixTime(now))
     }
 
     /// Returns when the token was issued (`iat`), if it says so.
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.inner.token.issued.and_then(|date| date.to_unix_time().to_system_time())
+        self.inner.token.dates.issued.and_then(|date| date.to_unix_time().to_system_time())
     }
 
     /// Returns from when on the token is valid (`nbf`), if it says so.
     pub fn not_before(&self) -> Option<SystemTime> {
-        self.inner.token.not_before.and_then(|date| date.to_unix_time().to_system_time())
+        self.inner.token.dates.not_before.and_then(|date| date.to_unix_time().to_system_time())
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) use self::template::Template;
 /// | audience | the server's own |
 /// | algorithms | [`Algorithm::ASYMMETRIC`] |
 /// | leeway | 30 s |
+/// | maximum age | none: tokens are valid until `exp` |
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
@@ -49,6 +50,7 @@ pub struct Issuer {
     audiences: Vec<Box<str>>,
     algorithms: Option<Vec<Algorithm>>,
     leeway: Duration,
+    max_age: Option<Duration>,
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
     required_claims: Vec<Box<str>>,
@@ -68,6 +70,7 @@ impl Issuer {
             audiences: Vec::new(),
             algorithms: None,
             leeway: Duration::from_secs(30),
+            max_age: None,
             types: None,
             rfc9068: false,
             required_claims: Vec::new(),
@@ -130,6 +133,16 @@ impl Issuer {
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
+        self
+    }
+
+    /// Refuses tokens that were issued longer ago than this, however late they expire, and those that do not say when (`iat`).
+    ///
+    /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by the
+    /// [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a new one.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
         self
     }
 

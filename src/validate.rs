@@ -30,6 +30,12 @@ pub(crate) struct Claimed {
     /// The protected header, and after it the claims.
     pub(crate) json: Json,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) dates: Dates,
+}
+
+/// The moments that a token's validity depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dates {
     pub(crate) expires: NumericDate,
     pub(crate) not_before: Option<NumericDate>,
     pub(crate) issued: Option<NumericDate>,
@@ -41,8 +47,7 @@ impl<'t> Plausible<'t> {
         let Compact { json, algorithm, signed } = token;
         let header = Header::of(json.first(), algorithm);
         let dates = check(header, &json, policy, now).map_err(|error| error.at(&policy.issuer))?;
-        let (expires, not_before, issued) = dates;
-        let claimed = Claimed { json, policy: Arc::clone(policy), expires, not_before, issued };
+        let claimed = Claimed { json, policy: Arc::clone(policy), dates };
         Ok(Self { algorithm, signed, claimed })
     }
 
@@ -67,17 +72,16 @@ impl<'t> Plausible<'t> {
 impl Claimed {
     /// Checks again, of all that was checked, what time can change.
     pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
-        check_times(self.expires, self.not_before, self.policy.leeway, now)
+        self.dates.check(&self.policy, now)
     }
 }
-
-type Dates = (NumericDate, Option<NumericDate>, Option<NumericDate>);
 
 fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
     let claims = Registered::of(payload);
     check_algorithm(header, policy)?;
     check_type(header, policy)?;
-    let dates = check_dates(&claims, policy, now)?;
+    let dates = Dates::read(&claims)?;
+    dates.check(policy, now)?;
     check_audience(&claims, policy)?;
     check_texts(&claims)?;
     check_presence(payload, policy)?;
@@ -113,33 +117,49 @@ fn check_type(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     Err(Error::new(ErrorKind::WrongType, detail))
 }
 
-fn check_dates(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
-    let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
-    let (expires, not_before, issued) = (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
-    let Some(expires) = expires else {
-        return Err(Error::new(ErrorKind::MissingClaim, "exp is absent"));
-    };
-    check_times(expires, not_before, policy.leeway, now)?;
-    Ok((expires, not_before, issued))
+impl Dates {
+    fn read(claims: &Registered<'_>) -> Result<Self, Error> {
+        let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
+        let (expires, not_before, issued) =
+            (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
+        let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
+        Ok(Self { expires, not_before, issued })
+    }
+
+    /// Checks them against the present: when a token first comes, and each time that it comes again.
+    fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
+        let leeway = policy.leeway;
+        // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
+        if let Some(ago) = self.expires.passed(now).filter(|ago| *ago >= leeway) {
+            let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
+            return Err(Error::new(ErrorKind::Expired, detail));
+        }
+        not_ahead("nbf", self.not_before, leeway, now)?;
+        let Some(max_age) = policy.max_age else { return Ok(()) };
+        let Some(issued) = self.issued else {
+            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
+        };
+        // one that is dated ahead would live for longer
+        not_ahead("iat", Some(issued), leeway, now)?;
+        match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
+            Some(age) => {
+                let (age, max_age) = (age.as_secs(), max_age.as_secs());
+                let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
+                Err(Error::new(ErrorKind::Expired, detail))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
-/// Checks the times against the present: when a token first comes, and each time that it comes again.
-fn check_times(
-    expires: NumericDate,
-    not_before: Option<NumericDate>,
-    leeway: Duration,
-    now: UnixTime,
-) -> Result<(), Error> {
-    // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
-    if let Some(ago) = expires.passed(now).filter(|ago| *ago >= leeway) {
-        let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
-        return Err(Error::new(ErrorKind::Expired, detail));
+fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
+    match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
+        Some(ahead) => {
+            let detail = format!("{name} lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
+            Err(Error::new(ErrorKind::NotYetValid, detail))
+        }
+        None => Ok(()),
     }
-    if let Some(ahead) = not_before.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
-        let detail = format!("nbf lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
-        return Err(Error::new(ErrorKind::NotYetValid, detail));
-    }
-    Ok(())
 }
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.

@@ -80,6 +80,25 @@ async fn a_known_token_expires_to_the_second() {
 }
 
 #[tokio::test]
+async fn a_known_token_grows_too_old_to_the_second() {
+    count_hits!(hits);
+    let (idp, clock) = issuer();
+    let trust = (Issuer::new(idp.issuer()).max_age(Duration::from_secs(60)), idp.clone());
+    let server = ResourceServer::new(API).trust(trust).clock(clock.clone()).build().unwrap();
+    let token = idp.token("alice").expires_in(Duration::from_secs(3600)).sign();
+    for _ in 0..3 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    // `iat` is a whole second, and the clock is somewhere within one
+    clock.advance(Duration::from_secs(59) + LEEWAY);
+    assert_eq!(kind(&server, &token).await, None);
+    assert_eq!(hits.take(), 3);
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::Expired));
+    assert_eq!(hits.take(), 0);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_back_makes_a_known_token_not_yet_valid() {
     let (idp, clock) = issuer();
     let server = trusting(&idp, &clock).build().unwrap();

@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     pub(crate) audiences: Vec<Box<str>>,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
+    /// How long ago a token may have been issued.
+    pub(crate) max_age: Option<Duration>,
     pub(crate) types: Vec<Box<str>>,
     /// Whether a token without `typ` will do.
     pub(crate) untyped: bool,
@@ -65,6 +67,9 @@ impl Issuer {
         }
         if self.leeway > MAX_LEEWAY {
             problems.push(path("leeway"), "more than 5 minutes of leeway; synchronise the clocks instead");
+        }
+        if self.max_age.is_some_and(|max_age| max_age.is_zero()) {
+            problems.push(path("max_age"), "the maximum age is zero, so no token could be accepted for long");
         }
         if self.roles.is_empty() {
             problems.push(path("roles"), "the path is empty; name the claim that holds the roles");
@@ -105,6 +110,7 @@ impl Issuer {
             audiences: if self.audiences.is_empty() { server.audiences.clone() } else { self.audiences },
             algorithms,
             leeway: self.leeway,
+            max_age: self.max_age,
             untyped: self.types.is_none() && !self.rfc9068,
             types: match self.types {
                 _ if self.rfc9068 => vec!["at+jwt".into()],

@@ -78,6 +78,24 @@ fn times_are_checked_to_the_second() {
 }
 
 #[test]
+fn the_maximum_age_counts_from_iat_which_must_be_there() {
+    let policy = policy(Issuer::new("i").max_age(Duration::from_secs(300)));
+    let with = |iat: &str| {
+        let claims = format!(r#"{{"iss":"i","aud":"api","exp":{}{iat}}}"#, NOW + 3600);
+        check_raw(&policy, r#"{"alg":"ES256"}"#, &claims).err().map(|error| error.kind())
+    };
+    let iat = |ahead: i64| with(&format!(r#","iat":{}"#, NOW as i64 + ahead));
+    // the leeway is 30 s
+    assert_eq!(iat(0), None);
+    assert_eq!(iat(-330), None);
+    assert_eq!(iat(-331), Some(ErrorKind::Expired));
+    assert_eq!(iat(30), None);
+    assert_eq!(iat(31), Some(ErrorKind::NotYetValid));
+    assert_eq!(with(""), Some(ErrorKind::MissingClaim));
+    assert_eq!(with(r#","iat":null"#), Some(ErrorKind::MalformedClaim));
+}
+
+#[test]
 fn an_audience_is_one_exact_string_among_those_of_the_token() {
     for good in [json!("api"), json!(["api"]), json!(["x", "api"]), json!(["api", "api"])] {
         assert_eq!(with("aud", good.clone()), None, "{good}");
