@@ -2,12 +2,14 @@
 
 mod audience;
 mod numeric_date;
+mod path;
 mod registered;
 mod role;
 mod scope;
 
 pub(crate) use self::audience::Audience;
 pub(crate) use self::numeric_date::NumericDate;
+pub use self::path::Segment;
 pub(crate) use self::registered::Registered;
 pub use self::role::Roles;
 pub use self::scope::Scopes;

@@ -112,7 +112,7 @@ pub mod guide;
 
 pub use crate::access_token::AccessToken;
 pub use crate::authz::{Permission, Rule};
-pub use crate::claims::{Roles, Scopes};
+pub use crate::claims::{Roles, Scopes, Segment};
 pub use crate::clock::Clock;
 pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
 pub use crate::future::ResponseFuture;

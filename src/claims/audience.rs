@@ -16,7 +16,7 @@ impl<'j> Audience<'j> {
 
     /// Returns the audiences in the order in which the token lists them.
     pub(crate) fn iter(self) -> impl Iterator<Item = &'j str> {
-        self.0.as_str().into_iter().chain(self.0.items().filter_map(Value::as_str))
+        self.0.strings()
     }
 
     /// Tells whether one of `ours` is meant, byte for byte.

@@ -1,5 +1,8 @@
 //! Roles: no standard says where they are, so a path of member names does.
 
+use std::collections::HashMap;
+
+use super::path::{Path, Segment};
 use crate::jose::{Json, Value};
 
 /// Says where in the claims a token's roles are.
@@ -12,12 +15,19 @@ use crate::jose::{Json, Value};
 /// ```
 /// use tower_bearer::{Issuer, Roles};
 ///
-/// let issuer = Issuer::new("https://id.example.com/realms/shop")
-///     .roles(Roles::at(["resource_access", "orders", "roles"]));
+/// // those of the realm and those of this client, by the application's own names
+/// let roles = Roles::at(["realm_access", "roles"]).and(["resource_access", "orders", "roles"]);
+/// let issuer = Issuer::new("https://id.example.com/realms/shop").roles(roles.renamed([("shop-admins", "admin")]));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Roles {
-    path: Vec<Box<str>>,
+    paths: Vec<Path>,
+    separator: Option<char>,
+    prefix: Box<str>,
+    member: Option<Segment>,
+    names: HashMap<Box<str>, Vec<Box<str>>>,
+    /// Whether roles that have no other name are left out.
+    only_named: bool,
 }
 
 impl Roles {
@@ -26,21 +36,123 @@ impl Roles {
     pub fn at<I>(path: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<Segment>,
     {
-        Self { path: self::path(path) }
+        Self {
+            paths: vec![Path::new(path)],
+            separator: None,
+            prefix: Box::default(),
+            member: None,
+            names: HashMap::new(),
+            only_named: false,
+        }
     }
 
-    /// Tells whether the path leads nowhere: to the claims as a whole.
+    /// Reads roles at another path too.
+    #[must_use]
+    pub fn and<I>(mut self, path: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Segment>,
+    {
+        self.paths.push(Path::new(path));
+        self
+    }
+
+    /// Takes strings for lists of roles that this character separates; spaces around a role are left out.
+    #[must_use]
+    pub fn separated_by(mut self, separator: char) -> Self {
+        self.separator = Some(separator);
+        self
+    }
+
+    /// Takes only roles that begin with this, and leaves it out.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into().into();
+        self
+    }
+
+    /// Of an object, takes only the roles whose value is an object with this member: those that are granted in one organisation,
+    /// where each role says in which it is.
+    ///
+    /// ```
+    /// use tower_bearer::Roles;
+    ///
+    /// // {"urn:zitadel:iam:org:project:roles": {"admin": {"2417": "acme.example.com"}, "user": {"9031": "other.example.com"}}}
+    /// let roles = Roles::at(["urn:zitadel:iam:org:project:roles"]).granted_in("2417");
+    /// ```
+    #[must_use]
+    pub fn granted_in(mut self, member: impl Into<Segment>) -> Self {
+        self.member = Some(member.into());
+        self
+    }
+
+    /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs may have several of ours.
+    ///
+    /// # Security
+    ///
+    /// Whoever can name a role at the issuer can then name it as one of ours, too: where these are not the same people, use
+    /// [`only_renamed`](Self::only_renamed).
+    #[must_use]
+    pub fn renamed<T, O>(mut self, names: impl IntoIterator<Item = (T, O)>) -> Self
+    where
+        T: Into<String>,
+        O: Into<String>,
+    {
+        for (theirs, ours) in names {
+            self.names.entry(theirs.into().into()).or_default().push(ours.into().into());
+        }
+        self
+    }
+
+    /// Gives roles the application's own names, `(theirs, ours)`, and leaves all others out.
+    #[must_use]
+    pub fn only_renamed<T, O>(mut self, names: impl IntoIterator<Item = (T, O)>) -> Self
+    where
+        T: Into<String>,
+        O: Into<String>,
+    {
+        self.only_named = true;
+        self.renamed(names)
+    }
+
+    /// Tells whether a path leads nowhere: to the claims as a whole.
     pub(crate) fn is_empty(&self) -> bool {
-        self.path.is_empty()
+        self.paths.iter().any(Path::is_empty)
     }
 
-    pub(crate) fn read<'j>(&self, payload: &'j Json) -> impl Iterator<Item = &'j str> {
-        payload.root().at(&self.path).into_iter().flat_map(|value| {
-            let strings = value.as_str().into_iter().chain(value.items().filter_map(Value::as_str));
-            strings.chain(value.members().filter(|(_, value)| !value.is_no()).map(|(name, _)| name))
-        })
+    /// Returns the roles of a token, in the order of the claims; one that stands in two claims comes twice.
+    pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
+        let values = self.paths.iter().filter_map(|path| path.follow(payload));
+        values.flat_map(move |value| self.listed(value, payload)).flat_map(|role| self.ours(role))
+    }
+
+    /// Returns the roles in one value, by the issuer's names.
+    fn listed<'a>(&'a self, value: Value<'a>, payload: &'a Json) -> impl Iterator<Item = &'a str> {
+        let member = self.member.as_ref().map(|member| member.of(payload));
+        let granted = move |value: Value<'_>| match member {
+            Some(member) => member.is_some_and(|member| value.get(member).is_some_and(|value| !value.is_no())),
+            None => !value.is_no(),
+        };
+        let names = value.members().filter(move |(_, value)| granted(*value)).map(|(name, _)| name);
+        let strings = value.strings().flat_map(|string| self.split(string));
+        strings.chain(names).filter_map(|role| role.strip_prefix(&*self.prefix)).filter(|role| !role.is_empty())
+    }
+
+    fn split<'a>(&self, string: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (whole, separator) = match self.separator {
+            Some(separator) => (None, Some(separator)),
+            None => (Some(string), None),
+        };
+        whole.into_iter().chain(separator.into_iter().flat_map(move |at| string.split(at).map(str::trim)))
+    }
+
+    /// Returns the application's own names of a role.
+    fn ours<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a str> {
+        let ours = if self.names.is_empty() { None } else { self.names.get(role) };
+        let same = (ours.is_none() && !self.only_named).then_some(role);
+        same.into_iter().chain(ours.into_iter().flatten().map(|name| &**name))
     }
 }
 
@@ -48,14 +160,6 @@ impl Default for Roles {
     fn default() -> Self {
         Self::at(["roles"])
     }
-}
-
-pub(super) fn path<I>(path: I) -> Vec<Box<str>>
-where
-    I: IntoIterator,
-    I::Item: Into<String>,
-{
-    path.into_iter().map(|segment| segment.into().into_boxed_str()).collect()
 }
 
 #[cfg(test)]
@@ -86,5 +190,48 @@ mod tests {
         assert_eq!(read(&keycloak, r#"{"resource_access":["orders"]}"#), [""; 0]);
         assert_eq!(read(&Roles::at(["cognito:groups"]), r#"{"cognito:groups":["g"]}"#), ["g"]);
         assert_eq!(read(&Roles::at(["a.b"]), r#"{"a":{"b":["no"]},"a.b":["yes"]}"#), ["yes"]);
+    }
+
+    #[test]
+    fn several_paths_are_merged() {
+        let roles = Roles::at(["realm_access", "roles"]).and(["resource_access", "orders", "roles"]);
+        let claims = r#"{"realm_access":{"roles":["user"]},"resource_access":{"orders":{"roles":["clerk","user"]}}}"#;
+        assert_eq!(read(&roles, claims), ["user", "clerk", "user"]);
+        assert_eq!(read(&roles, r#"{"resource_access":{"orders":{"roles":["clerk"]}}}"#), ["clerk"]);
+    }
+
+    #[test]
+    fn a_string_may_be_a_list() {
+        let roles = Roles::default().separated_by(',');
+        assert_eq!(read(&roles, r#"{"roles":"admin, site admin,,user "}"#), ["admin", "site admin", "user"]);
+        assert_eq!(read(&roles, r#"{"roles":["a,b","c"]}"#), ["a", "b", "c"]);
+        assert_eq!(read(&Roles::default(), r#"{"roles":"a,b"}"#), ["a,b"]);
+    }
+
+    #[test]
+    fn of_a_tenant_only_its_own_roles_count() {
+        let roles = Roles::at([Segment::from("tenants"), Segment::value_of("dct"), "roles".into()]);
+        let tenants = r#""tenants":{"T1":{"roles":["admin"]},"T2":{"roles":["owner"]}}"#;
+        assert_eq!(read(&roles, &format!(r#"{{"dct":"T1",{tenants}}}"#)), ["admin"]);
+        for nowhere in [r#""dct":"T3""#, r#""dct":1"#, r#""dct":null"#, r#""dct":["T1"]"#, r#""x":1"#] {
+            assert_eq!(read(&roles, &format!("{{{nowhere},{tenants}}}")), [""; 0], "{nowhere}");
+        }
+        let claims =
+            r#"{"org":"1","roles":{"admin":{"1":"a.test"},"user":{"2":"b.test"},"no":{"1":false},"x":true,"y":"1"}}"#;
+        assert_eq!(read(&Roles::default().granted_in("1"), claims), ["admin"]);
+        assert_eq!(read(&Roles::default().granted_in(Segment::value_of("org")), claims), ["admin"]);
+        assert_eq!(read(&Roles::default().granted_in(Segment::value_of("none")), claims), [""; 0]);
+    }
+
+    #[test]
+    fn roles_get_the_applications_own_names() {
+        let claims = r#"{"roles":["ROLE_ops","ROLE_guest","other"]}"#;
+        let prefixed = Roles::default().with_prefix("ROLE_");
+        assert_eq!(read(&prefixed, claims), ["ops", "guest"]);
+        let names = [("ops", "admin"), ("ops", "auditor")];
+        assert_eq!(read(&prefixed.clone().renamed(names), claims), ["admin", "auditor", "guest"]);
+        assert_eq!(read(&prefixed.only_renamed(names), claims), ["admin", "auditor"]);
+        let none: [(&str, &str); 0] = [];
+        assert_eq!(read(&Roles::default().only_renamed(none), claims), [""; 0]);
     }
 }

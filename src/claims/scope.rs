@@ -1,5 +1,6 @@
 //! Scopes (RFC 6749 §3.3, RFC 8693 §4.2).
 
+use super::path::{Path, Segment};
 use crate::jose::{Json, Value};
 
 /// Says which claims hold a token's scopes.
@@ -14,10 +15,15 @@ use crate::jose::{Json, Value};
 ///
 /// // Auth0 puts an API's permissions into a claim of their own
 /// let issuer = Issuer::new("https://tenant.eu.auth0.com/").scopes(Scopes::at(["permissions"]).and(["scope"]));
+///
+/// // one token for several services: `https://orders.example.com/read` is this one's `read`
+/// let issuer = Issuer::new("https://id.example.com/").scopes(Scopes::default().with_prefix("https://orders.example.com/"));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scopes {
-    paths: Vec<Vec<Box<str>>>,
+    paths: Vec<Path>,
+    separator: Option<char>,
+    prefix: Box<str>,
 }
 
 impl Scopes {
@@ -26,9 +32,9 @@ impl Scopes {
     pub fn at<I>(path: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<Segment>,
     {
-        Self { paths: vec![crate::claims::role::path(path)] }
+        Self { paths: vec![Path::new(path)], separator: None, prefix: Box::default() }
     }
 
     /// Reads scopes at another path too.
@@ -36,20 +42,37 @@ impl Scopes {
     pub fn and<I>(mut self, path: I) -> Self
     where
         I: IntoIterator,
-        I::Item: Into<String>,
+        I::Item: Into<Segment>,
     {
-        self.paths.push(crate::claims::role::path(path));
+        self.paths.push(Path::new(path));
+        self
+    }
+
+    /// Separates the scopes of a string by this character too, and not only by spaces.
+    #[must_use]
+    pub fn separated_by(mut self, separator: char) -> Self {
+        self.separator = Some(separator);
+        self
+    }
+
+    /// Takes only scopes that begin with this, and leaves it out: those of other services do not count.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into().into();
         self
     }
 
     /// Tells whether a path leads nowhere: to the claims as a whole.
     pub(crate) fn is_empty(&self) -> bool {
-        self.paths.iter().any(Vec::is_empty)
+        self.paths.iter().any(Path::is_empty)
     }
 
     /// Returns the scopes of a token, in the order of the claims; one that stands in two claims comes twice.
-    pub(crate) fn read<'j>(&self, payload: &'j Json) -> impl Iterator<Item = &'j str> {
-        self.paths.iter().filter_map(|path| payload.root().at(path)).flat_map(words)
+    pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
+        // some issuers put `"a b"` into an array of one
+        let strings = self.paths.iter().filter_map(|path| path.follow(payload)).flat_map(Value::strings);
+        let words = strings.flat_map(|string| string.split(|char| char == ' ' || Some(char) == self.separator));
+        words.filter_map(|word| word.strip_prefix(&*self.prefix)).filter(|word| !word.is_empty())
     }
 }
 
@@ -57,12 +80,6 @@ impl Default for Scopes {
     fn default() -> Self {
         Self::at(["scope"]).and(["scp"])
     }
-}
-
-/// A string's words, or those of an array's strings: some issuers put `"a b"` into an array of one.
-fn words(value: Value<'_>) -> impl Iterator<Item = &str> {
-    let strings = value.as_str().into_iter().chain(value.items().filter_map(Value::as_str));
-    strings.flat_map(|string| string.split(' ')).filter(|word| !word.is_empty())
 }
 
 /// Tells whether `text` is a `scope-token`: `1*( %x21 / %x23-5B / %x5D-7E )`.
@@ -99,6 +116,22 @@ mod tests {
         assert_eq!(read(&default, r#"{"scope":7,"scp":{"a":true}}"#), [""; 0]);
         assert_eq!(read(&default, r#"{"scope":[1,"a",null]}"#), ["a"]);
         assert_eq!(read(&Scopes::at(["https://x/y", "p"]), r#"{"https://x/y":{"p":"a"},"scope":"b"}"#), ["a"]);
+    }
+
+    #[test]
+    fn another_separator_comes_beside_the_space() {
+        let scopes = Scopes::at(["o", "per"]).separated_by(',');
+        assert_eq!(read(&scopes, r#"{"o":{"per":"read,manage"}}"#), ["read", "manage"]);
+        assert_eq!(read(&scopes, r#"{"o":{"per":["a, b","c,,d"," ,"]}}"#), ["a", "b", "c", "d"]);
+        assert_eq!(read(&Scopes::default(), r#"{"scope":"a,b c"}"#), ["a,b", "c"]);
+    }
+
+    #[test]
+    fn with_a_prefix_the_scopes_of_others_do_not_count() {
+        let scopes = Scopes::default().with_prefix("api://orders/");
+        let claims =
+            r#"{"scope":"api://orders/read read api://other/write api://orders/ openid","scp":["api://orders/write"]}"#;
+        assert_eq!(read(&scopes, claims), ["read", "write"]);
     }
 
     #[test]

@@ -213,9 +213,9 @@ impl<'j> Value<'j> {
         self.members().find(|(member, _)| *member == name).map(|(_, value)| value)
     }
 
-    /// Follows a path of member names.
-    pub(crate) fn at<S: AsRef<str>>(self, path: &[S]) -> Option<Self> {
-        path.iter().try_fold(self, |value, name| value.get(name.as_ref()))
+    /// Returns a string, or an array's strings, or nothing.
+    pub(crate) fn strings(self) -> impl Iterator<Item = &'j str> {
+        self.as_str().into_iter().chain(self.items().filter_map(Value::as_str))
     }
 
     fn children(self, last: u32) -> impl Iterator<Item = Value<'j>> {
