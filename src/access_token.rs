@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 
-use crate::claims::Audience;
+use crate::claims::{Audience, NumericDate};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
@@ -125,9 +125,10 @@ impl<C: ?Sized> AccessToken<C> {
         self.claim("sub").and_then(Value::as_str)
     }
 
-    /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`.
+    /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what
+    /// [`client_claim`](crate::Issuer::client_claim) names.
     pub fn client_id(&self) -> Option<&str> {
-        self.claim("client_id").or_else(|| self.claim("azp")).and_then(Value::as_str)
+        self.policy().client_claims.iter().find_map(|name| self.claim(name)).and_then(Value::as_str)
     }
 
     /// Returns the token's own identifier (`jti`).
@@ -135,7 +136,28 @@ impl<C: ?Sized> AccessToken<C> {
         self.claim("jti").and_then(Value::as_str)
     }
 
-    /// Returns all audiences that the token names (`aud`); one of them is this service's.
+    /// Returns how the user has signed in (`acr`, the authentication context class of RFC 9470 and OpenID Connect), if the token says so by a string.
+    pub fn acr(&self) -> Option<&str> {
+        self.claim("acr").and_then(Value::as_str)
+    }
+
+    /// Returns the methods by which the user has signed in (`amr`, RFC 8176); nothing that is not a string.
+    pub fn amr(&self) -> impl Iterator<Item = &str> {
+        self.claim("amr").into_iter().flat_map(Value::strings)
+    }
+
+    /// Returns when the user has signed in (`auth_time`, RFC 9470 §6.1.1), if the token says so.
+    pub fn auth_time(&self) -> Option<SystemTime> {
+        let date = self.claim("auth_time").and_then(|value| NumericDate::read("auth_time", value).ok());
+        date.and_then(|date| date.to_unix_time().to_system_time())
+    }
+
+    /// Returns the issuer's name of the user's session (`sid`), if the token has one.
+    pub fn session_id(&self) -> Option<&str> {
+        self.claim("sid").and_then(Value::as_str)
+    }
+
+    /// Returns all audiences that the token names (`aud`); one of them is this service's, unless the issuer's terms say otherwise.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
         let audience = self.claim("aud").and_then(|aud| Audience::read(aud).ok());
         audience.into_iter().flat_map(Audience::iter)

@@ -55,6 +55,11 @@ pub struct Issuer {
     rfc9068: bool,
     required_claims: Vec<Box<str>>,
     required_values: Vec<(Box<str>, Box<str>)>,
+    forbidden_claims: Vec<Box<str>>,
+    audience_claim: Option<Box<str>>,
+    any_audience: bool,
+    client_claim: Option<Box<str>>,
+    clients: Option<Vec<Box<str>>>,
     scopes: Scopes,
     roles: Roles,
     max_stale: Duration,
@@ -75,6 +80,11 @@ impl Issuer {
             rfc9068: false,
             required_claims: Vec::new(),
             required_values: Vec::new(),
+            forbidden_claims: Vec::new(),
+            audience_claim: None,
+            any_audience: false,
+            client_claim: None,
+            clients: None,
             scopes: Scopes::default(),
             roles: Roles::default(),
             max_stale: Duration::from_secs(60 * 60),
@@ -115,6 +125,58 @@ impl Issuer {
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into().into());
+        self
+    }
+
+    /// Looks for the audience in this top-level claim, a string, where a token has no `aud`: in `client_id` for Amazon Cognito, whose access
+    /// tokens name only the client. A token that has `aud` is checked by that, as always.
+    ///
+    /// ```
+    /// // accepts what was issued to this client
+    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool").audience_claim("client_id").audience("7tvr1q");
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
+    #[must_use]
+    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
+        self.audience_claim = Some(name.into().into());
+        self
+    }
+
+    /// Accepts tokens whatever their audience is.
+    ///
+    /// # Security
+    ///
+    /// Then every token of this issuer is good here, also those that were issued for other services, and whoever gets hold of one there can use it
+    /// here (RFC 9068 §4, RFC 8725 §3.9). Only for issuers that serve nobody else; prefer to make the issuer add `aud`, or
+    /// [`audience_claim`](Self::audience_claim).
+    #[must_use]
+    pub fn dangerously_accept_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// Accepts only tokens that were issued to one of these clients; may be called several times.
+    ///
+    /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id) returns.
+    #[must_use]
+    pub fn allow_clients<I>(mut self, clients: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let clients = clients.into_iter().map(|client| client.into().into_boxed_str());
+        self.clients.get_or_insert_default().extend(clients);
+        self
+    }
+
+    /// Reads the client's identifier from this top-level claim, in place of `client_id`, else `azp`: `cid` for Okta, `appid` for Entra's tokens
+    /// of version 1.
+    #[must_use]
+    pub fn client_claim(mut self, name: impl Into<String>) -> Self {
+        self.client_claim = Some(name.into().into());
         self
     }
 
@@ -188,6 +250,18 @@ impl Issuer {
     #[must_use]
     pub fn require_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.required_values.push((name.into().into(), value.into().into()));
+        self
+    }
+
+    /// Refuses tokens that have one of these top-level claims, whatever they hold: those by which the issuer's other kinds of tokens can
+    /// be told, such as `at_hash` of ID tokens.
+    #[must_use]
+    pub fn forbid_claims<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.forbidden_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
         self
     }
 

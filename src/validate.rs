@@ -82,8 +82,9 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     check_type(header, policy)?;
     let dates = Dates::read(&claims)?;
     dates.check(policy, now)?;
-    check_audience(&claims, policy)?;
+    check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
+    check_client(payload, policy)?;
     check_presence(payload, policy)?;
     check_binding(&claims)?;
     Ok(dates)
@@ -163,22 +164,50 @@ fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixT
 }
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.
-fn check_audience(claims: &Registered<'_>, policy: &Policy) -> Result<(), Error> {
-    let Some(aud) = claims.aud else {
-        let detail =
-            format!("aud is absent, expected one of {:?}; the issuer must be told to add it", policy.audiences);
-        return Err(Error::new(ErrorKind::MissingClaim, detail));
-    };
-    let audience = Audience::read(aud)?;
-    if audience.names(&policy.audiences) {
+fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> Result<(), Error> {
+    let ours = &policy.audiences;
+    let aud = claims.aud.map(Audience::read).transpose()?;
+    if policy.any_audience {
         return Ok(());
     }
-    let detail = format!(
-        "expected one of {:?}, and the token names {} other; was it issued for this service?",
-        policy.audiences,
-        audience.iter().count()
-    );
+    let Some(audience) = aud else {
+        let Some(name) = &policy.audience_claim else {
+            let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
+            return Err(Error::new(ErrorKind::MissingClaim, detail));
+        };
+        let named = payload.root().get(name).map(|value| value.as_str());
+        return match named {
+            Some(Some(theirs)) if ours.iter().any(|own| **own == *theirs) => Ok(()),
+            Some(_) => {
+                let detail = format!("aud is absent, and {name}, which stands for it, is none of {ours:?}");
+                Err(Error::new(ErrorKind::WrongAudience, detail))
+            }
+            None => {
+                let detail = format!("aud is absent, and so is {name}, which stands for it; expected one of {ours:?}");
+                Err(Error::new(ErrorKind::MissingClaim, detail))
+            }
+        };
+    };
+    if audience.names(ours) {
+        return Ok(());
+    }
+    let count = audience.iter().count();
+    let detail =
+        format!("expected one of {ours:?}, and the token names {count} other; was it issued for this service?");
     Err(Error::new(ErrorKind::WrongAudience, detail))
+}
+
+/// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
+fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
+    let Some(clients) = &policy.clients else { return Ok(()) };
+    let Some(client) = policy.client_claims.iter().find_map(|name| payload.root().get(name)) else {
+        let detail = format!("the token names no client; expected in {}", policy.client_claims.join(" or "));
+        return Err(Error::new(ErrorKind::MissingClaim, detail));
+    };
+    if client.as_str().is_some_and(|client| clients.iter().any(|allowed| **allowed == *client)) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::WrongClaim, format!("the token was issued to another client than {clients:?}")))
 }
 
 /// The claims that the accessors hand out as text are text or absent.
@@ -198,6 +227,10 @@ fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let named = policy.required_values.iter().map(|(name, _)| name);
     if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
         return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
+    }
+    if let Some(name) = policy.forbidden_claims.iter().find(|name| root.get(name).is_some()) {
+        let detail = format!("the token has {name}, which access tokens of this issuer do not have");
+        return Err(Error::new(ErrorKind::WrongType, detail));
     }
     let wrong = |(name, value): &&(Box<str>, Box<str>)| root.get(name).and_then(|claim| claim.as_str()) != Some(value);
     match policy.required_values.iter().find(wrong) {

@@ -83,6 +83,8 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
         .trust(Issuer::new("https://empty.test/").algorithms([]))
         .trust(Issuer::new("https://typed.test/").rfc9068().accept_typ("x"))
         .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))
+        .trust(Issuer::new("https://any.test/").dangerously_accept_any_audience().audience_claim("azp"))
+        .trust(Issuer::new("https://none.test/").allow_clients([""; 0]).max_age(std::time::Duration::ZERO))
         .trust(Issuer::new("https://twice.test/"))
         .trust((Issuer::new("https://twice.test/"), Idp::new("https://twice.test/")))
         .trust((Issuer::new("https://moved.test/").jwks_uri("https://x.test"), Idp::new("https://moved.test/")))
@@ -106,6 +108,9 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
             "issuers[https://typed.test/].rfc9068",
             "issuers[https://paths.test/].roles",
             "issuers[https://paths.test/].scopes",
+            "issuers[https://any.test/].audience",
+            "issuers[https://none.test/].allow_clients",
+            "issuers[https://none.test/].max_age",
             "issuers[https://twice.test/]",
             "issuers[https://moved.test/].jwks_uri",
             "issuers[https://secret.test/].algorithms",

@@ -27,6 +27,10 @@ pub(crate) struct ServerPolicy {
 pub(crate) struct Policy {
     pub(crate) issuer: Arc<str>,
     pub(crate) audiences: Vec<Box<str>>,
+    /// Where the audience is, if there is no `aud`.
+    pub(crate) audience_claim: Option<Box<str>>,
+    /// Whether any audience will do.
+    pub(crate) any_audience: bool,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
     /// How long ago a token may have been issued.
@@ -37,6 +41,11 @@ pub(crate) struct Policy {
     pub(crate) required_claims: Vec<Box<str>>,
     /// Claims and the strings that they must be.
     pub(crate) required_values: Vec<(Box<str>, Box<str>)>,
+    pub(crate) forbidden_claims: Vec<Box<str>>,
+    /// Where the client is named; the first of these that is there.
+    pub(crate) client_claims: Vec<Box<str>>,
+    /// The only clients whose tokens will do.
+    pub(crate) clients: Option<Vec<Box<str>>>,
     pub(crate) scopes: Scopes,
     pub(crate) roles: Roles,
     pub(crate) server: Arc<ServerPolicy>,
@@ -64,6 +73,13 @@ impl Issuer {
         }
         if self.audiences.iter().any(|audience| audience.is_empty()) {
             problems.push(path("audience"), "an audience is empty; it must equal a value of the tokens' aud");
+        }
+        if self.any_audience && (!self.audiences.is_empty() || self.audience_claim.is_some()) {
+            let fix = "any audience is accepted, so naming some changes nothing; drop dangerously_accept_any_audience or the others";
+            problems.push(path("audience"), fix);
+        }
+        if self.clients.as_ref().is_some_and(Vec::is_empty) {
+            problems.push(path("allow_clients"), "no client is allowed, so no token could ever be accepted");
         }
         if self.leeway > MAX_LEEWAY {
             problems.push(path("leeway"), "more than 5 minutes of leeway; synchronise the clocks instead");
@@ -108,6 +124,8 @@ impl Issuer {
         Policy {
             issuer: Arc::from(self.id),
             audiences: if self.audiences.is_empty() { server.audiences.clone() } else { self.audiences },
+            audience_claim: self.audience_claim,
+            any_audience: self.any_audience,
             algorithms,
             leeway: self.leeway,
             max_age: self.max_age,
@@ -119,6 +137,12 @@ impl Issuer {
             },
             required_claims,
             required_values: self.required_values,
+            forbidden_claims: self.forbidden_claims,
+            client_claims: match self.client_claim {
+                Some(claim) => vec![claim],
+                None => ["client_id", "azp"].map(Into::into).into(),
+            },
+            clients: self.clients,
             scopes: self.scopes,
             roles: self.roles,
             server: Arc::clone(server),

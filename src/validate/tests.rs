@@ -110,6 +110,78 @@ fn an_audience_is_one_exact_string_among_those_of_the_token() {
     }
 }
 
+/// Checks claims that are good but for what the issuer's terms say of them.
+fn under(issuer: Issuer, claims: &str) -> Option<ErrorKind> {
+    let claims = format!(r#"{{"iss":"i","exp":{}{claims}}}"#, NOW + 60);
+    check_raw(&policy(issuer), r#"{"alg":"ES256"}"#, &claims).err().map(|error| error.kind())
+}
+
+#[test]
+fn another_claim_stands_for_the_audience_only_where_there_is_none() {
+    use ErrorKind::{MalformedClaim, MissingClaim, WrongAudience};
+    let issuer = || Issuer::new("i").audience_claim("client_id").audience("mine");
+    for (claims, expected) in [
+        (r#","client_id":"mine""#, None),
+        (r#","client_id":"other""#, Some(WrongAudience)),
+        (r#","client_id":"Mine""#, Some(WrongAudience)),
+        (r#","client_id":"""#, Some(WrongAudience)),
+        (r#","azp":"mine""#, Some(MissingClaim)),
+        ("", Some(MissingClaim)),
+        (r#","aud":"mine","client_id":"other""#, None),
+        (r#","aud":"other","client_id":"mine""#, Some(WrongAudience)),
+        (r#","aud":[],"client_id":"mine""#, Some(WrongAudience)),
+        (r#","aud":null,"client_id":"mine""#, Some(MalformedClaim)),
+        (r#","aud":7,"client_id":"mine""#, Some(MalformedClaim)),
+    ] {
+        assert_eq!(under(issuer(), claims), expected, "{claims}");
+    }
+    let elsewhere = Issuer::new("i").audience_claim("x").audience("mine");
+    assert_eq!(under(elsewhere.clone(), r#","x":["mine"]"#), Some(WrongAudience));
+    assert_eq!(under(elsewhere, r#","x":null"#), Some(WrongAudience));
+}
+
+#[test]
+fn any_audience_is_accepted_only_by_its_frightening_name() {
+    let any = || Issuer::new("i").dangerously_accept_any_audience();
+    for claims in ["", r#","aud":"x""#, r#","aud":[]"#] {
+        assert_eq!(under(any(), claims), None, "{claims}");
+        assert!(under(Issuer::new("i"), claims).is_some(), "{claims}");
+    }
+    assert_eq!(under(any(), r#","aud":7"#), Some(ErrorKind::MalformedClaim));
+}
+
+#[test]
+fn only_allowed_clients_are_let_in_and_only_by_the_claim_that_names_them() {
+    use ErrorKind::{MalformedClaim, MissingClaim, WrongClaim};
+    let issuer = || Issuer::new("i").dangerously_accept_any_audience().allow_clients(["a", "b"]);
+    for (claims, expected) in [
+        (r#","client_id":"a""#, None),
+        (r#","azp":"b""#, None),
+        (r#","client_id":"a","azp":"x""#, None),
+        (r#","client_id":"x","azp":"a""#, Some(WrongClaim)),
+        (r#","client_id":"A""#, Some(WrongClaim)),
+        (r#","client_id":"""#, Some(WrongClaim)),
+        (r#","client_id":["a"]"#, Some(MalformedClaim)),
+        (r#","cid":"a""#, Some(MissingClaim)),
+        ("", Some(MissingClaim)),
+    ] {
+        assert_eq!(under(issuer(), claims), expected, "{claims}");
+    }
+    let okta = || issuer().client_claim("cid");
+    assert_eq!(under(okta(), r#","cid":"a""#), None);
+    assert_eq!(under(okta(), r#","cid":["a"]"#), Some(WrongClaim));
+    assert_eq!(under(okta(), r#","client_id":"a""#), Some(MissingClaim));
+}
+
+#[test]
+fn a_forbidden_claim_gives_another_kind_of_token_away() {
+    let issuer = || Issuer::new("i").dangerously_accept_any_audience().forbid_claims(["at_hash", "nonce"]);
+    assert_eq!(under(issuer(), ""), None);
+    for claims in [r#","at_hash":"x""#, r#","nonce":null"#] {
+        assert_eq!(under(issuer(), claims), Some(ErrorKind::WrongType), "{claims}");
+    }
+}
+
 #[test]
 fn a_bound_token_is_refused_and_a_malformed_binding_is_no_less() {
     for cnf in
