@@ -126,7 +126,9 @@ fn main() {
         let (refused, took) = runtime.block_on(flood).unwrap();
         assert_eq!(refused, TOKENS);
         let fetches = source.fetches.load(Ordering::SeqCst) - before;
-        assert!(fetches <= 2 + took.as_secs() / 15, "{fetches} fetches in {took:?}");
+        // keys that are not fresh are also asked for by themselves, each time after a longer pause that begins with 1 s
+        let by_itself = if health == Health::DownAndStale { took.as_secs() + 1 } else { 0 };
+        assert!(fetches <= 2 + by_itself + took.as_secs() / 15, "{fetches} fetches in {took:?}");
         let ratio = flooded.0.as_secs_f64() / quiet.0.as_secs_f64();
         let (micros, millis) = (|time: Duration| time.as_nanos() as f64 / 1000.0, took.as_millis());
         println!(

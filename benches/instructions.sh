@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Instructions per call of what the layer does itself, without the signature, counted by callgrind: unlike times, these do not depend on how
-# busy the machine is. Compares with benches/instructions.txt and fails if a count is more than 3 % off, above or below, so that the file stays
+# Instructions of a call, axum's and the counting allocator's among them, but not those of the signature, counted by callgrind: unlike times, these do not
+# depend on how busy the machine is. Compares with benches/instructions.txt and fails if a count is more than 3 % off, above or below, so that the file stays
 # true; `benches/instructions.sh --write` takes the counts over.
 #
 # They do depend on the compiler and on the vector instructions that the processor has. With another compiler than that of the file, or without

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Wire {
     pub(crate) status: StatusCode,
-    /// A code of the gRPC status codes.
+    /// The gRPC status code.
     pub(crate) grpc: u8,
     pub(crate) challenge: Challenge,
 }

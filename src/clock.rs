@@ -70,7 +70,7 @@ impl fmt::Debug for UnixTime {
 /// The clock of a server, asked with the monotonic time, which a request needs anyway.
 ///
 /// The system's clock is read once a second only. In between, the wall time goes on with the monotonic time: that saves a reading for each
-/// request, and a clock that is set is followed within a second. Any other clock is read each time.
+/// request, and a clock that is set is followed within a second that the machine runs. Any other clock is read each time.
 pub(crate) struct WallClock {
     /// `None` for the system's.
     other: Option<Box<dyn Clock>>,
@@ -86,14 +86,16 @@ impl WallClock {
         Self { other, base: Instant::now(), epoch: AtomicU64::new(0), due: AtomicU64::new(0) }
     }
 
-    /// Returns the wall time of this moment, which is the present.
+    /// Returns the wall time of `now`, which must be the present.
     pub(crate) fn at(&self, now: Instant) -> UnixTime {
         if let Some(clock) = &self.other {
             return UnixTime::read(&**clock);
         }
         let passed = nanos(now.saturating_duration_since(self.base));
         if passed >= self.due.load(Ordering::Acquire) {
-            let epoch = nanos(UnixTime::read(&SystemClock).0).saturating_sub(passed);
+            let wall = UnixTime::read(&SystemClock);
+            // not `now`: the thread may have slept since
+            let epoch = nanos(wall.0).saturating_sub(nanos(Instant::now().saturating_duration_since(self.base)));
             self.epoch.store(epoch, Ordering::Relaxed);
             // after the epoch, so that whoever sees this sees that
             self.due.store(passed.saturating_add(nanos(Duration::from_secs(1))), Ordering::Release);
@@ -116,15 +118,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_wall_time_goes_on_with_the_monotonic_one_and_is_read_again_each_second() {
         let clock = WallClock::new(None);
-        let first = clock.at(Instant::now());
-        let (before, after) = (UnixTime::read(&SystemClock), Duration::from_secs(1));
-        assert!(first <= before && before.0 - first.0 < after, "the present: {first:?}");
-        // the system's clock hardly moves here
+        let read = || {
+            let before = UnixTime::read(&SystemClock);
+            let read = clock.at(Instant::now());
+            (before <= read && read <= UnixTime::read(&SystemClock), read)
+        };
+        let (is_new, first) = read();
+        assert!(is_new, "{first:?}");
         tokio::time::advance(Duration::from_millis(999)).await;
         assert_eq!(clock.at(Instant::now()).0 - first.0, Duration::from_millis(999));
         tokio::time::advance(Duration::from_millis(1)).await;
-        let again = clock.at(Instant::now());
-        assert!(again >= first && again.0 - first.0 < after, "read again: {again:?}");
+        let (is_new, again) = read();
+        assert!(is_new, "{again:?}");
     }
 
     #[test]

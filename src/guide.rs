@@ -1,4 +1,4 @@
-//! Longer texts: what one wants to know before, and cannot learn from a single item.
+//! Longer texts, for questions that no single item answers.
 
 #[doc = include_str!("guide/scale.md")]
 pub mod scale {}

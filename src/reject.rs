@@ -84,7 +84,6 @@ impl Rejection {
                 headers.insert(name, value);
             }
         };
-        let wait = self.error.retry_after().map(|wait| wait.as_secs().max(1).to_string());
         if self.is_grpc() {
             set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
             set(HeaderName::from_static("grpc-message"), challenge::percent_encoded(self.error.kind().text()));
@@ -93,8 +92,8 @@ impl Rejection {
             if let Some(value) = challenge::challenge(&self.error, realm) {
                 set(WWW_AUTHENTICATE, value);
             }
-            if let Some(wait) = wait {
-                set(RETRY_AFTER, wait);
+            if let Some(wait) = self.error.retry_after() {
+                set(RETRY_AFTER, wait.as_secs().max(1).to_string());
             }
         }
         if let Some(content_type) = self.grpc {

@@ -83,8 +83,8 @@ struct Engine<C> {
 
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
-    /// Whether it was found at run time.
-    found: bool,
+    /// Whether it was found at run time, and may be decided on anew.
+    at_run_time: bool,
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,

@@ -29,7 +29,7 @@ pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 /// Longer tokens are not kept.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
-/// What an entry costs beside its texts: the map's own bookkeeping, the entry, the evidence.
+/// What an entry costs beside its text and the evidence: the map's own bookkeeping, the entry, and the allocator's.
 const OVERHEAD: usize = 320;
 
 /// What an entry typically takes.
@@ -41,17 +41,17 @@ const MIN_SHARD: u64 = 1024 * 1024;
 /// Expired entries are taken out at most so often, by a new token.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// How many bytes of a token make its hash: more than the shortest signature has.
+/// How many bytes of a token make its hash: 48 bytes of its signature, or all of that of HMAC, which tokens of honest issuers do not share.
 const HASHED: usize = 64;
 
 /// There is a slot in front for so many bytes of the cache's size; the slot of a token is what its hash says. What stands in one takes a
 /// quarter of this at most, and is counted beside the size.
-const SLOT: u64 = 64 * 1024;
+const BYTES_PER_SLOT: u64 = 64 * 1024;
 const MAX_SLOTS: u64 = 16 * 1024;
 
 /// A token is put in front when it is found behind it for the second time, and then each time that it has been so often again: of many tokens
 /// that take turns, few then push out others.
-const OFTEN: u32 = 16;
+const PROMOTE_EACH: u32 = 16;
 
 /// Tokens that one server has verified; `I` is what it knows of their issuers.
 pub(crate) struct TokenCache<C, I> {
@@ -61,13 +61,15 @@ pub(crate) struct TokenCache<C, I> {
     entries: Option<Entries<C, I>>,
     /// When expired entries were last taken out, in seconds since the epoch.
     swept: AtomicU64,
+    /// When its weight was last reported.
+    reported: AtomicU64,
 }
 
 type Entries<C, I> = Cache<Key, Arc<Entry<C, I>>, Weight, RandomState, DropLater>;
 
 /// A place in front.
 struct Slot<C, I> {
-    /// That of the entry, as far as one can tell without looking at it: another's is far away in memory more often than not.
+    /// That of the entry's token, so that a look-up of another need not follow the pointer; it may lag behind.
     hash: AtomicU64,
     entry: ArcSwapOption<Entry<C, I>>,
 }
@@ -78,8 +80,8 @@ pub(crate) struct Entry<C, I> {
     token: AccessToken<C>,
     issuer: Arc<I>,
     key: Arc<VerifyingKey>,
-    /// How often it was found, but for those times when it stood in front.
-    found: AtomicU32,
+    /// How often it was found behind the front.
+    hits: AtomicU32,
     /// A generation of the issuer's keys in which the key has been seen, most often the newest.
     generation: AtomicU64,
 }
@@ -106,12 +108,13 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         options.estimated_items_capacity(usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX));
         let options = options.build().ok().filter(|_| capacity > 0);
         let entries = options.map(|options| Cache::with_options(options, Weight, RandomState::default(), DropLater));
-        let slots = if entries.is_some() { (capacity / SLOT).clamp(1, MAX_SLOTS) } else { 0 };
+        let slots = if entries.is_some() { (capacity / BYTES_PER_SLOT).clamp(1, MAX_SLOTS) } else { 0 };
         Self {
             hasher: RandomState::default(),
             front: (0..slots).map(|_| Slot { hash: AtomicU64::new(0), entry: ArcSwapOption::empty() }).collect(),
             entries,
             swept: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
         }
     }
 
@@ -128,11 +131,11 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
                 return found;
             }
         }
-        // a shard that is being written to counts as a miss: verifying takes no longer than waiting might
+        // a shard that is being written to counts as a miss: no request waits for another one
         let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
         let found = use_entry(&entry)?;
-        let often = entry.found.fetch_add(1, Ordering::Relaxed) % OFTEN == 1;
-        if often && entry.weight() <= SLOT / 4 {
+        let often = entry.hits.fetch_add(1, Ordering::Relaxed) % PROMOTE_EACH == 1;
+        if often && entry.weight() <= BYTES_PER_SLOT / 4 {
             slot.entry.store(Some(entry));
             slot.hash.store(hash, Ordering::Relaxed);
         }
@@ -155,7 +158,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
         let (token, issuer, key) = (token.clone(), Arc::clone(issuer), Arc::clone(key));
         let generation = AtomicU64::new(generation);
-        let entry = Entry { text: Arc::clone(&text), token, issuer, key, generation, found: AtomicU32::new(0) };
+        let entry = Entry { text: Arc::clone(&text), token, issuer, key, generation, hits: AtomicU32::new(0) };
         let mut evicted = Vec::new();
         entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
         drop(evicted);
@@ -184,8 +187,8 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         }
     }
 
-    /// Hashes the end of a token, which is its signature. Two tokens that have this in common, and are not the same, cannot both be verified;
-    /// and if they could, they would be told apart, since all of the text is compared.
+    /// Hashes the end of a token, which is its signature. An issuer may contrive tokens that have this in common: that costs it comparisons, and changes no
+    /// verdict, since all of the text is compared.
     fn hash(&self, text: &[u8]) -> u64 {
         self.hasher.hash_one(text.last_chunk::<HASHED>().map_or(text, |end| end))
     }
@@ -193,6 +196,11 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
     fn slot(&self, hash: u64) -> Option<&Slot<C, I>> {
         let slots = u64::try_from(self.front.len()).ok()?;
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
+    }
+
+    /// Tells once a second that its weight may be reported: to sum it up takes a look at each shard.
+    pub(crate) fn is_time_to_report(&self, now: UnixTime) -> bool {
+        self.reported.swap(now.0.as_secs(), Ordering::Relaxed) != now.0.as_secs()
     }
 
     /// Returns how many bytes it takes, by its own reckoning.
@@ -217,8 +225,7 @@ impl<C, I> Entry<C, I> {
         &self.issuer
     }
 
-    /// Tells whether it would be verified now too, if it would be when it was: its times hold, and its very key is among
-    /// these, of this generation.
+    /// Tells whether it would still be verified: its times hold, and its very key is in this set, of this generation.
     pub(crate) fn check(&self, keys: &KeySet, generation: u64, now: UnixTime) -> bool {
         if self.token.check_times(now).is_err() {
             return false;

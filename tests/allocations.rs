@@ -28,7 +28,7 @@ fn allocations(server: ResourceServerBuilder, request: impl Fn() -> Request<Body
     let server = server.build().unwrap();
     let mut service = BearerAuthLayer::new(server).layer(service_fn(inner));
     let mut count = 0;
-    for _ in 0..3 {
+    for _ in 0..5 {
         let mut request = Some(request());
         let calling = || {
             let response = service.call(request.take().unwrap()).now_or_never().expect("nothing to wait for").unwrap();
@@ -62,7 +62,7 @@ fn a_known_token_costs_no_allocation_but_that_of_the_extensions() {
 }
 
 #[test]
-fn a_new_token_costs_three_allocations_more() {
+fn a_token_costs_three_allocations_more_without_the_cache() {
     let idp = Idp::new("https://id.test/");
     let token = idp.token("alice").scope("orders:read").sign();
     // header and claims as one text and one list of nodes, and the evidence; what the signature's library does is not Rust's allocator's business

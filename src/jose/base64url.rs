@@ -18,10 +18,12 @@ pub(super) fn decode_to(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
     URL_SAFE_NO_PAD.decode_append(text, bytes).ok()
 }
 
-/// Decodes `text`, of which [`max_len`] bytes at most may come, into a buffer.
+/// Decodes `text` into a buffer; `None` also if this is shorter than [`max_len`], for which the library would panic.
 pub(super) fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-    let room = max_len(text) <= buffer.len();
-    room.then(|| URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()).flatten().map(|decoded| &*decoded)
+    if max_len(text) > buffer.len() {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok().map(|decoded| &*decoded)
 }
 
 /// Returns how many bytes a text of this length can stand for at most.

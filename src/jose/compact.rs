@@ -85,10 +85,10 @@ fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
                       want of an audience";
         return Err(Error::new(ErrorKind::OpaqueToken, detail));
     };
-    let (Some(second), more) = (dots.next(), dots.take(3).count()) else {
+    let Some(second) = dots.next() else {
         return Err(malformed("the token has two parts, not three"));
     };
-    match more {
+    match dots.take(3).count() {
         0 => {}
         2 => return Err(Error::new(ErrorKind::EncryptedToken, "the token has five parts: a JWE")),
         _ => return Err(malformed("the token has neither three parts nor five")),

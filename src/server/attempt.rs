@@ -175,16 +175,18 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
         self.cache.insert(token.as_str().as_bytes(), &verified, &trusted, (key, generation), now);
         count!("tower_bearer_token_cache_total", "result" => "miss");
-        gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
+        if self.cache.is_time_to_report(now) {
+            gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
+        }
         Ok(verified)
     }
 
     /// Looks for a token that was verified before, and checks again all that may have changed since.
     fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
         let known = self.cache.get(token, |entry| {
-            // those that are configured are for as long as the engine and its cache
             let trusted = entry.issuer();
-            if trusted.found && !self.found.find(&trusted.policy.issuer).is(trusted) {
+            // a configured one is trusted for as long as this engine and its cache live
+            if trusted.at_run_time && !self.found.find(&trusted.policy.issuer).is(trusted) {
                 return None;
             }
             let instant = Instant::now();

@@ -129,7 +129,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// A token that comes again is then not verified again. It is still checked that its times hold, that its issuer is
     /// trusted, and that the key that verified it is still published. Only verified tokens of at most 8 KiB are kept, in memory, until a new
-    /// token comes after they have expired. Up to a quarter more is taken for the tokens that come most often. A reload begins with an
+    /// token comes after they have expired; these are looked for once a minute. Up to a quarter more is taken for the tokens that come most often. A reload begins with an
     /// empty cache.
     ///
     /// # Security

@@ -71,5 +71,5 @@ pub(super) fn prepare(
         }
     };
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some(Trusted { found: client.is_for_found(), policy, keys: keys?, max_stale, over_http })
+    Some(Trusted { at_run_time: client.is_for_found(), policy, keys: keys?, max_stale, over_http })
 }

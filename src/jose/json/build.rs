@@ -102,7 +102,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Adds a container without its end, which [`close`](Self::close) fills in.
+    /// Adds a node; [`close`](Self::close) fills in the end of a container.
     fn push(&mut self, name: Span, kind: Kind) -> usize {
         self.nodes.push(Node { name, kind });
         self.nodes.len().saturating_sub(1)
