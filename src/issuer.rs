@@ -1,6 +1,7 @@
 //! Step 3: the issuer is selected by its exact `iss`. Policy, pure data.
 
 mod policy;
+mod presets;
 mod set;
 mod template;
 
@@ -89,20 +90,6 @@ impl Issuer {
             roles: Roles::default(),
             max_stale: Duration::from_secs(60 * 60),
         }
-    }
-
-    /// Trusts a Keycloak realm: `{base}/realms/{realm}`, with roles from `realm_access.roles`.
-    ///
-    /// Keycloak puts the API into `aud` only where the client has an *audience* mapper for it.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::keycloak("https://id.example.com", "shop");
-    /// assert_eq!(issuer.id(), "https://id.example.com/realms/shop");
-    /// ```
-    #[must_use]
-    pub fn keycloak(base: &str, realm: &str) -> Self {
-        let base = base.trim_end_matches('/');
-        Self::new(format!("{base}/realms/{realm}")).roles(Roles::at(["realm_access", "roles"]))
     }
 
     /// Returns the identifier.
