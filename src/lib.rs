@@ -128,7 +128,9 @@ pub use crate::jwks::{
 pub use crate::layer::BearerAuthLayer;
 pub use crate::reject::{DefaultReject, Reject, Rejection};
 pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
-pub use crate::server::{IssuerResolver, IssuerTemplate, NotReady, ResourceServer, ResourceServerBuilder, Trust};
+pub use crate::server::{
+    Explanation, IssuerResolver, IssuerTemplate, NotReady, Outcome, ResourceServer, ResourceServerBuilder, Step, Trust,
+};
 pub use crate::service::BearerAuth;
 
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 mod attempt;
 mod builder;
 mod client;
+mod explain;
 mod found;
 mod keys;
 mod resolver;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
+pub use self::explain::{Explanation, Outcome, Step};
 use self::found::FoundIssuers;
 use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};

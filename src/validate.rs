@@ -90,6 +90,37 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     Ok(dates)
 }
 
+/// What one of the checks looks at, as the token has it, and what it says.
+pub(crate) struct Checked<'t> {
+    pub(crate) name: &'static str,
+    pub(crate) found: Vec<(&'t str, Option<Value<'t>>)>,
+    pub(crate) result: Result<(), Error>,
+}
+
+/// Runs every check of [`Plausible::check`], whatever those before it say, for an explanation.
+pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+    let (header, payload) = (Header::of(token.json.first(), token.algorithm), &token.json);
+    let claims = Registered::of(payload);
+    let times = Dates::read(&claims).and_then(|dates| dates.check(policy, now));
+    let of_header = |name| vec![(name, payload.first().get(name))];
+    let of_claims = |names: &[&'t str]| names.iter().map(|name| (*name, payload.root().get(name))).collect();
+    let audience: Vec<&str> = ["aud"].into_iter().chain(policy.audience_claim.as_deref()).collect();
+    let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
+    let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
+    let demanded: Vec<&str> = named.chain(&policy.forbidden_claims).map(|name| &**name).collect();
+    let checked = |name, found, result| Checked { name, found, result };
+    vec![
+        checked("algorithm", of_header("alg"), check_algorithm(header, policy)),
+        checked("type", of_header("typ"), check_type(header, policy)),
+        checked("times", of_claims(&["exp", "nbf", "iat"]), times),
+        checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
+        checked("texts", of_claims(&["sub", "jti"]), check_texts(&claims)),
+        checked("client", of_claims(&clients), check_client(payload, policy)),
+        checked("demanded claims", of_claims(&demanded), check_presence(payload, policy)),
+        checked("sender", of_claims(&["cnf"]), check_binding(&claims)),
+    ]
+}
+
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
 fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let algorithm = header.algorithm();

@@ -196,6 +196,20 @@ impl<'j> Value<'j> {
         }
     }
 
+    /// Returns what it holds, as a person would write it: objects, and arrays of other things than strings, only by their type.
+    pub(crate) fn describe(self) -> String {
+        match self.kind() {
+            Kind::String(_) => format!("{:?}", self.as_str().unwrap_or_default()),
+            Kind::Number(Number::Float(number)) => number.to_string(),
+            Kind::Number(Number::Negative(number)) => number.to_string(),
+            Kind::Number(Number::Unsigned(number)) => number.to_string(),
+            Kind::Array { .. } if self.items().all(|item| item.as_str().is_some()) => {
+                format!("{:?}", self.strings().collect::<Vec<_>>())
+            }
+            Kind::Array { .. } | Kind::Bool(_) | Kind::Null | Kind::Object { .. } => self.type_name().to_owned(),
+        }
+    }
+
     /// Returns an array's elements, or nothing.
     pub(crate) fn items(self) -> impl Iterator<Item = Value<'j>> {
         let last = if let Kind::Array { last } = self.kind() { last } else { 0 };

@@ -31,7 +31,7 @@ pub(crate) enum Attempt<C> {
 }
 
 /// A verdict of no, and whether something could change it.
-enum Refusal {
+pub(super) enum Refusal {
     Final(Error),
     /// Keys of the issuer, newer than those of this generation, could.
     Keys {
@@ -44,7 +44,7 @@ enum Refusal {
 }
 
 /// What the keys in hand lack.
-enum Lack {
+pub(super) enum Lack {
     /// There are none, or they are too old.
     NoKeys,
     /// They do not have the token's key.
@@ -200,7 +200,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// Selects the issuer that a token names: a configured one, or one that was found at run time.
-    fn select<'e>(
+    pub(super) fn select<'e>(
         &'e self,
         iss: Option<Value<'_>>,
         decided: Option<&'e Arc<Trusted>>,

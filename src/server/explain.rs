@@ -1,0 +1,166 @@
+//! Why a token is accepted or refused, step by step, for whoever has to find out.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
+
+use super::ResourceServer;
+use crate::bearer::BearerToken;
+use crate::error::{Error, ErrorKind};
+use crate::jose::{Compact, Header, Value};
+use crate::validate;
+
+/// What is shown of a value at most, in characters.
+const MAX_FOUND: usize = 200;
+
+/// What became of a token, and why, step by step; from [`ResourceServer::explain`].
+///
+/// `Display` is a table with a line for each step. Serialised, it is a list of the steps and the verdict.
+///
+/// # Security
+///
+/// It shows claims of the token, some of them unverified: for the terminal of whoever holds the token, and not for logs or callers.
+#[derive(Clone, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// In the order in which a token is checked. Of the checks of its claims each has its own outcome, whatever those before it say.
+    pub steps: Vec<Step>,
+    /// Whether it is accepted.
+    pub accepted: bool,
+}
+
+/// A step of an [`Explanation`].
+#[derive(Clone, Serialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// What is checked.
+    pub name: &'static str,
+    /// What the token has, as far as it matters here.
+    pub found: String,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing is wrong with it.
+    Passed,
+    /// It is why the token is refused, or would be if nothing before it were.
+    #[serde(serialize_with = "as_text")]
+    Failed(Error),
+    /// It was not looked at, because something before it failed.
+    Skipped,
+}
+
+fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
+}
+
+impl<C: Send + Sync + 'static> ResourceServer<C> {
+    /// Tells step by step what becomes of a token and why, as [`authenticate`](Self::authenticate) would decide: to answer "why was my token refused?".
+    ///
+    /// Keys are fetched if they are needed, as for any token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{ResourceServer, testing::Idp};
+    ///
+    /// let idp = Idp::new("https://id.test/");
+    /// let server = ResourceServer::new("https://api.test").trust(&idp).build()?;
+    /// let explanation = server.explain(&idp.token("alice").audience("https://other.test").sign()).await;
+    /// println!("{explanation}");
+    /// assert!(!explanation.accepted);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn explain(&self, token: &str) -> Explanation {
+        // first, so that the issuer is decided on and its keys are there
+        let verdict = self.authenticate(token).await;
+        let mut steps = Vec::new();
+        let plausible = self.explain_claims(token, &verdict, &mut steps);
+        let (signature, claims) = match &verdict {
+            _ if !plausible => (Outcome::Skipped, Outcome::Skipped),
+            Ok(_) => (Outcome::Passed, Outcome::Passed),
+            Err(error) if error.kind() == ErrorKind::MalformedClaim => {
+                (Outcome::Passed, Outcome::Failed(error.clone()))
+            }
+            Err(error) => (Outcome::Failed(error.clone()), Outcome::Skipped),
+        };
+        steps.push(Step { name: "key and signature", found: String::new(), outcome: signature });
+        steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
+        Explanation { steps, accepted: verdict.is_ok() }
+    }
+
+    /// Explains all but the signature; returns whether all of that is well.
+    fn explain_claims<T>(&self, token: &str, verdict: &Result<T, Error>, steps: &mut Vec<Step>) -> bool {
+        let engine = self.engine.load();
+        let mut step = |name, found, result: Result<(), Error>| {
+            let passed = result.is_ok();
+            let outcome = result.map_or_else(Outcome::Failed, |()| Outcome::Passed);
+            steps.push(Step { name, found, outcome });
+            passed
+        };
+        let form = BearerToken::from_bytes(token.as_bytes()).and_then(Compact::parse);
+        let compact = match form {
+            Ok(compact) => compact,
+            Err(error) => {
+                return step("form", format!("{} characters", token.len()), Err(error));
+            }
+        };
+        let header = Header::of(compact.json.first(), compact.algorithm);
+        step("form", format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default()), Ok(()));
+        let iss = compact.json.root().get("iss");
+        let issuer = show(&[("iss", iss)]);
+        let Ok(trusted) = engine.select(iss, None) else {
+            let unresolved = || Error::from(ErrorKind::UnknownIssuer);
+            return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
+        };
+        step("issuer", issuer, Ok(()));
+        let now = engine.clock.at(Instant::now());
+        let checked = validate::explain(&compact, &trusted.policy, now);
+        let passed: Vec<bool> =
+            checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();
+        passed.into_iter().all(|passed| passed)
+    }
+}
+
+/// Writes what a token has under some names.
+fn show(found: &[(&str, Option<Value<'_>>)]) -> String {
+    let there = found.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?.describe())));
+    there.collect::<Vec<_>>().join(", ").chars().take(MAX_FOUND).collect()
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Step { name, found, outcome } in &self.steps {
+            let (word, reason) = match outcome {
+                Outcome::Passed => ("passed", String::new()),
+                Outcome::Failed(error) => ("FAILED", error.to_string()),
+                Outcome::Skipped => ("skipped", String::new()),
+            };
+            let both = if found.is_empty() || reason.is_empty() { "" } else { "; " };
+            writeln!(f, "{}", format!("{name:<18} {word:<8} {found}{both}{reason}").trim_end())?;
+        }
+        f.write_str(if self.accepted { "accepted" } else { "refused" })
+    }
+}
+
+impl fmt::Debug for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Explanation").field("accepted", &self.accepted).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("name", &self.name).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
