@@ -106,10 +106,10 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.check_times(now)
     }
 
-    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, as much as the payload, if there are any.
+    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, twice as much as the payload, if there are any.
     pub(crate) fn weight(&self) -> usize {
         let payload = self.inner.token.json.weight();
-        let claims = if size_of_val(&self.inner.claims) == 0 { 0 } else { payload };
+        let claims = if size_of_val(&self.inner.claims) == 0 { 0 } else { payload.saturating_mul(2) };
         payload.saturating_add(claims).saturating_add(size_of_val(&*self.inner))
     }
 

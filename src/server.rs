@@ -29,7 +29,7 @@ use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
-use crate::clock::WallClock;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
@@ -79,7 +79,7 @@ struct Engine<C> {
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C, Trusted>,
-    clock: WallClock,
+    clock: Box<dyn Clock>,
     read: fn(&str) -> Result<C, serde_json::Error>,
 }
 
@@ -226,7 +226,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// ```
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
-        let now = engine.clock.at(Instant::now());
+        let now = UnixTime::now(&*engine.clock);
         engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
     }
 

@@ -41,9 +41,6 @@ const MIN_SHARD: u64 = 1024 * 1024;
 /// Expired entries are taken out at most so often, by a new token.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// How many bytes of a token make its hash: 48 bytes of its signature, or all of that of HMAC, which tokens of honest issuers do not share.
-const HASHED: usize = 64;
-
 /// There is a slot in front for so many bytes of the cache's size; the slot of a token is what its hash says. What stands in one takes a
 /// quarter of this at most, and is counted beside the size.
 const BYTES_PER_SLOT: u64 = 64 * 1024;
@@ -53,7 +50,7 @@ const MAX_SLOTS: u64 = 16 * 1024;
 /// that take turns, few then push out others.
 const PROMOTE_EACH: u32 = 16;
 
-/// Tokens that one server has verified; `I` is what it knows of their issuers.
+/// Tokens that one server has verified; `I` is what it knows of configured issuers.
 pub(crate) struct TokenCache<C, I> {
     hasher: RandomState,
     front: Box<[Slot<C, I>]>,
@@ -78,7 +75,8 @@ struct Slot<C, I> {
 pub(crate) struct Entry<C, I> {
     text: Arc<[u8]>,
     token: AccessToken<C>,
-    issuer: Arc<I>,
+    /// `None` if it was found at run time: that may end, and a token kept here must not keep it.
+    issuer: Option<Arc<I>>,
     key: Arc<VerifyingKey>,
     /// How often it was found behind the front.
     hits: AtomicU32,
@@ -122,7 +120,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
     pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C, I>) -> Option<T>) -> Option<T> {
         // what is too long to be kept is not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
-        let hash = self.hash(text);
+        let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         if slot.hash.load(Ordering::Relaxed) == hash {
             let front = slot.entry.load();
@@ -147,7 +145,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         &self,
         text: &[u8],
         token: &AccessToken<C>,
-        issuer: &Arc<I>,
+        issuer: Option<Arc<I>>,
         (key, generation): (&Arc<VerifyingKey>, u64),
         now: UnixTime,
     ) {
@@ -155,8 +153,8 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         if text.len() > MAX_TOKEN_LEN {
             return;
         }
-        let (hash, text): (_, Arc<[u8]>) = (self.hash(text), text.into());
-        let (token, issuer, key) = (token.clone(), Arc::clone(issuer), Arc::clone(key));
+        let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
+        let (token, key) = (token.clone(), Arc::clone(key));
         let generation = AtomicU64::new(generation);
         let entry = Entry { text: Arc::clone(&text), token, issuer, key, generation, hits: AtomicU32::new(0) };
         let mut evicted = Vec::new();
@@ -187,12 +185,6 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         }
     }
 
-    /// Hashes the end of a token, which is its signature. An issuer may contrive tokens that have this in common: that costs it comparisons, and changes no
-    /// verdict, since all of the text is compared.
-    fn hash(&self, text: &[u8]) -> u64 {
-        self.hasher.hash_one(text.last_chunk::<HASHED>().map_or(text, |end| end))
-    }
-
     fn slot(&self, hash: u64) -> Option<&Slot<C, I>> {
         let slots = u64::try_from(self.front.len()).ok()?;
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
@@ -221,8 +213,8 @@ impl<C, I> Entry<C, I> {
         &self.token
     }
 
-    pub(crate) fn issuer(&self) -> &Arc<I> {
-        &self.issuer
+    pub(crate) fn issuer(&self) -> Option<&Arc<I>> {
+        self.issuer.as_ref()
     }
 
     /// Tells whether it would still be verified: its times hold, and its very key is in this set, of this generation.

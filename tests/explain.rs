@@ -17,7 +17,7 @@ struct Tenant {
 fn failed(explanation: &Explanation) -> Vec<(&str, ErrorKind)> {
     let failed = explanation.steps.iter().filter_map(|step| match &step.outcome {
         Outcome::Failed(error) => Some((step.name, error.kind())),
-        _ => None,
+        Outcome::Passed | Outcome::Skipped | _ => None,
     });
     failed.collect()
 }

@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use support::kind;
 use support::resolver::Table;
+use tokio::time::sleep;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{Algorithm, Clock, ErrorKind, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
 
@@ -204,11 +205,43 @@ async fn tokens_of_found_issuers_are_known_again_after_a_new_decision() {
         assert_eq!(kind(&server, &token).await, None);
     }
     assert_eq!(hits.take(), 2);
-    tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+    sleep(Duration::from_secs(6 * 60)).await;
     for _ in 0..100 {
         assert_eq!(kind(&server, &token).await, None);
     }
     assert_eq!(hits.take(), 99);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_kept_keeps_no_issuer_that_is_not_trusted_any_more() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    let server = ResourceServer::new(API).trust_with(table.clone()).build().unwrap();
+    let token = idp.token("alice").expires_in(30 * DAY).sign();
+    assert_eq!(kind(&server, &token).await, None);
+    table.known.lock().unwrap().clear();
+    sleep(Duration::from_secs(6 * 60)).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownIssuer));
+    assert!(server.status().is_empty());
+    let before = idp.fetches();
+    sleep(DAY).await;
+    assert_eq!(idp.fetches() - before, 0, "nobody asks for its keys");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_kept_keep_no_keys_of_former_decisions() {
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust_with(Table::with(&[&idp])).build().unwrap();
+    for user in 0..60 {
+        let token = idp.token(format!("user-{user}")).expires_in(DAY).sign();
+        assert_eq!(kind(&server, &token).await, None);
+        sleep(Duration::from_secs(6 * 60)).await;
+    }
+    let before = idp.fetches();
+    sleep(Duration::from_secs(3600)).await;
+    assert!(idp.fetches() - before < 10, "one keeper, and not one for each decision: {}", idp.fetches() - before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +258,7 @@ async fn a_token_is_known_again_when_its_key_comes_back() {
     server.refresh("https://a.test/").await.unwrap();
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey));
     idp.publish(key);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(60)).await;
     server.refresh("https://a.test/").await.unwrap();
     hits.take();
     for _ in 0..100 {
@@ -408,7 +441,7 @@ proptest! {
                 }
                 if changed {
                     // both learn of it at once, and have their permits
-                    tokio::time::sleep(Duration::from_secs(31)).await;
+                    sleep(Duration::from_secs(31)).await;
                     cached.refresh("https://id.test/").await.unwrap();
                     plain.refresh("https://id.test/").await.unwrap();
                 }

@@ -42,17 +42,17 @@ impl<'t> Compact<'t> {
         if header.len() > MAX_HEADER_LEN.saturating_mul(4).div_ceil(3) {
             return Err(malformed("the protected header is longer than 4 KiB"));
         }
-        let mut bytes = Vec::with_capacity(base64url::max_len(header).saturating_add(base64url::max_len(claims)));
-        base64url::decode_to(header, &mut bytes).ok_or_else(|| malformed("the protected header is not base64url"))?;
-        let header_len = bytes.len();
-        base64url::decode_to(claims, &mut bytes).ok_or_else(|| malformed("the claims are not base64url"))?;
-        let len = bytes.len();
-        let mut json = Json::of(bytes).map_err(|fault| malformed(fault.to_string()))?;
-        let parsed = json.parse(0..header_len);
+        let room = base64url::max_len(header).saturating_add(base64url::max_len(claims));
+        let mut json = Json::with_capacity(room);
+        let mut text = json.take_text();
+        base64url::decode_to(header, &mut text).ok_or_else(|| malformed("the protected header is not base64url"))?;
+        let parsed = json.parse(text, 0);
         parsed.map_err(|fault| malformed(format!("in the protected header, {fault}")))?;
         let algorithm = Header::read(json.root())?.algorithm();
-        let parsed = json.parse(header_len..len);
-        parsed.map_err(|fault| malformed(format!("in the claims, {fault}")))?;
+        let mut text = json.take_text();
+        let start = text.len();
+        base64url::decode_to(claims, &mut text).ok_or_else(|| malformed("the claims are not base64url"))?;
+        json.parse(text, start).map_err(|fault| malformed(format!("in the claims, {fault}")))?;
         Ok(Self { json, algorithm, signed })
     }
 }

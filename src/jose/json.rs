@@ -94,15 +94,23 @@ pub(crate) enum Number {
 }
 
 impl Json {
-    /// Takes the text, of which nothing is parsed yet.
-    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self, Fault> {
-        let text = String::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?;
-        let nodes = Vec::with_capacity(build::nodes_in(text.len()));
-        Ok(Self { text, nodes, last: Span::default(), root: 0 })
+    /// Makes room for documents of so many bytes.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { text: String::with_capacity(len), nodes: Vec::new(), last: Span::default(), root: 0 }
     }
 
-    /// Parses a piece of the text, one object.
-    pub(crate) fn parse(&mut self, range: Range<usize>) -> Result<(), Fault> {
+    /// Gives the text away, for the next document to be appended.
+    pub(crate) fn take_text(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text).into_bytes()
+    }
+
+    /// Takes the text back, and parses what was appended to this many bytes: one object.
+    pub(crate) fn parse(&mut self, text: Vec<u8>, start: usize) -> Result<(), Fault> {
+        self.text = String::from_utf8(text).map_err(|_| Fault::NotUtf8)?;
+        if self.nodes.capacity() == 0 {
+            self.nodes.reserve(build::nodes_in(self.text.capacity()));
+        }
+        let range = start..self.text.len();
         (self.last, self.root) = (Span::new(range.start, range.end), self.nodes.len());
         build::parse(&mut self.text, &mut self.nodes, range)
     }
@@ -110,9 +118,8 @@ impl Json {
     /// Parses a text that is one object.
     #[cfg(test)]
     pub(crate) fn parse_all(bytes: Vec<u8>) -> Result<Self, Fault> {
-        let len = bytes.len();
-        let mut json = Self::of(bytes)?;
-        json.parse(0..len)?;
+        let mut json = Self::with_capacity(bytes.len());
+        json.parse(bytes, 0)?;
         Ok(json)
     }
 

@@ -11,6 +11,7 @@ use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
@@ -154,7 +155,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let instant = Instant::now();
-        let now = self.clock.at(instant);
+        let now = UnixTime::now(&*self.clock);
         let plausible = Plausible::check(compact, &trusted.policy, now)?;
         let current = trusted.keys.current(instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
@@ -173,7 +174,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
             }
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
-        self.cache.insert(token.as_str().as_bytes(), &verified, &trusted, (key, generation), now);
+        let configured = (!trusted.at_run_time).then(|| Arc::clone(&trusted));
+        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now);
         count!("tower_bearer_token_cache_total", "result" => "miss");
         if self.cache.is_time_to_report(now) {
             gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
@@ -184,16 +186,16 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Looks for a token that was verified before, and checks again all that may have changed since.
     fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
         let known = self.cache.get(token, |entry| {
-            let trusted = entry.issuer();
-            // a configured one is trusted for as long as this engine and its cache live
-            if trusted.at_run_time && !self.found.find(&trusted.policy.issuer).is(trusted) {
-                return None;
-            }
+            let trusted = match entry.issuer() {
+                // for as long as this engine and its cache live
+                Some(configured) => Cow::Borrowed(configured),
+                None => Cow::Owned(self.found.find(entry.token().issuer()).trusted()?),
+            };
             let instant = Instant::now();
             let current = trusted.keys.current(instant);
-            let snapshot = current.as_ref()?;
+            let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
             let keys = snapshot.keys(trusted.max_stale, instant)?;
-            entry.check(keys, snapshot.generation(), self.clock.at(instant)).then(|| entry.token().clone())
+            entry.check(keys, snapshot.generation(), UnixTime::now(&*self.clock)).then(|| entry.token().clone())
         })?;
         count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)

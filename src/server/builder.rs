@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use super::client::{Client, HttpSettings};
 use super::found::FoundIssuers;
@@ -14,7 +13,7 @@ use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
 use super::{Engine, ResourceServer};
 use crate::challenge::quoted;
-use crate::clock::{Clock, WallClock};
+use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::error::ConfigError;
 use crate::issuer::{IssuerSet, ServerPolicy};
 #[cfg(feature = "http-client")]
@@ -36,7 +35,7 @@ struct Settings {
     /// What the resolvers say of themselves.
     faults: Vec<String>,
     realm: Option<String>,
-    clock: Option<Box<dyn Clock>>,
+    clock: Box<dyn Clock>,
     http: HttpSettings,
     saved: Vec<SavedKeys>,
     token_cache: u64,
@@ -50,7 +49,7 @@ impl ResourceServerBuilder {
             resolvers: Vec::new(),
             faults: Vec::new(),
             realm: None,
-            clock: None,
+            clock: Box::new(SystemClock),
             http: HttpSettings::default(),
             saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
@@ -177,7 +176,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = Some(Box::new(clock));
+        self.settings.clock = Box::new(clock);
         self
     }
 
@@ -225,10 +224,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             }
         }
         problems.or(())?;
-        let clock = WallClock::new(clock);
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.keys.restore(saved, clock.at(Instant::now()));
+                trusted.keys.restore(saved, UnixTime::now(&*clock));
             }
         }
         let former = former.map(|former| &former.found);

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
 use super::ResourceServer;
 use crate::bearer::BearerToken;
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Header, Value};
 use crate::validate;
@@ -124,7 +124,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
         };
         step("issuer", issuer, Ok(()));
-        let now = engine.clock.at(Instant::now());
+        let now = UnixTime::now(&*engine.clock);
         let checked = validate::explain(&compact, &trusted.policy, now);
         let passed: Vec<bool> =
             checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();

@@ -63,9 +63,8 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// Tells whether it is trusted, by this very decision.
-    pub(super) fn is(&self, known: &Arc<Trusted>) -> bool {
-        matches!(self, Self::Trusted(trusted) if Arc::ptr_eq(trusted, known))
+    pub(super) fn trusted(self) -> Option<Arc<Trusted>> {
+        if let Self::Trusted(trusted) = self { Some(trusted) } else { None }
     }
 }
 

@@ -34,7 +34,6 @@ pub(crate) enum Fault {
 
 /// Parses the document in this place of the text, an object, and adds its nodes.
 pub(super) fn parse(text: &mut String, nodes: &mut Vec<Node>, range: Range<usize>) -> Result<(), Fault> {
-    // a character may not begin in one document and end in the next
     let document = text.get(range).ok_or(Fault::NotUtf8)?;
     let root = nodes.len();
     let mut builder = Builder { text, unescaped: String::new(), nodes, fault: None };
