@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use http::Method;
 use tower_layer::Layer;
 
+use crate::public::Public;
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 use crate::service::BearerAuth;
@@ -41,13 +43,14 @@ use crate::service::BearerAuth;
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
     optional: bool,
+    public: Vec<Public>,
     reject: R,
 }
 
 impl<C> BearerAuthLayer<C> {
     /// Requires a valid token.
     pub fn new(server: ResourceServer<C>) -> Self {
-        Self { server, optional: false, reject: DefaultReject }
+        Self { server, optional: false, public: Vec::new(), reject: DefaultReject }
     }
 }
 
@@ -65,13 +68,45 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
+    /// Lets requests with this method and exactly this path through without a look at their token, as anonymous ones.
+    ///
+    /// The path is what the layer sees: inside an axum router that is nested, it is the rest.
+    ///
+    /// ```
+    /// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+    /// # fn main() -> Result<(), tower_bearer::ConfigError> {
+    /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+    /// let layer = BearerAuthLayer::new(server).public_path(http::Method::GET, "/health");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Whatever answers there is open to everybody. A route that is added outside the layer needs no exception.
+    pub fn public_path(mut self, method: Method, path: impl Into<String>) -> Self {
+        self.public.push(Public::Path(method, path.into().into()));
+        self
+    }
+
+    /// Lets calls of this gRPC service through without a look at their token, such as `grpc.health.v1.Health` and
+    /// `grpc.reflection.v1.ServerReflection`.
+    ///
+    /// # Security
+    ///
+    /// All methods of the service are open to everybody.
+    pub fn public_service(mut self, name: impl AsRef<str>) -> Self {
+        self.public.push(Public::service(name.as_ref()));
+        self
+    }
+
     /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
     /// `|rejection: Rejection| …`.
     ///
     /// What an extractor behind the layer refuses is not written by it; to change that too, map the responses that have
     /// an [`Error`](crate::Error) in their extensions.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
-        BearerAuthLayer { server: self.server, optional: self.optional, reject }
+        BearerAuthLayer { server: self.server, optional: self.optional, public: self.public, reject }
     }
 }
 
@@ -79,13 +114,19 @@ impl<S, C, R: Clone> Layer<S> for BearerAuthLayer<C, R> {
     type Service = BearerAuth<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, self.server.clone(), self.optional, self.reject.clone())
+        let public = Some(&self.public).filter(|public| !public.is_empty()).map(|public| public.as_slice().into());
+        BearerAuth::new(inner, self.server.clone(), self.optional, public, self.reject.clone())
     }
 }
 
 impl<C, R: Clone> Clone for BearerAuthLayer<C, R> {
     fn clone(&self) -> Self {
-        Self { server: self.server.clone(), optional: self.optional, reject: self.reject.clone() }
+        Self {
+            server: self.server.clone(),
+            optional: self.optional,
+            public: self.public.clone(),
+            reject: self.reject.clone(),
+        }
     }
 }
 
@@ -94,6 +135,7 @@ impl<C, R> fmt::Debug for BearerAuthLayer<C, R> {
         f.debug_struct("BearerAuthLayer")
             .field("server", &self.server)
             .field("optional", &self.optional)
+            .field("public", &self.public)
             .finish_non_exhaustive()
     }
 }

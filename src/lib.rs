@@ -84,6 +84,9 @@ mod server;
 /// Calling, rejected or waiting.
 mod future;
 
+/// Requests that need no token.
+mod public;
+
 /// The middleware.
 mod service;
 
@@ -126,7 +129,7 @@ pub use crate::jwks::{
     SkippedKey, StaticKeys,
 };
 pub use crate::layer::BearerAuthLayer;
-pub use crate::reject::{DefaultReject, Reject, Rejection};
+pub use crate::reject::{DefaultReject, ProblemJson, Reject, Rejection};
 pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
 pub use crate::server::{
     Explanation, IssuerResolver, IssuerTemplate, NotReady, Outcome, ResourceServer, ResourceServerBuilder, Step, Trust,

@@ -3,7 +3,7 @@
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use crate::challenge;
+use crate::challenge::{self, Challenge};
 use crate::error::{Error, ErrorKind};
 use crate::trace::{count, event};
 
@@ -144,6 +144,44 @@ pub struct DefaultReject;
 impl<B: Default> Reject<B> for DefaultReject {
     fn reject(&self, rejection: Rejection) -> Response<B> {
         rejection.into_response(B::default())
+    }
+}
+
+/// Refuses with a problem document (RFC 9457): `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"…","error":"invalid_token"}`, where
+/// `detail` is the fixed text of the [`ErrorKind`] and `error` the code of RFC 6750 §3.1, if there is one. gRPC is refused as always, without a body.
+///
+/// ```
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+/// use tower_bearer::ProblemJson;
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// let layer = BearerAuthLayer::new(server).reject_with(ProblemJson::default());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ProblemJson;
+
+impl<B: Default + From<String>> Reject<B> for ProblemJson {
+    fn reject(&self, rejection: Rejection) -> Response<B> {
+        if rejection.is_grpc() {
+            return rejection.into_response(B::default());
+        }
+        let (status, kind) = (rejection.status(), rejection.error().kind());
+        let mut problem = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": kind.text(),
+        });
+        if let (Challenge::Code(code), Some(members)) = (challenge::wire(kind).challenge, problem.as_object_mut()) {
+            members.insert("error".to_owned(), code.into());
+        }
+        let mut response = rejection.into_response(B::from(problem.to_string()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
     }
 }
 

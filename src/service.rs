@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
@@ -12,6 +13,7 @@ use crate::access_token::Anonymous;
 use crate::bearer::credentials;
 use crate::error::ErrorKind;
 use crate::future::{ResponseFuture, Waiting};
+use crate::public::Public;
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -25,12 +27,25 @@ pub struct BearerAuth<S, C = (), R = DefaultReject> {
     inner: S,
     server: ResourceServer<C>,
     optional: bool,
+    /// `None` if nothing is, so that a clone costs nothing.
+    public: Option<Arc<[Public]>>,
     reject: R,
 }
 
 impl<S, C, R> BearerAuth<S, C, R> {
-    pub(crate) fn new(inner: S, server: ResourceServer<C>, optional: bool, reject: R) -> Self {
-        Self { inner, server, optional, reject }
+    pub(crate) fn new(
+        inner: S,
+        server: ResourceServer<C>,
+        optional: bool,
+        public: Option<Arc<[Public]>>,
+        reject: R,
+    ) -> Self {
+        Self { inner, server, optional, public, reject }
+    }
+
+    fn is_public<B>(&self, request: &Request<B>) -> bool {
+        let public = self.public.iter().flat_map(|public| public.iter());
+        public.into_iter().any(|public| public.is(request.method(), request.uri().path()))
     }
 
     /// Returns the inner service.
@@ -64,6 +79,10 @@ where
             credentials.set_sensitive(true);
         }
         let attempt = match credentials(request.headers()) {
+            _ if self.is_public(&request) => {
+                Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
+                return ResponseFuture::calling(self.inner.call(request));
+            }
             Ok(token) => self.server.attempt(token),
             Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
                 Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
@@ -96,6 +115,7 @@ impl<S: Clone, C, R: Clone> Clone for BearerAuth<S, C, R> {
             inner: self.inner.clone(),
             server: self.server.clone(),
             optional: self.optional,
+            public: self.public.clone(),
             reject: self.reject.clone(),
         }
     }

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use axum::routing::get as route;
+use axum::routing::{get as route, post};
 use axum::{Json, Router};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use support::{challenge, get, get_with, send, status};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Permission, Rejection, Require, RequireLayer,
-    ResourceServer, Rule, permissions,
+    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Permission, ProblemJson, Rejection, Require,
+    RequireLayer, ResourceServer, Rule, permissions,
 };
 
 permissions! {
@@ -414,4 +414,75 @@ async fn a_rule_that_is_checked_in_a_handler_refuses_with_the_same_challenge() {
     let expected = format!("{}, scope=\"orders:write\"", with("insufficient_scope", ErrorKind::InsufficientScope));
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], expected);
     assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::InsufficientScope);
+}
+
+#[tokio::test]
+async fn a_refusal_may_be_a_problem_document() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let app = Router::new().route("/me", route(async || "me"));
+    let app = app.layer(BearerAuthLayer::new(server).reject_with(ProblemJson::default()));
+    let expired = format!("Bearer {}", idp.token("alice").expired().sign());
+    let table: &[(&[&str], u16, &str)] = &[
+        (
+            &[],
+            401,
+            r#"{"detail":"a bearer token is required","status":401,"title":"Unauthorized","type":"about:blank"}"#,
+        ),
+        (
+            &[&expired],
+            401,
+            r#"{"detail":"the token has expired","error":"invalid_token","status":401,"title":"Unauthorized","type":"about:blank"}"#,
+        ),
+        (
+            &["Bearer a b"],
+            400,
+            r#"{"detail":"the request does not carry exactly one well-formed bearer token","error":"invalid_request","status":400,"title":"Bad Request","type":"about:blank"}"#,
+        ),
+    ];
+    for (authorization, status, expected) in table {
+        let response = send(&app, get("/me", authorization)).await;
+        assert_eq!(response.status(), *status);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(
+            challenge(response.headers()).unwrap().1.contains_key("error"),
+            *status == 400 || !authorization.is_empty()
+        );
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), *expected);
+    }
+    let mut grpc = get("/me", &[]);
+    *grpc.method_mut() = Method::POST;
+    grpc.headers_mut().insert(header::CONTENT_TYPE, "application/grpc".parse().unwrap());
+    let response = send(&app, grpc).await;
+    assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"] == "16"), (200, true));
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn public_routes_are_open_and_their_callers_anonymous() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let who =
+        async |token: Option<AccessToken>| token.map_or_else(|| "nobody".to_owned(), |token| format!("{token:?}"));
+    let app = Router::new().route("/health", route(who).post(who)).route("/me", route(async |_: AccessToken| "me"));
+    let app = app.route("/shop.Health/Check", post(who));
+    let layer = BearerAuthLayer::new(server)
+        .public_path(Method::GET, "/health")
+        .public_path(Method::GET, "/me")
+        .public_service("shop.Health");
+    let app = app.layer(layer);
+    let good = format!("Bearer {}", idp.token("alice").sign());
+    for authorization in [&[][..], &["Bearer garbage"], &["Bearer a", "Bearer b"], &[&good]] {
+        let response = send(&app, get("/health", authorization)).await;
+        assert_eq!(response.status(), 200, "{authorization:?}");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "nobody");
+    }
+    let mut posted = get("/health", &[]);
+    *posted.method_mut() = Method::POST;
+    assert_eq!(send(&app, posted).await.status(), 401);
+    let mut check = get("/shop.Health/Check", &[]);
+    *check.method_mut() = Method::POST;
+    assert_eq!(send(&app, check).await.status(), 200);
+    // a handler that needs a token still asks for it
+    assert_eq!(send(&app, get("/me", &[])).await.status(), 401);
 }
