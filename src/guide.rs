@@ -1,4 +1,7 @@
 //! Longer texts, for questions that no single item answers.
 
+#[doc = include_str!("guide/refused.md")]
+pub mod refused {}
+
 #[doc = include_str!("guide/scale.md")]
 pub mod scale {}

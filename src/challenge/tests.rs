@@ -41,6 +41,14 @@ fn each_kind_of_error_has_its_row() {
 }
 
 #[test]
+fn the_guide_knows_every_text() {
+    let guide = include_str!("../guide/refused.md");
+    for (kind, ..) in ALL {
+        assert!(guide.contains(&format!("| {}", kind.text())), "{kind:?}");
+    }
+}
+
+#[test]
 fn every_text_may_stand_in_an_error_description() {
     // RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E
     for (kind, ..) in ALL {
