@@ -51,7 +51,10 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
     };
     let mut token = String::new();
-    std::io::stdin().read_to_string(&mut token)?;
+    if let Err(error) = std::io::stdin().read_to_string(&mut token) {
+        eprintln!("{error}\n{USAGE}");
+        return Ok(ExitCode::from(2));
+    }
     let explanation = server.explain(token.trim()).await;
     if json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);

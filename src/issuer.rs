@@ -57,7 +57,7 @@ pub struct Issuer {
     required_claims: Vec<Box<str>>,
     required_values: Vec<(Box<str>, Box<str>)>,
     forbidden_claims: Vec<Box<str>>,
-    audience_claim: Option<Box<str>>,
+    audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     any_audience: bool,
     client_claim: Option<Box<str>>,
     clients: Option<Vec<Box<str>>>,
@@ -115,20 +115,27 @@ impl Issuer {
         self
     }
 
-    /// Looks for the audience in this top-level claim, a string, where a token has no `aud`: in `client_id` for Amazon Cognito, whose access
-    /// tokens name only the client. A token that has `aud` is checked by that, as always.
+    /// Accepts tokens without `aud` if this top-level claim is one of these strings: `client_id` for Amazon Cognito, whose access tokens name only the
+    /// client. A token that has `aud` is checked by that, as always.
     ///
     /// ```
-    /// // accepts what was issued to this client
-    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool").audience_claim("client_id").audience("7tvr1q");
+    /// // what was issued to this client, and is no ID token
+    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool")
+    ///     .audience_claim("client_id", ["7tvr1q"])
+    ///     .require_claim_value("token_use", "access");
     /// ```
     ///
     /// # Security
     ///
     /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
     #[must_use]
-    pub fn audience_claim(mut self, name: impl Into<String>) -> Self {
-        self.audience_claim = Some(name.into().into());
+    pub fn audience_claim<I>(mut self, name: impl Into<String>, values: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let values = values.into_iter().map(|value| value.into().into_boxed_str()).collect();
+        self.audience_claim = Some((name.into().into(), values));
         self
     }
 
@@ -174,7 +181,7 @@ impl Issuer {
         self
     }
 
-    /// Tolerates clocks that differ by up to this much when `exp` and `nbf` are checked; at most 5 minutes.
+    /// Tolerates clocks that differ by up to this much when `exp`, `nbf` and the [maximum age](Self::max_age) are checked; at most 5 minutes.
     ///
     /// # Security
     ///
@@ -185,7 +192,7 @@ impl Issuer {
         self
     }
 
-    /// Refuses tokens that were issued longer ago than this, however late they expire, and those that do not say when (`iat`).
+    /// Refuses tokens that were issued longer ago than this and the [`leeway`](Self::leeway), however late they expire, and those that do not say when (`iat`).
     ///
     /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by the
     /// [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a new one.

@@ -44,8 +44,8 @@ impl<S, C, R> BearerAuth<S, C, R> {
     }
 
     fn is_public<B>(&self, request: &Request<B>) -> bool {
-        let public = self.public.iter().flat_map(|public| public.iter());
-        public.into_iter().any(|public| public.is(request.method(), request.uri().path()))
+        let public = self.public.as_deref().unwrap_or_default();
+        public.iter().any(|public| public.is(request.method(), request.uri().path()))
     }
 
     /// Returns the inner service.

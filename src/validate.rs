@@ -104,7 +104,8 @@ pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixT
     let times = Dates::read(&claims).and_then(|dates| dates.check(policy, now));
     let of_header = |name| vec![(name, payload.first().get(name))];
     let of_claims = |names: &[&'t str]| names.iter().map(|name| (*name, payload.root().get(name))).collect();
-    let audience: Vec<&str> = ["aud"].into_iter().chain(policy.audience_claim.as_deref()).collect();
+    let audience: Vec<&str> =
+        ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
     let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
     let demanded: Vec<&str> = named.chain(&policy.forbidden_claims).map(|name| &**name).collect();
@@ -114,10 +115,10 @@ pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixT
         checked("type", of_header("typ"), check_type(header, policy)),
         checked("times", of_claims(&["exp", "nbf", "iat"]), times),
         checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
-        checked("texts", of_claims(&["sub", "jti"]), check_texts(&claims)),
+        checked("string claims", of_claims(&["sub", "client_id", "azp", "jti"]), check_texts(&claims)),
         checked("client", of_claims(&clients), check_client(payload, policy)),
         checked("demanded claims", of_claims(&demanded), check_presence(payload, policy)),
-        checked("sender", of_claims(&["cnf"]), check_binding(&claims)),
+        checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims)),
     ]
 }
 
@@ -202,19 +203,20 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
         return Ok(());
     }
     let Some(audience) = aud else {
-        let Some(name) = &policy.audience_claim else {
+        let Some((name, clients)) = &policy.audience_claim else {
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
         let named = payload.root().get(name).map(|value| value.as_str());
         return match named {
-            Some(Some(theirs)) if ours.iter().any(|own| **own == *theirs) => Ok(()),
+            Some(Some(theirs)) if clients.iter().any(|client| **client == *theirs) => Ok(()),
             Some(_) => {
-                let detail = format!("aud is absent, and {name}, which stands for it, is none of {ours:?}");
+                let detail = format!("aud is absent, and {name}, which stands for it, is none of {clients:?}");
                 Err(Error::new(ErrorKind::WrongAudience, detail))
             }
             None => {
-                let detail = format!("aud is absent, and so is {name}, which stands for it; expected one of {ours:?}");
+                let detail =
+                    format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
                 Err(Error::new(ErrorKind::MissingClaim, detail))
             }
         };

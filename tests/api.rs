@@ -12,7 +12,7 @@ use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
     AccessToken, Algorithm, BearerAuth, BearerAuthLayer, ConfigError, Error, ErrorKind, FetchError, FetchedKeys,
     Issuer, IssuerStatus, KeyError, Rejection, Require, RequireLayer, ResourceServer, ResourceServerBuilder, Roles,
-    Rule, Scopes, SkipReason, StaticKeys, Trust,
+    Rule, Scopes, Segment, SkipReason, StaticKeys, Trust,
 };
 
 tower_bearer::permissions! { ReadOrders = scope("orders:read"); }
@@ -71,6 +71,38 @@ fn the_future_of_a_known_key_is_hardly_larger_than_the_inner_one() {
 }
 
 #[test]
+fn empty_names_and_paths_of_the_callers_choice_are_refused() {
+    let path = |issuer: Issuer| {
+        let error = ResourceServer::new("https://api.test").trust(issuer).build().unwrap_err();
+        error.problems().iter().map(|problem| problem.path().to_owned()).collect::<Vec<_>>()
+    };
+    let issuer = || Issuer::new("https://id.test/");
+    let by_claim = || Segment::value_of("tenant");
+    for (issuer, field) in [
+        (issuer().audience_claim("", ["a"]), "audience_claim"),
+        (issuer().audience_claim("a", [""; 0]), "audience_claim"),
+        (issuer().audience_claim("a", [""]), "audience_claim"),
+        (issuer().client_claim(""), "client_claim"),
+        (issuer().allow_clients(["a", ""]), "allow_clients"),
+        (issuer().require_claims([""]), "require_claims"),
+        (issuer().require_claim_value("", "a"), "require_claim_value"),
+        (issuer().forbid_claims([""]), "forbid_claims"),
+        (issuer().accept_typ(""), "accept_typ"),
+        (issuer().roles(Roles::at(["a", ""])), "roles"),
+        (issuer().roles(Roles::at([by_claim(), "roles".into()])), "roles"),
+        (issuer().roles(Roles::at(["a"]).granted_in("")), "roles"),
+        (issuer().scopes(Scopes::at([Segment::from("a"), Segment::value_of("")])), "scopes"),
+        (issuer().rfc9068().accept_typ("JWT"), "rfc9068"),
+    ] {
+        assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);
+    }
+    let profile = [Issuer::duende("https://id.test").rfc9068(), Issuer::kanidm("https://id.test", "a").rfc9068()];
+    for issuer in profile {
+        assert!(ResourceServer::new("https://api.test").trust(issuer).build().is_ok());
+    }
+}
+
+#[test]
 fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
     let error = ResourceServer::new("")
         .audience("é")
@@ -83,7 +115,8 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
         .trust(Issuer::new("https://empty.test/").algorithms([]))
         .trust(Issuer::new("https://typed.test/").rfc9068().accept_typ("x"))
         .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))
-        .trust(Issuer::new("https://any.test/").dangerously_accept_any_audience().audience_claim("azp"))
+        .trust(Issuer::new("https://any.test/").dangerously_accept_any_audience().audience_claim("azp", ["a"]))
+        .trust(Issuer::new("https://both.test/").dangerously_accept_any_audience().audience("x"))
         .trust(Issuer::new("https://none.test/").allow_clients([""; 0]).max_age(std::time::Duration::ZERO))
         .trust(Issuer::new("https://twice.test/"))
         .trust((Issuer::new("https://twice.test/"), Idp::new("https://twice.test/")))
@@ -109,6 +142,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
             "issuers[https://paths.test/].roles",
             "issuers[https://paths.test/].scopes",
             "issuers[https://any.test/].audience",
+            "issuers[https://both.test/].audience",
             "issuers[https://none.test/].allow_clients",
             "issuers[https://none.test/].max_age",
             "issuers[https://twice.test/]",

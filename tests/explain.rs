@@ -3,10 +3,13 @@
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::json;
-use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{Algorithm, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
 
 #[derive(Deserialize)]
 struct Tenant {
@@ -41,10 +44,10 @@ async fn each_refusal_is_explained_by_its_step() {
         (good().header("typ", "logout+jwt").sign(), &[("type", K::WrongType)]),
         (good().expired().sign(), &[("times", K::Expired)]),
         (good().audience("https://other.test").sign(), &[("audience", K::WrongAudience)]),
-        (good().claim("sub", 1).sign(), &[("texts", K::MalformedClaim)]),
+        (good().claim("sub", 1).sign(), &[("string claims", K::MalformedClaim)]),
         (good().claim("client_id", "other").sign(), &[("client", K::WrongClaim)]),
         (good().without("jti").sign(), &[("demanded claims", K::MissingClaim)]),
-        (good().claim("cnf", json!({ "jkt": "x" })).sign(), &[("sender", K::SenderConstrained)]),
+        (good().claim("cnf", json!({ "jkt": "x" })).sign(), &[("sender constraint", K::SenderConstrained)]),
         (good().wrong_key().sign(), &[("key and signature", K::BadSignature)]),
         (good().unknown_kid().sign(), &[("key and signature", K::UnknownKey)]),
         (good().without("tenant_id").sign(), &[("claims type", K::MalformedClaim)]),
@@ -91,4 +94,34 @@ async fn an_outage_is_explained_as_one() {
     let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
     let explanation = server.explain(&idp.token("alice").sign()).await;
     assert_eq!(failed(&explanation), [("key and signature", ErrorKind::KeysUnavailable)]);
+}
+
+#[tokio::test]
+async fn what_is_long_is_cut() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let token = idp
+        .token("alice")
+        .header("kid", "k".repeat(2000))
+        .audience(json!(["x".repeat(2000), "https://api.test"]))
+        .sign();
+    let explanation = server.explain(&token).await;
+    for name in ["form", "audience"] {
+        let found = &explanation.steps.iter().find(|step| step.name == name).unwrap().found;
+        assert!(found.chars().count() == 201 && found.ends_with('…'), "{name}: {found}");
+    }
+}
+
+/// A clock that leaps after it was read once.
+#[tokio::test]
+async fn a_limit_that_is_passed_in_between_does_not_contradict_the_verdict() {
+    let idp = Idp::new("https://id.test/");
+    let token = idp.token("alice").expires_in(Duration::from_secs(60)).sign();
+    let (begin, leap) = (ManualClock::new().now(), AtomicU64::new(0));
+    let clock = move || begin + Duration::from_secs(leap.fetch_add(3600, Ordering::SeqCst));
+    let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock).build().unwrap();
+    server.ready().await.unwrap();
+    let explanation = server.explain(&token).await;
+    assert!(explanation.accepted && failed(&explanation).is_empty(), "{explanation}");
+    assert!(explanation.steps.iter().all(|step| matches!(step.outcome, Outcome::Passed)), "{explanation}");
 }

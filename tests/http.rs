@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::routing::{get as route, post};
 use axum::{Json, Router};
@@ -16,7 +16,7 @@ use support::{challenge, get, get_with, send, status};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
     AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Permission, ProblemJson, Rejection, Require,
-    RequireLayer, ResourceServer, Rule, permissions,
+    RequireLayer, ResourceServer, Rule, Scopes, permissions,
 };
 
 permissions! {
@@ -485,4 +485,37 @@ async fn public_routes_are_open_and_their_callers_anonymous() {
     assert_eq!(send(&app, check).await.status(), 200);
     // a handler that needs a token still asks for it
     assert_eq!(send(&app, get("/me", &[])).await.status(), 401);
+}
+
+#[tokio::test]
+async fn how_a_user_has_signed_in_is_read_and_nothing_made_up() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let token = idp.token("alice").claim("acr", "gold").claim("sid", "s1").claim("auth_time", 1_700_000_000);
+    let token = token.claim("amr", serde_json::json!(["pwd", 1, "otp"])).sign();
+    let token = server.authenticate(&token).await.unwrap();
+    assert_eq!((token.acr(), token.session_id()), (Some("gold"), Some("s1")));
+    assert_eq!(token.amr().collect::<Vec<_>>(), ["pwd", "otp"]);
+    assert_eq!(token.auth_time(), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    let odd = idp.token("alice").claim("acr", 1).claim("sid", false).claim("auth_time", "x").claim("amr", 1).sign();
+    let token = server.authenticate(&odd).await.unwrap();
+    assert_eq!((token.acr(), token.session_id(), token.auth_time(), token.amr().count()), (None, None, None, 0));
+}
+
+#[tokio::test]
+async fn a_challenge_names_scopes_as_the_issuer_calls_them() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer()).scopes(Scopes::default().with_prefix("api://orders/"));
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).build().unwrap();
+    let app = Router::new().route(
+        "/orders",
+        route(async || "orders").layer(RequireLayer::new(Rule::scope("read") & Rule::scope("write"))),
+    );
+    let app = app.layer(BearerAuthLayer::new(server));
+    let reader = idp.token("alice").scope("api://orders/read").sign();
+    let refused = send(&app, get("/orders", &[&format!("Bearer {reader}")])).await;
+    assert_eq!(refused.status(), 403);
+    assert_eq!(challenge(refused.headers()).unwrap().1["scope"], "api://orders/read api://orders/write");
+    let writer = idp.token("alice").scope("api://orders/read api://orders/write").sign();
+    assert_eq!(send(&app, get("/orders", &[&format!("Bearer {writer}")])).await.status(), 200);
 }

@@ -11,7 +11,9 @@ use http::{Request, Response, header};
 use serde_json::{Value, json};
 use tower::service_fn;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{AccessToken, Algorithm, Clock, ErrorKind, HttpClient, Issuer, ResourceServer, Roles, Segment};
+use tower_bearer::{
+    AccessToken, Algorithm, Clock, ErrorKind, HttpClient, Issuer, ResourceServer, Roles, Scopes, Segment,
+};
 
 /// A provider in miniature: one key for each algorithm, published wherever the preset looks for it.
 struct Provider {
@@ -116,8 +118,9 @@ async fn auth0() {
         "scope": "openid read:x", "permissions": ["read:y"],
     });
     let token = provider.accept(&header, &claims).await;
-    assert_eq!(scopes(&token), ["openid", "read:x", "read:y"]);
-    assert_eq!(token.client_id(), Some("cid"));
+    assert_eq!((scopes(&token), token.client_id()), (vec!["openid", "read:x"], Some("cid")), "what was asked for");
+    let permissions = Provider::of(Issuer::auth0("t.auth0.test").scopes(Scopes::at(["permissions"])));
+    assert_eq!(scopes(&permissions.accept(&header, &claims).await), ["read:y"]);
     let machine =
         json!({ "aud": "https://api.test", "sub": "cid@clients", "client_id": "cid", "jti": "j", "scope": "read:x" });
     let token = provider.accept(&json!({ "alg": "RS256", "typ": "at+jwt" }), &machine).await;
@@ -143,6 +146,9 @@ async fn okta() {
     assert_eq!(provider.refuse(&header, &id_token).await, ErrorKind::WrongAudience);
     let organisation = but(&claims, &json!({ "iss": "https://o.test" }));
     assert_eq!(provider.refuse(&header, &organisation).await, ErrorKind::UnknownIssuer);
+    // even where the client is the API
+    let id_token = but(&claims, &json!({ "jti": "ID.x", "cid": null }));
+    assert_eq!(provider.refuse(&header, &id_token).await, ErrorKind::MissingClaim);
 }
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -168,6 +174,7 @@ async fn entra() {
     for (wrong, expected) in [
         (json!({ "tid": OTHER_TENANT }), ErrorKind::WrongClaim),
         (json!({ "tid": null }), ErrorKind::MissingClaim),
+        (json!({ "azp": null }), ErrorKind::MissingClaim),
         (json!({ "aud": "c" }), ErrorKind::WrongAudience),
         (json!({ "aud": "https://graph.microsoft.com" }), ErrorKind::WrongAudience),
         (json!({ "iss": format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0") }), ErrorKind::UnknownIssuer),
@@ -185,7 +192,7 @@ async fn entra() {
 
 #[tokio::test]
 async fn cognito() {
-    let provider = Provider::of(Issuer::cognito("eu-west-1", "eu-west-1_x").audience("c"));
+    let provider = Provider::of(Issuer::cognito("eu-west-1", "eu-west-1_x", ["c"]));
     let header = json!({ "alg": "RS256" });
     let claims = json!({
         "sub": "u", "client_id": "c", "token_use": "access", "scope": "aws.cognito.signin.user.admin api/read",
@@ -194,14 +201,19 @@ async fn cognito() {
     let token = provider.accept(&header, &claims).await;
     assert_eq!((scopes(&token), roles(&token)), (vec!["aws.cognito.signin.user.admin", "api/read"], vec!["admin"]));
     for (wrong, expected) in [
-        (json!({ "token_use": "id", "aud": "c", "client_id": null }), ErrorKind::WrongClaim),
+        (json!({ "token_use": "id", "aud": "c", "client_id": null }), ErrorKind::WrongAudience),
+        (json!({ "token_use": "id" }), ErrorKind::WrongClaim),
         (json!({ "token_use": null }), ErrorKind::MissingClaim),
         (json!({ "client_id": "other" }), ErrorKind::WrongAudience),
         (json!({ "client_id": null }), ErrorKind::MissingClaim),
         (json!({ "aud": "https://other.test" }), ErrorKind::WrongAudience),
+        (json!({ "aud": "c" }), ErrorKind::WrongAudience),
     ] {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
+    let bound =
+        provider.accept(&header, &but(&claims, &json!({ "aud": "https://api.test", "client_id": "other" }))).await;
+    assert_eq!(bound.client_id(), Some("other"), "bound to this resource");
 }
 
 #[tokio::test]
@@ -259,6 +271,9 @@ async fn zitadel() {
     assert_eq!(roles(&provider.accept(&header, &claims).await), ["viewer"]);
     let other = but(&claims, &json!({ "aud": ["client1", "project2"] }));
     assert_eq!(provider.refuse(&header, &other).await, ErrorKind::WrongAudience);
+    for id_token in [json!({ "auth_time": 1 }), json!({ "at_hash": "x" })] {
+        assert_eq!(provider.refuse(&header, &but(&claims, &id_token)).await, ErrorKind::WrongType, "{id_token}");
+    }
 }
 
 #[tokio::test]
@@ -284,6 +299,9 @@ async fn authentik() {
     let token = provider.accept(&header, &claims).await;
     assert_eq!((roles(&token), token.client_id()), (vec!["ops"], Some("c")));
     assert_eq!(provider.refuse(&header, &but(&claims, &json!({ "aud": "other" }))).await, ErrorKind::WrongAudience);
+    for id_token in [json!({ "uid": null }), json!({ "azp": null })] {
+        assert_eq!(provider.refuse(&header, &but(&claims, &id_token)).await, ErrorKind::MissingClaim, "{id_token}");
+    }
     let shared = provider.idp.token("x").secret(Algorithm::Hs256, &[7; 32]).audience("c").sign();
     let refused = provider.server.authenticate(&shared).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::UnsupportedAlgorithm);
@@ -309,8 +327,7 @@ async fn supabase() {
 
 #[tokio::test]
 async fn github_actions() {
-    let preset =
-        Issuer::github_actions().audience("https://github.com/o").require_claim_value("repository_owner_id", "65");
+    let preset = Issuer::github_actions("65").audience("https://github.com/o");
     let provider = Provider::of(preset);
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({

@@ -6,8 +6,8 @@
 
 mod support;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -18,7 +18,10 @@ use support::kind;
 use support::resolver::Table;
 use tokio::time::sleep;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Clock, ErrorKind, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+use tower_bearer::{
+    Algorithm, Clock, ErrorKind, FetchError, Issuer, IssuerResolver, ResourceServer, ResourceServerBuilder, StaticKeys,
+    Trust,
+};
 
 const API: &str = "https://api.test";
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -213,6 +216,35 @@ async fn tokens_of_found_issuers_are_known_again_after_a_new_decision() {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Trusts an issuer for one audience first, and then for another.
+#[derive(Clone)]
+struct Narrowing(Idp, Arc<AtomicUsize>);
+
+impl IssuerResolver for Narrowing {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        let first = self.1.fetch_add(1, Ordering::SeqCst) == 0;
+        let issuer = Issuer::new(self.0.issuer()).audience(if first { API } else { "https://other.test" });
+        Ok(Some((issuer, self.0.clone()).into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_token_dies_with_the_terms_under_which_it_was_accepted() {
+    let idp = Idp::new("https://id.test/");
+    let resolver = Narrowing(idp.clone(), Arc::default());
+    let server = ResourceServer::new("https://unused.test").trust_with(resolver.clone()).build().unwrap();
+    let token = idp.token("alice").expires_in(DAY).sign();
+    for _ in 0..3 {
+        assert_eq!(kind(&server, &token).await, None);
+    }
+    // the decision is renewed by a token that comes after 4 minutes, for those that come later
+    sleep(Duration::from_secs(5 * 60)).await;
+    let _ = kind(&server, &token).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(resolver.1.load(Ordering::SeqCst) > 1);
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::WrongAudience));
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_kept_keeps_no_issuer_that_is_not_trusted_any_more() {

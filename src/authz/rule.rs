@@ -73,8 +73,13 @@ impl Rule {
             None => "the token lacks a role that the operation needs".to_owned(),
         };
         let policy = token.policy();
+        // as the issuer calls them, which is where the client asks
+        let theirs = scope.map(|scope| {
+            let scopes: Vec<_> = scope.split(' ').map(|scope| policy.scopes.theirs(scope)).collect();
+            scopes.join(" ")
+        });
         Error::new(ErrorKind::InsufficientScope, detail)
-            .needing_scope(scope)
+            .needing_scope(theirs)
             .at(&policy.issuer)
             .in_realm(&policy.server.realm)
     }

@@ -25,8 +25,18 @@ enum Step {
 
 impl Segment {
     /// Steps into the member whose name is the value of this top-level claim, a string; nowhere if the token does not have it.
+    ///
+    /// # Security
+    ///
+    /// Who can choose the claim's value chooses the member: name a claim that only the issuer sets.
     pub fn value_of(claim: impl Into<String>) -> Self {
         Self(Step::ValueOf(claim.into().into()))
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        match &self.0 {
+            Step::Name(name) | Step::ValueOf(name) => !name.is_empty(),
+        }
     }
 
     pub(super) fn of<'a>(&'a self, payload: &'a Json) -> Option<&'a str> {
@@ -62,9 +72,9 @@ impl Path {
         Self(segments.into_iter().map(Into::into).collect())
     }
 
-    /// Tells whether it leads nowhere: to the claims as a whole.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Tells whether it leads somewhere, by names that are there, and begins with one: what a claim says may be the user's own.
+    pub(super) fn is_sound(&self) -> bool {
+        matches!(self.0.first(), Some(Segment(Step::Name(_)))) && self.0.iter().all(Segment::is_sound)
     }
 
     pub(super) fn follow<'a>(&'a self, payload: &'a Json) -> Option<Value<'a>> {

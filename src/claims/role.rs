@@ -17,7 +17,7 @@ use crate::jose::{Json, Value};
 ///
 /// // those of the realm and those of this client, by the application's own names
 /// let roles = Roles::at(["realm_access", "roles"]).and(["resource_access", "orders", "roles"]);
-/// let issuer = Issuer::new("https://id.example.com/realms/shop").roles(roles.renamed([("shop-admins", "admin")]));
+/// let issuer = Issuer::new("https://id.example.com/realms/shop").roles(roles.only_renamed([("shop-admins", "admin")]));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Roles {
@@ -59,7 +59,8 @@ impl Roles {
         self
     }
 
-    /// Takes strings for lists of roles that this character separates; spaces around a role are left out.
+    /// Takes a string for a list of roles that this character separates; spaces around a role are left out. At all paths, but not within an
+    /// array's strings.
     #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
@@ -73,7 +74,7 @@ impl Roles {
         self
     }
 
-    /// Of an object, takes only the roles whose value is an object with this member: those that are granted in one organisation,
+    /// Takes only the members of objects, and of these only roles whose value is an object with this member: those that are granted in one organisation,
     /// where each role says in which it is.
     ///
     /// ```
@@ -88,7 +89,8 @@ impl Roles {
         self
     }
 
-    /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs may have several of ours.
+    /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs may have several of ours. With a
+    /// [prefix](Self::with_prefix), theirs is without it.
     ///
     /// # Security
     ///
@@ -117,9 +119,9 @@ impl Roles {
         self.renamed(names)
     }
 
-    /// Tells whether a path leads nowhere: to the claims as a whole.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.paths.iter().any(Path::is_empty)
+    /// Tells whether each path leads somewhere.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.paths.iter().all(Path::is_sound) && self.member.iter().all(Segment::is_sound)
     }
 
     /// Returns the roles of a token, in the order of the claims; one that stands in two claims comes twice.
@@ -136,16 +138,22 @@ impl Roles {
             None => !value.is_no(),
         };
         let names = value.members().filter(move |(_, value)| granted(*value)).map(|(name, _)| name);
-        let strings = value.strings().flat_map(|string| self.split(string));
-        strings.chain(names).filter_map(|role| role.strip_prefix(&*self.prefix)).filter(|role| !role.is_empty())
+        // a list does not say in which organisation
+        let listed = if self.member.is_none() { Some(value) } else { None };
+        let text = listed.and_then(Value::as_str).into_iter().flat_map(|text| self.split(text));
+        let strings = listed.into_iter().flat_map(Value::items).filter_map(Value::as_str);
+        text.chain(strings)
+            .chain(names)
+            .filter_map(|role| role.strip_prefix(&*self.prefix))
+            .filter(|role| !role.is_empty())
     }
 
-    fn split<'a>(&self, string: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+    fn split<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
         let (whole, separator) = match self.separator {
             Some(separator) => (None, Some(separator)),
-            None => (Some(string), None),
+            None => (Some(text), None),
         };
-        whole.into_iter().chain(separator.into_iter().flat_map(move |at| string.split(at).map(str::trim)))
+        whole.into_iter().chain(separator.into_iter().flat_map(move |at| text.split(at).map(str::trim)))
     }
 
     /// Returns the application's own names of a role.
@@ -204,7 +212,7 @@ mod tests {
     fn a_string_may_be_a_list() {
         let roles = Roles::default().separated_by(',');
         assert_eq!(read(&roles, r#"{"roles":"admin, site admin,,user "}"#), ["admin", "site admin", "user"]);
-        assert_eq!(read(&roles, r#"{"roles":["a,b","c"]}"#), ["a", "b", "c"]);
+        assert_eq!(read(&roles, r#"{"roles":["a,b","c"]}"#), ["a,b", "c"]);
         assert_eq!(read(&Roles::default(), r#"{"roles":"a,b"}"#), ["a,b"]);
     }
 
@@ -221,6 +229,9 @@ mod tests {
         assert_eq!(read(&Roles::default().granted_in("1"), claims), ["admin"]);
         assert_eq!(read(&Roles::default().granted_in(Segment::value_of("org")), claims), ["admin"]);
         assert_eq!(read(&Roles::default().granted_in(Segment::value_of("none")), claims), [""; 0]);
+        for listed in [r#"{"roles":["admin"]}"#, r#"{"roles":"admin"}"#] {
+            assert_eq!(read(&Roles::default().granted_in("1"), listed), [""; 0], "{listed}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Scopes {
         self
     }
 
-    /// Separates the scopes of a string by this character too, and not only by spaces.
+    /// Separates the scopes of a string by this character too, and not only by spaces; at all paths, but not within an array's strings.
     #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
@@ -62,16 +62,25 @@ impl Scopes {
         self
     }
 
-    /// Tells whether a path leads nowhere: to the claims as a whole.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.paths.iter().any(Path::is_empty)
+    /// Tells whether each path leads somewhere.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.paths.iter().all(Path::is_sound)
+    }
+
+    /// Returns a scope as the issuer calls it.
+    pub(crate) fn theirs(&self, scope: &str) -> String {
+        [&self.prefix, scope].concat()
     }
 
     /// Returns the scopes of a token, in the order of the claims; one that stands in two claims comes twice.
     pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
-        // some issuers put `"a b"` into an array of one
-        let strings = self.paths.iter().filter_map(|path| path.follow(payload)).flat_map(Value::strings);
-        let words = strings.flat_map(|string| string.split(|char| char == ' ' || Some(char) == self.separator));
+        let values = self.paths.iter().filter_map(|path| path.follow(payload));
+        let words = values.flat_map(|value| {
+            let text = value.as_str().into_iter();
+            let words = text.flat_map(|text| text.split(|char| char == ' ' || Some(char) == self.separator));
+            // some issuers put `"a b"` into an array of one
+            words.chain(value.items().filter_map(Value::as_str).flat_map(|string| string.split(' ')))
+        });
         words.filter_map(|word| word.strip_prefix(&*self.prefix)).filter(|word| !word.is_empty())
     }
 }
@@ -122,7 +131,8 @@ mod tests {
     fn another_separator_comes_beside_the_space() {
         let scopes = Scopes::at(["o", "per"]).separated_by(',');
         assert_eq!(read(&scopes, r#"{"o":{"per":"read,manage"}}"#), ["read", "manage"]);
-        assert_eq!(read(&scopes, r#"{"o":{"per":["a, b","c,,d"," ,"]}}"#), ["a", "b", "c", "d"]);
+        assert_eq!(read(&scopes, r#"{"o":{"per":"a, b,,c ,"}}"#), ["a", "b", "c"]);
+        assert_eq!(read(&scopes, r#"{"o":{"per":["a,b","c d"]}}"#), ["a,b", "c", "d"]);
         assert_eq!(read(&Scopes::default(), r#"{"scope":"a,b c"}"#), ["a,b", "c"]);
     }
 

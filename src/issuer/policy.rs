@@ -27,8 +27,8 @@ pub(crate) struct ServerPolicy {
 pub(crate) struct Policy {
     pub(crate) issuer: Arc<str>,
     pub(crate) audiences: Vec<Box<str>>,
-    /// Where the audience is, if there is no `aud`.
-    pub(crate) audience_claim: Option<Box<str>>,
+    /// Where the audience is, if there is no `aud`, and what it may be.
+    pub(crate) audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     /// Whether any audience will do.
     pub(crate) any_audience: bool,
     pub(crate) algorithms: Vec<Algorithm>,
@@ -60,6 +60,23 @@ impl Issuer {
         self.max_stale
     }
 
+    /// Returns the settings that have an empty name in them.
+    fn with_empty_names(&self) -> impl Iterator<Item = &'static str> {
+        let empty = |names: &[Box<str>]| names.iter().any(|name| name.is_empty());
+        let audience_claim =
+            self.audience_claim.as_ref().is_some_and(|(name, values)| name.is_empty() || empty(values));
+        let fields = [
+            ("audience_claim", audience_claim),
+            ("client_claim", self.client_claim.as_deref() == Some("")),
+            ("allow_clients", self.clients.as_deref().is_some_and(empty)),
+            ("require_claims", empty(&self.required_claims)),
+            ("require_claim_value", self.required_values.iter().any(|(name, _)| name.is_empty())),
+            ("forbid_claims", empty(&self.forbidden_claims)),
+            ("accept_typ", self.types.as_deref().is_some_and(empty)),
+        ];
+        fields.into_iter().filter_map(|(field, wrong)| wrong.then_some(field))
+    }
+
     /// Completes and checks the terms. `symmetric` is the algorithm of a shared secret, where that is the key.
     pub(crate) fn into_policy(
         self,
@@ -81,19 +98,29 @@ impl Issuer {
         if self.clients.as_ref().is_some_and(Vec::is_empty) {
             problems.push(path("allow_clients"), "no client is allowed, so no token could ever be accepted");
         }
+        if self.audience_claim.as_ref().is_some_and(|(_, values)| values.is_empty()) {
+            problems.push(path("audience_claim"), "no value is accepted, so no token without aud could be");
+        }
+        for field in self.with_empty_names() {
+            problems.push(path(field), "a name is empty");
+        }
         if self.leeway > MAX_LEEWAY {
             problems.push(path("leeway"), "more than 5 minutes of leeway; synchronise the clocks instead");
         }
         if self.max_age.is_some_and(|max_age| max_age.is_zero()) {
             problems.push(path("max_age"), "the maximum age is zero, so no token could be accepted for long");
         }
-        if self.roles.is_empty() {
-            problems.push(path("roles"), "the path is empty; name the claim that holds the roles");
+        const PATH: &str =
+            "a path is empty, has an empty name, or begins with the value of a claim; name the claim that holds them";
+        if !self.roles.is_sound() {
+            problems.push(path("roles"), PATH);
         }
-        if self.scopes.is_empty() {
-            problems.push(path("scopes"), "a path is empty; name the claim that holds the scopes");
+        if !self.scopes.is_sound() {
+            problems.push(path("scopes"), PATH);
         }
-        if self.rfc9068 && self.types.is_some() {
+        if self.rfc9068
+            && self.types.as_ref().is_some_and(|types| types.iter().any(|typ| !typ.eq_ignore_ascii_case("at+jwt")))
+        {
             problems.push(path("rfc9068"), "the profile fixes typ to at+jwt; drop accept_typ or rfc9068");
         }
         let algorithms = match (self.algorithms, symmetric) {
@@ -119,7 +146,7 @@ impl Issuer {
         }
         let mut required_claims = self.required_claims;
         if self.rfc9068 {
-            required_claims.extend(["sub", "client_id", "iat", "jti"].map(Into::into));
+            required_claims.extend(["aud", "sub", "client_id", "iat", "jti"].map(Into::into));
         }
         Policy {
             issuer: Arc::from(self.id),

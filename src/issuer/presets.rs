@@ -1,6 +1,6 @@
 //! What is known of some providers' tokens, as settings and nothing else.
 //!
-//! Whatever a constructor sets can be set again afterwards. None of them sets the audience, unless there is only one that it can be. They follow what the
+//! What a constructor sets, settings add to or replace as they do elsewhere. None of them sets the audience, unless there is only one that it can be. They follow what the
 //! providers document; `tests/presets.rs` has a token in the shape of each.
 
 use super::Issuer;
@@ -11,7 +11,7 @@ impl Issuer {
     /// Trusts a Keycloak realm: `{base}/realms/{realm}`, with the roles of the realm.
     ///
     /// * Only access tokens: their claim `typ` is `Bearer`; that of ID tokens is `ID`.
-    /// * Keycloak puts the API into `aud` only where the client, or a scope that it asks for, has an *audience* mapper for it; that is the usual mistake.
+    /// * The usual mistake: Keycloak puts the API into `aud` only where an *audience* mapper of the client or its scopes says so, or the user has roles of the API's client.
     /// * The roles of one client are at `["resource_access", client, "roles"]`: add them with [`Roles::and`].
     ///
     /// ```
@@ -27,8 +27,9 @@ impl Issuer {
 
     /// Trusts an Auth0 tenant by its domain, such as `tenant.eu.auth0.com` or a custom one.
     ///
-    /// * Scopes are those of `scope`, and the permissions of the API where role-based access control adds them to the token.
-    /// * A client that asks for no `audience` gets an opaque or encrypted token; that is the usual mistake.
+    /// * Scopes are those of `scope`. Where role-based access control adds the user's `permissions` to the token, these are what the *user* may do, whatever the client has asked
+    ///   for: read them too, or instead, by [`scopes`](Self::scopes)`(Scopes::at(["permissions"]))`.
+    /// * The usual mistake: a client that asks for no `audience` gets an opaque or encrypted token.
     /// * Auth0 has no roles of its own in access tokens: an action may put them into a claim with a URL for a name.
     ///
     /// ```
@@ -37,14 +38,13 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn auth0(domain: &str) -> Self {
-        Self::new(format!("https://{domain}/")).scopes(Scopes::at(["scope"]).and(["permissions"]))
+        Self::new(format!("https://{domain}/")).scopes(Scopes::at(["scope"]))
     }
 
     /// Trusts a custom authorization server of an Okta organisation, such as `("https://dev-1.okta.com", "default")`.
     ///
-    /// * The client is in `cid`; roles are the `groups`, where the server is set up to add them.
-    /// * Tokens of the *organisation's* server, whose issuer has no `/oauth2/…`, are for Okta itself and cannot be verified by others; that is the usual
-    ///   mistake.
+    /// * The client is in `cid`, which ID tokens do not have; roles are the `groups`, where the server is set up to add them.
+    /// * The usual mistake: tokens of the *organisation's* server, whose issuer has no `/oauth2/…`, are for Okta itself and cannot be verified by others.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::okta("https://dev-1.okta.com", "default");
@@ -53,17 +53,18 @@ impl Issuer {
     #[must_use]
     pub fn okta(base: &str, server: &str) -> Self {
         let base = base.trim_end_matches('/');
-        Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").roles(Roles::at(["groups"]))
+        let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require_claims(["cid"]);
+        issuer.roles(Roles::at(["groups"]))
     }
 
     /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 2.
     ///
-    /// * The audience is the GUID of the API's registration. Set its `requestedAccessTokenVersion` to 2; that it is not is the usual mistake: then the tokens are
+    /// * The audience is the GUID of the API's registration. The usual mistake: its `requestedAccessTokenVersion` is not 2, and then the tokens are
     ///   those of [`entra_v1`](Self::entra_v1).
     /// * Roles are the app roles. Groups are left out of tokens of users who have more than 200.
     /// * Only tokens of users have scopes.
-    /// * Give the API a registration of its own: an ID token of a client that shares it names the same audience.
-    /// * For many tenants, see [`IssuerTemplate`](crate::IssuerTemplate) with `https://login.microsoftonline.com/{tid}/v2.0`.
+    /// * The client, `azp`, must be named. Give the API a registration of its own all the same: an ID token of a client that shares it names the same audience.
+    /// * For many tenants, see [`IssuerTemplate`](crate::IssuerTemplate) with `https://login.microsoftonline.com/{tid}/v2.0` and the tenant's claim `tid`.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::entra("11111111-1111-1111-1111-111111111111");
@@ -73,6 +74,7 @@ impl Issuer {
     pub fn entra(tenant: &str) -> Self {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
             .require_claim_value("tid", tenant)
+            .require_claims(["azp"])
             .client_claim("azp")
     }
 
@@ -90,24 +92,29 @@ impl Issuer {
         Self::new(format!("https://sts.windows.net/{tenant}/"))
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
             .require_claim_value("tid", tenant)
+            .require_claims(["appid"])
             .client_claim("appid")
     }
 
-    /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`.
+    /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
     ///
-    /// * Only access tokens: their `token_use` is `access`. They have no `aud`, so name the clients as
-    ///   [`audience`](Self::audience)s; that is the usual mistake. A token that is bound to a resource has one, and is checked by that.
+    /// * Only access tokens: their `token_use` is `access`. They have no `aud`, so it is the client that is checked. A token that is bound to a resource has one, and is
+    ///   checked by that, whoever the client is.
     /// * Roles are the groups.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::cognito("eu-west-1", "eu-west-1_x").audience("7tvr1q");
+    /// let issuer = tower_bearer::Issuer::cognito("eu-west-1", "eu-west-1_x", ["7tvr1q"]);
     /// assert_eq!(issuer.id(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x");
     /// ```
     #[must_use]
-    pub fn cognito(region: &str, pool: &str) -> Self {
+    pub fn cognito<I>(region: &str, pool: &str, clients: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
             .require_claim_value("token_use", "access")
-            .audience_claim("client_id")
+            .audience_claim("client_id", clients)
             .roles(Roles::at(["cognito:groups"]))
     }
 
@@ -115,7 +122,7 @@ impl Issuer {
     ///
     /// * The audience is the project, and is set.
     /// * Custom claims stand at the top of the token: name the one with the roles by [`roles`](Self::roles).
-    /// * Tokens of the emulator are unsigned, and are refused.
+    /// * Tokens of the emulator are unsigned, and are refused. Anonymous users have tokens, too: see `firebase.sign_in_provider`.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::firebase("shop");
@@ -133,7 +140,7 @@ impl Issuer {
     /// Trusts a Duende IdentityServer, or an IdentityServer4, by its origin.
     ///
     /// * The type is `at+jwt`, as it is unless the server is told otherwise. Roles are in `role`.
-    /// * The issuer is the origin in lower case. `aud` is absent where a scope belongs to no *API resource*; that is the usual mistake.
+    /// * The issuer is the origin in lower case. The usual mistake: `aud` is absent where a scope belongs to no *API resource*.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::duende("https://id.example.com");
@@ -148,7 +155,8 @@ impl Issuer {
     ///
     /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::granted_in`]. They are in the token only if the client asks for
     ///   them.
-    /// * Tokens have no scopes, and are opaque unless the client is set to JWT; that is the usual mistake. The audience is the project's or the client's identifier.
+    /// * Tokens have no scopes. The audience is the project's or the client's identifier, and so is that of ID tokens, which are refused because they have `auth_time` or `at_hash`.
+    /// * The usual mistake: tokens are opaque unless the client is set to JWT.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::zitadel("https://shop.zitadel.cloud");
@@ -157,7 +165,8 @@ impl Issuer {
     #[must_use]
     pub fn zitadel(instance: &str) -> Self {
         let instance = instance.trim_end_matches('/');
-        Self::new(instance).roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
+        let issuer = Self::new(instance).forbid_claims(["auth_time", "at_hash"]);
+        issuer.roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
     }
 
     /// Trusts a client (an *OAuth2 resource server*) of Kanidm, each of which is an issuer of its own.
@@ -177,8 +186,8 @@ impl Issuer {
     /// Trusts an application of authentik, by the address of the server and the application's *slug*.
     ///
     /// * The audience is the client's identifier. Roles are the `groups`.
-    /// * An ID token of the same client has the same claims, and cannot be told from an access token; for an API, make an application of its own.
-    /// * Without a signing key at the provider, tokens are signed with the client's secret (HS256), and are refused; that is the usual mistake.
+    /// * An ID token of the same client has the same claims but for `azp` and `uid`, which must be there.
+    /// * The usual mistake: without a signing key at the provider, tokens are signed with the client's secret (HS256), and are refused.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::authentik("https://auth.example.com", "shop");
@@ -187,15 +196,17 @@ impl Issuer {
     #[must_use]
     pub fn authentik(base: &str, slug: &str) -> Self {
         let base = base.trim_end_matches('/');
-        Self::new(format!("{base}/application/o/{slug}/")).roles(Roles::at(["groups"]))
+        let issuer = Self::new(format!("{base}/application/o/{slug}/")).require_claims(["azp", "uid"]);
+        issuer.roles(Roles::at(["groups"]))
     }
 
-    /// Trusts a Supabase project by its reference, for the tokens of signed-in users.
+    /// Trusts a Supabase project by its reference, for the tokens of its users.
     ///
-    /// * The audience is `authenticated`, and is set; tokens of the anonymous key have another.
+    /// * The audience is `authenticated`, and is set; the project's own `anon` key has another. Users who sign in anonymously have it, too, and `is_anonymous` is true in their
+    ///   tokens: read it into your claims type.
     /// * Roles are those that the application keeps in `app_metadata`. The claim `role` is the database's, and `user_metadata` is written by the users themselves: do not
     ///   read roles there.
-    /// * Projects that still sign with a shared secret publish no keys; that is the usual mistake.
+    /// * The usual mistake: projects that still sign with a shared secret publish no keys.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::supabase("abcdefgh");
@@ -208,18 +219,19 @@ impl Issuer {
             .roles(Roles::at(["app_metadata", "roles"]))
     }
 
-    /// Trusts the workflows of GitHub Actions.
+    /// Trusts the GitHub Actions of one owner of repositories, by the owner's numeric identifier.
     ///
-    /// * The audience is what the workflow asks for, and by default the address of the repository's owner.
-    /// * Everybody who has a repository can get such a token: demand at least the owner's identifier, with
-    ///   [`require_claim_value`](Self::require_claim_value), and decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
+    /// * Everybody who has a repository can get a token of this issuer, for whatever audience: that of the workflow's choice, and by default the address of the repository's owner.
+    /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::github_actions().require_claim_value("repository_owner_id", "65");
+    /// let issuer = tower_bearer::Issuer::github_actions("65");
     /// assert_eq!(issuer.id(), "https://token.actions.githubusercontent.com");
     /// ```
     #[must_use]
-    pub fn github_actions() -> Self {
-        Self::new("https://token.actions.githubusercontent.com").require_claims(["repository_id"])
+    pub fn github_actions(owner_id: &str) -> Self {
+        Self::new("https://token.actions.githubusercontent.com")
+            .require_claim_value("repository_owner_id", owner_id)
+            .require_claims(["repository_id"])
     }
 }

@@ -87,13 +87,14 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let mut steps = Vec::new();
         let plausible = self.explain_claims(token, &verdict, &mut steps);
         let (signature, claims) = match &verdict {
-            _ if !plausible => (Outcome::Skipped, Outcome::Skipped),
             Ok(_) => (Outcome::Passed, Outcome::Passed),
+            Err(error) if !plausible || is_of_time(error) => (Outcome::Skipped, Outcome::Skipped),
             Err(error) if error.kind() == ErrorKind::MalformedClaim => {
                 (Outcome::Passed, Outcome::Failed(error.clone()))
             }
             Err(error) => (Outcome::Failed(error.clone()), Outcome::Skipped),
         };
+        agree(&mut steps, &verdict);
         steps.push(Step { name: "key and signature", found: String::new(), outcome: signature });
         steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
         Explanation { steps, accepted: verdict.is_ok() }
@@ -116,7 +117,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             }
         };
         let header = Header::of(compact.json.first(), compact.algorithm);
-        step("form", format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default()), Ok(()));
+        step("form", short(&format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default())), Ok(()));
         let iss = compact.json.root().get("iss");
         let issuer = show(&[("iss", iss)]);
         let Ok(trusted) = engine.select(iss, None) else {
@@ -132,10 +133,31 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     }
 }
 
+/// The steps are looked at a moment after the verdict: where time has passed a limit in between, the verdict counts.
+fn agree<T>(steps: &mut [Step], verdict: &Result<T, Error>) {
+    for step in steps {
+        match verdict {
+            Ok(_) => step.outcome = Outcome::Passed,
+            Err(error) if is_of_time(error) && step.name == "times" => step.outcome = Outcome::Failed(error.clone()),
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_of_time(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Expired | ErrorKind::NotYetValid)
+}
+
+/// Cuts a text that is too long to be read.
+fn short(text: &str) -> String {
+    let cut = text.char_indices().nth(MAX_FOUND).and_then(|(at, _)| text.get(..at));
+    cut.map_or_else(|| text.to_owned(), |cut| format!("{cut}…"))
+}
+
 /// Writes what a token has under some names.
 fn show(found: &[(&str, Option<Value<'_>>)]) -> String {
     let there = found.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?.describe())));
-    there.collect::<Vec<_>>().join(", ").chars().take(MAX_FOUND).collect()
+    short(&there.collect::<Vec<_>>().join(", "))
 }
 
 impl fmt::Display for Explanation {

@@ -119,7 +119,7 @@ fn under(issuer: Issuer, claims: &str) -> Option<ErrorKind> {
 #[test]
 fn another_claim_stands_for_the_audience_only_where_there_is_none() {
     use ErrorKind::{MalformedClaim, MissingClaim, WrongAudience};
-    let issuer = || Issuer::new("i").audience_claim("client_id").audience("mine");
+    let issuer = || Issuer::new("i").audience_claim("client_id", ["mine"]).audience("api");
     for (claims, expected) in [
         (r#","client_id":"mine""#, None),
         (r#","client_id":"other""#, Some(WrongAudience)),
@@ -127,15 +127,17 @@ fn another_claim_stands_for_the_audience_only_where_there_is_none() {
         (r#","client_id":"""#, Some(WrongAudience)),
         (r#","azp":"mine""#, Some(MissingClaim)),
         ("", Some(MissingClaim)),
-        (r#","aud":"mine","client_id":"other""#, None),
+        (r#","aud":"api","client_id":"other""#, None),
         (r#","aud":"other","client_id":"mine""#, Some(WrongAudience)),
+        // an ID token names the client
+        (r#","aud":"mine","client_id":"mine""#, Some(WrongAudience)),
         (r#","aud":[],"client_id":"mine""#, Some(WrongAudience)),
         (r#","aud":null,"client_id":"mine""#, Some(MalformedClaim)),
         (r#","aud":7,"client_id":"mine""#, Some(MalformedClaim)),
     ] {
         assert_eq!(under(issuer(), claims), expected, "{claims}");
     }
-    let elsewhere = Issuer::new("i").audience_claim("x").audience("mine");
+    let elsewhere = Issuer::new("i").audience_claim("x", ["mine"]);
     assert_eq!(under(elsewhere.clone(), r#","x":["mine"]"#), Some(WrongAudience));
     assert_eq!(under(elsewhere, r#","x":null"#), Some(WrongAudience));
 }
