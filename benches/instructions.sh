@@ -3,8 +3,8 @@
 # depend on how busy the machine is. Compares with benches/instructions.txt and fails if a count is more than 3 % off, above or below, so that the file stays
 # true; `benches/instructions.sh --write` takes the counts over.
 #
-# They do depend on the compiler and on the vector instructions that the processor has. With another compiler than that of the file, or without
-# AVX2, it only reports.
+# They do depend on the compiler, the C library and the processor, whose vector instructions libraries choose by. Where these are not those of the file, it
+# only reports.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,8 @@ count() { # case -> instructions per call, without those below the signature's v
     END { printf "%d\n", (total - signature) / calls }'
 }
 
-conditions="$(rustc --version), $(grep -qw avx2 /proc/cpuinfo && echo with || echo without) AVX2"
+processor=$(awk -F': ' '/^(vendor_id|cpu family|model)[ \t]*:/ { printf "%s ", $2; if (++n == 3) exit }' /proc/cpuinfo)
+conditions="$(rustc --version), $(ldd --version | sed -n 1p), $processor"
 if [ "${1-}" = --write ]; then
   printf '%s\n' "$conditions" >"$file"
 elif [ "$conditions" != "$(head -1 "$file")" ]; then
