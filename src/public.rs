@@ -20,10 +20,17 @@ impl Public {
     pub(crate) fn is(&self, method: &Method, path: &str) -> bool {
         match self {
             Self::Path(open, exact) => open == method && **exact == *path,
-            // without a name, this would be everything that begins with two slashes
-            Self::Service(prefix) => method == Method::POST && prefix.len() > 2 && path.starts_with(&**prefix),
+            // without a name, this would be whatever begins with two slashes
+            Self::Service(prefix) => {
+                method == Method::POST && prefix.len() > 2 && path.strip_prefix(&**prefix).is_some_and(is_method)
+            }
         }
     }
+}
+
+/// Tells whether this is the name of a gRPC method, and no way to another route, such as `../orders.Orders/Place`.
+fn is_method(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -40,9 +47,17 @@ mod tests {
         assert!(!health.is(&Method::POST, "/health"));
         let service = Public::service("grpc.health.v1.Health");
         assert!(service.is(&Method::POST, "/grpc.health.v1.Health/Check"));
-        for other in
-            ["/grpc.health.v1.Health", "/grpc.health.v1.HealthX/Check", "/x/grpc.health.v1.Health/Check", "//Check"]
-        {
+        for other in [
+            "/grpc.health.v1.Health",
+            "/grpc.health.v1.HealthX/Check",
+            "/x/grpc.health.v1.Health/Check",
+            "/grpc.health.v1.Health/",
+            "/grpc.health.v1.Health/..",
+            "/grpc.health.v1.Health/../orders.Orders/Place",
+            "/grpc.health.v1.Health/%2e%2e",
+            "/grpc.health.v1.Health/Check/",
+            "//Check",
+        ] {
             assert!(!service.is(&Method::POST, other), "{other}");
         }
         assert!(!service.is(&Method::GET, "/grpc.health.v1.Health/Check"));

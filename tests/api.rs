@@ -92,6 +92,9 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().roles(Roles::at([by_claim(), "roles".into()])), "roles"),
         (issuer().roles(Roles::at(["a"]).granted_in("")), "roles"),
         (issuer().scopes(Scopes::at([Segment::from("a"), Segment::value_of("")])), "scopes"),
+        (issuer().scopes(Scopes::default().with_prefix("a b")), "scopes"),
+        (issuer().scopes(Scopes::default().with_prefix("a\"")), "scopes"),
+        (issuer().scopes(Scopes::default().with_prefix("a\n")), "scopes"),
         (issuer().rfc9068().accept_typ("JWT"), "rfc9068"),
     ] {
         assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);

@@ -67,6 +67,11 @@ impl Scopes {
         self.paths.iter().all(Path::is_sound)
     }
 
+    /// Tells whether scopes can begin with the prefix; it is also written into challenges.
+    pub(crate) fn has_sound_prefix(&self) -> bool {
+        self.prefix.is_empty() || is_scope_token(&self.prefix)
+    }
+
     /// Returns a scope as the issuer calls it.
     pub(crate) fn theirs(&self, scope: &str) -> String {
         [&self.prefix, scope].concat()

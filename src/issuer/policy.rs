@@ -118,6 +118,9 @@ impl Issuer {
         if !self.scopes.is_sound() {
             problems.push(path("scopes"), PATH);
         }
+        if !self.scopes.has_sound_prefix() {
+            problems.push(path("scopes"), "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does not allow");
+        }
         if self.rfc9068
             && self.types.as_ref().is_some_and(|types| types.iter().any(|typ| !typ.eq_ignore_ascii_case("at+jwt")))
         {

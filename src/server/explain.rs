@@ -66,6 +66,10 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// Keys are fetched if they are needed, as for any token.
     ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
+    ///
     /// # Examples
     ///
     /// ```
