@@ -228,28 +228,33 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
     /// # assert!(caller(&http::Request::new(())).is_err());
     /// ```
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Error> {
+        Self::found_in(extensions)?
+    }
+
+    /// Takes the token from a request's extensions; the error within is that of an anonymous caller.
+    pub(crate) fn found_in(extensions: &Extensions) -> Result<Result<&Self, Error>, Error> {
         // with layers one inside the other, that of the innermost counts, and not what another has left there
         let current: Option<&AccessToken> = extensions.get();
         let current = current.map(|token| Arc::as_ptr(&token.inner).addr());
-        let found = extensions.get().filter(|token: &&Self| Some(Arc::as_ptr(&token.inner).addr()) == current);
-        found.ok_or_else(|| {
-            // an outer layer may have found nobody, and the innermost a token of another type
-            if let (Some(Anonymous { realm }), None) = (extensions.get(), current) {
-                let detail = "the handler needs a token, and the caller is anonymous";
-                return Error::new(ErrorKind::MissingToken, detail).in_realm(realm);
-            }
-            let claims = std::any::type_name::<C>();
-            let detail = if current.is_some() && TypeId::of::<C>() == TypeId::of::<()>() {
-                "a request carries `AccessToken`, without a parameter, not `AccessToken<()>`".to_owned()
-            } else if current.is_some() {
-                format!("the layer's server reads other claims than {claims}; build it with .claims::<{claims}>()")
-            } else {
-                "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server)), in axum after the \
-                 routes that it is to guard"
-                    .to_owned()
-            };
-            Error::new(ErrorKind::LayerMissing, detail)
-        })
+        if let Some(token) = extensions.get().filter(|token: &&Self| Some(Arc::as_ptr(&token.inner).addr()) == current)
+        {
+            return Ok(Ok(token));
+        }
+        // an outer layer may have found nobody, and the innermost a token of another type
+        if let (Some(anonymous), None) = (extensions.get::<Anonymous>(), current) {
+            return Ok(Err(anonymous.error()));
+        }
+        let claims = std::any::type_name::<C>();
+        let detail = if current.is_some() && TypeId::of::<C>() == TypeId::of::<()>() {
+            "a request carries `AccessToken`, without a parameter, not `AccessToken<()>`".to_owned()
+        } else if current.is_some() {
+            format!("the layer's server reads other claims than {claims}; build it with .claims::<{claims}>()")
+        } else {
+            "no BearerAuthLayer is in front of this handler; add .layer(BearerAuthLayer::new(server)), in axum after the \
+             routes that it is to guard"
+                .to_owned()
+        };
+        Err(Error::new(ErrorKind::LayerMissing, detail))
     }
 }
 
@@ -265,16 +270,40 @@ impl<C: ?Sized> fmt::Debug for AccessToken<C> {
     }
 }
 
-/// Stands in a request's extensions where an optional layer has found no token.
+/// Stands in a request's extensions where a layer has found no token that it needs, or none that is any good.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous {
-    pub(crate) realm: Arc<str>,
+    realm: Arc<str>,
+    /// What is wrong with the token.
+    bad: Option<Error>,
 }
 
 impl Anonymous {
+    pub(crate) fn in_realm(realm: Arc<str>) -> Self {
+        Self { realm, bad: None }
+    }
+
+    /// Says that nobody is known to call, since this is what came of looking.
+    pub(crate) fn after(error: Error) -> Self {
+        let realm = error.realm().map_or_else(|| "\"\"".into(), Arc::clone);
+        Self { realm, bad: Some(error).filter(|error| error.kind() != ErrorKind::MissingToken) }
+    }
+
+    fn error(&self) -> Error {
+        let missing = || {
+            let detail = "the handler needs a token, and the caller is anonymous";
+            Error::new(ErrorKind::MissingToken, detail).in_realm(&self.realm)
+        };
+        self.bad.clone().unwrap_or_else(missing)
+    }
+
     /// Says in a request's extensions that nobody is known to call, whatever an outer layer has found.
     pub(crate) fn enter(self, extensions: &mut Extensions) {
         extensions.remove::<AccessToken>();
+        extensions.remove::<Error>();
+        if let Some(error) = &self.bad {
+            extensions.insert(error.clone());
+        }
         extensions.insert(self);
     }
 }

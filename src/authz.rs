@@ -2,9 +2,11 @@
 
 mod permission;
 mod rule;
+mod rules;
 
 pub use self::permission::Permission;
 pub(crate) use self::permission::needed;
 #[doc(hidden)]
 pub use self::permission::{checked, unchecked};
 pub use self::rule::Rule;
+pub use self::rules::{Access, AuthzRules, AuthzRulesBuilder};

@@ -1,12 +1,13 @@
 //! Extractors for axum: [`AccessToken`], `Option<AccessToken>` and [`Require`].
 //!
-//! | argument of the handler | no token (optional layer) | token without the permission | no layer |
+//! | argument of the handler | anonymous caller | token without the permission | no layer |
 //! |---|---|---|---|
 //! | [`AccessToken<C>`] | 401 | – | 500 |
 //! | `Option<AccessToken<C>>` | `None` | – | 500 |
 //! | [`Require<P, C>`] | 401 | 403 with the operation's `scope` | 500 |
 //!
-//! A *bad* token never gets as far as an extractor: the layer has refused it.
+//! A caller is anonymous on a public route, and without a token behind a layer that is [`optional`](crate::BearerAuthLayer::optional). A *bad* token does not get as far as an extractor: the layer has refused
+//! it, unless it is [`lenient`](crate::BearerAuthLayer::lenient); then the extractors refuse it, and `Option<AccessToken>` is `None`.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -16,8 +17,8 @@ use http::{HeaderMap, Method};
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
-use crate::error::{Error, ErrorKind};
-use crate::reject::Rejection;
+use crate::error::Error;
+use crate::reject::{Rejection, unwritten};
 use crate::require::Require;
 
 impl<C, S> FromRequestParts<S> for AccessToken<C>
@@ -42,9 +43,8 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        match Self::from_extensions(&parts.extensions) {
-            Ok(token) => Ok(Some(token.clone())),
-            Err(error) if error.kind() == ErrorKind::MissingToken => Ok(None),
+        match Self::found_in(&parts.extensions) {
+            Ok(token) => Ok(token.ok().cloned()),
             Err(error) => Err(Rejection::new(error, &parts.method, &parts.headers)),
         }
     }
@@ -65,7 +65,7 @@ where
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        Self::into_response(self, Body::empty())
+        unwritten(self, Body::empty())
     }
 }
 
@@ -73,6 +73,6 @@ impl IntoResponse for Error {
     /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
     /// answers with a status instead.
     fn into_response(self) -> Response {
-        Rejection::new(self, &Method::GET, &HeaderMap::new()).into_response(Body::empty())
+        unwritten(Rejection::new(self, &Method::GET, &HeaderMap::new()), Body::empty())
     }
 }

@@ -1,13 +1,19 @@
 //! Step 1: exactly one bearer token is taken from the request (RFC 6750 §2.1, RFC 9110 §11).
 
+mod cookie;
+mod source;
 #[cfg(test)]
 mod tests;
+mod web_socket;
 
 use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+pub use self::source::TokenSource;
+pub(crate) use self::source::{Found, find};
+pub(crate) use self::web_socket::{choose_protocol, take_token_from};
 use crate::error::{Error, ErrorKind};
 
 /// The longest token that is looked at, in bytes. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.

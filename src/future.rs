@@ -3,15 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
+use crate::bearer::choose_protocol;
 use crate::error::Error;
-use crate::reject::{Reject, Rejection, reject};
+use crate::gate::{Gate, admit};
+use crate::reject::{Reject, Rejection, reject, rewrite};
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth).
@@ -25,15 +28,16 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, S::Future, B, C, R, B2>,
+        state: State<S, S::Future, B, C, B2>,
+        finish: Finish<R>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, B, C, R, B2> {
+    enum State<S, F, B, C, B2> {
         /// Keys are being fetched. Boxed, since it is rare and large.
-        Waiting { waiting: Box<Waiting<S, B, C, R>> },
+        Waiting { waiting: Box<Waiting<S, B, C>> },
         /// The inner service has been called.
         Calling { #[pin] future: F },
         /// The response is there; taken once.
@@ -42,22 +46,48 @@ pin_project! {
 }
 
 /// All that is needed to go on once the verdict is there.
-pub(crate) struct Waiting<S, B, C, R> {
+pub(crate) struct Waiting<S, B, C> {
     verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
     ready: S,
     /// Taken once.
     request: Option<Request<B>>,
-    reject: R,
+    gate: Option<Arc<Gate>>,
 }
 
-impl<S, B, C, R> Waiting<S, B, C, R> {
+impl<S, B, C> Waiting<S, B, C> {
     pub(crate) fn new(
         verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
         ready: S,
         request: Request<B>,
-        reject: R,
+        gate: Option<Arc<Gate>>,
     ) -> Self {
-        Self { verdict, ready, request: Some(request), reject }
+        Self { verdict, ready, request: Some(request), gate }
+    }
+}
+
+/// What is done with the inner service's response.
+pub(crate) struct Finish<R> {
+    reject: R,
+    /// Whether the token was among the protocols that a WebSocket offers.
+    as_protocol: bool,
+}
+
+impl<R: Clone> Finish<R> {
+    pub(crate) fn new(reject: &R, as_protocol: bool) -> Self {
+        Self { reject: reject.clone(), as_protocol }
+    }
+}
+
+impl<R> Finish<R> {
+    fn apply<B2>(&self, mut response: Response<B2>) -> Response<B2>
+    where
+        R: Reject<B2>,
+    {
+        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
+        if self.as_protocol && matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+            choose_protocol(response.headers_mut());
+        }
+        if self.reject.is_default() { response } else { rewrite(&self.reject, response) }
     }
 }
 
@@ -65,16 +95,16 @@ impl<S, B, C, R, B2> ResponseFuture<S, B, C, R, B2>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn calling(future: S::Future) -> Self {
-        Self { state: State::Calling { future } }
+    pub(crate) fn calling(future: S::Future, finish: Finish<R>) -> Self {
+        Self { state: State::Calling { future }, finish }
     }
 
-    pub(crate) fn rejected(response: Response<B2>) -> Self {
-        Self { state: State::Rejected { response: Some(response) } }
+    pub(crate) fn rejected(response: Response<B2>, finish: Finish<R>) -> Self {
+        Self { state: State::Rejected { response: Some(response) }, finish }
     }
 
-    pub(crate) fn waiting(waiting: Waiting<S, B, C, R>) -> Self {
-        Self { state: State::Waiting { waiting: Box::new(waiting) } }
+    pub(crate) fn waiting(waiting: Waiting<S, B, C>, finish: Finish<R>) -> Self {
+        Self { state: State::Waiting { waiting: Box::new(waiting) }, finish }
     }
 }
 
@@ -88,24 +118,25 @@ where
 
     #[expect(clippy::expect_used, reason = "polling a future again after it has completed is a caller's bug")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let this = self.project();
+        let (mut state, finish) = (this.state, this.finish);
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Calling { future } => return future.poll(cx),
+                StateProj::Calling { future } => {
+                    let response = ready!(future.poll(cx));
+                    return Poll::Ready(response.map(|response| finish.apply(response)));
+                }
                 StateProj::Rejected { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let mut request = waiting.request.take().expect("polled after completion");
-                    match verdict {
-                        Ok(token) => {
-                            token.enter(request.extensions_mut());
-                            State::Calling { future: waiting.ready.call(request) }
-                        }
+                    match admit(waiting.gate.as_ref(), verdict, &mut request) {
+                        Ok(()) => State::Calling { future: waiting.ready.call(request) },
                         Err(error) => {
                             let rejection = Rejection::new(error, request.method(), request.headers());
-                            State::Rejected { response: Some(reject(&waiting.reject, rejection)) }
+                            State::Rejected { response: Some(reject(&finish.reject, rejection)) }
                         }
                     }
                 }

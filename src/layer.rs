@@ -1,11 +1,14 @@
 //! The layer: how a service is wrapped.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::Method;
 use tower_layer::Layer;
 
-use crate::public::Public;
+use crate::authz::AuthzRules;
+use crate::bearer::TokenSource;
+use crate::gate::{Gate, Mode, Public};
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 use crate::service::BearerAuth;
@@ -37,20 +40,20 @@ use crate::service::BearerAuth;
 ///
 /// # Deployment
 ///
-/// A CORS layer belongs *outside* this one, since a browser's preflight request carries no token. So do concurrency limits: a request
+/// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
+/// without the headers that it adds. So do concurrency limits: a request
 /// that waits for keys, for 2 s at most, would hold a permit of one inside.
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
-    optional: bool,
-    public: Vec<Public>,
+    gate: Gate,
     reject: R,
 }
 
 impl<C> BearerAuthLayer<C> {
     /// Requires a valid token.
     pub fn new(server: ResourceServer<C>) -> Self {
-        Self { server, optional: false, public: Vec::new(), reject: DefaultReject }
+        Self { server, gate: Gate::default(), reject: DefaultReject }
     }
 }
 
@@ -64,7 +67,38 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Each handler must now decide what an anonymous caller may do; one that takes an
     /// [`AccessToken`](crate::AccessToken) still refuses them with 401.
     pub fn optional(mut self) -> Self {
-        self.optional = true;
+        self.gate.mode = Mode::Optional;
+        self
+    }
+
+    /// Lets requests with a bad token through as well, as anonymous ones, with the [`Error`](crate::Error) in their extensions: for pages that
+    /// everybody may see, and that a browser also asks for with a token that has expired.
+    ///
+    /// An outage is still 503, and does not make a caller anonymous. A handler that takes an [`AccessToken`](crate::AccessToken) refuses anonymous callers
+    /// with the error of their token.
+    ///
+    /// # Security
+    ///
+    /// As with [`optional`](Self::optional). A client with a bad token is not told so, unless it asks for something that needs one.
+    pub fn lenient(mut self) -> Self {
+        self.gate.mode = Mode::Lenient;
+        self
+    }
+
+    /// Looks for the token here, and no more in the `Authorization` header, unless that is among these.
+    ///
+    /// The headers that are named are marked as sensitive, so that nothing prints them.
+    pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
+        self.gate.sources = Some(sources.into_iter().collect());
+        self
+    }
+
+    /// Demands of each request what the rules say of it, and lets none through that has no rule.
+    ///
+    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at its token, as [`public_path`](Self::public_path)
+    /// does. Paths are what the layer sees: put it in front of a whole router.
+    pub fn authorize(mut self, rules: AuthzRules) -> Self {
+        self.gate.rules = Some(rules);
         self
     }
 
@@ -85,7 +119,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// Whatever answers there is open to everybody. A route that is added outside the layer needs no exception.
     pub fn public_path(mut self, method: Method, path: impl Into<String>) -> Self {
-        self.public.push(Public::Path(method, path.into().into()));
+        self.gate.public.push(Public::Path(method, path.into().into()));
         self
     }
 
@@ -96,17 +130,17 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// All methods of the service are open to everybody.
     pub fn public_service(mut self, name: impl AsRef<str>) -> Self {
-        self.public.push(Public::service(name.as_ref()));
+        self.gate.public.push(Public::service(name.as_ref()));
         self
     }
 
     /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
     /// `|rejection: Rejection| …`.
     ///
-    /// What an extractor behind the layer refuses is not written by it; to change that too, map the responses that have
-    /// an [`Error`](crate::Error) in their extensions.
+    /// What an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer refuses, with an empty body, is written by it too; headers that were
+    /// added on the way are kept.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
-        BearerAuthLayer { server: self.server, optional: self.optional, public: self.public, reject }
+        BearerAuthLayer { server: self.server, gate: self.gate, reject }
     }
 }
 
@@ -114,19 +148,14 @@ impl<S, C, R: Clone> Layer<S> for BearerAuthLayer<C, R> {
     type Service = BearerAuth<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let public = Some(&self.public).filter(|public| !public.is_empty()).map(|public| public.as_slice().into());
-        BearerAuth::new(inner, self.server.clone(), self.optional, public, self.reject.clone())
+        let gate = Some(&self.gate).filter(|gate| !gate.is_plain());
+        BearerAuth::new(inner, self.server.clone(), gate.map(|gate| Arc::new(gate.clone())), self.reject.clone())
     }
 }
 
 impl<C, R: Clone> Clone for BearerAuthLayer<C, R> {
     fn clone(&self) -> Self {
-        Self {
-            server: self.server.clone(),
-            optional: self.optional,
-            public: self.public.clone(),
-            reject: self.reject.clone(),
-        }
+        Self { server: self.server.clone(), gate: self.gate.clone(), reject: self.reject.clone() }
     }
 }
 
@@ -134,8 +163,7 @@ impl<C, R> fmt::Debug for BearerAuthLayer<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuthLayer")
             .field("server", &self.server)
-            .field("optional", &self.optional)
-            .field("public", &self.public)
+            .field("gate", &self.gate)
             .finish_non_exhaustive()
     }
 }

@@ -81,11 +81,11 @@ mod token_cache;
 /// All steps in one.
 mod server;
 
+/// Where the token is, whether one is needed, and for what.
+mod gate;
+
 /// Calling, rejected or waiting.
 mod future;
-
-/// Requests that need no token.
-mod public;
 
 /// The middleware.
 mod service;
@@ -114,7 +114,8 @@ pub mod testing;
 pub mod guide;
 
 pub use crate::access_token::AccessToken;
-pub use crate::authz::{Permission, Rule};
+pub use crate::authz::{Access, AuthzRules, AuthzRulesBuilder, Permission, Rule};
+pub use crate::bearer::TokenSource;
 pub use crate::claims::{Roles, Scopes, Segment};
 pub use crate::clock::Clock;
 pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
@@ -129,7 +130,7 @@ pub use crate::jwks::{
     SkippedKey, StaticKeys,
 };
 pub use crate::layer::BearerAuthLayer;
-pub use crate::reject::{DefaultReject, ProblemJson, Reject, Rejection};
+pub use crate::reject::{DefaultReject, GraphQlErrors, ProblemJson, Reject, Rejection};
 pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
 pub use crate::server::{
     Explanation, IssuerResolver, IssuerTemplate, NotReady, Outcome, ResourceServer, ResourceServerBuilder, Step, Trust,

@@ -1,6 +1,6 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::challenge::{self, Challenge};
@@ -26,7 +26,7 @@ use crate::trace::{count, event};
 ///     response
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rejection {
     error: Error,
     /// The content type of the answer, if the request was gRPC.
@@ -125,6 +125,12 @@ fn grpc_content_type(method: &Method, headers: &HeaderMap) -> Option<&'static st
 pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
+
+    // whether nothing is to be changed about what others have refused
+    #[doc(hidden)]
+    fn is_default(&self) -> bool {
+        false
+    }
 }
 
 impl<F, B> Reject<B> for F
@@ -144,6 +150,10 @@ pub struct DefaultReject;
 impl<B: Default> Reject<B> for DefaultReject {
     fn reject(&self, rejection: Rejection) -> Response<B> {
         rejection.into_response(B::default())
+    }
+
+    fn is_default(&self) -> bool {
+        true
     }
 }
 
@@ -185,10 +195,62 @@ impl<B: Default + From<String>> Reject<B> for ProblemJson {
     }
 }
 
+/// Refuses as GraphQL clients expect it: `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as `application/graphql-response+json`, with the status
+/// and challenge of every refusal. The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST` and `INTERNAL_SERVER_ERROR`, as Apollo's clients know them. gRPC is refused as
+/// always, without a body.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct GraphQlErrors;
+
+impl<B: Default + From<String>> Reject<B> for GraphQlErrors {
+    fn reject(&self, rejection: Rejection) -> Response<B> {
+        if rejection.is_grpc() {
+            return rejection.into_response(B::default());
+        }
+        let code = match rejection.status() {
+            StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+            StatusCode::FORBIDDEN => "FORBIDDEN",
+            StatusCode::BAD_REQUEST => "BAD_REQUEST",
+            _ => "INTERNAL_SERVER_ERROR",
+        };
+        let message = rejection.error().kind().text();
+        let errors = serde_json::json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
+        let mut response = rejection.into_response(B::from(errors.to_string()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/graphql-response+json"));
+        response
+    }
+}
+
 /// Refuses, and sees to it that the error stands in the response's extensions.
 pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response<B> {
     let error = rejection.error.clone();
     let mut response = with.reject(rejection);
     response.extensions_mut().get_or_insert_with(|| error);
+    response
+}
+
+/// Stands in the extensions of a refusal from behind a layer, which may have a [`Reject`] to write it with.
+#[derive(Clone)]
+struct Unwritten(Rejection);
+
+/// Refuses behind a layer, whose [`Reject`] is not known here.
+pub(crate) fn unwritten<B>(rejection: Rejection, body: B) -> Response<B> {
+    let mut response = rejection.clone().into_response(body);
+    response.extensions_mut().insert(Unwritten(rejection));
+    response
+}
+
+/// Writes a refusal from behind a layer as the layer's own are written; all other responses are left alone.
+pub(crate) fn rewrite<B>(with: &impl Reject<B>, mut response: Response<B>) -> Response<B> {
+    let Some(Unwritten(rejection)) = response.extensions_mut().remove() else { return response };
+    let (mut plain, _) = response.into_parts();
+    let mut response = reject(with, rejection);
+    for name in [CONTENT_LENGTH, CONTENT_TYPE].iter().chain(response.headers().keys()) {
+        plain.headers.remove(name);
+    }
+    plain.headers.extend(std::mem::take(response.headers_mut()));
+    *response.headers_mut() = plain.headers;
+    let own = std::mem::replace(response.extensions_mut(), plain.extensions);
+    response.extensions_mut().extend(own);
     response
 }

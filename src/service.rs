@@ -10,10 +10,9 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::bearer::credentials;
-use crate::error::ErrorKind;
-use crate::future::{ResponseFuture, Waiting};
-use crate::public::Public;
+use crate::bearer::take_token_from;
+use crate::future::{Finish, ResponseFuture, Waiting};
+use crate::gate::{Gate, admit, find_token, is_open};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -26,26 +25,33 @@ use crate::server::{Attempt, ResourceServer};
 pub struct BearerAuth<S, C = (), R = DefaultReject> {
     inner: S,
     server: ResourceServer<C>,
-    optional: bool,
-    /// `None` if nothing is, so that a clone costs nothing.
-    public: Option<Arc<[Public]>>,
+    /// `None` if it asks for nothing but a token, so that a clone costs nothing.
+    gate: Option<Arc<Gate>>,
     reject: R,
 }
 
 impl<S, C, R> BearerAuth<S, C, R> {
-    pub(crate) fn new(
-        inner: S,
-        server: ResourceServer<C>,
-        optional: bool,
-        public: Option<Arc<[Public]>>,
-        reject: R,
-    ) -> Self {
-        Self { inner, server, optional, public, reject }
+    pub(crate) fn new(inner: S, server: ResourceServer<C>, gate: Option<Arc<Gate>>, reject: R) -> Self {
+        Self { inner, server, gate, reject }
     }
 
-    fn is_public<B>(&self, request: &Request<B>) -> bool {
-        let public = self.public.as_deref().unwrap_or_default();
-        public.iter().any(|public| public.is(request.method(), request.uri().path()))
+    /// Sees to it that nothing prints the credentials, whatever becomes of them.
+    fn hide_credentials<B>(&self, request: &mut Request<B>) {
+        let headers = request.headers_mut();
+        match self.gate.as_ref().and_then(|gate| gate.sources.as_ref()) {
+            None => {
+                if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+                    credentials.set_sensitive(true);
+                }
+            }
+            Some(sources) => {
+                for name in sources.iter().filter_map(|source| source.header_name()) {
+                    if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
+                        values.iter_mut().for_each(|value| value.set_sensitive(true));
+                    }
+                }
+            }
+        }
     }
 
     /// Returns the inner service.
@@ -74,36 +80,33 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // whatever becomes of them, nothing is to print the credentials
-        if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
-            credentials.set_sensitive(true);
+        self.hide_credentials(&mut request);
+        let gate = self.gate.as_ref();
+        if is_open(gate.map(|gate| &**gate), &request) {
+            Anonymous::in_realm(self.server.realm()).enter(request.extensions_mut());
+            return ResponseFuture::calling(self.inner.call(request), Finish::new(&self.reject, false));
         }
-        let attempt = match credentials(request.headers()) {
-            _ if self.is_public(&request) => {
-                Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
-                return ResponseFuture::calling(self.inner.call(request));
-            }
-            Ok(token) => self.server.attempt(token),
-            Err(error) if self.optional && error.kind() == ErrorKind::MissingToken => {
-                Anonymous { realm: self.server.realm() }.enter(request.extensions_mut());
-                return ResponseFuture::calling(self.inner.call(request));
-            }
-            Err(error) => Attempt::Done(Err(error.in_realm(&self.server.realm()))),
+        let (attempt, as_protocol) = match find_token(gate.map(|gate| &**gate), &request) {
+            Ok(found) => (self.server.attempt(found.token), found.as_protocol),
+            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), false),
         };
+        if as_protocol {
+            take_token_from(request.headers_mut());
+        }
+        let finish = Finish::new(&self.reject, as_protocol);
         match attempt {
-            Attempt::Done(Ok(token)) => {
-                token.enter(request.extensions_mut());
-                ResponseFuture::calling(self.inner.call(request))
-            }
-            Attempt::Done(Err(error)) => {
-                let rejection = Rejection::new(error, request.method(), request.headers());
-                ResponseFuture::rejected(reject(&self.reject, rejection))
-            }
+            Attempt::Done(verdict) => match admit(gate, verdict, &mut request) {
+                Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),
+                Err(error) => {
+                    let rejection = Rejection::new(error, request.method(), request.headers());
+                    ResponseFuture::rejected(reject(&self.reject, rejection), finish)
+                }
+            },
             Attempt::Waiting(verdict) => {
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.reject.clone()))
+                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.gate.clone()), finish)
             }
         }
     }
@@ -114,8 +117,7 @@ impl<S: Clone, C, R: Clone> Clone for BearerAuth<S, C, R> {
         Self {
             inner: self.inner.clone(),
             server: self.server.clone(),
-            optional: self.optional,
-            public: self.public.clone(),
+            gate: self.gate.clone(),
             reject: self.reject.clone(),
         }
     }

@@ -27,10 +27,12 @@
 mod clock;
 mod idp;
 mod keys;
+mod routes;
 mod service;
 mod token;
 
 pub use self::clock::ManualClock;
 pub use self::idp::{DEFAULT_AUDIENCE, Idp};
+pub use self::routes::routes_without_rule;
 pub use self::service::IdpService;
 pub use self::token::TokenBuilder;

@@ -5,6 +5,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::{BitAnd, BitOr};
 
 use super::permission::{Permission, needed};
@@ -140,6 +141,30 @@ impl Node {
                 valid
             }
         }
+    }
+}
+
+impl fmt::Display for Rule {
+    /// Writes the rule as it is written: `scope(orders:write) & (role(cashier) | role(admin))`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (nodes, sign) = match self {
+            Self::Role(role) => return write!(f, "role({role})"),
+            Self::Scope(scope) => return write!(f, "scope({scope})"),
+            Self::All(nodes) => (nodes, '&'),
+            Self::Any(nodes) => (nodes, '|'),
+        };
+        let [left, right] = &**nodes;
+        let inner = |node: &Self| match (self, node) {
+            (Self::All(_), Self::Any(_)) | (Self::Any(_), Self::All(_)) => format!("({node})"),
+            _ => node.to_string(),
+        };
+        write!(f, "{} {sign} {}", inner(left), inner(right))
     }
 }
 

@@ -3,6 +3,7 @@ use super::*;
 const ALL: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::BadSignature, 401, 16, "invalid_token"),
     (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
+    (ErrorKind::CrossSiteRequest, 403, 7, ""),
     (ErrorKind::EncryptedToken, 401, 16, "invalid_token"),
     (ErrorKind::Expired, 401, 16, "invalid_token"),
     (ErrorKind::InsufficientScope, 403, 7, "insufficient_scope"),
@@ -13,6 +14,7 @@ const ALL: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::MalformedToken, 401, 16, "invalid_token"),
     (ErrorKind::MissingClaim, 401, 16, "invalid_token"),
     (ErrorKind::MissingToken, 401, 16, "-"),
+    (ErrorKind::NoRule, 403, 7, ""),
     (ErrorKind::NotYetValid, 401, 16, "invalid_token"),
     (ErrorKind::OpaqueToken, 401, 16, "invalid_token"),
     (ErrorKind::SenderConstrained, 401, 16, "invalid_token"),

@@ -11,6 +11,7 @@ use std::fmt;
 /// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
 /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
 /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
+/// | [`CrossSiteRequest`](Self::CrossSiteRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
 /// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
 /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
 /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
@@ -23,6 +24,8 @@ pub enum ErrorKind {
     BadSignature,
     /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
     CriticalHeader,
+    /// The token is in a cookie, and another site may have made the browser send it; see [`TokenSource::cookie`](crate::TokenSource::cookie).
+    CrossSiteRequest,
     /// The token is encrypted (JWE, five parts).
     EncryptedToken,
     /// `exp` has passed, leeway included (RFC 7519 §4.1.4).
@@ -43,6 +46,8 @@ pub enum ErrorKind {
     MissingClaim,
     /// The request carries no bearer token.
     MissingToken,
+    /// No rule of the service's [`AuthzRules`](crate::AuthzRules) permits this operation to anybody.
+    NoRule,
     /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
     NotYetValid,
     /// The token has no parts at all: an opaque token, not a JWT.
@@ -69,6 +74,7 @@ impl ErrorKind {
         match self {
             Self::BadSignature => "the token's signature is invalid",
             Self::CriticalHeader => "the token uses unsupported critical header parameters",
+            Self::CrossSiteRequest => "the request comes from another site",
             Self::EncryptedToken => "encrypted tokens are not accepted",
             Self::Expired => "the token has expired",
             Self::InsufficientScope => "the token does not permit this operation",
@@ -79,6 +85,7 @@ impl ErrorKind {
             Self::MalformedToken => "the token is malformed",
             Self::MissingClaim => "a required claim is missing from the token",
             Self::MissingToken => "a bearer token is required",
+            Self::NoRule => "this operation is permitted to nobody",
             Self::NotYetValid => "the token is not valid yet",
             Self::OpaqueToken => "the token is not a JWT",
             Self::SenderConstrained => "sender-constrained tokens are not accepted as bearer tokens",
@@ -96,6 +103,7 @@ impl ErrorKind {
         match self {
             Self::BadSignature => "BadSignature",
             Self::CriticalHeader => "CriticalHeader",
+            Self::CrossSiteRequest => "CrossSiteRequest",
             Self::EncryptedToken => "EncryptedToken",
             Self::Expired => "Expired",
             Self::InsufficientScope => "InsufficientScope",
@@ -106,6 +114,7 @@ impl ErrorKind {
             Self::MalformedToken => "MalformedToken",
             Self::MissingClaim => "MissingClaim",
             Self::MissingToken => "MissingToken",
+            Self::NoRule => "NoRule",
             Self::NotYetValid => "NotYetValid",
             Self::OpaqueToken => "OpaqueToken",
             Self::SenderConstrained => "SenderConstrained",

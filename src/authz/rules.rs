@@ -1,0 +1,255 @@
+//! The rules of a whole service, in one place.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+use matchit::Router;
+
+use super::rule::Rule;
+use crate::error::ConfigError;
+use crate::trace::event;
+
+/// What every operation of a service needs, by method and path or by gRPC method; what has no rule is permitted to nobody.
+///
+/// It stands in a [`BearerAuthLayer`](crate::BearerAuthLayer::authorize), in front of a whole router, a tonic server or a gateway. `Display` is a table, and with the feature
+/// `tracing` each rule is logged when it is built (level info).
+///
+/// Paths have the syntax of axum's: `/orders/{id}`, `/files/{*rest}`; of several that fit, the most exact one decides, whatever the order. A rule for `GET` is one for
+/// `HEAD` too, unless there is one. A path is taken as the request has it: one that could be read in another way by a service behind (with empty, `.` or `..` segments, an encoded `/`, a backslash
+/// or a `;`) has no rule.
+///
+/// # Examples
+///
+/// ```
+/// use http::Method;
+/// use tower_bearer::{Access, AuthzRules, BearerAuthLayer, Issuer, ResourceServer, Rule};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// let rules = AuthzRules::new()
+///     .route(Method::GET, "/health", Access::Public)
+///     .route(Method::GET, "/me", Access::Authenticated)
+///     .route(Method::GET, "/orders/{id}", Rule::scope("orders:read"))
+///     .route(Method::DELETE, "/orders/{id}", Rule::scope("orders:write") & Rule::role("admin"))
+///     .grpc_service("grpc.health.v1.Health", Access::Public)
+///     .grpc_method("shop.v1.Orders/Place", Rule::scope("orders:write"))
+///     .build()?;
+///
+/// assert_eq!(rules.access(&Method::GET, "/orders/7"), Some(&Rule::scope("orders:read").into()));
+/// assert_eq!(rules.access(&Method::PUT, "/orders/7"), None);
+///
+/// let layer = BearerAuthLayer::new(server).authorize(rules);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AuthzRules {
+    rules: Arc<Rules>,
+}
+
+struct Rules {
+    /// In the order in which they were written.
+    listed: Vec<Listed>,
+    /// By the pattern: where in `listed` its rules are.
+    router: Router<Vec<usize>>,
+}
+
+#[derive(Clone, Debug)]
+struct Listed {
+    method: Method,
+    pattern: String,
+    access: Access,
+}
+
+/// Who may do something.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Everybody; a token is not looked at.
+    Public,
+    /// Whoever has a valid token.
+    Authenticated,
+    /// Whoever has a token that satisfies the rule.
+    Rule(Rule),
+}
+
+impl From<Rule> for Access {
+    fn from(rule: Rule) -> Self {
+        Self::Rule(rule)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::Authenticated => f.write_str("authenticated"),
+            Self::Rule(rule) => rule.fmt(f),
+        }
+    }
+}
+
+/// Collects [`AuthzRules`]; [`build`](Self::build) checks them all at once.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct AuthzRulesBuilder {
+    listed: Vec<Listed>,
+    problems: ConfigError,
+}
+
+impl AuthzRules {
+    /// Begins with no rule, so that nothing is permitted.
+    #[expect(clippy::new_ret_no_self, reason = "rules cannot be had without what the builder checks")]
+    pub fn new() -> AuthzRulesBuilder {
+        AuthzRulesBuilder::default()
+    }
+
+    /// Returns who may do this; `None` is nobody.
+    pub fn access(&self, method: &Method, path: &str) -> Option<&Access> {
+        if is_ambiguous(path) {
+            return None;
+        }
+        let rules = self.rules.router.at(path).ok()?.value;
+        let rule = |method: &Method| {
+            let mut rules = rules.iter().filter_map(|rule| self.rules.listed.get(*rule));
+            rules.find(|rule| rule.method == *method).map(|rule| &rule.access)
+        };
+        rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
+    }
+
+    /// Tells whether a route of this pattern has a rule for the method; for a test that each has.
+    pub fn has_rule(&self, method: &Method, pattern: &str) -> bool {
+        let names_aside = |pattern: &str| -> String {
+            pattern
+                .split('/')
+                .map(|part| if is_parameter(part) { unnamed(part) } else { part })
+                .collect::<Vec<_>>()
+                .join("/")
+        };
+        let pattern = names_aside(pattern);
+        let same = |rule: &&Listed| names_aside(&rule.pattern) == pattern;
+        let covers = |rule: &Listed| rule.method == *method || (*method == Method::HEAD && rule.method == Method::GET);
+        self.rules.listed.iter().filter(same).any(covers)
+    }
+}
+
+fn is_parameter(part: &str) -> bool {
+    part.starts_with('{') && !part.starts_with("{{")
+}
+
+fn unnamed(part: &str) -> &'static str {
+    if part.starts_with("{*") { "{*}" } else { "{}" }
+}
+
+impl AuthzRulesBuilder {
+    /// Says who may call this method on paths of this pattern.
+    pub fn route(mut self, method: Method, pattern: impl Into<String>, access: impl Into<Access>) -> Self {
+        self.listed.push(Listed { method, pattern: pattern.into(), access: access.into() });
+        self
+    }
+
+    /// Says who may call a gRPC method, such as `shop.v1.Orders/Place`.
+    pub fn grpc_method(mut self, name: impl AsRef<str>, access: impl Into<Access>) -> Self {
+        let name = name.as_ref();
+        match name.split_once('/') {
+            Some((service, method)) if is_service(service) && is_identifier(method) => {}
+            _ => self.problems.push(format!("rules[{name}]"), "expected package.Service/Method"),
+        }
+        self.route(Method::POST, ["/", name].concat(), access)
+    }
+
+    /// Says who may call the methods of a gRPC service, such as `shop.v1.Orders`, that have no rule of their own.
+    pub fn grpc_service(mut self, name: impl AsRef<str>, access: impl Into<Access>) -> Self {
+        let name = name.as_ref();
+        if !is_service(name) {
+            self.problems.push(format!("rules[{name}]"), "expected package.Service");
+        }
+        self.route(Method::POST, ["/", name, "/{method}"].concat(), access)
+    }
+
+    /// Checks the rules.
+    ///
+    /// # Errors
+    ///
+    /// With every pattern that is malformed, is there twice for a method, or differs from another by the name of a parameter only.
+    pub fn build(self) -> Result<AuthzRules, ConfigError> {
+        let Self { listed, mut problems } = self;
+        let mut patterns: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (index, rule) in listed.iter().enumerate() {
+            let path = || format!("rules[{} {}]", rule.method, rule.pattern);
+            if !rule.pattern.starts_with('/') {
+                problems.push(path(), "a path begins with a slash");
+            }
+            if is_ambiguous(&rule.pattern) {
+                problems
+                    .push(path(), "no path of this pattern is ever permitted, since it could be read in another way");
+            }
+            match patterns.iter_mut().find(|(pattern, _)| *pattern == rule.pattern) {
+                Some((_, rules)) => {
+                    let same = |other: &usize| listed.get(*other).is_some_and(|other| other.method == rule.method);
+                    if rules.iter().any(same) {
+                        problems.push(path(), "there are two rules for it; join them with & or |");
+                    }
+                    rules.push(index);
+                }
+                None => patterns.push((&rule.pattern, vec![index])),
+            }
+        }
+        let mut router = Router::new();
+        for (pattern, rules) in patterns {
+            if let Err(error) = router.insert(pattern, rules) {
+                problems.push(format!("rules[{pattern}]"), error.to_string());
+            }
+        }
+        problems.or(())?;
+        for rule in &listed {
+            event!(info, "a rule", method = rule.method, path = rule.pattern, needs = rule.access);
+        }
+        Ok(AuthzRules { rules: Arc::new(Rules { listed, router }) })
+    }
+}
+
+/// Tells whether another service could take the path for another one: by leaving out or resolving segments, or by decoding before it
+/// splits.
+fn is_ambiguous(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let encoded = ["%2f", "%5c", "%00", "\\", ";", "%3b"].iter().any(|text| lower.contains(text));
+    let decoded = lower.replace("%2e", ".");
+    let mut inner = decoded.strip_prefix('/').unwrap_or(&decoded).split('/').peekable();
+    let mut dots = false;
+    while let Some(segment) = inner.next() {
+        // the last one may be empty: a slash at the end
+        dots |= matches!(segment, "." | "..") || (segment.is_empty() && inner.peek().is_some());
+    }
+    encoded || dots
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_service(name: &str) -> bool {
+    name.split('.').all(is_identifier)
+}
+
+impl fmt::Display for AuthzRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = &self.rules.listed;
+        let width = |of: fn(&Listed) -> usize| listed.iter().map(of).max().unwrap_or_default();
+        let (methods, patterns) = (width(|rule| rule.method.as_str().len()), width(|rule| rule.pattern.len()));
+        for Listed { method, pattern, access } in listed {
+            writeln!(f, "{:methods$}  {pattern:patterns$}  {access}", method.as_str())?;
+        }
+        f.write_str("everything else: nobody")
+    }
+}
+
+impl fmt::Debug for AuthzRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.rules.listed).finish()
+    }
+}

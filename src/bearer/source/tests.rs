@@ -1,0 +1,164 @@
+use http::header::{HOST, ORIGIN};
+
+use super::*;
+
+fn request(method: &str, uri: &str, headers: Headers<'_>) -> Request<()> {
+    let request = headers
+        .iter()
+        .fold(Request::builder().method(method).uri(uri), |request, (name, value)| request.header(*name, *value));
+    request.body(()).unwrap()
+}
+
+fn found(sources: &[TokenSource], request: &Request<()>) -> Result<String, ErrorKind> {
+    let found = find(sources, request).map_err(|error| error.kind())?;
+    Ok(String::from_utf8_lossy(found.token).into_owned())
+}
+
+type Headers<'t> = &'t [(&'t str, &'t str)];
+
+const COOKIE_NAME: &str = "__Host-token";
+
+#[test]
+fn a_request_has_one_token_in_one_of_the_places() {
+    use ErrorKind::{MalformedRequest, MissingToken};
+    let sources = [
+        TokenSource::authorization(),
+        TokenSource::header(HeaderName::from_static("x-assertion")),
+        TokenSource::cookie(COOKIE_NAME),
+        TokenSource::web_socket_protocol(),
+        TokenSource::dangerously_query_of_upgrades(),
+        TokenSource::custom(|headers| headers.get("x-custom")?.as_bytes().strip_prefix(b"jwt:")),
+    ];
+    let bearer = ("authorization", "Bearer a");
+    let (assertion, cookie, custom) =
+        (("x-assertion", "b"), ("cookie", "x=1; __Host-token=c; y=2"), ("x-custom", "jwt:f"));
+    let (upgrade, protocols) = (("upgrade", "websocket"), ("sec-websocket-protocol", "bearer, d"));
+    let rows: &[(Headers<'_>, &str, Result<&str, ErrorKind>)] = &[
+        (&[], "/", Err(MissingToken)),
+        (&[bearer], "/", Ok("a")),
+        (&[assertion], "/", Ok("b")),
+        (&[cookie], "/", Ok("c")),
+        (&[upgrade, protocols], "/", Ok("d")),
+        (&[("connection", "keep-alive, Upgrade"), protocols], "/", Ok("d")),
+        (&[protocols], "/", Err(MissingToken)),
+        (&[upgrade], "/?x=1&access_token=e", Ok("e")),
+        (&[], "/?access_token=e", Err(MissingToken)),
+        (&[bearer], "/?access_token=e", Ok("a")),
+        (&[upgrade], "/?xaccess_token=e", Err(MissingToken)),
+        (&[upgrade], "/?access_token=e&access_token=e", Err(MalformedRequest)),
+        (&[custom], "/", Ok("f")),
+        (&[("x-custom", "f")], "/", Err(MissingToken)),
+        (&[bearer, assertion], "/", Err(MalformedRequest)),
+        (&[assertion, cookie], "/", Err(MalformedRequest)),
+        (&[bearer, custom], "/", Err(MalformedRequest)),
+        (&[upgrade, protocols], "/?access_token=d", Err(MalformedRequest)),
+        (&[assertion, assertion], "/", Err(MalformedRequest)),
+        (&[("authorization", "Basic x"), cookie], "/", Ok("c")),
+        (&[("authorization", "Bearer"), cookie], "/", Err(MalformedRequest)),
+        (&[("x-assertion", "")], "/", Ok("")),
+        (&[("cookie", "__Host-token=")], "/", Err(MissingToken)),
+        (&[("cookie", "__Host-token")], "/", Err(MissingToken)),
+        (&[("cookie", "x__Host-token=c")], "/", Err(MissingToken)),
+        (&[("cookie", "__Host-tokens=c")], "/", Err(MissingToken)),
+        (&[("cookie", "__host-token=c")], "/", Err(MissingToken)),
+        (&[("cookie", "a=1"), ("cookie", "__Host-token=c")], "/", Ok("c")),
+        (&[("cookie", "__Host-token=c"), ("cookie", "__Host-token=d")], "/", Err(MalformedRequest)),
+        (&[("cookie", "__Host-token=c;__Host-token=c")], "/", Err(MalformedRequest)),
+        (&[("cookie", "__Host-token=; __Host-token=c")], "/", Err(MalformedRequest)),
+    ];
+    for (headers, uri, expected) in rows {
+        // from this site, so that nothing is said here about others
+        let headers = [*headers, &[("sec-fetch-site", "same-origin")]].concat();
+        let found = found(&sources, &request("GET", uri, &headers));
+        assert_eq!(found.as_deref(), expected.as_ref().map(|token| &**token), "{headers:?} {uri}");
+    }
+    assert_eq!(found(&[], &request("GET", "/", &[bearer])), Err(MissingToken));
+}
+
+#[test]
+fn a_cookie_is_only_good_for_requests_of_this_site() {
+    let app = [TokenSource::cookie(COOKIE_NAME).allow_origin("https://app.test")];
+    let own = ("sec-fetch-site", "same-origin");
+    let typed = ("sec-fetch-site", "none");
+    let sibling = ("sec-fetch-site", "same-site");
+    let foreign = ("sec-fetch-site", "cross-site");
+    let upgrade = ("upgrade", "websocket");
+    let from = |origin| (ORIGIN.as_str(), origin);
+    let rows: &[(&str, Headers<'_>, bool)] = &[
+        ("GET", &[], true),
+        ("GET", &[foreign, from("https://evil.test")], true),
+        ("HEAD", &[foreign], true),
+        ("OPTIONS", &[foreign], true),
+        ("POST", &[], false),
+        ("POST", &[own], true),
+        ("POST", &[typed], true),
+        ("POST", &[sibling], false),
+        ("POST", &[foreign], false),
+        ("POST", &[("sec-fetch-site", "")], false),
+        ("POST", &[own, own], false),
+        ("POST", &[own, foreign], false),
+        ("PUT", &[foreign], false),
+        ("DELETE", &[foreign], false),
+        ("PATCH", &[foreign], false),
+        ("PROPFIND", &[foreign], false),
+        ("CONNECT", &[foreign], false),
+        ("GET", &[upgrade], false),
+        ("GET", &[upgrade, foreign, from("https://evil.test")], false),
+        ("GET", &[upgrade, from("https://api.test")], true),
+        ("GET", &[("connection", "upgrade"), from("https://evil.test")], false),
+        ("POST", &[foreign, from("https://app.test")], true),
+        ("POST", &[from("https://app.test")], true),
+        ("POST", &[foreign, from("https://app.test.evil.test")], false),
+        ("POST", &[foreign, from("https://api.test")], false),
+        ("POST", &[from("https://api.test")], true),
+        ("POST", &[from("https://API.test:443")], true),
+        ("POST", &[from("https://api.test:8443")], false),
+        ("POST", &[from("http://api.test")], false),
+        ("POST", &[from("https://evil.test")], false),
+        ("POST", &[from("https://xapi.test")], false),
+        ("POST", &[from("https://api.test.evil.test")], false),
+        ("POST", &[from("null")], false),
+        ("POST", &[from("")], false),
+        ("POST", &[from("https://")], false),
+        ("POST", &[from("https://api.test"), from("https://api.test")], false),
+    ];
+    for (method, headers, good) in rows {
+        let headers = [*headers, &[(HOST.as_str(), "api.test"), ("cookie", "__Host-token=c")]].concat();
+        let uri = if *method == "CONNECT" { "api.test:443" } else { "/" };
+        let found = found(&app, &request(method, uri, &headers));
+        assert_eq!(found.is_ok(), *good, "{method} {headers:?}: {found:?}");
+    }
+    let local = |origin, host| {
+        let headers = [(ORIGIN.as_str(), origin), (HOST.as_str(), host), ("cookie", "__Host-token=c")];
+        found(&app, &request("POST", "/", &headers))
+    };
+    for (origin, host) in [
+        ("http://localhost:3000", "localhost:3000"),
+        ("http://127.0.0.1", "127.0.0.1:80"),
+        ("http://[::1]:3000", "[::1]:3000"),
+        ("http://[::1]", "[::1]"),
+    ] {
+        assert_eq!(local(origin, host).as_deref(), Ok("c"), "{origin} {host}");
+    }
+    for (origin, host) in [
+        ("http://localhost:3000", "localhost:3001"),
+        ("http://localhost.evil.test", "localhost.evil.test"),
+        ("http://127.0.0.1", "localhost"),
+        ("https://", ""),
+        ("http://", ""),
+    ] {
+        assert_eq!(local(origin, host), Err(ErrorKind::CrossSiteRequest), "{origin} {host}");
+    }
+    // HTTP/2 has the host in the address
+    let headers = [(ORIGIN.as_str(), "https://api.test"), ("cookie", "__Host-token=c")];
+    assert_eq!(found(&app, &request("POST", "https://api.test/x", &headers)).as_deref(), Ok("c"));
+    assert_eq!(found(&app, &request("POST", "https://other.test/x", &headers)), Err(ErrorKind::CrossSiteRequest));
+    assert_eq!(found(&app, &request("POST", "/x", &headers)), Err(ErrorKind::CrossSiteRequest), "no host at all");
+}
+
+#[test]
+fn debug_says_where_and_not_what() {
+    let sources = [TokenSource::cookie("c"), TokenSource::header(AUTHORIZATION), TokenSource::web_socket_protocol()];
+    let text = "[TokenSource::cookie(c), TokenSource::header(authorization), TokenSource::web_socket_protocol]";
+    assert_eq!(format!("{sources:?}"), text);
+}

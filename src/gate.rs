@@ -1,0 +1,99 @@
+//! What a layer asks of a request besides its token: where that is, whether one is needed, and what the operation needs.
+
+mod public;
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+pub(crate) use self::public::Public;
+use crate::access_token::{AccessToken, Anonymous};
+use crate::authz::{Access, AuthzRules};
+use crate::bearer::{Found, TokenSource, credentials, find};
+use crate::challenge::wire;
+use crate::error::{Error, ErrorKind};
+
+/// What becomes of requests without a valid token.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Mode {
+    /// They are refused.
+    #[default]
+    Required,
+    /// Without any, they are anonymous.
+    Optional,
+    /// With a bad one, they are anonymous too.
+    Lenient,
+}
+
+/// The settings of a layer that most have not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) mode: Mode,
+    pub(crate) public: Vec<Public>,
+    /// `None` is the `Authorization` header.
+    pub(crate) sources: Option<Vec<TokenSource>>,
+    pub(crate) rules: Option<AuthzRules>,
+}
+
+impl Gate {
+    /// Tells whether it asks for nothing but a token in the `Authorization` header.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self { mode, public, sources, rules } = self;
+        *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none()
+    }
+
+    fn is_open(&self, method: &Method, path: &str) -> bool {
+        let by_rule =
+            || matches!(self.rules.as_ref().and_then(|rules| rules.access(method, path)), Some(Access::Public));
+        self.public.iter().any(|public| public.is(method, path)) || by_rule()
+    }
+
+    fn lets_through(&self, error: &Error) -> bool {
+        match self.mode {
+            Mode::Required => false,
+            Mode::Optional => error.kind() == ErrorKind::MissingToken,
+            // what is our fault makes nobody anonymous
+            Mode::Lenient => !wire(error.kind()).status.is_server_error(),
+        }
+    }
+
+    fn permits<B>(&self, request: &Request<B>) -> Result<(), Error> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let caller = || AccessToken::from_extensions(request.extensions());
+        match rules.access(request.method(), request.uri().path()) {
+            None => Err(Error::new(ErrorKind::NoRule, "the rules have none for this method and path")),
+            Some(Access::Public) => Ok(()),
+            Some(Access::Authenticated) => caller().map(|_: &AccessToken| ()),
+            Some(Access::Rule(rule)) => caller().and_then(|token: &AccessToken| token.require(rule)),
+        }
+    }
+}
+
+/// Tells whether everybody may pass.
+pub(crate) fn is_open<B>(gate: Option<&Gate>, request: &Request<B>) -> bool {
+    gate.is_some_and(|gate| gate.is_open(request.method(), request.uri().path()))
+}
+
+/// Finds the token of a request.
+pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Result<Found<'r>, Error> {
+    match gate.and_then(|gate| gate.sources.as_deref()) {
+        Some(sources) => find(sources, request),
+        None => credentials(request.headers()).map(|token| Found { token, as_protocol: false }),
+    }
+}
+
+/// Lets a request in with its token, or as an anonymous one, if that is how it may come in.
+pub(crate) fn admit<B, C: Send + Sync + 'static>(
+    gate: Option<&Arc<Gate>>,
+    verdict: Result<AccessToken<C>, Error>,
+    request: &mut Request<B>,
+) -> Result<(), Error> {
+    match (verdict, gate) {
+        (Ok(token), _) => token.enter(request.extensions_mut()),
+        (Err(error), Some(gate)) if gate.lets_through(&error) => {
+            Anonymous::after(error).enter(request.extensions_mut())
+        }
+        (Err(error), _) => return Err(error),
+    }
+    gate.map_or(Ok(()), |gate| gate.permits(request))
+}

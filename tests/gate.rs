@@ -1,0 +1,396 @@
+//! Where the token may be, whether one is needed, and what each operation needs: the settings of the layer, over HTTP, gRPC and WebSockets.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use axum::extract::WebSocketUpgrade;
+use axum::routing::{any, get as route, post};
+use axum::{Extension, Json, Router};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderName, Method, Request, header};
+use http_body_util::BodyExt;
+use support::orders::orders_client::OrdersClient;
+use support::orders::orders_server::{Orders, OrdersServer};
+use support::orders::{Order, PlaceRequest, WatchRequest};
+use support::{challenge, get, get_with, send, status};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tonic::{Code, Response, Status};
+use tower_bearer::testing::{Idp, ManualClock, routes_without_rule};
+use tower_bearer::tonic::RequestExt;
+use tower_bearer::{
+    Access, AccessToken, AuthzRules, BearerAuthLayer, Error, ErrorKind, GraphQlErrors, ProblemJson, Rejection, Require,
+    RequireLayer, ResourceServer, Rule, TokenSource, permissions,
+};
+use tower_http::cors::CorsLayer;
+
+permissions! {
+    ReadOrders = scope("orders:read");
+}
+
+fn world() -> (Idp, ResourceServer) {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    (idp, server)
+}
+
+async fn whoami(token: Option<AccessToken>) -> String {
+    token.and_then(|token| token.subject().map(ToOwned::to_owned)).unwrap_or_else(|| "nobody".to_owned())
+}
+
+async fn body(response: http::Response<axum::body::Body>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_lenient_layer_takes_bad_tokens_for_none_and_says_why() {
+    let (idp, clock) = (Idp::new("https://id.test/"), ManualClock::new());
+    let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock.clone()).build().unwrap();
+    let why = async |error: Option<Extension<Error>>| {
+        error.map(|Extension(error)| error.kind().to_string()).unwrap_or_default()
+    };
+    let app = Router::new()
+        .route("/who", route(whoami))
+        .route("/why", route(why))
+        .route("/me", route(async |_: AccessToken| "me"))
+        .layer(BearerAuthLayer::new(server).lenient());
+    let token = idp.token("alice").expires_in(Duration::from_secs(600)).sign();
+    assert_eq!(body(send(&app, get_with("/who", &token)).await).await, "alice");
+    assert_eq!(body(send(&app, get_with("/why", &token)).await).await, "");
+    assert_eq!(body(send(&app, get("/who", &[])).await).await, "nobody");
+    assert_eq!(body(send(&app, get("/why", &[])).await).await, "", "no token is nothing bad");
+    clock.advance(Duration::from_secs(660));
+    for (authorization, kind) in [
+        (format!("Bearer {token}"), ErrorKind::Expired),
+        ("Bearer garbage".to_owned(), ErrorKind::OpaqueToken),
+        ("Bearer a b".to_owned(), ErrorKind::MalformedRequest),
+    ] {
+        let response = send(&app, get("/who", &[&authorization])).await;
+        assert_eq!((response.status().as_u16(), body(response).await.as_str()), (200, "nobody"));
+        assert_eq!(body(send(&app, get("/why", &[&authorization])).await).await, kind.to_string());
+        let refused = send(&app, get("/me", &[&authorization])).await;
+        assert_eq!(refused.status(), if kind == ErrorKind::MalformedRequest { 400 } else { 401 });
+        assert!(challenge(refused.headers()).unwrap().1.contains_key("error"), "the error of the token");
+    }
+    assert_eq!(send(&app, get("/me", &[])).await.status(), 401);
+}
+
+#[tokio::test]
+async fn an_outage_makes_nobody_anonymous_even_when_lenient() {
+    let (idp, server) = world();
+    idp.outage();
+    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).lenient());
+    assert_eq!(status(&app, "/who", &idp.token("alice").sign()).await, 503);
+    assert_eq!(status(&app, "/who", "garbage").await, 200);
+}
+
+#[tokio::test]
+async fn within_a_lenient_layer_the_innermost_verdict_counts() {
+    let (idp, server) = world();
+    let (_, other) = world();
+    let app = Router::new()
+        .route("/who", route(whoami))
+        .route("/why", route(async |error: Option<Extension<Error>>| error.is_some().to_string()))
+        .layer(BearerAuthLayer::new(server).optional())
+        .layer(BearerAuthLayer::new(other).lenient());
+    let token = idp.token("alice").sign();
+    assert_eq!(body(send(&app, get_with("/who", &token)).await).await, "alice");
+    assert_eq!(body(send(&app, get("/why", &[])).await).await, "false");
+}
+
+#[tokio::test]
+async fn a_token_from_a_cookie_is_verified_like_any_other_and_no_way_around_csrf() {
+    let (idp, server) = world();
+    let sources = [TokenSource::authorization(), TokenSource::cookie("__Host-token")];
+    let sensitive = async |headers: HeaderMap| headers.values().all(|value| value.is_sensitive()).to_string();
+    let app = Router::new()
+        .route("/who", route(whoami).post(whoami))
+        .route("/sensitive", route(sensitive))
+        .layer(BearerAuthLayer::new(server).token_sources(sources));
+    let token = idp.token("alice").sign();
+    let cookie = format!("a=1; __Host-token={token}");
+    let with =
+        |request: http::request::Builder| request.header("cookie", &cookie).body(axum::body::Body::empty()).unwrap();
+    assert_eq!(body(send(&app, with(Request::get("/who"))).await).await, "alice");
+    assert_eq!(body(send(&app, with(Request::get("/sensitive"))).await).await, "true");
+    assert_eq!(body(send(&app, get_with("/who", &token)).await).await, "alice");
+    let both = with(Request::get("/who").header("authorization", format!("Bearer {token}")));
+    assert_eq!(send(&app, both).await.status(), 400);
+    let bad = Request::get("/who").header("cookie", "__Host-token=garbage").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(send(&app, bad).await.status(), 401);
+    for (site, expected) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200)] {
+        let response = send(&app, with(Request::post("/who").header("sec-fetch-site", site))).await;
+        assert_eq!(response.status(), expected, "{site}");
+        assert_eq!(challenge(response.headers()), None, "a token would not help");
+    }
+    assert_eq!(send(&app, with(Request::post("/who"))).await.status(), 403, "from nowhere");
+}
+
+#[tokio::test]
+async fn a_proxys_header_is_the_token_and_the_authorization_header_then_means_nothing() {
+    let (idp, server) = world();
+    let source = TokenSource::header(HeaderName::from_static("x-goog-iap-jwt-assertion"));
+    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]));
+    let token = idp.token("alice").sign();
+    let request = Request::get("/who").header("x-goog-iap-jwt-assertion", &token).body(axum::body::Body::empty());
+    assert_eq!(body(send(&app, request.unwrap()).await).await, "alice");
+    let elsewhere = send(&app, get_with("/who", &token)).await;
+    assert_eq!(elsewhere.status(), 401);
+    assert!(!challenge(elsewhere.headers()).unwrap().1.contains_key("error"), "there is none where it should be");
+}
+
+/// Serves a router; returns its address.
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+#[tokio::test]
+async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() {
+    let (idp, server) = world();
+    let events = async |token: AccessToken, headers: HeaderMap, socket: WebSocketUpgrade| {
+        let offered = headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap().to_owned());
+        let text = format!("{} {}", token.subject().unwrap(), offered.unwrap_or_default());
+        socket.protocols(["chat"]).on_upgrade(async move |mut socket| {
+            let _ = socket.send(axum::extract::ws::Message::Text(text.into())).await;
+        })
+    };
+    let app = Router::new()
+        .route("/events", any(events))
+        .layer(BearerAuthLayer::new(server).token_sources([TokenSource::web_socket_protocol()]));
+    let address = serve(app).await;
+    let token = idp.token("alice").sign();
+    let open = async |protocols: &str| {
+        let mut request = format!("ws://{address}/events").into_client_request().unwrap();
+        if !protocols.is_empty() {
+            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap());
+        }
+        let (mut socket, response) = connect_async(request).await?;
+        let text = futures_util::StreamExt::next(&mut socket).await.unwrap()?.into_text()?;
+        let chosen = response.headers()[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned();
+        Ok::<_, tungstenite::Error>((chosen, text.to_string()))
+    };
+    // the client refuses a response without a protocol, as browsers do
+    assert_eq!(open(&format!("bearer, {token}")).await.unwrap(), ("bearer".to_owned(), "alice ".to_owned()));
+    let chosen = open(&format!("v2.chat, chat, bearer, {token}")).await.unwrap();
+    assert_eq!(chosen, ("chat".to_owned(), "alice v2.chat, chat".to_owned()));
+    for (protocols, expected) in [("", 401), ("chat", 401), ("bearer", 400), ("bearer, garbage", 401)] {
+        match open(protocols).await {
+            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), expected, "{protocols}"),
+            other => panic!("{protocols}: {other:?}"),
+        }
+    }
+}
+
+fn rules() -> AuthzRules {
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/health", Access::Public)
+        .route(Method::GET, "/who", Access::Authenticated)
+        .route(Method::GET, "/orders/{id}", Rule::scope("orders:read"))
+        .route(Method::POST, "/orders", Rule::scope("orders:write") & Rule::role("clerk"))
+        .grpc_method("shop.Orders/Place", Rule::scope("orders:write"))
+        .grpc_service("grpc.health.v1.Health", Access::Public);
+    rules.build().unwrap()
+}
+
+#[tokio::test]
+async fn every_operation_needs_what_its_rule_says_and_without_a_rule_it_is_permitted_to_nobody() {
+    let (idp, server) = world();
+    let router = || {
+        Router::new()
+            .route("/health", route(whoami))
+            .route("/who", route(whoami))
+            .route("/orders/{id}", route(whoami).delete(whoami))
+            .route("/orders", post(whoami))
+            .route("/forgotten", route(whoami))
+    };
+    assert_eq!(routes_without_rule(&rules(), &router()), ["DELETE /orders/{id}", "GET /forgotten"]);
+    let clerk = idp.token("clerk").scope("orders:write").role("clerk").sign();
+    let reader = idp.token("reader").scope("orders:read").sign();
+    for (layer, optional) in [
+        (BearerAuthLayer::new(server.clone()).authorize(rules()), false),
+        (BearerAuthLayer::new(server).authorize(rules()).optional(), true),
+    ] {
+        let app = router().layer(layer);
+        let rows: [(&str, &str, Option<&str>, u16); 17] = [
+            ("GET", "/health", None, 200),
+            ("HEAD", "/health", None, 200),
+            ("GET", "/health", Some("garbage"), 200),
+            ("GET", "/who", None, 401),
+            ("GET", "/who", Some(&reader), 200),
+            ("GET", "/orders/7", None, 401),
+            ("GET", "/orders/7", Some(&reader), 200),
+            ("GET", "/orders/7", Some(&clerk), 403),
+            ("GET", "/orders/7", Some("garbage"), 401),
+            ("GET", "/orders/%2e%2e", Some(&reader), 403),
+            ("POST", "/orders", Some(&clerk), 200),
+            ("POST", "/orders", Some(&reader), 403),
+            ("DELETE", "/orders/7", Some(&clerk), 403),
+            ("GET", "/forgotten", Some(&clerk), 403),
+            ("GET", "/forgotten", None, if optional { 403 } else { 401 }),
+            ("GET", "/nowhere", Some(&clerk), 403),
+            ("POST", "/health", Some(&clerk), 403),
+        ];
+        for (method, path, token, expected) in rows {
+            let mut request = get(path, &[]);
+            *request.method_mut() = method.parse().unwrap();
+            if let Some(token) = token {
+                request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            }
+            assert_eq!(send(&app, request).await.status(), expected, "{method} {path} {token:?}");
+        }
+        let refused = send(&app, get_with("/orders/7", &clerk)).await;
+        assert_eq!(challenge(refused.headers()).unwrap().1["scope"], "orders:read");
+        let error: &Error = refused.extensions().get().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InsufficientScope);
+    }
+}
+
+struct Shop;
+
+#[tonic::async_trait]
+impl Orders for Shop {
+    async fn place(&self, request: tonic::Request<PlaceRequest>) -> Result<Response<Order>, Status> {
+        let buyer = request.access_token()?.subject().unwrap_or_default().to_owned();
+        Ok(Response::new(Order { id: 1, item: request.into_inner().item, buyer }))
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<Order, Status>>;
+
+    async fn watch(&self, _: tonic::Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+}
+
+#[tokio::test]
+async fn the_same_rules_stand_in_front_of_a_tonic_server() {
+    let (idp, server) = world();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let layer = BearerAuthLayer::new(server).authorize(rules());
+    let serving = tonic::transport::Server::builder().layer(layer).add_service(OrdersServer::new(Shop));
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    let mut client = OrdersClient::connect(address).await.unwrap();
+    let signed = |token: &str| format!("Bearer {token}").parse().unwrap();
+    let mut place = async |token: Option<&str>| {
+        let mut request = tonic::Request::new(PlaceRequest { item: "lamp".into() });
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", signed(token));
+        }
+        client.place(request).await.map(|order| order.into_inner().buyer).map_err(|status| status.code())
+    };
+    assert_eq!(place(None).await, Err(Code::Unauthenticated));
+    assert_eq!(place(Some(&idp.token("alice").sign())).await, Err(Code::PermissionDenied));
+    let writer = idp.token("alice").scope("orders:write").sign();
+    assert_eq!(place(Some(&writer)).await.as_deref(), Ok("alice"));
+    let mut watch = tonic::Request::new(WatchRequest { id: 1 });
+    watch.metadata_mut().insert("authorization", signed(&writer));
+    assert_eq!(client.watch(watch).await.unwrap_err().code(), Code::PermissionDenied, "it has no rule");
+}
+
+fn guarded(layer: impl Fn(Router) -> Router) -> Router {
+    let inner = Router::new()
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .route("/ruled", route(async || "ruled").route_layer(RequireLayer::new(Rule::scope("orders:read"))))
+        .route("/code", route(async |token: AccessToken| token.require(&Rule::scope("orders:read")).map(|()| "code")))
+        .layer(axum::middleware::map_response(async |mut response: axum::response::Response| {
+            response.headers_mut().append("x-inner", "1".parse().unwrap());
+            response.headers_mut().append("x-inner", "2".parse().unwrap());
+            response
+        }));
+    layer(inner)
+}
+
+#[tokio::test]
+async fn refusals_from_behind_the_layer_are_written_as_its_own_are() {
+    let (idp, server) = world();
+    let app = guarded(|inner| inner.layer(BearerAuthLayer::new(server.clone()).reject_with(ProblemJson::default())));
+    for path in ["/orders", "/ruled", "/code"] {
+        let response = send(&app, get_with(path, &idp.token("alice").sign())).await;
+        assert_eq!(response.status(), 403, "{path}");
+        assert_eq!(challenge(response.headers()).unwrap().1["scope"], "orders:read");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let inner: Vec<_> = response.headers().get_all("x-inner").iter().collect();
+        assert_eq!(inner, ["1", "2"], "what was added on the way stays");
+        assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::InsufficientScope);
+        let problem: serde_json::Value = serde_json::from_str(&body(response).await).unwrap();
+        assert_eq!((&problem["status"], &problem["error"]), (&403.into(), &"insufficient_scope".into()));
+        let good = send(&app, get_with(path, &idp.token("alice").scope("orders:read").sign())).await;
+        assert_eq!((good.status().as_u16(), body(good).await), (200, path[1..].to_owned()));
+    }
+    // one that was written by hand stays as it is
+    let own = |rejection: Rejection| rejection.into_response(axum::body::Body::from("own"));
+    let inner = Router::new()
+        .route("/own", route(async || "ok").route_layer(RequireLayer::new(Rule::scope("a")).reject_with(own)))
+        .layer(BearerAuthLayer::new(server).reject_with(ProblemJson::default()));
+    assert_eq!(body(send(&inner, get_with("/own", &idp.token("alice").sign())).await).await, "own");
+}
+
+#[tokio::test]
+async fn graphql_clients_get_errors_in_their_shape() {
+    let (idp, server) = world();
+    let app = guarded(|inner| inner.layer(BearerAuthLayer::new(server.clone()).reject_with(GraphQlErrors::default())));
+    let rows = [
+        (get("/orders", &[]), 401, "UNAUTHENTICATED", ErrorKind::MissingToken),
+        (get("/orders", &["Bearer garbage"]), 401, "UNAUTHENTICATED", ErrorKind::OpaqueToken),
+        (get("/orders", &["Bearer a b"]), 400, "BAD_REQUEST", ErrorKind::MalformedRequest),
+        (get_with("/orders", &idp.token("alice").sign()), 403, "FORBIDDEN", ErrorKind::InsufficientScope),
+    ];
+    for (request, status, code, kind) in rows {
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), status);
+        assert!(challenge(response.headers()).is_some());
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/graphql-response+json");
+        let Json(errors) = Json::<serde_json::Value>::from_bytes(body(response).await.as_bytes()).unwrap();
+        let expected =
+            serde_json::json!({ "errors": [{ "message": kind.to_string(), "extensions": { "code": code } }] });
+        assert_eq!(errors, expected);
+    }
+    let mut grpc = get("/orders", &[]);
+    *grpc.method_mut() = Method::POST;
+    grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
+    assert_eq!(body(send(&app, grpc).await).await, "");
+}
+
+#[tokio::test]
+async fn a_cors_layer_belongs_outside() {
+    let (_, server) = world();
+    let cors = || {
+        CorsLayer::new()
+            .allow_origin(["https://app.test".parse().unwrap()])
+            .allow_headers([header::AUTHORIZATION])
+            .allow_methods([Method::GET])
+    };
+    let preflight = || {
+        let request = Request::options("/who").header("origin", "https://app.test");
+        let request = request.header("access-control-request-method", "GET");
+        request.header("access-control-request-headers", "authorization").body(axum::body::Body::empty()).unwrap()
+    };
+    let request = || Request::get("/who").header("origin", "https://app.test").body(axum::body::Body::empty()).unwrap();
+    let routes = || Router::new().route("/who", route(whoami));
+
+    let right = routes().layer(BearerAuthLayer::new(server.clone())).layer(cors());
+    let response = send(&right, preflight()).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN]),
+        (200, &"https://app.test".parse().unwrap())
+    );
+    let refused = send(&right, request()).await;
+    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.test", "the page may read why");
+
+    let wrong = routes().layer(cors()).layer(BearerAuthLayer::new(server));
+    let response = send(&wrong, preflight()).await;
+    assert_eq!(response.status(), 401, "a preflight has no token");
+    assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+    assert!(!send(&wrong, request()).await.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+}
