@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 
-use crate::claims::{Audience, NumericDate};
+use crate::claims::{Audience, NumericDate, Principal};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
@@ -113,16 +113,33 @@ impl<C: ?Sized> AccessToken<C> {
         payload.saturating_add(claims).saturating_add(size_of_val(&*self.inner))
     }
 
-    /// Returns the issuer, exactly as it was configured and as the token says (`iss`).
+    /// Returns the issuer's identifier, exactly as it was configured; the token says the same (`iss`), or one of its
+    /// [other names](crate::Issuer::also_known_as).
     pub fn issuer(&self) -> &str {
         &self.policy().issuer
     }
 
-    /// Returns the subject (`sub`), unique at its [`issuer`](Self::issuer) only; some tokens of machines have none.
+    /// Returns the subject (`sub`), unique at its [`issuer`](Self::issuer) only; some tokens of machines have none, or an empty one, which is none.
     ///
     /// In a token of the client-credentials grant it may be the client's identifier (RFC 9068 §5).
     pub fn subject(&self) -> Option<&str> {
-        self.claim("sub").and_then(Value::as_str)
+        self.claim("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty())
+    }
+
+    /// Tells whether a user or a client calls, by what is known of the issuer's tokens: its preset, else RFC 9068 §5, by which a client's own tokens have the
+    /// client for their subject.
+    ///
+    /// # Security
+    ///
+    /// Decide on what a caller may do by scopes and roles, and not by this.
+    pub fn principal(&self) -> Principal {
+        self.policy().principals.tell(&self.inner.token.json, self.client_id())
+    }
+
+    /// Returns the tenant or organisation of the caller, where the issuer's preset or [`tenant_at`](crate::Issuer::tenant_at) says where it is.
+    pub fn tenant(&self) -> Option<&str> {
+        let path = self.policy().tenant.as_ref()?;
+        path.follow(&self.inner.token.json)?.as_str().filter(|tenant| !tenant.is_empty())
     }
 
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what
@@ -152,9 +169,9 @@ impl<C: ?Sized> AccessToken<C> {
         date.and_then(|date| date.to_unix_time().to_system_time())
     }
 
-    /// Returns the issuer's name of the user's session (`sid`), if the token has one.
+    /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has one.
     pub fn session_id(&self) -> Option<&str> {
-        self.claim("sid").and_then(Value::as_str)
+        self.claim("sid").or_else(|| self.claim("session_id")).and_then(Value::as_str)
     }
 
     /// Returns all audiences that the token names (`aud`); one of them is this service's, unless the issuer's terms say otherwise.

@@ -3,13 +3,17 @@
 mod audience;
 mod numeric_date;
 mod path;
+mod principal;
 mod registered;
 mod role;
 mod scope;
 
 pub(crate) use self::audience::Audience;
 pub(crate) use self::numeric_date::NumericDate;
+pub(crate) use self::path::Path;
 pub use self::path::Segment;
+pub use self::principal::Principal;
+pub(crate) use self::principal::{Mark, Principals};
 pub(crate) use self::registered::Registered;
 pub use self::role::Roles;
 pub use self::scope::Scopes;

@@ -7,10 +7,10 @@ mod template;
 
 use std::time::Duration;
 
-use crate::claims::{Roles, Scopes};
+use crate::claims::{Path, Principals, Roles, Scopes, Segment};
 use crate::jose::{Algorithm, media_type};
 
-pub(crate) use self::policy::{Policy, ServerPolicy};
+pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy};
 pub(crate) use self::set::IssuerSet;
 pub(crate) use self::template::Template;
 
@@ -47,22 +47,30 @@ pub(crate) use self::template::Template;
 #[derive(Clone, Debug)]
 pub struct Issuer {
     id: Box<str>,
+    other_names: Vec<Box<str>>,
+    unnamed: bool,
     jwks_uri: Option<Box<str>>,
     audiences: Vec<Box<str>>,
     algorithms: Option<Vec<Algorithm>>,
     leeway: Duration,
     max_age: Option<Duration>,
+    max_lifetime: Option<Duration>,
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
     required_claims: Vec<Box<str>>,
     required_values: Vec<(Box<str>, Box<str>)>,
+    required_prefixes: Vec<(Box<str>, Box<str>)>,
     forbidden_claims: Vec<Box<str>>,
+    forbidden_values: Vec<(Box<str>, Box<str>)>,
     audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     any_audience: bool,
+    absent_audience: bool,
     client_claim: Option<Box<str>>,
     clients: Option<Vec<Box<str>>>,
     scopes: Scopes,
     roles: Roles,
+    tenant: Option<Path>,
+    principals: Option<Principals>,
     max_stale: Duration,
 }
 
@@ -72,22 +80,30 @@ impl Issuer {
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into().into(),
+            other_names: Vec::new(),
+            unnamed: false,
             jwks_uri: None,
             audiences: Vec::new(),
             algorithms: None,
             leeway: Duration::from_secs(30),
             max_age: None,
+            max_lifetime: None,
             types: None,
             rfc9068: false,
             required_claims: Vec::new(),
             required_values: Vec::new(),
+            required_prefixes: Vec::new(),
             forbidden_claims: Vec::new(),
+            forbidden_values: Vec::new(),
             audience_claim: None,
             any_audience: false,
+            absent_audience: false,
             client_claim: None,
             clients: None,
             scopes: Scopes::default(),
             roles: Roles::default(),
+            tenant: None,
+            principals: None,
             max_stale: Duration::from_secs(60 * 60),
         }
     }
@@ -95,6 +111,30 @@ impl Issuer {
     /// Returns the identifier.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Accepts tokens that name the issuer by this identifier too; may be called several times. [`AccessToken::issuer`](crate::AccessToken::issuer) returns the
+    /// [`id`](Self::id) of the issuer for all of them.
+    ///
+    /// ```
+    /// // Google's tokens have had both
+    /// let issuer = tower_bearer::Issuer::new("https://accounts.google.com").also_known_as("accounts.google.com");
+    /// ```
+    #[must_use]
+    pub fn also_known_as(mut self, id: impl Into<String>) -> Self {
+        self.other_names.push(id.into().into());
+        self
+    }
+
+    /// Takes tokens that name no issuer for this one's, as those of SPIFFE do (JWT-SVID §3). One issuer of a server can have this.
+    ///
+    /// # Security
+    ///
+    /// Only the signature tells then whose they are.
+    #[must_use]
+    pub fn accept_absent_iss(mut self) -> Self {
+        self.unnamed = true;
+        self
     }
 
     /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
@@ -152,6 +192,17 @@ impl Issuer {
         self
     }
 
+    /// Accepts tokens that have no `aud`; in those that have, it must still be right.
+    ///
+    /// # Security
+    ///
+    /// As with [`dangerously_accept_any_audience`](Self::dangerously_accept_any_audience), for the tokens that have none.
+    #[must_use]
+    pub fn dangerously_accept_absent_audience(mut self) -> Self {
+        self.absent_audience = true;
+        self
+    }
+
     /// Accepts only tokens that were issued to one of these clients; may be called several times.
     ///
     /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id) returns.
@@ -202,6 +253,14 @@ impl Issuer {
         self
     }
 
+    /// Refuses tokens that are valid for longer than this from `iat` to `exp`, and those without `iat`: an issuer that signs for a year does not know that the
+    /// account is gone tomorrow.
+    #[must_use]
+    pub fn max_lifetime(mut self, max_lifetime: Duration) -> Self {
+        self.max_lifetime = Some(max_lifetime);
+        self
+    }
+
     /// Accepts tokens with this `typ` and no others, not even without one; may be called several times.
     ///
     /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515 §4.1.9).
@@ -247,6 +306,19 @@ impl Issuer {
         self
     }
 
+    /// Demands that this top-level claim is a string that begins with this; may be called several times.
+    ///
+    /// ```
+    /// // one namespace of a Kubernetes cluster
+    /// let issuer = tower_bearer::Issuer::new("https://kubernetes.default.svc.cluster.local")
+    ///     .require_claim_prefix("sub", "system:serviceaccount:shop:");
+    /// ```
+    #[must_use]
+    pub fn require_claim_prefix(mut self, name: impl Into<String>, prefix: impl Into<String>) -> Self {
+        self.required_prefixes.push((name.into().into(), prefix.into().into()));
+        self
+    }
+
     /// Refuses tokens that have one of these top-level claims, whatever they hold: those by which the issuer's other kinds of tokens can
     /// be told, such as `at_hash` of ID tokens.
     #[must_use]
@@ -256,6 +328,14 @@ impl Issuer {
         I::Item: Into<String>,
     {
         self.forbidden_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
+        self
+    }
+
+    /// Refuses tokens in which this top-level claim is a string with exactly this value, such as Clerk's `sts`, which is `pending` until a sign-in is complete; may be called
+    /// several times.
+    #[must_use]
+    pub fn forbid_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.forbidden_values.push((name.into().into(), value.into().into()));
         self
     }
 
@@ -270,6 +350,17 @@ impl Issuer {
     #[must_use]
     pub fn roles(mut self, roles: Roles) -> Self {
         self.roles = roles;
+        self
+    }
+
+    /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names: `["tid"]` for Entra, `["firebase", "tenant"]`.
+    #[must_use]
+    pub fn tenant_at<I>(mut self, path: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Segment>,
+    {
+        self.tenant = Some(Path::new(path));
         self
     }
 

@@ -82,6 +82,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     check_type(header, policy)?;
     let dates = Dates::read(&claims)?;
     dates.check(policy, now)?;
+    dates.check_lifetime(policy)?;
     check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
     check_client(payload, policy)?;
@@ -101,14 +102,17 @@ pub(crate) struct Checked<'t> {
 pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
     let (header, payload) = (Header::of(token.json.first(), token.algorithm), &token.json);
     let claims = Registered::of(payload);
-    let times = Dates::read(&claims).and_then(|dates| dates.check(policy, now));
+    let times =
+        Dates::read(&claims).and_then(|dates| dates.check(policy, now).and_then(|()| dates.check_lifetime(policy)));
     let of_header = |name| vec![(name, payload.first().get(name))];
     let of_claims = |names: &[&'t str]| names.iter().map(|name| (*name, payload.root().get(name))).collect();
     let audience: Vec<&str> =
         ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
-    let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
-    let demanded: Vec<&str> = named.chain(&policy.forbidden_claims).map(|name| &**name).collect();
+    let named = policy.required_values.iter().chain(&policy.required_prefixes).map(|(name, _)| name);
+    let named = named.chain(&policy.required_claims);
+    let demanded = named.chain(&policy.forbidden_claims).chain(policy.forbidden_values.iter().map(|(name, _)| name));
+    let demanded: Vec<&str> = demanded.map(|name| &**name).collect();
     let checked = |name, found, result| Checked { name, found, result };
     vec![
         checked("algorithm", of_header("alg"), check_algorithm(header, policy)),
@@ -185,6 +189,24 @@ impl Dates {
     }
 }
 
+impl Dates {
+    /// Checks for how long the token was issued, which no time can change.
+    fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
+        let Some(longest) = policy.max_lifetime else { return Ok(()) };
+        let Some(issued) = self.issued else {
+            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
+        };
+        match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
+            Some(lifetime) => {
+                let (lifetime, longest) = (lifetime.as_secs(), longest.as_secs());
+                let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
+                Err(Error::new(ErrorKind::WrongClaim, detail))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
     match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
         Some(ahead) => {
@@ -203,6 +225,9 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
         return Ok(());
     }
     let Some(audience) = aud else {
+        if policy.absent_audience {
+            return Ok(());
+        }
         let Some((name, clients)) = &policy.audience_claim else {
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
@@ -257,7 +282,7 @@ fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
 
 fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let root = payload.root();
-    let named = policy.required_values.iter().map(|(name, _)| name);
+    let named = policy.required_values.iter().chain(&policy.required_prefixes).map(|(name, _)| name);
     if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
         return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
     }
@@ -265,8 +290,14 @@ fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
         let detail = format!("the token has {name}, which access tokens of this issuer do not have");
         return Err(Error::new(ErrorKind::WrongType, detail));
     }
-    let wrong = |(name, value): &&(Box<str>, Box<str>)| root.get(name).and_then(|claim| claim.as_str()) != Some(value);
-    match policy.required_values.iter().find(wrong) {
+    let text = |name: &str| root.get(name).and_then(|claim| claim.as_str());
+    if let Some((name, _)) = policy.forbidden_values.iter().find(|(name, value)| text(name) == Some(value)) {
+        let detail = format!("{name} has a value that the terms of its issuer forbid");
+        return Err(Error::new(ErrorKind::WrongClaim, detail));
+    }
+    let value = policy.required_values.iter().find(|(name, value)| text(name) != Some(value));
+    let begins = |name, prefix: &str| text(name).is_some_and(|text| text.starts_with(prefix));
+    match value.or_else(|| policy.required_prefixes.iter().find(|(name, prefix)| !begins(name, prefix))) {
         // the value is not repeated: that of a template comes from the token
         Some((name, _)) => {
             let detail = format!("{name} is not what the terms of its issuer demand");

@@ -61,10 +61,10 @@ impl From<String> for Segment {
 
 /// A way from the claims as a whole to one value.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Path(Vec<Segment>);
+pub(crate) struct Path(Vec<Segment>);
 
 impl Path {
-    pub(super) fn new<I>(segments: I) -> Self
+    pub(crate) fn new<I>(segments: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<Segment>,
@@ -73,11 +73,11 @@ impl Path {
     }
 
     /// Tells whether it leads somewhere, by names that are there, and begins with one: what a claim says may be the user's own.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         matches!(self.0.first(), Some(Segment(Step::Name(_)))) && self.0.iter().all(Segment::is_sound)
     }
 
-    pub(super) fn follow<'a>(&'a self, payload: &'a Json) -> Option<Value<'a>> {
+    pub(crate) fn follow<'a>(&'a self, payload: &'a Json) -> Option<Value<'a>> {
         self.0.iter().try_fold(payload.root(), |value, segment| value.get(segment.of(payload)?))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Issuer;
-use crate::claims::{Roles, Scopes};
+use crate::claims::{Path, Principals, Roles, Scopes};
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 
@@ -22,6 +22,20 @@ pub(crate) struct ServerPolicy {
     pub(crate) realm: Arc<str>,
 }
 
+/// By what an issuer's tokens may name it, besides its identifier.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct OtherNames {
+    pub(super) names: Vec<Box<str>>,
+    /// Whether they need not name it at all.
+    pub(super) none: bool,
+}
+
+impl OtherNames {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.none
+    }
+}
+
 /// The terms on which one issuer's tokens are accepted.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -31,29 +45,44 @@ pub(crate) struct Policy {
     pub(crate) audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     /// Whether any audience will do.
     pub(crate) any_audience: bool,
+    /// Whether no audience will do.
+    pub(crate) absent_audience: bool,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway: Duration,
     /// How long ago a token may have been issued.
     pub(crate) max_age: Option<Duration>,
+    /// For how long a token may have been issued.
+    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) types: Vec<Box<str>>,
     /// Whether a token without `typ` will do.
     pub(crate) untyped: bool,
     pub(crate) required_claims: Vec<Box<str>>,
     /// Claims and the strings that they must be.
     pub(crate) required_values: Vec<(Box<str>, Box<str>)>,
+    /// Claims and what they must begin with.
+    pub(crate) required_prefixes: Vec<(Box<str>, Box<str>)>,
     pub(crate) forbidden_claims: Vec<Box<str>>,
+    /// Claims and the strings that they must not be.
+    pub(crate) forbidden_values: Vec<(Box<str>, Box<str>)>,
     /// Where the client is named; the first of these that is there.
     pub(crate) client_claims: Vec<Box<str>>,
     /// The only clients whose tokens will do.
     pub(crate) clients: Option<Vec<Box<str>>>,
     pub(crate) scopes: Scopes,
     pub(crate) roles: Roles,
+    pub(crate) tenant: Option<Path>,
+    pub(crate) principals: Principals,
     pub(crate) server: Arc<ServerPolicy>,
 }
 
 impl Issuer {
     pub(crate) fn jwks_address(&self) -> Option<&str> {
         self.jwks_uri.as_deref()
+    }
+
+    /// Returns by what else its tokens may name it.
+    pub(crate) fn other_names(&self) -> OtherNames {
+        OtherNames { names: self.other_names.clone(), none: self.unnamed }
     }
 
     pub(crate) fn max_stale_limit(&self) -> Duration {
@@ -71,7 +100,14 @@ impl Issuer {
             ("allow_clients", self.clients.as_deref().is_some_and(empty)),
             ("require_claims", empty(&self.required_claims)),
             ("require_claim_value", self.required_values.iter().any(|(name, _)| name.is_empty())),
+            (
+                "require_claim_prefix",
+                self.required_prefixes.iter().any(|(name, text)| name.is_empty() || text.is_empty()),
+            ),
+            ("also_known_as", empty(&self.other_names)),
+            ("tenant_at", self.tenant.as_ref().is_some_and(|path| !path.is_sound())),
             ("forbid_claims", empty(&self.forbidden_claims)),
+            ("forbid_claim_value", self.forbidden_values.iter().any(|(name, _)| name.is_empty())),
             ("accept_typ", self.types.as_deref().is_some_and(empty)),
         ];
         fields.into_iter().filter_map(|(field, wrong)| wrong.then_some(field))
@@ -94,6 +130,12 @@ impl Issuer {
         if self.any_audience && (!self.audiences.is_empty() || self.audience_claim.is_some()) {
             let fix = "any audience is accepted, so naming some changes nothing; drop dangerously_accept_any_audience or the others";
             problems.push(path("audience"), fix);
+        }
+        if self.rfc9068 && self.unnamed {
+            problems.push(path("rfc9068"), "the profile demands iss; drop accept_absent_iss or rfc9068");
+        }
+        if self.max_lifetime.is_some_and(|max_lifetime| max_lifetime.is_zero()) {
+            problems.push(path("max_lifetime"), "the maximum lifetime is zero, so no token could be accepted");
         }
         if self.clients.as_ref().is_some_and(Vec::is_empty) {
             problems.push(path("allow_clients"), "no client is allowed, so no token could ever be accepted");
@@ -156,9 +198,11 @@ impl Issuer {
             audiences: if self.audiences.is_empty() { server.audiences.clone() } else { self.audiences },
             audience_claim: self.audience_claim,
             any_audience: self.any_audience,
+            absent_audience: self.absent_audience,
             algorithms,
             leeway: self.leeway,
             max_age: self.max_age,
+            max_lifetime: self.max_lifetime,
             untyped: self.types.is_none() && !self.rfc9068,
             types: match self.types {
                 _ if self.rfc9068 => vec!["at+jwt".into()],
@@ -167,7 +211,9 @@ impl Issuer {
             },
             required_claims,
             required_values: self.required_values,
+            required_prefixes: self.required_prefixes,
             forbidden_claims: self.forbidden_claims,
+            forbidden_values: self.forbidden_values,
             client_claims: match self.client_claim {
                 Some(claim) => vec![claim],
                 None => ["client_id", "azp"].map(Into::into).into(),
@@ -175,6 +221,12 @@ impl Issuer {
             clients: self.clients,
             scopes: self.scopes,
             roles: self.roles,
+            tenant: self.tenant,
+            principals: match self.principals {
+                Some(known) => known,
+                None if self.rfc9068 => Principals::RFC9068,
+                None => Principals::DEFAULT,
+            },
             server: Arc::clone(server),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
+use super::OtherNames;
 use crate::error::{Error, ErrorKind};
 use crate::jose::Value;
 
@@ -13,27 +14,41 @@ use crate::jose::Value;
 pub(crate) struct IssuerSet<T> {
     /// Under a fast hash, since no token can add to it.
     by_id: HashMap<Arc<str>, T, RandomState>,
+    /// Identifiers that mean another one.
+    other_names: HashMap<Box<str>, Arc<str>, RandomState>,
+    /// Whose the tokens are that name nobody.
+    unnamed: Option<Arc<str>>,
     /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was meant.
     by_bare: HashMap<String, Arc<str>>,
 }
 
 impl<T> IssuerSet<T> {
     pub(crate) fn new() -> Self {
-        Self { by_id: HashMap::default(), by_bare: HashMap::new() }
+        Self { by_id: HashMap::default(), other_names: HashMap::default(), unnamed: None, by_bare: HashMap::new() }
     }
 
-    /// Adds an issuer; returns false if one of this identifier is there already, which then stays.
-    pub(crate) fn insert(&mut self, id: Arc<str>, entry: T) -> bool {
-        let new = !self.by_id.contains_key(&id);
-        if new {
-            self.by_bare.insert(bare(&id), Arc::clone(&id));
-            self.by_id.insert(id, entry);
+    /// Adds an issuer; returns false if one of this identifier, or another name of it, is there already.
+    pub(crate) fn insert(&mut self, id: Arc<str>, others: OtherNames, entry: T) -> bool {
+        let mut new = !self.knows(&id);
+        for name in others.names {
+            new &= *name != *id && !self.knows(&name);
+            self.by_bare.insert(bare(&name), Arc::clone(&id));
+            self.other_names.insert(name, Arc::clone(&id));
         }
+        if others.none {
+            new &= self.unnamed.replace(Arc::clone(&id)).is_none();
+        }
+        self.by_bare.insert(bare(&id), Arc::clone(&id));
+        self.by_id.insert(id, entry);
         new
     }
 
+    fn knows(&self, id: &str) -> bool {
+        self.by_id.contains_key(id) || self.other_names.contains_key(id)
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<&T> {
-        self.by_id.get(id)
+        self.by_id.get(id).or_else(|| self.by_id.get(self.other_names.get(id)?))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -43,12 +58,13 @@ impl<T> IssuerSet<T> {
     /// Selects by the token's `iss`, which must be a string and equal an identifier byte for byte (RFC 7519 §4.1.1).
     pub(crate) fn select(&self, iss: Option<Value<'_>>) -> Result<&T, Error> {
         let Some(iss) = iss else {
-            return Err(Error::new(ErrorKind::MissingClaim, "iss is absent"));
+            let unnamed = self.unnamed.as_ref().and_then(|id| self.by_id.get(id));
+            return unnamed.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "iss is absent"));
         };
         let Some(id) = iss.as_str() else {
             return Err(Error::new(ErrorKind::MalformedClaim, format!("iss is {}, not a string", iss.type_name())));
         };
-        self.by_id.get(id).ok_or_else(|| self.unknown(id))
+        self.get(id).ok_or_else(|| self.unknown(id))
     }
 
     /// Names the trusted issuer that was probably meant, without repeating what the token says.
@@ -75,27 +91,56 @@ mod tests {
     use super::*;
     use crate::jose::Json;
 
-    fn select(claims: &str) -> Result<u8, ErrorKind> {
+    fn named(names: &[&str]) -> OtherNames {
+        OtherNames { names: names.iter().map(|name| (*name).into()).collect(), none: false }
+    }
+
+    fn set() -> IssuerSet<u8> {
         let mut set = IssuerSet::new();
-        assert!(set.insert("https://id.test/".into(), 1));
-        assert!(set.insert("https://id.test/other".into(), 2));
-        assert!(!set.insert("https://id.test/".into(), 3));
+        assert!(set.insert("https://id.test/".into(), OtherNames::default(), 1));
+        assert!(set.insert("https://id.test/other".into(), named(&["other", "id:other"]), 2));
+        set
+    }
+
+    fn select(set: &IssuerSet<u8>, claims: &str) -> Result<u8, ErrorKind> {
         let json = Json::parse_all(claims.as_bytes().to_vec()).unwrap();
         set.select(json.root().get("iss")).copied().map_err(|error| error.kind())
     }
 
     #[test]
+    fn a_name_is_one_issuers() {
+        for (id, others) in [
+            ("https://id.test/", named(&[])),
+            ("other", named(&[])),
+            ("new", named(&["https://id.test/"])),
+            ("new", named(&["id:other"])),
+            ("new", named(&["new"])),
+            ("new", named(&["twice", "twice"])),
+        ] {
+            assert!(!set().insert(id.into(), others, 3), "{id}");
+        }
+        let mut set = set();
+        let nameless = || OtherNames { names: Vec::new(), none: true };
+        assert!(set.insert("nameless".into(), nameless(), 3));
+        assert_eq!(select(&set, "{}"), Ok(3));
+        assert_eq!(select(&set, r#"{"iss":null}"#), Err(ErrorKind::MalformedClaim), "that is not absent");
+        assert_eq!(select(&set, r#"{"iss":""}"#), Err(ErrorKind::UnknownIssuer));
+        assert!(!set.insert("another".into(), nameless(), 4));
+    }
+
+    #[test]
     fn an_issuer_is_one_exact_string() {
-        assert_eq!(select(r#"{"iss":"https://id.test/"}"#), Ok(1));
-        assert_eq!(select(r#"{"iss":"https:\/\/id.test\/other"}"#), Ok(2));
+        assert_eq!(select(&set(), r#"{"iss":"https://id.test/"}"#), Ok(1));
+        assert_eq!(select(&set(), r#"{"iss":"https:\/\/id.test\/other"}"#), Ok(2));
+        assert_eq!(select(&set(), r#"{"iss":"id:other"}"#), Ok(2));
         for near in
             ["https://id.test", "https://ID.test/", "http://id.test/", "https://id.test/ ", "https://id.test/o", ""]
         {
-            assert_eq!(select(&format!(r#"{{"iss":"{near}"}}"#)), Err(ErrorKind::UnknownIssuer), "{near}");
+            assert_eq!(select(&set(), &format!(r#"{{"iss":"{near}"}}"#)), Err(ErrorKind::UnknownIssuer), "{near}");
         }
         for wrong in [r#"["https://id.test/"]"#, "null", "1", "{}", "true"] {
-            assert_eq!(select(&format!(r#"{{"iss":{wrong}}}"#)), Err(ErrorKind::MalformedClaim), "{wrong}");
+            assert_eq!(select(&set(), &format!(r#"{{"iss":{wrong}}}"#)), Err(ErrorKind::MalformedClaim), "{wrong}");
         }
-        assert_eq!(select("{}"), Err(ErrorKind::MissingClaim));
+        assert_eq!(select(&set(), "{}"), Err(ErrorKind::MissingClaim));
     }
 }

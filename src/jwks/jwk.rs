@@ -161,9 +161,9 @@ fn check_secrecy(kty: &str, jwk: &Value) -> Result<(), SkipReason> {
     if private.iter().any(|name| jwk.get(name).is_some()) { Err(SkipReason::PrivateKey) } else { Ok(()) }
 }
 
-/// `use` and `key_ops` must both allow verification where present, and `key_ops` must not repeat itself (RFC 7517 §4.2, §4.3).
+/// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for it), and `key_ops` must not repeat itself (RFC 7517 §4.2, §4.3).
 fn check_usage(members: &Members) -> Result<(), SkipReason> {
-    let usage = members.usage.as_deref().is_none_or(|usage| usage == "sig");
+    let usage = members.usage.as_deref().is_none_or(|usage| matches!(usage, "sig" | "jwt-svid"));
     let operations = members.key_ops.as_ref().is_none_or(|operations| {
         operations.iter().filter(|operation| *operation == "verify").count() == 1
             && operations.iter().all(|operation| operation == "verify" || operation == "sign")

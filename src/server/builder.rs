@@ -215,12 +215,15 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
-            let id = Arc::from(trust.issuer.id());
+            let (id, others) = (Arc::from(trust.issuer.id()), trust.issuer.other_names());
             if let Some(trusted) =
                 prepare(trust, &policy, &configured, known.map(|known| &**known), false, &mut problems)
-                && !issuers.insert(Arc::clone(&id), Arc::new(trusted))
+                && !issuers.insert(Arc::clone(&id), others, Arc::new(trusted))
             {
-                problems.push(format!("issuers[{id}]"), "the issuer is trusted twice; give its audiences in one place");
+                problems.push(
+                    format!("issuers[{id}]"),
+                    "the issuer, or another name of it, is there twice; say all about it in one place",
+                );
             }
         }
         problems.or(())?;

@@ -38,6 +38,9 @@ pub(super) fn prepare(
     if !matches!(keys, Origin::Http) && jwks_uri.is_some() {
         problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
     }
+    if client.is_for_found() && !issuer.other_names().is_empty() {
+        problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
+    }
     let (mut symmetric, mut over_http) = (None, None);
     let keys = match keys {
         Origin::Static(keys) => {

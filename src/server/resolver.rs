@@ -76,17 +76,14 @@ impl<R: IssuerResolver> DynResolver for R {
 ///
 /// # Examples
 ///
-/// Microsoft Entra ID, for the tenants that have subscribed. All of them share one key set, which is then fetched once:
+/// The realms of a Keycloak that have a name for a certain purpose:
 ///
 /// ```
 /// use tower_bearer::{IssuerTemplate, ResourceServer};
 ///
-/// const TENANTS: [&str; 2] = ["11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"];
-///
-/// let tenants = IssuerTemplate::new("https://login.microsoftonline.com/{tenant}/v2.0", |tenant| TENANTS.contains(&tenant))
-///     .tenant_claim("tid")
-///     .jwks_uri("https://login.microsoftonline.com/common/discovery/v2.0/keys");
-/// let server = ResourceServer::new("33333333-3333-3333-3333-333333333333").trust_with(tenants).build();
+/// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
+///     .jwks_uri("https://id.example.com/realms/{realm}/protocol/openid-connect/certs");
+/// let server = ResourceServer::new("https://api.example.com").trust_with(realms).build();
 /// # assert!(server.is_ok());
 /// ```
 ///
@@ -116,6 +113,33 @@ impl IssuerTemplate {
         }
     }
 
+    /// Trusts the tenants of Microsoft Entra that pass the test, for tokens of version 2, as [`Issuer::entra`] trusts one. They share the keys of `common`, which are
+    /// then fetched once.
+    ///
+    /// ```
+    /// use tower_bearer::{IssuerTemplate, ResourceServer};
+    ///
+    /// const TENANTS: [&str; 1] = ["11111111-1111-1111-1111-111111111111"];
+    ///
+    /// let tenants = IssuerTemplate::entra(|tenant| TENANTS.contains(&tenant));
+    /// let server = ResourceServer::new("33333333-3333-3333-3333-333333333333").trust_with(tenants).build();
+    /// # assert!(server.is_ok());
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Personal accounts are a tenant, too (`9188040d-6c67-4c5b-b112-36a304b66dad`), of which everybody can be.
+    #[must_use]
+    pub fn entra(is_tenant: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        const ISSUER: &str = "https://login.microsoftonline.com/{tenant}/v2.0";
+        Self::new(ISSUER, is_tenant).jwks_uri("https://login.microsoftonline.com/common/discovery/v2.0/keys").terms(
+            |issuer| {
+                let tenant = Template::parse(ISSUER).and_then(|template| template.tenant(issuer.id()));
+                Issuer::entra(tenant.unwrap_or_default())
+            },
+        )
+    }
+
     /// Demands that this claim names the tenant too, such as Entra's `tid`.
     #[must_use]
     pub fn tenant_claim(mut self, name: impl Into<String>) -> Self {
@@ -131,7 +155,7 @@ impl IssuerTemplate {
         self
     }
 
-    /// Sets the terms on which each of the issuers is trusted.
+    /// Sets the terms on which each of the issuers is trusted; may be called several times, and each adds to those before.
     ///
     /// ```
     /// # use tower_bearer::{IssuerTemplate, Roles};
@@ -140,7 +164,8 @@ impl IssuerTemplate {
     /// ```
     #[must_use]
     pub fn terms(mut self, terms: impl Fn(Issuer) -> Issuer + Send + Sync + 'static) -> Self {
-        self.terms = Box::new(terms);
+        let former = self.terms;
+        self.terms = Box::new(move |issuer| terms(former(issuer)));
         self
     }
 

@@ -1,0 +1,255 @@
+//! Sign-in as a service.
+
+use std::time::Duration;
+
+use crate::claims::{Mark, Principals, Roles, Scopes, Segment};
+use crate::issuer::Issuer;
+use crate::jose::Algorithm;
+
+impl Issuer {
+    /// Trusts an Auth0 tenant by its domain, such as `tenant.eu.auth0.com` or a custom one.
+    ///
+    /// * Scopes are those of `scope`. Where role-based access control adds the user's `permissions` to the token, these are what the *user* may do, whatever the client has asked
+    ///   for: read them too, or instead, by [`scopes`](Self::scopes)`(Scopes::at(["permissions"]))`.
+    /// * The usual mistake: a client that asks for no `audience` gets an opaque or encrypted token.
+    /// * A client calls if `sub` ends with `@clients`. The tenant is the organisation, `org_id`.
+    /// * Auth0 has no roles of its own in access tokens: an action may put them into a claim with a URL for a name.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::auth0("tenant.eu.auth0.com");
+    /// assert_eq!(issuer.id(), "https://tenant.eu.auth0.com/");
+    /// ```
+    #[must_use]
+    pub fn auth0(domain: &str) -> Self {
+        Self::new(format!("https://{domain}/"))
+            .scopes(Scopes::at(["scope"]))
+            .tenant_at(["org_id"])
+            .told_by(Principals { users: &[Mark::Contains("sub", '|')], clients: &[Mark::EndsWith("sub", "@clients")] })
+    }
+
+    /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session tokens.
+    ///
+    /// * They have no `aud`: `azp`, the origin of the page, is checked in its place, and one without it is refused. Those of a sign-in that is not complete (`sts` is
+    ///   `pending`) are refused, and so are OAuth and machine tokens.
+    /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
+    ///   together with features; read them into your claims type.
+    /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::clerk("https://clerk.example.com", ["https://example.com"]);
+    /// assert_eq!(issuer.id(), "https://clerk.example.com");
+    /// ```
+    #[must_use]
+    pub fn clerk<I>(frontend_api: &str, origins: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let frontend_api = frontend_api.trim_end_matches('/');
+        Self::new(frontend_api)
+            .jwks_uri(format!("{frontend_api}/.well-known/jwks.json"))
+            .audience_claim("azp", origins)
+            .accept_typ("JWT")
+            .require_claims(["sid"])
+            .require_claim_prefix("sub", "user_")
+            .forbid_claim_value("sts", "pending")
+            .leeway(Duration::from_secs(5))
+            .roles(Roles::at(["o", "rol"]))
+            .tenant_at(["o", "id"])
+            .told_by(Principals { users: &[Mark::Always], clients: &[] })
+    }
+
+    /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
+    ///
+    /// * Only access tokens: their `token_use` is `access`. They have no `aud`, so it is the client that is checked. A token that is bound to a resource has one, and is
+    ///   checked by that, whoever the client is.
+    /// * Roles are the groups. A user calls if the token has `username`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::cognito("eu-west-1", "eu-west-1_x", ["7tvr1q"]);
+    /// assert_eq!(issuer.id(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x");
+    /// ```
+    #[must_use]
+    pub fn cognito<I>(region: &str, pool: &str, clients: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
+            .require_claim_value("token_use", "access")
+            .audience_claim("client_id", clients)
+            .roles(Roles::at(["cognito:groups"]))
+            .told_by(Principals { users: &[Mark::Has("username")], clients: &[Mark::Lacks("username")] })
+    }
+
+    /// Trusts a Descope project for its session tokens.
+    ///
+    /// * Refresh tokens are signed by the same keys; only those whose `drn` is `DS` are accepted. The issuer is the project's identifier, or its address.
+    /// * Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the project, or what [`audience`](Self::audience) adds.
+    /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant, `dct`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::descope("P2abc");
+    /// assert_eq!(issuer.id(), "P2abc");
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Without an audience, a token is good at every service of the project.
+    #[must_use]
+    pub fn descope(project: &str) -> Self {
+        let address = format!("https://api.descope.com/{project}");
+        let of_tenant = |what: &'static str| [Segment::from("tenants"), Segment::value_of("dct"), what.into()];
+        Self::new(project)
+            .jwks_uri(format!("{address}/.well-known/jwks.json"))
+            .also_known_as(address)
+            .audience(project)
+            .dangerously_accept_absent_audience()
+            .require_claim_value("drn", "DS")
+            .scopes(Scopes::default().and(["permissions"]).and(of_tenant("permissions")))
+            .roles(Roles::default().and(of_tenant("roles")))
+            .tenant_at(["dct"])
+    }
+
+    /// Trusts a Firebase project for the ID tokens of its users, which Firebase means for backends, too.
+    ///
+    /// * The audience is the project, and is set.
+    /// * Custom claims stand at the top of the token: name the one with the roles by [`roles`](Self::roles).
+    /// * Tokens of the emulator are unsigned, and are refused. Anonymous users have tokens, too: see `firebase.sign_in_provider`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::firebase("shop");
+    /// assert_eq!(issuer.id(), "https://securetoken.google.com/shop");
+    /// ```
+    #[must_use]
+    pub fn firebase(project: &str) -> Self {
+        Self::new(format!("https://securetoken.google.com/{project}"))
+            .audience(project)
+            .algorithms([Algorithm::Rs256])
+            .require_claims(["sub", "auth_time"])
+            .jwks_uri("https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com")
+            .tenant_at(["firebase", "tenant"])
+            .told_by(Principals { users: &[Mark::Always], clients: &[] })
+    }
+
+    /// Trusts Google for the ID tokens of its users, as Google's sign-in gives them to web sites and apps.
+    ///
+    /// * The audience is the client's identifier, `….apps.googleusercontent.com`. Google's access tokens are opaque, and cannot be verified.
+    /// * `iss` has been written with and without `https://`; both are accepted. The tenant is the Workspace domain, `hd`.
+    /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if `email` ends with `.gserviceaccount.com`.
+    /// * The usual mistake: everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::google().audience("1234.apps.googleusercontent.com");
+    /// assert_eq!(issuer.id(), "https://accounts.google.com");
+    /// ```
+    #[must_use]
+    pub fn google() -> Self {
+        Self::new("https://accounts.google.com")
+            .also_known_as("accounts.google.com")
+            .algorithms([Algorithm::Rs256])
+            .tenant_at(["hd"])
+            .told_by(Principals { users: &[], clients: &[Mark::EndsWith("email", ".gserviceaccount.com")] })
+    }
+
+    /// Trusts a Logto tenant by its endpoint.
+    ///
+    /// * The type is `at+jwt`. The audience is the API resource, or `urn:logto:organization:…`. Permissions are scopes; there are no roles.
+    /// * The usual mistake: a client that asks for no `resource` gets an opaque token.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::logto("https://shop.logto.app");
+    /// assert_eq!(issuer.id(), "https://shop.logto.app/oidc");
+    /// ```
+    #[must_use]
+    pub fn logto(endpoint: &str) -> Self {
+        let endpoint = endpoint.trim_end_matches('/');
+        let issuer = Self::new(format!("{endpoint}/oidc")).accept_typ("at+jwt");
+        issuer.tenant_at(["organization_id"]).told_by(Principals::RFC9068)
+    }
+
+    /// Trusts a custom authorization server of an Okta organisation, such as `("https://dev-1.okta.com", "default")`.
+    ///
+    /// * The client is in `cid`, which ID tokens do not have; roles are the `groups`, where the server is set up to add them.
+    /// * A user calls if the token has `uid`, which those of clients do not.
+    /// * The usual mistake: tokens of the *organisation's* server, whose issuer has no `/oauth2/…`, are for Okta itself and cannot be verified by others.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::okta("https://dev-1.okta.com", "default");
+    /// assert_eq!(issuer.id(), "https://dev-1.okta.com/oauth2/default");
+    /// ```
+    #[must_use]
+    pub fn okta(base: &str, server: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require_claims(["cid"]);
+        issuer
+            .roles(Roles::at(["groups"]))
+            .told_by(Principals { users: &[Mark::Has("uid")], clients: &[Mark::Lacks("uid")] })
+    }
+
+    /// Trusts an environment of PingOne, by its region's domain and its identifier, such as `("auth.pingone.eu", "11111111-…")`.
+    ///
+    /// * The audience is that of the custom resource. The client must be named, as it is not in ID tokens.
+    /// * A user calls if the token has `sid`, which those of clients do not.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::pingone("auth.pingone.eu", "11111111-1111-1111-1111-111111111111");
+    /// assert_eq!(issuer.id(), "https://auth.pingone.eu/11111111-1111-1111-1111-111111111111/as");
+    /// ```
+    #[must_use]
+    pub fn pingone(domain: &str, environment: &str) -> Self {
+        Self::new(format!("https://{domain}/{environment}/as"))
+            .require_claims(["client_id"])
+            .told_by(Principals { users: &[Mark::Has("sid")], clients: &[Mark::Lacks("sid")] })
+    }
+
+    /// Trusts a Supabase project by its reference, for the tokens of its users.
+    ///
+    /// * The audience is `authenticated`, and is set; the project's own `anon` key has another. Users who sign in anonymously have it, too, and `is_anonymous` is true in their
+    ///   tokens: read it into your claims type.
+    /// * Roles are those that the application keeps in `app_metadata`. The claim `role` is the database's, and `user_metadata` is written by the users themselves: do not
+    ///   read roles there.
+    /// * The usual mistake: projects that still sign with a shared secret publish no keys.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::supabase("abcdefgh");
+    /// assert_eq!(issuer.id(), "https://abcdefgh.supabase.co/auth/v1");
+    /// ```
+    #[must_use]
+    pub fn supabase(project: &str) -> Self {
+        Self::new(format!("https://{project}.supabase.co/auth/v1"))
+            .audience("authenticated")
+            .roles(Roles::at(["app_metadata", "roles"]))
+            .told_by(Principals { users: &[Mark::Always], clients: &[] })
+    }
+
+    /// Trusts the sessions of a WorkOS application (AuthKit), by its client identifier.
+    ///
+    /// * The keys are the application's own. Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the client's, or what
+    ///   [`audience`](Self::audience) adds.
+    /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as).
+    /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation. Tokens of Connect, for machines, have another issuer.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::workos("client_123");
+    /// assert_eq!(issuer.id(), "https://api.workos.com/user_management/client_123");
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Without an audience, a token is good at every service of the application.
+    #[must_use]
+    pub fn workos(client_id: &str) -> Self {
+        Self::new(format!("https://api.workos.com/user_management/{client_id}"))
+            .also_known_as("https://api.workos.com")
+            .also_known_as("https://api.workos.com/")
+            .jwks_uri(format!("https://api.workos.com/sso/jwks/{client_id}"))
+            .audience(client_id)
+            .dangerously_accept_absent_audience()
+            .require_claims(["sid"])
+            .scopes(Scopes::at(["permissions"]))
+            .roles(Roles::at(["roles"]).and(["role"]))
+            .tenant_at(["org_id"])
+            .told_by(Principals { users: &[Mark::Has("sid")], clients: &[] })
+    }
+}

@@ -1,0 +1,75 @@
+//! Microsoft's issuers.
+
+use crate::claims::{Mark, Principals};
+use crate::issuer::Issuer;
+
+const ENTRA: Principals = Principals { users: &[Mark::Has("scp")], clients: &[Mark::Is("idtyp", "app")] };
+
+impl Issuer {
+    /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 2.
+    ///
+    /// * The audience is the GUID of the API's registration. The usual mistake: its `requestedAccessTokenVersion` is not 2, and then the tokens are
+    ///   those of [`entra_v1`](Self::entra_v1).
+    /// * Roles are the app roles. Groups are left out of tokens of users who have more than 200.
+    /// * Only tokens of users have scopes, and a user calls where there are some. That a client calls is only certain from `idtyp`, an optional claim of the registration.
+    /// * The client, `azp`, must be named. Give the API a registration of its own all the same: an ID token of a client that shares it names the same audience.
+    /// * For many tenants, see [`IssuerTemplate::entra`](crate::IssuerTemplate::entra).
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::entra("11111111-1111-1111-1111-111111111111");
+    /// assert_eq!(issuer.id(), "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0");
+    /// ```
+    #[must_use]
+    pub fn entra(tenant: &str) -> Self {
+        Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
+            .require_claim_value("tid", tenant)
+            .require_claims(["azp"])
+            .client_claim("azp")
+            .tenant_at(["tid"])
+            .told_by(ENTRA)
+    }
+
+    /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 1; see [`entra`](Self::entra).
+    ///
+    /// The audience is the application's URI, such as `api://…`, or its GUID; the client is in `appid`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::entra_v1("11111111-1111-1111-1111-111111111111");
+    /// assert_eq!(issuer.id(), "https://sts.windows.net/11111111-1111-1111-1111-111111111111/");
+    /// ```
+    #[must_use]
+    pub fn entra_v1(tenant: &str) -> Self {
+        // the metadata are those of another host
+        Self::new(format!("https://sts.windows.net/{tenant}/"))
+            .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
+            .require_claim_value("tid", tenant)
+            .require_claims(["appid"])
+            .client_claim("appid")
+            .tenant_at(["tid"])
+            .told_by(ENTRA)
+    }
+
+    /// Trusts one policy of an Azure AD B2C tenant, such as `("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in")`: the tenant's name,
+    /// its GUID, and the policy as the tokens' `tfp` has it.
+    ///
+    /// * The audience is the API's application identifier. Both forms of the issuer are accepted.
+    /// * Only tokens with `scp` and without `nonce`: no claim that all ID tokens have tells them apart, but they have no scopes. Give the API a registration of its own.
+    /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are refused.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::entra_b2c("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in");
+    /// assert_eq!(issuer.id(), "https://contoso.b2clogin.com/11111111-1111-1111-1111-111111111111/v2.0/");
+    /// ```
+    #[must_use]
+    pub fn entra_b2c(tenant: &str, tenant_id: &str, policy: &str) -> Self {
+        let host = format!("https://{tenant}.b2clogin.com");
+        Self::new(format!("{host}/{tenant_id}/v2.0/"))
+            .also_known_as(format!("{host}/tfp/{tenant_id}/{}/v2.0/", policy.to_lowercase()))
+            .jwks_uri(format!("{host}/{tenant}.onmicrosoft.com/{policy}/discovery/v2.0/keys"))
+            .require_claim_value("tfp", policy)
+            .require_claims(["scp"])
+            .forbid_claims(["nonce", "at_hash", "c_hash"])
+            .client_claim("azp")
+            .told_by(ENTRA)
+    }
+}

@@ -1,0 +1,198 @@
+//! Authorization servers that one runs oneself.
+
+use crate::claims::{Mark, Principals, Roles};
+use crate::issuer::Issuer;
+
+const BY_SUBJECT: Principals = Principals { users: &[Mark::Has("sub")], clients: &[Mark::Lacks("sub")] };
+
+impl Issuer {
+    /// Trusts an Authelia by its issuer.
+    ///
+    /// * The type is `at+jwt`. Scopes are in `scp`; roles are the `groups`, which are in access tokens only if a claims policy puts them there.
+    /// * The usual mistake: tokens are opaque unless the client's `access_token_signed_response_alg` is set.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::authelia("https://auth.example.com");
+    /// assert_eq!(issuer.id(), "https://auth.example.com");
+    /// ```
+    #[must_use]
+    pub fn authelia(issuer: &str) -> Self {
+        Self::new(issuer).accept_typ("at+jwt").roles(Roles::at(["groups"])).told_by(Principals::RFC9068)
+    }
+
+    /// Trusts an application of authentik, by the address of the server and the application's *slug*.
+    ///
+    /// * The audience is the client's identifier. Roles are the `groups`.
+    /// * An ID token of the same client has the same claims but for `azp` and `uid`, which must be there.
+    /// * The usual mistake: without a signing key at the provider, tokens are signed with the client's secret (HS256), and are refused.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::authentik("https://auth.example.com", "shop");
+    /// assert_eq!(issuer.id(), "https://auth.example.com/application/o/shop/");
+    /// ```
+    #[must_use]
+    pub fn authentik(base: &str, slug: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let issuer = Self::new(format!("{base}/application/o/{slug}/")).require_claims(["azp", "uid"]);
+        issuer.roles(Roles::at(["groups"]))
+    }
+
+    /// Trusts a Duende IdentityServer, or an IdentityServer4, by its origin.
+    ///
+    /// * The type is `at+jwt`, as it is unless the server is told otherwise. Roles are in `role`.
+    /// * A client calls if there is no `sub`.
+    /// * The issuer is the origin in lower case. The usual mistake: `aud` is absent where a scope belongs to no *API resource*.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::duende("https://id.example.com");
+    /// assert_eq!(issuer.id(), "https://id.example.com");
+    /// ```
+    #[must_use]
+    pub fn duende(origin: &str) -> Self {
+        Self::new(origin.trim_end_matches('/')).accept_typ("at+jwt").roles(Roles::at(["role"])).told_by(BY_SUBJECT)
+    }
+
+    /// Trusts a tenant of FusionAuth, by its *issuer*, a text of the tenant's settings that need not be an address, and the server's address, for tokens of one
+    /// application, which is set as the audience.
+    ///
+    /// * ID tokens have the same audience and type; they are refused because they have `at_hash`, `c_hash` or `nonce`. One without any of these cannot be told apart.
+    /// * Roles are those of the application, if the user is registered for it. The tenant is `tid`.
+    /// * The usual mistake: tokens that are signed with a shared secret, as they are by default, are refused.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::fusionauth("acme.com", "https://auth.example.com", "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e");
+    /// assert_eq!(issuer.id(), "acme.com");
+    /// ```
+    #[must_use]
+    pub fn fusionauth(issuer: &str, base: &str, application: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        Self::new(issuer)
+            .jwks_uri(format!("{base}/.well-known/jwks.json"))
+            .audience(application)
+            .forbid_claims(["at_hash", "c_hash", "nonce"])
+            .client_claim("applicationId")
+            .tenant_at(["tid"])
+    }
+
+    /// Trusts an Ory Hydra by its issuer, which usually ends with a slash.
+    ///
+    /// * The audience is what the client asks for, and `[]` if it asks for none. The client must be named, as it is not in ID tokens.
+    /// * Scopes are in `scp` or `scope`. What the consent app adds is in `ext`; roles are read from `ext.roles`.
+    /// * The usual mistake: tokens are opaque unless `strategies.access_token` is `jwt`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::hydra("https://hydra.example.com/");
+    /// assert_eq!(issuer.id(), "https://hydra.example.com/");
+    /// ```
+    #[must_use]
+    pub fn hydra(issuer: &str) -> Self {
+        let issuer = Self::new(issuer).require_claims(["client_id"]).forbid_claims(["at_hash", "nonce"]);
+        issuer.roles(Roles::at(["ext", "roles"])).told_by(Principals::RFC9068)
+    }
+
+    /// Trusts a client (an *OAuth2 resource server*) of Kanidm, each of which is an issuer of its own.
+    ///
+    /// The type is `at+jwt`; the audience is the client, and is set. Groups are mapped to scopes, so there are no roles.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::kanidm("https://idm.example.com", "shop");
+    /// assert_eq!(issuer.id(), "https://idm.example.com/oauth2/openid/shop");
+    /// ```
+    #[must_use]
+    pub fn kanidm(base: &str, client: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        Self::new(format!("{base}/oauth2/openid/{client}"))
+            .audience(client)
+            .accept_typ("at+jwt")
+            .told_by(Principals::RFC9068)
+    }
+
+    /// Trusts a Keycloak realm: `{base}/realms/{realm}`, with the roles of the realm.
+    ///
+    /// * Only access tokens: their claim `typ` is `Bearer`; that of ID tokens is `ID`.
+    /// * The usual mistake: Keycloak puts the API into `aud` only where an *audience* mapper of the client or its scopes says so, or the user has roles of the API's client.
+    /// * A client calls if the token has `client_id`, or `preferred_username` begins with `service-account-`; a user, if it has `sid`.
+    /// * The roles of one client are at `["resource_access", client, "roles"]`: add them with [`Roles::and`].
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::keycloak("https://id.example.com", "shop");
+    /// assert_eq!(issuer.id(), "https://id.example.com/realms/shop");
+    /// ```
+    #[must_use]
+    pub fn keycloak(base: &str, realm: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let issuer = Self::new(format!("{base}/realms/{realm}")).require_claim_value("typ", "Bearer");
+        issuer.roles(Roles::at(["realm_access", "roles"])).told_by(Principals {
+            users: &[Mark::Has("sid")],
+            clients: &[
+                Mark::Has("client_id"),
+                Mark::Has("clientId"),
+                Mark::BeginsWith("preferred_username", "service-account-"),
+            ],
+        })
+    }
+
+    /// Trusts a Spring Authorization Server by its issuer.
+    ///
+    /// * The audience is the *client*, unless a customizer of the tokens says otherwise: name the clients by [`audience`](Self::audience).
+    /// * ID tokens have the same audience; they are refused because they have `azp`, which access tokens do not.
+    /// * Roles are in `roles` or `authorities`, where a customizer puts them.
+    /// * The usual mistake: by default the server makes new keys with each start, and takes its issuer from the request's host.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::spring("https://id.example.com").audience("web");
+    /// assert_eq!(issuer.id(), "https://id.example.com");
+    /// ```
+    #[must_use]
+    pub fn spring(issuer: &str) -> Self {
+        let issuer = Self::new(issuer).forbid_claims(["azp", "nonce", "at_hash"]);
+        issuer.roles(Roles::default().and(["authorities"]))
+    }
+
+    /// Trusts a WSO2 Identity Server by its address, or an organisation of Asgardeo: `https://api.asgardeo.io/t/{organisation}`.
+    ///
+    /// * The audience is the client, and whatever is added to the application. Only tokens that say in `aut` who is authorised; it also tells users and clients apart. ID
+    ///   tokens are refused because they have `at_hash`, `c_hash` or `nonce`, too.
+    /// * Roles are `groups` and `roles`. The tenant is the organisation, `org_id`.
+    /// * The usual mistake: tokens are opaque unless the application is set to JWT.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::wso2("https://id.example.com:9443");
+    /// assert_eq!(issuer.id(), "https://id.example.com:9443/oauth2/token");
+    /// ```
+    #[must_use]
+    pub fn wso2(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        Self::new(format!("{base}/oauth2/token"))
+            .jwks_uri(format!("{base}/oauth2/jwks"))
+            .require_claims(["aut"])
+            .forbid_claims(["at_hash", "c_hash", "nonce"])
+            .roles(Roles::at(["groups"]).and(["roles"]))
+            .tenant_at(["org_id"])
+            .told_by(Principals {
+                users: &[Mark::Is("aut", "APPLICATION_USER")],
+                clients: &[Mark::Is("aut", "APPLICATION")],
+            })
+    }
+
+    /// Trusts a Zitadel instance by its address.
+    ///
+    /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::granted_in`]. They are in the token only if the client asks for
+    ///   them.
+    /// * Tokens have no scopes. The audience is the project's or the client's identifier, and so is that of ID tokens, which are refused because they have `auth_time` or `at_hash`.
+    /// * The tenant is the organisation of the user, where the client asks for it. Machines are users, too.
+    /// * The usual mistake: tokens are opaque unless the client is set to JWT.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::zitadel("https://shop.zitadel.cloud");
+    /// assert_eq!(issuer.id(), "https://shop.zitadel.cloud");
+    /// ```
+    #[must_use]
+    pub fn zitadel(instance: &str) -> Self {
+        let instance = instance.trim_end_matches('/');
+        let issuer = Self::new(instance).forbid_claims(["auth_time", "at_hash"]);
+        issuer
+            .roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
+            .tenant_at(["urn:zitadel:iam:user:resourceowner:id"])
+    }
+}

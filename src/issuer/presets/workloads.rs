@@ -1,0 +1,126 @@
+//! Issuers of workloads, jobs and proxies.
+
+use crate::claims::{Mark, Principals};
+use crate::issuer::Issuer;
+use crate::jose::Algorithm;
+
+const WORKLOADS: Principals = Principals { users: &[], clients: &[Mark::Always] };
+
+impl Issuer {
+    /// Trusts an application behind Cloudflare Access, by the team's name and the application's *AUD tag*, which is set as the audience.
+    ///
+    /// * The token is in the header `cf-access-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
+    /// * Only tokens for applications: their `type` is `app`. Service tokens have an empty subject, and their name in `common_name`, which is the client.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::cloudflare_access("acme", "32eafc7626e737904a6e3e1d1ec8a1dd");
+    /// assert_eq!(issuer.id(), "https://acme.cloudflareaccess.com");
+    /// ```
+    #[must_use]
+    pub fn cloudflare_access(team: &str, audience: &str) -> Self {
+        Self::new(format!("https://{team}.cloudflareaccess.com"))
+            .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
+            .audience(audience)
+            .require_claim_value("type", "app")
+            .client_claim("common_name")
+            .told_by(Principals { users: &[Mark::Has("sub")], clients: &[Mark::Has("common_name")] })
+    }
+
+    /// Trusts the GitHub Actions of one owner of repositories, by the owner's numeric identifier.
+    ///
+    /// * Everybody who has a repository can get a token of this issuer, for whatever audience: that of the workflow's choice, and by default the address of the repository's owner.
+    /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::github_actions("65");
+    /// assert_eq!(issuer.id(), "https://token.actions.githubusercontent.com");
+    /// ```
+    #[must_use]
+    pub fn github_actions(owner_id: &str) -> Self {
+        Self::new("https://token.actions.githubusercontent.com")
+            .require_claim_value("repository_owner_id", owner_id)
+            .require_claims(["repository_id"])
+            .tenant_at(["repository_owner_id"])
+            .told_by(WORKLOADS)
+    }
+
+    /// Trusts the CI/CD jobs of one namespace (a group or user) of a GitLab instance, by the namespace's numeric identifier.
+    ///
+    /// * Everybody who has a project can get a token of this issuer, for whatever audience the job asks for.
+    /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::gitlab_ci("https://gitlab.com", "72");
+    /// assert_eq!(issuer.id(), "https://gitlab.com");
+    /// ```
+    #[must_use]
+    pub fn gitlab_ci(instance: &str, namespace_id: &str) -> Self {
+        Self::new(instance.trim_end_matches('/'))
+            .require_claim_value("namespace_id", namespace_id)
+            .require_claims(["project_id"])
+            .tenant_at(["namespace_id"])
+            .told_by(WORKLOADS)
+    }
+
+    /// Trusts Google's Identity-Aware Proxy in front of this service, by its audience: `/projects/{number}/apps/{project}` or
+    /// `/projects/{number}/global/backendServices/{id}`.
+    ///
+    /// * The token is in the header `x-goog-iap-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
+    /// * Health checks of the load balancer carry none: see [`public_path`](crate::BearerAuthLayer::public_path).
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::google_iap("/projects/1/global/backendServices/2");
+    /// assert_eq!(issuer.id(), "https://cloud.google.com/iap");
+    /// ```
+    #[must_use]
+    pub fn google_iap(audience: &str) -> Self {
+        Self::new("https://cloud.google.com/iap")
+            .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
+            .audience(audience)
+            .algorithms([Algorithm::Es256])
+            .require_claims(["sub"])
+            .tenant_at(["hd"])
+    }
+
+    /// Trusts the service accounts of a Kubernetes cluster, by the API server's `--service-account-issuer`.
+    ///
+    /// * The audience is that of the pod's projected volume. The tenant is the namespace; demand one by
+    ///   [`require_claim_prefix`](Self::require_claim_prefix)`("sub", "system:serviceaccount:shop:")`.
+    /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
+    ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
+    /// * The usual mistake: that a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::kubernetes("https://kubernetes.default.svc.cluster.local");
+    /// assert_eq!(issuer.id(), "https://kubernetes.default.svc.cluster.local");
+    /// ```
+    #[must_use]
+    pub fn kubernetes(issuer: &str) -> Self {
+        Self::new(issuer)
+            .require_claims(["kubernetes.io"])
+            .require_claim_prefix("sub", "system:serviceaccount:")
+            .tenant_at(["kubernetes.io", "namespace"])
+            .told_by(WORKLOADS)
+    }
+
+    /// Trusts a SPIFFE trust domain, such as `example.org`, for its JWT-SVIDs, with the keys of its bundle or of SPIRE's discovery provider.
+    ///
+    /// * They need not name an issuer, and then come to this one: it is the only one of a server that
+    ///   [accepts those](Self::accept_absent_iss). Where SPIRE is set up to name one, add it by [`also_known_as`](Self::also_known_as).
+    /// * `sub` must be of the trust domain. A type of `JOSE`, which the standard allows, is refused; SPIRE writes `JWT`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::spiffe("example.org", "https://spire.example.org/keys");
+    /// assert_eq!(issuer.id(), "spiffe://example.org");
+    /// ```
+    #[must_use]
+    pub fn spiffe(trust_domain: &str, jwks_uri: &str) -> Self {
+        use Algorithm::{Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        Self::new(format!("spiffe://{trust_domain}"))
+            .accept_absent_iss()
+            .jwks_uri(jwks_uri)
+            .algorithms([Rs256, Rs384, Rs512, Es256, Es384, Ps256, Ps384, Ps512])
+            .require_claim_prefix("sub", format!("spiffe://{trust_domain}/"))
+            .told_by(WORKLOADS)
+    }
+}

@@ -1,0 +1,112 @@
+//! Each preset against tokens in its provider's shape: one that is accepted and read, and those of the wrong kind.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod hosted;
+mod microsoft;
+mod servers;
+mod workloads;
+
+use std::convert::Infallible;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use http::{Request, Response, header};
+use serde_json::{Value, json};
+use tower::service_fn;
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{
+    AccessToken, Algorithm, Clock, ErrorKind, HttpClient, Issuer, IssuerTemplate, Principal, ResourceServer, Roles,
+    Scopes, Segment,
+};
+
+/// A provider in miniature: one key for each algorithm, published wherever the preset looks for it.
+struct Provider {
+    idp: Idp,
+    server: ResourceServer,
+}
+
+impl Provider {
+    fn of(preset: Issuer) -> Self {
+        let idp = Idp::with_algorithms(preset.id(), &[Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384]);
+        let (issuer, jwks) = (preset.id().to_owned(), idp.jwks().to_string());
+        let answer = service_fn(move |request: Request<Body>| {
+            let metadata = json!({ "issuer": issuer, "jwks_uri": "https://keys.test/jwks" }).to_string();
+            let wanted = request.uri().path().contains("/.well-known/openid-configuration");
+            let body = if wanted { metadata } else { jwks.clone() };
+            let response = Response::builder().header(header::CONTENT_TYPE, "application/json").body(Body::from(body));
+            async { Ok::<_, Infallible>(response.unwrap()) }
+        });
+        let server =
+            ResourceServer::new("https://api.test").trust(preset).http_client(HttpClient::from_service(answer));
+        Self { idp, server: server.build().unwrap() }
+    }
+
+    /// Signs this header and these claims, which get the provider's `iss` and times unless they have their own.
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let now = ManualClock::new().now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let (mut header, mut all) = (header.clone(), json!({ "iss": self.idp.issuer(), "iat": now, "exp": now + 300 }));
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        // as JSON has no other way to say that a claim is absent
+        all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        let jwks = self.idp.jwks();
+        let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["alg"] == header["alg"]).unwrap();
+        header["kid"] = key["kid"].clone();
+        let algorithm = match header["alg"].as_str() {
+            Some("ES256") => Algorithm::Es256,
+            Some("ES384") => Algorithm::Es384,
+            _ => Algorithm::Rs256,
+        };
+        let token = self.idp.token_signed_with(algorithm, "");
+        token.raw_header(header.to_string()).raw_claims(all.to_string()).sign()
+    }
+
+    async fn accept(&self, header: &Value, claims: &Value) -> AccessToken<()> {
+        self.server.authenticate(&self.sign(header, claims)).await.unwrap()
+    }
+
+    async fn refuse(&self, header: &Value, claims: &Value) -> ErrorKind {
+        self.server.authenticate(&self.sign(header, claims)).await.expect_err("a token of the wrong kind").kind()
+    }
+}
+
+/// The same claims with others, or without those that are `null` here.
+fn but(claims: &Value, others: &Value) -> Value {
+    let mut claims = claims.clone();
+    for (name, value) in others.as_object().unwrap() {
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
+    }
+    claims
+}
+
+fn scopes(token: &AccessToken<()>) -> Vec<&str> {
+    token.scopes().collect()
+}
+
+fn roles(token: &AccessToken<()>) -> Vec<&str> {
+    token.roles().collect()
+}
+
+/// Whether a user or a client calls, and for which tenant.
+fn caller(token: &AccessToken<()>) -> (Principal, Option<&str>) {
+    (token.principal(), token.tenant())
+}
+
+/// The provider's preset stands in the guide, and its constructor has a page of its own.
+#[test]
+fn every_preset_has_its_place_in_the_guide() {
+    let guide = include_str!("../../src/guide/providers.md");
+    let files = ["hosted", "microsoft", "servers", "workloads"];
+    let sources = files.map(|file| std::fs::read_to_string(format!("src/issuer/presets/{file}.rs")).unwrap());
+    let names: Vec<_> = sources.iter().flat_map(|text| text.split("pub fn ").skip(1)).collect();
+    assert_eq!(names.len(), 30);
+    for name in names {
+        let name = name.split(['(', '<']).next().unwrap();
+        assert!(guide.contains(&format!("(crate::Issuer::{name})")), "{name}");
+    }
+}
