@@ -84,6 +84,9 @@ mod server;
 /// Where the token is, whether one is needed, and for what.
 mod gate;
 
+/// All of it as data.
+mod config;
+
 /// Calling, rejected or waiting.
 mod future;
 
@@ -118,6 +121,7 @@ pub use crate::authz::{Access, AuthzRules, AuthzRulesBuilder, Permission, Rule};
 pub use crate::bearer::TokenSource;
 pub use crate::claims::{Principal, Roles, Scopes, Segment};
 pub use crate::clock::Clock;
+pub use crate::config::ResourceServerConfig;
 pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
 pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;

@@ -25,6 +25,15 @@ impl ConfigError {
         self.problems.push(ConfigProblem { path: path.into(), message: message.into() });
     }
 
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.problems.extend(others.problems);
+    }
+
+    /// Tells whether something is wrong there, or within.
+    pub(crate) fn concerns(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| problem.path.starts_with(path))
+    }
+
     /// Returns `ok` if nothing was found, else the problems.
     pub(crate) fn or<T>(self, ok: T) -> Result<T, Self> {
         if self.problems.is_empty() { Ok(ok) } else { Err(self) }

@@ -85,6 +85,14 @@ impl Issuer {
         OtherNames { names: self.other_names.clone(), none: self.unnamed }
     }
 
+    pub(crate) fn scopes_so_far(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    pub(crate) fn roles_so_far(&self) -> &Roles {
+        &self.roles
+    }
+
     pub(crate) fn max_stale_limit(&self) -> Duration {
         self.max_stale
     }

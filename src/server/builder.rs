@@ -32,8 +32,8 @@ struct Settings {
     audiences: Vec<Box<str>>,
     trusted: Vec<Trust>,
     resolvers: Vec<Arc<dyn DynResolver>>,
-    /// What the resolvers say of themselves.
-    faults: Vec<String>,
+    /// What is known to be wrong already.
+    problems: ConfigError,
     realm: Option<String>,
     clock: Box<dyn Clock>,
     http: HttpSettings,
@@ -47,7 +47,7 @@ impl ResourceServerBuilder {
             audiences: vec![audience.into()],
             trusted: Vec::new(),
             resolvers: Vec::new(),
-            faults: Vec::new(),
+            problems: ConfigError::default(),
             realm: None,
             clock: Box::new(SystemClock),
             http: HttpSettings::default(),
@@ -81,7 +81,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// own, the application sees to that itself.
     #[must_use]
     pub fn trust_with<R: IssuerResolver>(mut self, resolver: R) -> Self {
-        self.settings.faults.extend(resolver.check().err());
+        if let Err(fault) = resolver.check() {
+            self.settings.problems.push("resolvers", fault);
+        }
         self.settings.resolvers.push(Arc::new(resolver));
         self
     }
@@ -180,6 +182,12 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
+    /// Notes what is wrong already, to be said with the rest.
+    pub(crate) fn with_problems(mut self, problems: ConfigError) -> Self {
+        self.settings.problems.extend(problems);
+        self
+    }
+
     /// Checks the configuration and makes the server. No key is fetched yet, and nothing is spawned.
     ///
     /// # Errors
@@ -192,8 +200,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Makes the engine of a new server, or of one that goes on where a former has been.
     pub(super) fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
         let Self { settings, read } = self;
-        let Settings { audiences, trusted, resolvers, faults, realm, clock, http, saved, token_cache } = settings;
-        let mut problems = ConfigError::default();
+        let Settings { audiences, trusted, resolvers, mut problems, realm, clock, http, saved, token_cache } = settings;
         if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
@@ -203,11 +210,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
             "\"\"".into()
         });
-        if trusted.is_empty() && resolvers.is_empty() {
+        if trusted.is_empty() && resolvers.is_empty() && !problems.concerns("issuers") {
             problems.push("issuers", "no issuer is trusted, so no token could ever be accepted; call trust");
-        }
-        for fault in faults {
-            problems.push("resolvers", fault);
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));

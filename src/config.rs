@@ -1,0 +1,115 @@
+//! The whole policy of a server as data, from a file or the environment.
+
+mod field;
+mod issuer;
+mod preset;
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::field::{Field, OneOrMany, refuse_unknown};
+use self::issuer::IssuerConfig;
+use crate::error::ConfigError;
+use crate::server::{ResourceServer, ResourceServerBuilder};
+
+/// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
+/// configuration.
+///
+/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer); durations are in seconds. [`JSON_SCHEMA`](Self::JSON_SCHEMA) describes all of it, for
+/// editors. A path into the claims is a list of names, or a JSON Pointer (RFC 6901), or one name; so `["realm_access", "roles"]` is `/realm_access/roles`, and `https://example.com/roles`
+/// is one claim.
+///
+/// A number, a truth value or a list may be a string that holds it, as environment variables do: `"30"`, `"true"`, `'["a", "b"]'`. What cannot be data is added to the
+/// [`builder`](Self::builder): shared secrets, resolvers, the type of the claims.
+///
+/// # Examples
+///
+/// ```
+/// use tower_bearer::ResourceServerConfig;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config: ResourceServerConfig = serde_json::from_str(
+///     r#"{
+///         "audience": "https://api.example.com",
+///         "issuers": [
+///             { "preset": { "keycloak": { "base": "https://id.example.com", "realm": "shop" } },
+///               "roles": { "at": ["/realm_access/roles", "/resource_access/orders/roles"], "only_renamed": { "shop-admins": "admin" } } },
+///             { "issuer": "https://id.partner.example/", "audience": "api://orders", "algorithms": ["ES256"], "max_age_seconds": 3600 }
+///         ]
+///     }"#,
+/// )?;
+/// let server = config.builder().build()?;
+/// assert_eq!(server.status().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Everything that is wrong is said at once, with its path:
+///
+/// ```
+/// # use tower_bearer::ResourceServerConfig;
+/// let config: ResourceServerConfig = serde_json::from_str(
+///     r#"{ "audience": [], "issuers": [{ "issuer": "https://id.example.com/", "leeway_seconds": "a minute", "algoritms": ["RS256"] }] }"#,
+/// )?;
+/// let error = config.builder().build().unwrap_err();
+/// let paths: Vec<_> = error.problems().iter().map(|problem| problem.path()).collect();
+/// assert_eq!(paths, ["audience", "issuers[0].leeway_seconds", "issuers[0].algoritms"]);
+/// # Ok::<_, serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(deny_unknown_fields, description = "The policy of a resource server that verifies bearer tokens.")
+)]
+pub struct ResourceServerConfig {
+    /// What the tokens' `aud` must name, byte for byte; one or several. Issuers may have their own.
+    audience: Field<OneOrMany>,
+    /// Whose tokens are trusted.
+    issuers: Field<Vec<Field<IssuerConfig>>>,
+    /// The protection space in challenges; the first audience by default.
+    realm: Field<String>,
+    /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
+    token_cache: Field<u64>,
+    #[serde(flatten)]
+    #[cfg_attr(test, schemars(skip))]
+    unknown: BTreeMap<String, Value>,
+}
+
+impl ResourceServerConfig {
+    /// The JSON Schema (draft 2020-12) of the configuration.
+    pub const JSON_SCHEMA: &str = include_str!("config/schema.json");
+
+    /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
+    pub fn builder(self) -> ResourceServerBuilder {
+        let mut problems = ConfigError::default();
+        let Self { audience, issuers, realm, token_cache, unknown } = self;
+        let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
+        let first = audiences.next().unwrap_or_else(|| {
+            problems.push("audience", "no audience is named; it must equal a value of the tokens' aud");
+            "-".to_owned()
+        });
+        let mut builder = audiences.fold(ResourceServer::new(first), ResourceServerBuilder::audience);
+        if let Some(realm) = realm.take("realm", &mut problems) {
+            builder = builder.realm(realm);
+        }
+        if let Some(token_cache) = token_cache.take("token_cache", &mut problems) {
+            builder = builder.token_cache(token_cache);
+        }
+        for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
+            let path = format!("issuers[{index}]");
+            let issuer = issuer.take(&path, &mut problems).and_then(|issuer| issuer.read(&path, &mut problems));
+            if let Some(issuer) = issuer {
+                builder = builder.trust(issuer);
+            }
+        }
+        refuse_unknown("", &unknown, &mut problems);
+        builder.with_problems(problems)
+    }
+}

@@ -1,0 +1,190 @@
+//! One issuer as data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::field::{Field, OneOrMany, refuse_unknown};
+use super::preset::Preset;
+use super::readers::{PathConfig, RolesConfig, ScopesConfig};
+use crate::error::ConfigError;
+use crate::issuer::Issuer;
+use crate::jose::Algorithm;
+
+/// An issuer, by its identifier or by a preset, and the terms on which its tokens are accepted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields, rename = "Issuer"))]
+pub(super) struct IssuerConfig {
+    /// The identifier, byte for byte as in the tokens' `iss`; or else a preset.
+    issuer: Field<String>,
+    /// A provider whose tokens are known.
+    preset: Field<Preset>,
+    /// Other texts by which its tokens name it.
+    also_known_as: Field<OneOrMany>,
+    /// Whether tokens that name no issuer are this one's.
+    accept_absent_iss: Field<bool>,
+    /// Where the keys are, if they are not to be found by discovery.
+    jwks_uri: Field<String>,
+    /// What this issuer's tokens must name, in place of the server's audience.
+    audience: Field<OneOrMany>,
+    /// A claim that stands for an absent `aud`, and what it may be.
+    audience_claim: Field<AudienceClaim>,
+    /// Accepts tokens whatever their audience is: those that were issued for other services, too.
+    dangerously_accept_any_audience: Field<bool>,
+    /// Accepts tokens that have no `aud`.
+    dangerously_accept_absent_audience: Field<bool>,
+    /// The only clients whose tokens are accepted.
+    allow_clients: Field<OneOrMany>,
+    /// The claim that names the client; `client_id`, else `azp` by default.
+    client_claim: Field<String>,
+    /// The algorithms that are accepted, such as `ES256`; all asymmetric ones by default.
+    algorithms: Field<Vec<String>>,
+    /// By how much clocks may differ; 30 by default, at most 300.
+    leeway_seconds: Field<u64>,
+    /// How long ago a token may have been issued; without a limit by default.
+    max_age_seconds: Field<u64>,
+    /// For how long a token may have been issued; without a limit by default.
+    max_lifetime_seconds: Field<u64>,
+    /// For how long keys are used that cannot be fetched anew; 3600 by default.
+    max_stale_seconds: Field<u64>,
+    /// The types (`typ`) that are accepted, in place of none, `JWT` and `at+jwt`.
+    accept_typ: Field<OneOrMany>,
+    /// Whether the whole profile of RFC 9068 is demanded.
+    rfc9068: Field<bool>,
+    /// Claims that must be there.
+    require_claims: Field<OneOrMany>,
+    /// Claims, and the string that each must be.
+    require_claim_values: Field<BTreeMap<String, String>>,
+    /// Claims, and what each must begin with.
+    require_claim_prefixes: Field<BTreeMap<String, String>>,
+    /// Claims that must not be there.
+    forbid_claims: Field<OneOrMany>,
+    /// Claims, and strings that each must not be.
+    forbid_claim_values: Field<BTreeMap<String, OneOrMany>>,
+    /// Where the scopes are.
+    scopes: Field<ScopesConfig>,
+    /// Where the roles are.
+    roles: Field<RolesConfig>,
+    /// Where the tenant is.
+    tenant_at: Field<PathConfig>,
+    #[serde(flatten)]
+    #[cfg_attr(test, schemars(skip))]
+    unknown: BTreeMap<String, Value>,
+}
+
+/// A claim that stands for an absent `aud`, and what it may be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct AudienceClaim {
+    /// The claim, such as `client_id`.
+    name: String,
+    /// What it may be.
+    values: OneOrMany,
+}
+
+impl IssuerConfig {
+    /// Reads the issuer, if it is named, and notes whatever is wrong with it.
+    pub(super) fn read(self, path: &str, problems: &mut ConfigError) -> Option<Issuer> {
+        let at = |field: &str| format!("{path}.{field}");
+        let named = self.issuer.take(&at("issuer"), problems);
+        let preset = self.preset.take(&at("preset"), problems);
+        let issuer = match (named, preset) {
+            (Some(id), None) => Some(Issuer::new(id)),
+            (None, Some(preset)) => Some(preset.issuer()),
+            (Some(_), Some(_)) => {
+                problems.push(path, "the issuer has a preset, which names it; drop issuer or preset");
+                None
+            }
+            (None, None) => {
+                problems.push(path, "the issuer is named neither by issuer nor by preset");
+                None
+            }
+        };
+        let found = issuer.is_some();
+        // the others are looked at all the same
+        let mut reading = Reading { issuer: issuer.unwrap_or_else(|| Issuer::new("-")), path, problems };
+        reading.each("also_known_as", self.also_known_as, Issuer::also_known_as);
+        reading.if_true("accept_absent_iss", self.accept_absent_iss, Issuer::accept_absent_iss);
+        reading.set("jwks_uri", self.jwks_uri, Issuer::jwks_uri);
+        reading.each("audience", self.audience, Issuer::audience);
+        reading.set("audience_claim", self.audience_claim, |issuer, claim| {
+            issuer.audience_claim(claim.name, Vec::from(claim.values))
+        });
+        let any = self.dangerously_accept_any_audience;
+        reading.if_true("dangerously_accept_any_audience", any, Issuer::dangerously_accept_any_audience);
+        let absent = self.dangerously_accept_absent_audience;
+        reading.if_true("dangerously_accept_absent_audience", absent, Issuer::dangerously_accept_absent_audience);
+        reading.set("allow_clients", self.allow_clients, |issuer, clients| issuer.allow_clients(Vec::from(clients)));
+        reading.set("client_claim", self.client_claim, Issuer::client_claim);
+        if let Some(names) = self.algorithms.take(&at("algorithms"), reading.problems) {
+            let algorithms = names.iter().map(|name| Algorithm::from_name(name).ok_or(name));
+            match algorithms.collect::<Result<Vec<_>, _>>() {
+                Ok(algorithms) => reading.issuer = reading.issuer.algorithms(algorithms),
+                Err(name) => reading.problems.push(at("algorithms"), format!("{name} is no known algorithm")),
+            }
+        }
+        reading.seconds("leeway_seconds", self.leeway_seconds, Issuer::leeway);
+        reading.seconds("max_age_seconds", self.max_age_seconds, Issuer::max_age);
+        reading.seconds("max_lifetime_seconds", self.max_lifetime_seconds, Issuer::max_lifetime);
+        reading.seconds("max_stale_seconds", self.max_stale_seconds, Issuer::max_stale);
+        reading.each("accept_typ", self.accept_typ, Issuer::accept_typ);
+        reading.if_true("rfc9068", self.rfc9068, Issuer::rfc9068);
+        reading.set("require_claims", self.require_claims, |issuer, names| issuer.require_claims(Vec::from(names)));
+        reading.set("require_claim_values", self.require_claim_values, |issuer, values| {
+            values.into_iter().fold(issuer, |issuer, (name, value)| issuer.require_claim_value(name, value))
+        });
+        reading.set("require_claim_prefixes", self.require_claim_prefixes, |issuer, prefixes| {
+            prefixes.into_iter().fold(issuer, |issuer, (name, prefix)| issuer.require_claim_prefix(name, prefix))
+        });
+        reading.set("forbid_claims", self.forbid_claims, |issuer, names| issuer.forbid_claims(Vec::from(names)));
+        reading.set("forbid_claim_values", self.forbid_claim_values, |issuer, values| {
+            let pairs = values
+                .into_iter()
+                .flat_map(|(name, values)| Vec::from(values).into_iter().map(move |value| (name.clone(), value)));
+            pairs.fold(issuer, |issuer, (name, value)| issuer.forbid_claim_value(name, value))
+        });
+        reading.set("scopes", self.scopes, |issuer, scopes| {
+            let scopes = scopes.read(issuer.scopes_so_far());
+            issuer.scopes(scopes)
+        });
+        if let Some(roles) = self.roles.take(&at("roles"), reading.problems) {
+            let roles = roles.read(reading.issuer.roles_so_far(), &at("roles"), reading.problems);
+            reading.issuer = reading.issuer.roles(roles);
+        }
+        reading.set("tenant_at", self.tenant_at, |issuer, path| issuer.tenant_at(path.read()));
+        let Reading { issuer, problems, .. } = reading;
+        refuse_unknown(path, &self.unknown, problems);
+        found.then_some(issuer)
+    }
+}
+
+/// An issuer whose settings are being read.
+struct Reading<'p> {
+    issuer: Issuer,
+    path: &'p str,
+    problems: &'p mut ConfigError,
+}
+
+impl Reading<'_> {
+    fn set<T>(&mut self, name: &str, field: Field<T>, set: impl FnOnce(Issuer, T) -> Issuer) {
+        if let Some(value) = field.take(&format!("{}.{name}", self.path), self.problems) {
+            self.issuer = set(self.issuer.clone(), value);
+        }
+    }
+
+    fn each(&mut self, name: &str, field: Field<OneOrMany>, set: impl Fn(Issuer, String) -> Issuer) {
+        self.set(name, field, |issuer, values| Vec::from(values).into_iter().fold(issuer, set));
+    }
+
+    fn if_true(&mut self, name: &str, field: Field<bool>, set: impl FnOnce(Issuer) -> Issuer) {
+        self.set(name, field, |issuer, yes| if yes { set(issuer) } else { issuer });
+    }
+
+    fn seconds(&mut self, name: &str, field: Field<u64>, set: impl FnOnce(Issuer, Duration) -> Issuer) {
+        self.set(name, field, |issuer, seconds| set(issuer, Duration::from_secs(seconds)));
+    }
+}
