@@ -7,6 +7,8 @@ mod principal;
 mod registered;
 mod role;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::audience::Audience;
 pub(crate) use self::numeric_date::NumericDate;

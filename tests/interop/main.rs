@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as route;
 use serde::Deserialize;
+use serde_json::json;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::{Orders, OrdersServer};
 use support::orders::{Order, PlaceRequest, WatchRequest};
@@ -29,7 +30,8 @@ use tonic::{Code, Request, Response, Status};
 use tower_bearer::testing::ManualClock;
 use tower_bearer::tonic::RequestExt;
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, ErrorKind, Issuer, Require, ResourceServer, SkipReason, permissions,
+    AccessToken, Algorithm, BearerAuthLayer, ErrorKind, Issuer, Principal, Require, ResourceServer, Roles, Scopes,
+    Segment, SkipReason, permissions,
 };
 
 permissions! {
@@ -214,6 +216,82 @@ async fn no_request_fails_while_the_authorization_server_rotates_its_keys_under_
     // the present keys, those before, and none of the first
     let keys = server.status().remove(0).keys;
     assert_eq!(keys.len(), 2 * CLIENTS.len(), "{keys:?}");
+}
+
+/// What a real server signs in every shape that providers are known for, and what comes of it.
+#[tokio::test]
+async fn claims_are_read_in_every_shape_that_a_server_can_sign() {
+    if left_out() {
+        return;
+    }
+    let idp = AuthorizationServer::start().await;
+    let org = || Segment::value_of("org");
+    let rows: [(serde_json::Value, Issuer, &[&str]); 12] = [
+        (json!({ "roles": ["a", "b"] }), Issuer::new(&idp.issuer), &["a", "b"]),
+        (json!({ "roles": "site admin" }), Issuer::new(&idp.issuer), &["site admin"]),
+        (json!({ "roles": "a, b" }), Issuer::new(&idp.issuer).roles(Roles::default().separated_by(',')), &["a", "b"]),
+        (json!({ "roles": { "a": { "1": "x" }, "b": false } }), Issuer::new(&idp.issuer), &["a"]),
+        (
+            json!({ "realm_access": { "roles": ["a"] }, "resource_access": { "api": { "roles": ["b"] } } }),
+            Issuer::new(&idp.issuer).roles(Roles::at(["realm_access", "roles"]).and([
+                "resource_access",
+                "api",
+                "roles",
+            ])),
+            &["a", "b"],
+        ),
+        (
+            json!({ "https://x.test/roles": ["a"], "cognito:groups": ["b"], "kubernetes.io": { "namespace": "c" } }),
+            Issuer::new(&idp.issuer)
+                .roles(Roles::at(["https://x.test/roles"]).and(["cognito:groups"]).and(["kubernetes.io", "namespace"])),
+            &["a", "b", "c"],
+        ),
+        (
+            json!({ "org": "1", "roles": { "a": { "1": "x" }, "b": { "2": "y" } } }),
+            Issuer::new(&idp.issuer).roles(Roles::default().granted_in(org())),
+            &["a"],
+        ),
+        (
+            json!({ "org": "T2", "tenants": { "T1": { "roles": ["a"] }, "T2": { "roles": ["b"] } } }),
+            Issuer::new(&idp.issuer).roles(Roles::at(["tenants".into(), org(), "roles".into()])),
+            &["b"],
+        ),
+        (
+            json!({ "roles": ["ROLE_a", "ROLE_b", "c"] }),
+            Issuer::new(&idp.issuer).roles(Roles::default().with_prefix("ROLE_").only_renamed([("a", "admin")])),
+            &["admin"],
+        ),
+        (json!({ "roles": [1, null, ["x"], { "y": 1 }] }), Issuer::new(&idp.issuer), &[]),
+        (json!({ "roles": "ä\"\\\u{1F600}" }), Issuer::new(&idp.issuer), &["ä\"\\\u{1F600}"]),
+        (json!({}), Issuer::new(&idp.issuer), &[]),
+    ];
+    for (claims, issuer, roles) in rows {
+        idp.control(&format!("claims?{}", percent_encoded(&claims.to_string()))).await;
+        let server = ResourceServer::new(API).trust(issuer.tenant_at(["org"])).build().unwrap();
+        let token = server.authenticate(&idp.token("ES256", API, SCOPES).await).await.unwrap();
+        assert_eq!(token.roles().collect::<Vec<_>>(), roles, "{claims}");
+        assert_eq!(token.scopes().collect::<Vec<_>>(), ["orders:read", "orders:write"], "{claims}");
+        assert_eq!(token.tenant(), claims["org"].as_str(), "{claims}");
+        assert_eq!(token.principal(), Principal::Client, "its subject is the client");
+    }
+    let permissions = json!({ "permissions": ["api:read", "other:write"], "o": { "per": "x,y" } });
+    idp.control(&format!("claims?{}", percent_encoded(&permissions.to_string()))).await;
+    let token = idp.token("ES256", API, SCOPES).await;
+    for (scopes, expected) in [
+        (Scopes::at(["permissions"]), &["api:read", "other:write"][..]),
+        (Scopes::at(["permissions"]).with_prefix("api:"), &["read"]),
+        (Scopes::at(["o", "per"]).separated_by(','), &["x", "y"]),
+        (Scopes::default().and(["permissions"]), &["orders:read", "orders:write", "api:read", "other:write"]),
+        (Scopes::at(["nowhere"]), &[]),
+    ] {
+        let server = ResourceServer::new(API).trust(Issuer::new(&idp.issuer).scopes(scopes)).build().unwrap();
+        let token = server.authenticate(&token).await.unwrap();
+        assert_eq!(token.scopes().collect::<Vec<_>>(), expected);
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[tokio::test]

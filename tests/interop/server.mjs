@@ -8,6 +8,7 @@
 //   POST /control/rotate?keep                  204; the same, but the present keys are still published
 //   POST /control/id-token?client=ES256&sub=a  200; an ID token of that client
 //   POST /control/opaque                       200; an access token which is no JWT
+//   POST /control/claims?{...}                 204; access tokens have these claims from now on
 //
 // Everything else is the provider's own: /.well-known/openid-configuration, /jwks, /token ...
 
@@ -63,7 +64,7 @@ async function newProvider(issuer, kept = []) {
     jwks: { keys: [...keys, ...kept] },
     scopes: SCOPE.split(' '),
     ttl: { ClientCredentials: LIFETIME, IdToken: LIFETIME },
-    extraTokenClaims: () => ({ roles: ['machine'], tenant_id: 't-1' }),
+    extraTokenClaims: () => extraClaims,
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -87,11 +88,17 @@ async function newProvider(issuer, kept = []) {
 }
 
 let issuer;
+let extraClaims = { roles: ['machine'], tenant_id: 't-1' };
 let current; // the provider in use; rotation replaces it
 
 const control = {
   async rotate({ searchParams }) {
     current = await newProvider(issuer, searchParams.has('keep') ? current.keys : []);
+    return [204];
+  },
+
+  async claims({ search }) {
+    extraClaims = JSON.parse(decodeURIComponent(search.slice(1)));
     return [204];
   },
 
