@@ -1,7 +1,13 @@
 //! Longer texts, for questions that no single item answers.
 
+#[doc = include_str!("guide/providers.md")]
+pub mod providers {}
+
 #[doc = include_str!("guide/refused.md")]
 pub mod refused {}
 
 #[doc = include_str!("guide/scale.md")]
 pub mod scale {}
+
+#[doc = include_str!("guide/wishes.md")]
+pub mod wishes {}

@@ -255,3 +255,18 @@ async fn a_key_in_pem_verifies_what_its_issuer_signs_whatever_the_kid() {
     let weak = StaticKeys::pem(Algorithm::Rs256, &pems(&weak)[0]).unwrap_err();
     assert!(matches!(weak, KeyError::Unusable(SkipReason::WeakModulus)), "{weak}");
 }
+
+#[test]
+fn the_tests_that_answer_wishes_exist() {
+    let page = include_str!("../src/guide/wishes.md");
+    let named = page.split('`').filter(|text| text.contains("::") && text.chars().next().unwrap().is_lowercase());
+    let named: Vec<_> = named.filter(|text| !text.contains(['.', ' ']) && *text != "file::name").collect();
+    assert!(named.len() > 25, "{named:?}");
+    for test in named {
+        let (file, name) = test.split_once("::").unwrap();
+        let files = ["tests/{}.rs", "tests/{}/hosted.rs"].map(|path| path.replace("{}", file));
+        let text: String = files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        assert!(text.contains(&format!("fn {name}(")), "{test}");
+    }
+    assert_eq!(page.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).count(), 23);
+}

@@ -11,7 +11,7 @@ use axum::extract::WebSocketUpgrade;
 use axum::routing::{any, get as route, post};
 use axum::{Extension, Json, Router};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, HeaderName, Method, Request, header};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::{Orders, OrdersServer};
@@ -333,6 +333,44 @@ async fn refusals_from_behind_the_layer_are_written_as_its_own_are() {
         .route("/own", route(async || "ok").route_layer(RequireLayer::new(Rule::scope("a")).reject_with(own)))
         .layer(BearerAuthLayer::new(server).reject_with(ProblemJson::default()));
     assert_eq!(body(send(&inner, get_with("/own", &idp.token("alice").sign())).await).await, "own");
+}
+
+#[tokio::test]
+async fn a_permission_is_checked_before_the_body_is_read() {
+    let (idp, server) = world();
+    let place = async |_: Require<ReadOrders>, Json(order): Json<serde_json::Value>| order.to_string();
+    let app = Router::new().route("/orders", post(place)).layer(BearerAuthLayer::new(server));
+    let send = async |token: &str, body: &'static str| {
+        let request = Request::post("/orders").header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/json").body(axum::body::Body::from(body)).unwrap();
+        send(&app, request).await.status().as_u16()
+    };
+    let (reader, other) = (idp.token("alice").scope("orders:read").sign(), idp.token("bob").sign());
+    assert_eq!(send(&reader, "{}").await, 200);
+    assert_eq!(send(&reader, "{").await, 400);
+    assert_eq!(send(&other, "{").await, 403);
+}
+
+#[tokio::test]
+async fn a_check_that_waits_stands_behind_the_layer() {
+    let (idp, server) = world();
+    // in real life, a table of the database
+    let check = async |token: AccessToken, request: axum::extract::Request, next: axum::middleware::Next| {
+        tokio::task::yield_now().await;
+        match token.subject() {
+            Some("mallory") => Err(StatusCode::FORBIDDEN),
+            Some("unlucky") => Err(StatusCode::SERVICE_UNAVAILABLE),
+            _ => Ok(next.run(request).await),
+        }
+    };
+    let app = Router::new()
+        .route("/who", route(whoami))
+        .layer(axum::middleware::from_fn(check))
+        .layer(BearerAuthLayer::new(server));
+    for (subject, expected) in [("alice", 200), ("mallory", 403), ("unlucky", 503)] {
+        assert_eq!(status(&app, "/who", &idp.token(subject).sign()).await, expected, "{subject}");
+    }
+    assert_eq!(send(&app, get("/who", &[])).await.status(), 401);
 }
 
 #[tokio::test]

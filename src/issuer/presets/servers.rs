@@ -177,8 +177,8 @@ impl Issuer {
 
     /// Trusts a Zitadel instance by its address.
     ///
-    /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::granted_in`]. They are in the token only if the client asks for
-    ///   them.
+    /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::granted_in`]. They are in the token if the client asks for
+    ///   them, or the project asserts them.
     /// * Tokens have no scopes. The audience is the project's or the client's identifier, and so is that of ID tokens, which are refused because they have `auth_time` or `at_hash`.
     /// * The tenant is the organisation of the user, where the client asks for it. Machines are users, too.
     /// * The usual mistake: tokens are opaque unless the client is set to JWT.
