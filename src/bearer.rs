@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 pub use self::source::TokenSource;
-pub(crate) use self::source::{Found, find};
+pub(crate) use self::source::{Found, Place, find};
 pub(crate) use self::web_socket::{choose_protocol, take_token_from};
 use crate::error::{Error, ErrorKind};
 

@@ -91,7 +91,7 @@ impl Error {
     }
 
     /// Returns the trusted issuer whose policy or keys refused the token, if it got that far; for an unknown issuer, the
-    /// trusted one that was probably meant, if one differs only by scheme, case or a trailing slash.
+    /// trusted one that was probably meant, if one differs only by scheme, case, a trailing slash or its host.
     ///
     /// It is the text of the configuration, not of the token; or, for an issuer found at run time, what the resolver has let in.
     pub fn issuer(&self) -> Option<&str> {

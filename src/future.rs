@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
-use crate::bearer::choose_protocol;
+use crate::bearer::{Place, choose_protocol};
 use crate::error::Error;
 use crate::gate::{Gate, admit};
 use crate::reject::{Reject, Rejection, reject, rewrite};
@@ -68,13 +69,12 @@ impl<S, B, C> Waiting<S, B, C> {
 /// What is done with the inner service's response.
 pub(crate) struct Finish<R> {
     reject: R,
-    /// Whether the token was among the protocols that a WebSocket offers.
-    as_protocol: bool,
+    place: Place,
 }
 
 impl<R: Clone> Finish<R> {
-    pub(crate) fn new(reject: &R, as_protocol: bool) -> Self {
-        Self { reject: reject.clone(), as_protocol }
+    pub(crate) fn new(reject: &R, place: Place) -> Self {
+        Self { reject: reject.clone(), place }
     }
 }
 
@@ -83,9 +83,18 @@ impl<R> Finish<R> {
     where
         R: Reject<B2>,
     {
-        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
-        if self.as_protocol && matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
-            choose_protocol(response.headers_mut());
+        match self.place {
+            Place::Header => {}
+            // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
+            Place::Protocol => {
+                if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+                    choose_protocol(response.headers_mut());
+                }
+            }
+            Place::Query => {
+                let no_store = || HeaderValue::from_static("no-store");
+                response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
+            }
         }
         if self.reject.is_default() { response } else { rewrite(&self.reject, response) }
     }

@@ -9,7 +9,7 @@ use http::{Method, Request};
 pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules};
-use crate::bearer::{Found, TokenSource, credentials, find};
+use crate::bearer::{Found, Place, TokenSource, credentials, find};
 use crate::challenge::wire;
 use crate::error::{Error, ErrorKind};
 
@@ -78,7 +78,7 @@ pub(crate) fn is_open<B>(gate: Option<&Gate>, request: &Request<B>) -> bool {
 pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Result<Found<'r>, Error> {
     match gate.and_then(|gate| gate.sources.as_deref()) {
         Some(sources) => find(sources, request),
-        None => credentials(request.headers()).map(|token| Found { token, as_protocol: false }),
+        None => credentials(request.headers()).map(|token| Found { token, place: Place::Header }),
     }
 }
 

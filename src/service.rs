@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::bearer::take_token_from;
+use crate::bearer::{Place, take_token_from};
 use crate::future::{Finish, ResponseFuture, Waiting};
 use crate::gate::{Gate, admit, find_token, is_open};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
@@ -84,16 +84,16 @@ where
         let gate = self.gate.as_ref();
         if is_open(gate.map(|gate| &**gate), &request) {
             Anonymous::in_realm(self.server.realm()).enter(request.extensions_mut());
-            return ResponseFuture::calling(self.inner.call(request), Finish::new(&self.reject, false));
+            return ResponseFuture::calling(self.inner.call(request), Finish::new(&self.reject, Place::Header));
         }
-        let (attempt, as_protocol) = match find_token(gate.map(|gate| &**gate), &request) {
-            Ok(found) => (self.server.attempt(found.token), found.as_protocol),
-            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), false),
+        let (attempt, place) = match find_token(gate.map(|gate| &**gate), &request) {
+            Ok(found) => (self.server.attempt(found.token), found.place),
+            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), Place::Header),
         };
-        if as_protocol {
+        if place == Place::Protocol {
             take_token_from(request.headers_mut());
         }
-        let finish = Finish::new(&self.reject, as_protocol);
+        let finish = Finish::new(&self.reject, place);
         match attempt {
             Attempt::Done(verdict) => match admit(gate, verdict, &mut request) {
                 Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),

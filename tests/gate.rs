@@ -432,3 +432,19 @@ async fn a_cors_layer_belongs_outside() {
     assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
     assert!(!send(&wrong, request()).await.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
 }
+
+#[tokio::test]
+async fn a_token_in_the_query_is_taken_for_upgrades_only_and_no_cache_keeps_what_it_opened() {
+    let (idp, server) = world();
+    let sources = [TokenSource::dangerously_query_of_upgrades()];
+    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources(sources));
+    let path = format!("/who?access_token={}", idp.token("alice").sign());
+    assert_eq!(send(&app, get(&path, &[])).await.status(), 401);
+    let mut upgrade = get(&path, &[]);
+    upgrade.headers_mut().insert(header::UPGRADE, "websocket".parse().unwrap());
+    let response = send(&app, upgrade).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()[header::CACHE_CONTROL]),
+        (200, &"no-store".parse().unwrap())
+    );
+}

@@ -55,8 +55,17 @@ type Find = dyn Fn(&HeaderMap) -> Option<&[u8]> + Send + Sync;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'r> {
     pub(crate) token: &'r [u8],
-    /// Whether it was one of the protocols that a browser's WebSocket offers, one of which it wants to be chosen.
-    pub(crate) as_protocol: bool,
+    pub(crate) place: Place,
+}
+
+/// What kind of place a token was in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    Header,
+    /// Among the protocols that a browser's WebSocket offers, one of which it wants to be chosen.
+    Protocol,
+    /// In the address, which caches remember.
+    Query,
 }
 
 impl TokenSource {
@@ -118,7 +127,7 @@ impl TokenSource {
     /// # Security
     ///
     /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them; OAuth 2.1 forbids this. Prefer
-    /// [`web_socket_protocol`](Self::web_socket_protocol).
+    /// [`web_socket_protocol`](Self::web_socket_protocol). Responses get `Cache-Control: no-store`, unless they have one.
     #[must_use]
     pub fn dangerously_query_of_upgrades() -> Self {
         Self(Source::QueryOfUpgrades)
@@ -147,6 +156,14 @@ impl TokenSource {
         }
     }
 
+    fn place(&self) -> Place {
+        match &self.0 {
+            Source::WebSocketProtocol => Place::Protocol,
+            Source::QueryOfUpgrades => Place::Query,
+            Source::Authorization | Source::Cookie(_) | Source::Custom(_) | Source::Header(_) => Place::Header,
+        }
+    }
+
     fn find<'r>(&self, head: Head<'r>) -> Result<Option<&'r [u8]>, Error> {
         match &self.0 {
             Source::Authorization => match credentials(head.headers) {
@@ -172,8 +189,7 @@ pub(crate) fn find<'r, B>(sources: &[TokenSource], request: &'r Request<B>) -> R
     let mut found = None;
     for source in sources {
         let Some(token) = source.find(head)? else { continue };
-        let as_protocol = matches!(source.0, Source::WebSocketProtocol);
-        if found.replace(Found { token, as_protocol }).is_some() {
+        if found.replace(Found { token, place: source.place() }).is_some() {
             return Err(Error::new(ErrorKind::MalformedRequest, "the request has a token in two places (RFC 6750 §2)"));
         }
     }

@@ -20,11 +20,19 @@ pub(crate) struct IssuerSet<T> {
     unnamed: Option<Arc<str>>,
     /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was meant.
     by_bare: HashMap<String, Arc<str>>,
+    /// And by what comes after the host, if anything does.
+    by_path: HashMap<String, Arc<str>>,
 }
 
 impl<T> IssuerSet<T> {
     pub(crate) fn new() -> Self {
-        Self { by_id: HashMap::default(), other_names: HashMap::default(), unnamed: None, by_bare: HashMap::new() }
+        Self {
+            by_id: HashMap::default(),
+            other_names: HashMap::default(),
+            unnamed: None,
+            by_bare: HashMap::new(),
+            by_path: HashMap::new(),
+        }
     }
 
     /// Adds an issuer; returns false if one of this identifier, or another name of it, is there already.
@@ -39,6 +47,9 @@ impl<T> IssuerSet<T> {
             new &= self.unnamed.replace(Arc::clone(&id)).is_none();
         }
         self.by_bare.insert(bare(&id), Arc::clone(&id));
+        if let Some(path) = path(&id) {
+            self.by_path.insert(path, Arc::clone(&id));
+        }
         self.by_id.insert(id, entry);
         new
     }
@@ -69,13 +80,17 @@ impl<T> IssuerSet<T> {
 
     /// Names the trusted issuer that was probably meant, without repeating what the token says.
     fn unknown(&self, id: &str) -> Error {
-        match self.by_bare.get(&bare(id)) {
+        let unknown = |detail: &'static str| Error::new(ErrorKind::UnknownIssuer, detail);
+        if let Some(known) = self.by_bare.get(&bare(id)) {
+            let detail = "iss differs only by scheme, case or a trailing slash; it must be configured byte for byte";
+            return unknown(detail).at(known);
+        }
+        match path(id).and_then(|path| self.by_path.get(&path)) {
             Some(known) => {
-                let detail =
-                    "iss differs only by scheme, case or a trailing slash; it must be configured byte for byte";
-                Error::new(ErrorKind::UnknownIssuer, detail).at(known)
+                unknown("iss differs only by its host; does the issuer take its name from the request, and has two?")
+                    .at(known)
             }
-            None => Error::new(ErrorKind::UnknownIssuer, "iss names none of the trusted issuers"),
+            None => unknown("iss names none of the trusted issuers"),
         }
     }
 }
@@ -84,6 +99,13 @@ impl<T> IssuerSet<T> {
 fn bare(id: &str) -> String {
     let id = id.trim_end_matches('/');
     id.split_once("://").map_or(id, |(_, rest)| rest).to_ascii_lowercase()
+}
+
+/// What comes after an identifier's host.
+fn path(id: &str) -> Option<String> {
+    let (_, path) = id.split_once("://")?.1.split_once('/')?;
+    let path = path.trim_end_matches('/');
+    (!path.is_empty()).then(|| path.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -126,6 +148,24 @@ mod tests {
         assert_eq!(select(&set, r#"{"iss":null}"#), Err(ErrorKind::MalformedClaim), "that is not absent");
         assert_eq!(select(&set, r#"{"iss":""}"#), Err(ErrorKind::UnknownIssuer));
         assert!(!set.insert("another".into(), nameless(), 4));
+    }
+
+    #[test]
+    fn the_operator_learns_which_issuer_was_probably_meant() {
+        let mut set = set();
+        set.insert("https://id.test/realms/shop".into(), OtherNames::default(), 3);
+        for (iss, guess, why) in [
+            ("https://id.test", Some("https://id.test/"), "slash"),
+            ("http://id.test/Other", Some("https://id.test/other"), "scheme"),
+            ("http://keycloak:8080/realms/shop", Some("https://id.test/realms/shop"), "host"),
+            ("https://elsewhere.test/", None, "none of"),
+            ("shop", None, "none of"),
+        ] {
+            let json = Json::parse_all(format!(r#"{{"iss":"{iss}"}}"#).into_bytes()).unwrap();
+            let error = set.select(json.root().get("iss")).unwrap_err();
+            assert_eq!(error.issuer(), guess, "{iss}");
+            assert!(error.to_string().contains(why), "{iss}: {error}");
+        }
     }
 
     #[test]
