@@ -97,7 +97,7 @@ fn a_key_that_cannot_verify_is_skipped_with_its_reason() {
         (with(rsa(), "alg", "RSA-OAEP"), R::UnsupportedAlgorithm),
         (with(rsa(), "use", "enc"), R::WrongUse),
         (with(rsa(), "use", "Sig"), R::WrongUse),
-        (with(rsa(), "use", "jwt-svid"), R::WrongUse),
+        (with(rsa(), "use", "x509-svid"), R::WrongUse),
         (with(rsa(), "key_ops", vec!["encrypt"]), R::WrongUse),
         (with(rsa(), "key_ops", vec!["verify", "verify"]), R::WrongUse),
         (with(rsa(), "key_ops", vec!["verify", "wrapKey"]), R::WrongUse),
