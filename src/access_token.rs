@@ -106,6 +106,18 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.check_times(now)
     }
 
+    /// Returns from when on the token is not to be used, without any leeway.
+    #[cfg(feature = "deadline")]
+    pub(crate) fn ends(&self) -> UnixTime {
+        let (dates, policy) = (&self.inner.token.dates, self.policy());
+        let oldest = dates
+            .issued
+            .zip(policy.max_age)
+            .map(|(issued, max_age)| UnixTime(issued.to_unix_time().0.saturating_add(max_age)));
+        let expires = dates.expires.to_unix_time();
+        oldest.map_or(expires, |oldest| oldest.min(expires))
+    }
+
     /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, twice as much as the payload, if there are any.
     pub(crate) fn weight(&self) -> usize {
         let payload = self.inner.token.json.weight();

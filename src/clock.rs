@@ -1,6 +1,7 @@
 //! Wall time, as an argument.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Tells the wall time against which `exp` and `nbf` are checked.
@@ -42,16 +43,32 @@ impl Clock for SystemClock {
     }
 }
 
+/// The clock of a server, shared with the tokens that it has verified.
+#[derive(Clone)]
+pub(crate) struct SharedClock(Arc<dyn Clock>);
+
+impl SharedClock {
+    pub(crate) fn new(clock: impl Clock) -> Self {
+        Self(Arc::new(clock))
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        UnixTime(self.0.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX))
+    }
+}
+
+impl fmt::Debug for SharedClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedClock")
+    }
+}
+
 /// A moment as the time since the Unix epoch. A clock that is set before it counts as one at the end of time, when every
 /// token has expired.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct UnixTime(pub(crate) Duration);
 
 impl UnixTime {
-    pub(crate) fn now(clock: &dyn Clock) -> Self {
-        Self(clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX))
-    }
-
     /// Converts to a [`SystemTime`]; `None` where the platform cannot express it.
     pub(crate) fn to_system_time(self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(self.0)

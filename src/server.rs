@@ -29,7 +29,6 @@ use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
-use crate::clock::{Clock, UnixTime};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
@@ -79,7 +78,6 @@ struct Engine<C> {
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C, Trusted>,
-    clock: Box<dyn Clock>,
     read: fn(&str) -> Result<C, serde_json::Error>,
 }
 
@@ -226,7 +224,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// ```
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
-        let now = UnixTime::now(&*engine.clock);
+        let now = engine.policy.clock.now();
         engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Issuer;
 use crate::claims::{Path, Principals, Roles, Scopes};
+use crate::clock::SharedClock;
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 
@@ -20,6 +21,7 @@ pub(crate) struct ServerPolicy {
     pub(crate) audiences: Vec<Box<str>>,
     /// The `realm` of challenges, escaped and quoted.
     pub(crate) realm: Arc<str>,
+    pub(crate) clock: SharedClock,
 }
 
 /// By what an issuer's tokens may name it, besides its identifier.

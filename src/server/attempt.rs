@@ -11,7 +11,6 @@ use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
 use crate::bearer::BearerToken;
-use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
@@ -155,7 +154,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let instant = Instant::now();
-        let now = UnixTime::now(&*self.clock);
+        let now = self.policy.clock.now();
         let plausible = Plausible::check(compact, &trusted.policy, now)?;
         let current = trusted.keys.current(instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
@@ -195,7 +194,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             let current = trusted.keys.current(instant);
             let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
             let keys = snapshot.keys(trusted.max_stale, instant)?;
-            entry.check(keys, snapshot.generation(), UnixTime::now(&*self.clock)).then(|| entry.token().clone())
+            entry.check(keys, snapshot.generation(), self.policy.clock.now()).then(|| entry.token().clone())
         })?;
         count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)

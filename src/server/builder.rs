@@ -13,7 +13,7 @@ use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
 use super::{Engine, ResourceServer};
 use crate::challenge::quoted;
-use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::error::ConfigError;
 use crate::issuer::{IssuerSet, ServerPolicy};
 #[cfg(feature = "http-client")]
@@ -35,7 +35,7 @@ struct Settings {
     /// What is known to be wrong already.
     problems: ConfigError,
     realm: Option<String>,
-    clock: Box<dyn Clock>,
+    clock: SharedClock,
     http: HttpSettings,
     saved: Vec<SavedKeys>,
     token_cache: u64,
@@ -49,7 +49,7 @@ impl ResourceServerBuilder {
             resolvers: Vec::new(),
             problems: ConfigError::default(),
             realm: None,
-            clock: Box::new(SystemClock),
+            clock: SharedClock::new(SystemClock),
             http: HttpSettings::default(),
             saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
@@ -178,7 +178,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = Box::new(clock);
+        self.settings.clock = SharedClock::new(clock);
         self
     }
 
@@ -215,7 +215,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
-        let policy = Arc::new(ServerPolicy { audiences, realm });
+        let policy = Arc::new(ServerPolicy { audiences, realm, clock });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
@@ -233,13 +233,13 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         problems.or(())?;
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.keys.restore(saved, UnixTime::now(&*clock));
+                trusted.keys.restore(saved, policy.clock.now());
             }
         }
         let former = former.map(|former| &former.found);
         let found = FoundIssuers::new(resolvers, found, Arc::clone(&policy), former);
         let cache = TokenCache::new(token_cache);
-        Ok(Engine { issuers, found, policy, cache, clock, read })
+        Ok(Engine { issuers, found, policy, cache, read })
     }
 }
 

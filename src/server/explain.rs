@@ -6,7 +6,6 @@ use serde::{Serialize, Serializer};
 
 use super::ResourceServer;
 use crate::bearer::BearerToken;
-use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Header, Value};
 use crate::validate;
@@ -129,7 +128,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
         };
         step("issuer", issuer, Ok(()));
-        let now = UnixTime::now(&*engine.clock);
+        let now = engine.policy.clock.now();
         let checked = validate::explain(&compact, &trusted.policy, now);
         let passed: Vec<bool> =
             checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();

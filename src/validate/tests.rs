@@ -7,13 +7,15 @@ use serde_json::{Value as Claims, json};
 
 use super::*;
 use crate::bearer::BearerToken;
+use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigError;
 use crate::issuer::{Issuer, ServerPolicy};
 
 const NOW: u64 = 1_800_000_000;
 
 fn policy(issuer: Issuer) -> Arc<Policy> {
-    let server = ServerPolicy { audiences: vec!["api".into()], realm: "\"api\"".into() };
+    let server =
+        ServerPolicy { audiences: vec!["api".into()], realm: "\"api\"".into(), clock: SharedClock::new(SystemClock) };
     let mut problems = ConfigError::default();
     let policy = issuer.into_policy(&Arc::new(server), None, &mut problems);
     assert!(problems.problems().is_empty(), "{problems}");
