@@ -1,9 +1,10 @@
-//! Extractors for axum: [`AccessToken`], `Option<AccessToken>` and [`Require`].
+//! Extractors for axum: [`AccessToken`], `Option<AccessToken>`, [`Require`] and [`CallerToken`].
 //!
 //! | argument of the handler | anonymous caller | token without the permission | no layer |
 //! |---|---|---|---|
 //! | [`AccessToken<C>`] | 401 | – | 500 |
 //! | `Option<AccessToken<C>>` | `None` | – | 500 |
+//! | [`CallerToken`] | 401 | – | 500 |
 //! | [`Require<P, C>`] | 401 | 403 with the operation's `scope` | 500 |
 //!
 //! A caller is anonymous on a public route, and without a token behind a layer that is [`optional`](crate::BearerAuthLayer::optional). A *bad* token does not get as far as an extractor: the layer has refused
@@ -19,6 +20,7 @@ use crate::access_token::AccessToken;
 use crate::authz::Permission;
 use crate::error::Error;
 use crate::reject::{Rejection, unwritten};
+use crate::relay::CallerToken;
 use crate::require::Require;
 
 impl<C, S> FromRequestParts<S> for AccessToken<C>
@@ -60,6 +62,15 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CallerToken {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let token = Self::from_extensions(&parts.extensions).cloned();
+        token.map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
     }
 }
 

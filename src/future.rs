@@ -16,6 +16,7 @@ use crate::bearer::{Place, choose_protocol};
 use crate::error::Error;
 use crate::gate::{Gate, admit};
 use crate::reject::{Reject, Rejection, reject, rewrite};
+use crate::relay::CallerToken;
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth).
@@ -49,6 +50,7 @@ pin_project! {
 /// All that is needed to go on once the verdict is there.
 pub(crate) struct Waiting<S, B, C> {
     verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
+    caller: Option<CallerToken>,
     ready: S,
     /// Taken once.
     request: Option<Request<B>>,
@@ -58,11 +60,12 @@ pub(crate) struct Waiting<S, B, C> {
 impl<S, B, C> Waiting<S, B, C> {
     pub(crate) fn new(
         verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
+        caller: Option<CallerToken>,
         ready: S,
         request: Request<B>,
         gate: Option<Arc<Gate>>,
     ) -> Self {
-        Self { verdict, ready, request: Some(request), gate }
+        Self { verdict, caller, ready, request: Some(request), gate }
     }
 }
 
@@ -141,7 +144,7 @@ where
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let mut request = waiting.request.take().expect("polled after completion");
-                    match admit(waiting.gate.as_ref(), verdict, &mut request) {
+                    match admit(waiting.gate.as_ref(), verdict, waiting.caller.take(), &mut request) {
                         Ok(()) => State::Calling { future: waiting.ready.call(request) },
                         Err(error) => {
                             let rejection = Rejection::new(error, request.method(), request.headers());

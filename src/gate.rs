@@ -12,6 +12,7 @@ use crate::authz::{Access, AuthzRules};
 use crate::bearer::{Found, Place, TokenSource, credentials, find};
 use crate::challenge::wire;
 use crate::error::{Error, ErrorKind};
+use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,13 +34,15 @@ pub(crate) struct Gate {
     /// `None` is the `Authorization` header.
     pub(crate) sources: Option<Vec<TokenSource>>,
     pub(crate) rules: Option<AuthzRules>,
+    /// Whether the token's text is kept, to be passed on.
+    pub(crate) relayable: bool,
 }
 
 impl Gate {
     /// Tells whether it asks for nothing but a token in the `Authorization` header.
     pub(crate) fn is_plain(&self) -> bool {
-        let Self { mode, public, sources, rules } = self;
-        *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none()
+        let Self { mode, public, sources, rules, relayable } = self;
+        *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none() && !relayable
     }
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
@@ -82,17 +85,33 @@ pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) ->
     }
 }
 
+/// Keeps a token's text, if it is to be passed on.
+pub(crate) fn keep(gate: Option<&Gate>, token: &[u8]) -> Option<CallerToken> {
+    gate.filter(|gate| gate.relayable).and_then(|_| CallerToken::new(token))
+}
+
+/// Lets a request in as an anonymous one.
+pub(crate) fn let_in<B>(anonymous: Anonymous, request: &mut Request<B>) {
+    // of an outer layer, to which the caller was somebody
+    request.extensions_mut().remove::<CallerToken>();
+    anonymous.enter(request.extensions_mut());
+}
+
 /// Lets a request in with its token, or as an anonymous one, if that is how it may come in.
 pub(crate) fn admit<B, C: Send + Sync + 'static>(
     gate: Option<&Arc<Gate>>,
     verdict: Result<AccessToken<C>, Error>,
+    caller: Option<CallerToken>,
     request: &mut Request<B>,
 ) -> Result<(), Error> {
     match (verdict, gate) {
-        (Ok(token), _) => token.enter(request.extensions_mut()),
-        (Err(error), Some(gate)) if gate.lets_through(&error) => {
-            Anonymous::after(error).enter(request.extensions_mut())
+        (Ok(token), _) => {
+            token.enter(request.extensions_mut());
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
         }
+        (Err(error), Some(gate)) if gate.lets_through(&error) => let_in(Anonymous::after(error), request),
         (Err(error), _) => return Err(error),
     }
     gate.map_or(Ok(()), |gate| gate.permits(request))

@@ -134,6 +134,13 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
+    /// Keeps the text of each token that is accepted, as a [`CallerToken`](crate::relay::CallerToken) in the request's extensions, so that it can be passed on to
+    /// other services: see [`relay`](crate::relay).
+    pub fn relayable(mut self) -> Self {
+        self.gate.relayable = true;
+        self
+    }
+
     /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
     /// `|rejection: Rejection| …`.
     ///

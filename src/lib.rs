@@ -81,6 +81,9 @@ mod token_cache;
 /// All steps in one.
 mod server;
 
+/// The caller's token, passed on.
+pub mod relay;
+
 /// Where the token is, whether one is needed, and for what.
 mod gate;
 

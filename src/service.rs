@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::access_token::Anonymous;
 use crate::bearer::{Place, take_token_from};
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, admit, find_token, is_open};
+use crate::gate::{Gate, admit, find_token, is_open, keep, let_in};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -83,19 +83,20 @@ where
         self.hide_credentials(&mut request);
         let gate = self.gate.as_ref();
         if is_open(gate.map(|gate| &**gate), &request) {
-            Anonymous::in_realm(self.server.realm()).enter(request.extensions_mut());
+            let_in(Anonymous::in_realm(self.server.realm()), &mut request);
             return ResponseFuture::calling(self.inner.call(request), Finish::new(&self.reject, Place::Header));
         }
-        let (attempt, place) = match find_token(gate.map(|gate| &**gate), &request) {
-            Ok(found) => (self.server.attempt(found.token), found.place),
-            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), Place::Header),
+        let settings = gate.map(|gate| &**gate);
+        let (attempt, place, caller) = match find_token(settings, &request) {
+            Ok(found) => (self.server.attempt(found.token), found.place, keep(settings, found.token)),
+            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), Place::Header, None),
         };
         if place == Place::Protocol {
             take_token_from(request.headers_mut());
         }
         let finish = Finish::new(&self.reject, place);
         match attempt {
-            Attempt::Done(verdict) => match admit(gate, verdict, &mut request) {
+            Attempt::Done(verdict) => match admit(gate, verdict, caller, &mut request) {
                 Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),
                 Err(error) => {
                     let rejection = Rejection::new(error, request.method(), request.headers());
@@ -106,7 +107,7 @@ where
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(Waiting::new(verdict, ready, request, self.gate.clone()), finish)
+                ResponseFuture::waiting(Waiting::new(verdict, caller, ready, request, self.gate.clone()), finish)
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::authz::Permission;
 use crate::challenge;
 use crate::error::Error;
 use crate::reject::Rejection;
+use crate::relay::CallerToken;
 use crate::require::{Require, RequireRule};
 use crate::service::BearerAuth;
 
@@ -45,6 +46,13 @@ pub trait RequestExt: sealed::Sealed {
     /// As [`access_token`](Self::access_token); `INTERNAL` if the layer's server reads other claims.
     fn typed_access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status>;
 
+    /// Returns the token's text, to be passed on.
+    ///
+    /// # Errors
+    ///
+    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer is not [`relayable`](crate::BearerAuthLayer::relayable).
+    fn caller_token(&self) -> Result<&CallerToken, Status>;
+
     /// Demands that the token permits `P`.
     ///
     /// # Errors
@@ -60,6 +68,10 @@ impl<T> RequestExt for Request<T> {
 
     fn typed_access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status> {
         AccessToken::from_extensions(self.extensions()).map_err(refuse)
+    }
+
+    fn caller_token(&self) -> Result<&CallerToken, Status> {
+        CallerToken::from_extensions(self.extensions()).map_err(refuse)
     }
 
     fn require<P: Permission>(&self) -> Result<Require<P>, Status> {

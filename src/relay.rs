@@ -1,0 +1,335 @@
+//! The caller's token on its way to another service of ours, and nowhere else.
+//!
+//! A service that calls another one *for its caller* can pass on the token that it was called with. The other service then decides about the same
+//! caller. For that, the layer keeps the token's text ([`relayable`](crate::BearerAuthLayer::relayable)), the handler takes it as a [`CallerToken`], and a [`RelayLayer`] in front of the
+//! HTTP client adds it to requests to origins that are listed.
+//!
+//! The token must be meant for both services: its `aud` names each, or they share one. If it should not be (a token that every service accepts can be used at every service by any
+//! of them), exchange it for one that is meant for the other service and can do less (OAuth 2.0 Token Exchange, RFC 8693): a matter for the client library.
+//!
+//! # Examples
+//!
+//! ```
+//! use http::Request;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_bearer::relay::{CallerToken, RelayLayer};
+//!
+//! # fn main() -> Result<(), tower_bearer::ConfigError> {
+//! // once: any tower service over `http`, such as hyper-util's client or tonic's channel
+//! # let client = service_fn(async |_: Request<String>| Ok::<_, std::io::Error>(http::Response::new(String::new())));
+//! let client = RelayLayer::to(["https://customers.internal:8443"])?.layer(client);
+//!
+//! // in a handler
+//! async fn location(caller: CallerToken) -> Request<String> {
+//!     let mut request = Request::get("https://customers.internal:8443/locations/7").body(String::new()).expect("a request");
+//!     request.extensions_mut().insert(caller);
+//!     request
+//! }
+//! # let _ = (client, location);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With reqwest, prepare the request first, and let its client not follow redirects:
+//!
+//! ```
+//! use tower_bearer::relay::{CallerToken, RelayLayer};
+//!
+//! async fn location(
+//!     client: &reqwest::Client,
+//!     relay: &RelayLayer,
+//!     caller: &CallerToken,
+//! ) -> Result<String, Box<dyn std::error::Error>> {
+//!     let mut request = http::Request::get("https://customers.internal:8443/locations/7").body(String::new())?;
+//!     relay.prepare(&mut request, Some(caller));
+//!     Ok(client.execute(request.try_into()?).await?.text().await?)
+//! }
+//! ```
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::access_token::AccessToken;
+use crate::error::{ConfigError, Error, ErrorKind};
+
+/// The text of a token that was verified, to be passed on.
+///
+/// It stands in the request's extensions behind a layer that is [`relayable`](crate::BearerAuthLayer::relayable), where the caller is not anonymous; in axum it is an extractor. `Debug` does not
+/// show it.
+#[derive(Clone)]
+pub struct CallerToken(HeaderValue);
+
+impl CallerToken {
+    /// Keeps a token.
+    pub(crate) fn new(token: &[u8]) -> Option<Self> {
+        let mut value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    /// Takes the token from a request's extensions, where the layer puts it.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccessToken::from_extensions`]; and [`ErrorKind::LayerMissing`] if the layer is not
+    /// [`relayable`](crate::BearerAuthLayer::relayable).
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Error> {
+        let _: &AccessToken = AccessToken::from_extensions(extensions)?;
+        let detail = "the layer in front of this handler keeps no text of tokens; add .relayable() to it";
+        extensions.get().ok_or_else(|| Error::new(ErrorKind::LayerMissing, detail))
+    }
+}
+
+impl fmt::Debug for CallerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerToken(…)")
+    }
+}
+
+/// What proxies and gateways write about the caller, and services behind them may believe.
+const IDENTITY: &[&str] = &[
+    "forwarded-user",
+    "remote-user",
+    "x-amzn-oidc-accesstoken",
+    "x-amzn-oidc-data",
+    "x-amzn-oidc-identity",
+    "x-auth-request-access-token",
+    "x-auth-request-email",
+    "x-auth-request-groups",
+    "x-auth-request-preferred-username",
+    "x-auth-request-user",
+    "x-forwarded-access-token",
+    "x-forwarded-client-cert",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-user",
+    "x-goog-authenticated-user-email",
+    "x-goog-authenticated-user-id",
+    "x-goog-iap-jwt-assertion",
+    "cf-access-jwt-assertion",
+    "x-ms-client-principal",
+    "x-ms-client-principal-id",
+    "x-ms-client-principal-name",
+    "x-remote-user",
+    "x-user",
+    "x-user-id",
+];
+
+/// Passes on the caller's token to some origins, as a layer around an HTTP client.
+///
+/// From *every* request it first takes what could stand for an identity: `Authorization`, `Proxy-Authorization`, `Cookie`, and the headers by which proxies name users, such as
+/// `X-Forwarded-User`; a gateway that passes on its request's headers would else pass on what its caller has made up. Then it adds the
+/// [`CallerToken`] of the request's extensions, if the request goes to an origin that is listed: the same scheme, host and port.
+///
+/// # Security
+///
+/// * Whoever gets the token can use it wherever it is accepted. List origins of your own services, and `http://` ones only where the network is trusted.
+/// * A client that follows redirects may send the token elsewhere. Turn that off.
+/// * The host is compared, not where its name leads.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RelayLayer {
+    terms: Arc<Terms>,
+}
+
+#[derive(Clone, Debug)]
+struct Terms {
+    origins: HashSet<Origin>,
+    stripped: Vec<HeaderName>,
+}
+
+/// Scheme, host and port.
+type Origin = (String, String, u16);
+
+impl RelayLayer {
+    /// Passes tokens on to these origins, such as `https://customers.internal:8443`.
+    ///
+    /// # Errors
+    ///
+    /// With each text that is no origin: scheme `https` or `http`, a host, perhaps a port, and nothing else.
+    pub fn to<I>(origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let (mut problems, mut known) = (ConfigError::default(), HashSet::new());
+        for text in origins {
+            let text = text.as_ref();
+            match text.parse::<Uri>().ok().filter(|uri| is_bare(uri, text)).and_then(|uri| origin(&uri)) {
+                Some(origin) => drop(known.insert(origin)),
+                None => {
+                    problems.push(format!("relay[{text}]"), "expected an origin, such as https://orders.internal:8443")
+                }
+            }
+        }
+        let identity = IDENTITY.iter().map(|name| HeaderName::from_static(name));
+        let stripped = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].into_iter().chain(identity).collect();
+        problems.or(Self { terms: Arc::new(Terms { origins: known, stripped }) })
+    }
+
+    /// Takes this header from every request, too.
+    pub fn strip(mut self, name: HeaderName) -> Self {
+        Arc::make_mut(&mut self.terms).stripped.push(name);
+        self
+    }
+
+    /// Does to one request what the layer does to each: for clients that are no tower services.
+    pub fn prepare<B>(&self, request: &mut Request<B>, caller: Option<&CallerToken>) {
+        self.terms.strip(request.headers_mut());
+        if let Some(CallerToken(value)) = caller.filter(|_| self.terms.lists(request.uri())) {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+    }
+}
+
+impl Terms {
+    fn strip(&self, headers: &mut HeaderMap) {
+        for name in &self.stripped {
+            headers.remove(name);
+        }
+    }
+
+    fn lists(&self, uri: &Uri) -> bool {
+        origin(uri).is_some_and(|origin| self.origins.contains(&origin))
+    }
+}
+
+/// Returns the origin of an absolute address.
+fn origin(uri: &Uri) -> Option<Origin> {
+    let (scheme, host) = (uri.scheme_str()?.to_ascii_lowercase(), uri.host()?.to_ascii_lowercase());
+    let default = match scheme.as_str() {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    // a user name before the host is no part of an origin, and nobody means it well
+    let plain = !host.is_empty() && !uri.authority()?.as_str().contains('@');
+    plain.then(|| (scheme, host, uri.port_u16().unwrap_or(default)))
+}
+
+/// Tells whether there is nothing but an origin.
+fn is_bare(uri: &Uri, text: &str) -> bool {
+    uri.path() == "/" && uri.query().is_none() && !text.ends_with('/') && !text.contains(['#', '?'])
+}
+
+impl<S> Layer<S> for RelayLayer {
+    type Service = Relay<S>;
+
+    fn layer(&self, inner: S) -> Relay<S> {
+        Relay { inner, layer: self.clone() }
+    }
+}
+
+/// Middleware made by [`RelayLayer`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Relay<S> {
+    inner: S,
+    layer: RelayLayer,
+}
+
+impl<S, B> Service<Request<B>> for Relay<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let caller: Option<CallerToken> = request.extensions_mut().remove();
+        self.layer.prepare(&mut request, caller.as_ref());
+        self.inner.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relayed(origins: &[&str], uri: &str) -> bool {
+        let mut request = Request::get(uri).header("Authorization", "Basic x").body(()).unwrap();
+        RelayLayer::to(origins).unwrap().prepare(&mut request, CallerToken::new(b"a.b.c").as_ref());
+        let values: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
+        assert!(values.len() <= 1 && values.iter().all(|value| *value == "Bearer a.b.c" && value.is_sensitive()));
+        !values.is_empty()
+    }
+
+    #[test]
+    fn a_token_goes_to_listed_origins_and_nowhere_else() {
+        let origins = ["https://a.test", "https://b.test:8443", "http://c.test", "https://[::1]:1"];
+        for listed in [
+            "https://a.test/x?y",
+            "https://A.test:443/",
+            "https://b.test:8443",
+            "http://c.test:80/",
+            "http://c.test",
+            "https://[::1]:1/",
+        ] {
+            assert!(relayed(&origins, listed), "{listed}");
+        }
+        for other in [
+            "http://a.test/",
+            "https://a.test:8443/",
+            "https://b.test/",
+            "https://c.test/",
+            "https://a.test.evil.test/",
+            "https://evil.test/https://a.test",
+            "https://a.test@evil.test/",
+            "https://user@a.test/",
+            "https://xa.test/",
+            "https://a.test./",
+            "/a.test",
+            "a.test:443",
+        ] {
+            assert!(!relayed(&origins, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        let bad = [
+            "",
+            "a.test",
+            "https://",
+            "https://a.test/",
+            "https://a.test/x",
+            "https://a.test?x",
+            "ftp://a.test",
+            "https://u@a.test",
+            "https://a.test#x",
+            "*",
+        ];
+        let error = RelayLayer::to(bad).unwrap_err();
+        assert_eq!(error.problems().len(), bad.len(), "{error}");
+    }
+
+    #[test]
+    fn identities_are_taken_from_every_request() {
+        for uri in ["https://a.test/", "https://elsewhere.test/"] {
+            let mut request = Request::get(uri).header("X-Forwarded-User", "admin").header("cookie", "session=1");
+            request = request.header("x-tenant", "1").header("accept", "*/*").header("authorization", "Bearer x");
+            let mut request = request.header("authorization", "Bearer y").body(()).unwrap();
+            let layer = RelayLayer::to(["https://a.test"]).unwrap().strip(HeaderName::from_static("x-tenant"));
+            layer.prepare(&mut request, None);
+            assert_eq!(request.headers().keys().collect::<Vec<_>>(), ["accept"], "{uri}");
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert_eq!(format!("{:?}", CallerToken::new(b"secret")), "Some(CallerToken(…))");
+    }
+}

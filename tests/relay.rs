@@ -1,0 +1,166 @@
+//! The caller's token on its way through a service to another one: real listeners, hyper's client and tonic's channel.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::IntoResponse;
+use axum::routing::get as route;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use support::orders::orders_client::OrdersClient;
+use support::orders::orders_server::{Orders, OrdersServer};
+use support::orders::{Order, PlaceRequest, WatchRequest};
+use support::{get, get_with, send};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Response, Status};
+use tower::{Layer, ServiceExt};
+use tower_bearer::relay::{CallerToken, Relay, RelayLayer};
+use tower_bearer::testing::Idp;
+use tower_bearer::tonic::RequestExt;
+use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer, TokenSource};
+
+type Http = Relay<Client<HttpConnector, Body>>;
+
+fn world() -> (Idp, ResourceServer) {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    (idp, server)
+}
+
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+/// A service that shows which headers it gets.
+async fn mirror() -> String {
+    let headers = async |headers: HeaderMap| {
+        let mut names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    serve(Router::new().route("/", route(headers))).await
+}
+
+/// A gateway: passes on its request, headers and all, to the address in `x-to`.
+async fn pass_on(State(http): State<Http>, caller: CallerToken, mut request: Request) -> impl IntoResponse {
+    *request.uri_mut() = request.headers()["x-to"].to_str().unwrap().parse().unwrap();
+    request.extensions_mut().insert(caller);
+    http.oneshot(request).await.map_err(|_| StatusCode::BAD_GATEWAY)
+}
+
+fn gateway(server: &ResourceServer, listed: &str, sources: impl IntoIterator<Item = TokenSource>) -> Router {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let http = RelayLayer::to([listed]).unwrap().layer(client);
+    let auth = BearerAuthLayer::new(server.clone()).token_sources(sources).relayable();
+    Router::new().route("/", route(pass_on)).layer(auth).with_state(http)
+}
+
+async fn text(response: http::Response<Body>) -> (u16, String) {
+    let status = response.status().as_u16();
+    (status, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_other_service_decides_about_the_same_caller() {
+    let (idp, server) = world();
+    let who = async |token: AccessToken| token.subject().unwrap_or_default().to_owned();
+    let back = serve(Router::new().route("/", route(who)).layer(BearerAuthLayer::new(server.clone()))).await;
+    let token = idp.token("alice").sign();
+    let gateway = gateway(&server, &back, [TokenSource::authorization(), TokenSource::cookie("t")]);
+    let mut request = get_with("/", &token);
+    request.headers_mut().insert("x-to", back.parse().unwrap());
+    assert_eq!(text(send(&gateway, request).await).await, (200, "alice".to_owned()));
+    // wherever the token came from
+    let mut request = get("/", &[]);
+    request.headers_mut().insert("x-to", back.parse().unwrap());
+    request.headers_mut().insert(header::COOKIE, format!("t={token}").parse().unwrap());
+    assert_eq!(text(send(&gateway, request).await).await, (200, "alice".to_owned()));
+    assert_eq!(send(&gateway, get("/", &[])).await.status(), 401);
+}
+
+#[tokio::test]
+async fn nobody_else_gets_the_token_or_what_a_caller_says_of_himself() {
+    let (idp, server) = world();
+    let (listed, other) = (mirror().await, mirror().await);
+    let gateway = gateway(&server, &listed, [TokenSource::authorization()]);
+    let ask = async |to: &str| {
+        let mut request = get_with("/", &idp.token("alice").sign());
+        for (name, value) in [("x-to", to), ("x-forwarded-user", "admin"), ("cookie", "session=1"), ("accept", "*/*")] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        text(send(&gateway, request).await).await.1
+    };
+    assert_eq!(ask(&listed).await, "accept authorization host x-to");
+    assert_eq!(ask(&other).await, "accept host x-to");
+}
+
+#[tokio::test]
+async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
+    let (idp, server) = world();
+    let kept = async |request: Request| request.extensions().get::<CallerToken>().is_some().to_string();
+    let app = |layer: BearerAuthLayer| {
+        let taken = async |_: CallerToken| "kept";
+        Router::new().route("/kept", route(kept)).route("/taken", route(taken)).layer(layer)
+    };
+    let lenient = app(BearerAuthLayer::new(server.clone()).lenient().relayable());
+    let (good, bad) = (idp.token("alice").sign(), idp.token("alice").expired().sign());
+    assert_eq!(text(send(&lenient, get_with("/kept", &good)).await).await.1, "true");
+    assert_eq!(text(send(&lenient, get_with("/kept", &bad)).await).await.1, "false");
+    assert_eq!(send(&lenient, get_with("/taken", &bad)).await.status(), 401);
+    let nested = lenient.layer(BearerAuthLayer::new(server.clone()).relayable());
+    assert_eq!(text(send(&nested, get_with("/kept", &good)).await).await.1, "true");
+    let forgetful = app(BearerAuthLayer::new(server));
+    assert_eq!(text(send(&forgetful, get_with("/kept", &good)).await).await.1, "false");
+    assert_eq!(send(&forgetful, get_with("/taken", &good)).await.status(), 500, "a mistake of ours");
+}
+
+struct Shop;
+
+#[tonic::async_trait]
+impl Orders for Shop {
+    async fn place(&self, request: tonic::Request<PlaceRequest>) -> Result<Response<Order>, Status> {
+        let buyer = request.access_token()?.subject().unwrap_or_default().to_owned();
+        Ok(Response::new(Order { id: 1, item: request.into_inner().item, buyer }))
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<Order, Status>>;
+
+    async fn watch(&self, _: tonic::Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+}
+
+#[tokio::test]
+async fn tonics_channel_relays_to_its_origin() {
+    let (idp, server) = world();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tonic::transport::Server::builder()
+        .layer(BearerAuthLayer::new(server.clone()))
+        .add_service(OrdersServer::new(Shop));
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    let channel = tonic::transport::Endpoint::new(address.clone()).unwrap().connect().await.unwrap();
+    let relayed = RelayLayer::to([&address]).unwrap().layer(channel);
+    // so that the layer knows where a call goes
+    let client = OrdersClient::with_origin(relayed, address.parse().unwrap());
+    let order = async |mut client: OrdersClient<_>, caller: CallerToken| -> Result<String, StatusCode> {
+        let mut request = tonic::Request::new(PlaceRequest { item: "lamp".into() });
+        request.extensions_mut().insert(caller);
+        client.place(request).await.map(|order| order.into_inner().buyer).map_err(|_| StatusCode::BAD_GATEWAY)
+    };
+    let handler = async move |caller: CallerToken| order(client.clone(), caller).await;
+    let front = Router::new().route("/", route(handler)).layer(BearerAuthLayer::new(server).relayable());
+    assert_eq!(text(send(&front, get_with("/", &idp.token("alice").sign())).await).await, (200, "alice".to_owned()));
+}
