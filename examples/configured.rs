@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example configured                       # serves on 127.0.0.1:3000
-//! API_REALM=orders cargo run --example configured -- other.toml
+//! ORDERS_AUTH_REALM=orders cargo run --example configured -- other.toml
 //! cargo run --example configured -- --once             # asks itself two questions, and ends
 //! ```
 
@@ -54,9 +54,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(serving.await?)
 }
 
-/// Reads a file, and the variables `API_AUDIENCE`, `API_ISSUERS` and so on, if they are set.
+/// Reads a file, and the variables `ORDERS_AUTH_AUDIENCE`, `ORDERS_AUTH_ISSUERS` and so on, if they are set.
 fn read(file: &str) -> Result<ResourceServerConfig, config::ConfigError> {
-    let sources = Config::builder().add_source(File::with_name(file)).add_source(Environment::with_prefix("API"));
+    let sources =
+        Config::builder().add_source(File::with_name(file)).add_source(Environment::with_prefix("ORDERS_AUTH"));
     sources.build()?.try_deserialize()
 }
 

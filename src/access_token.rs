@@ -79,6 +79,8 @@ impl<C: Send + Sync + 'static> AccessToken<C> {
 
     /// Puts the evidence into a request's extensions.
     pub(crate) fn enter(self, extensions: &mut Extensions) {
+        // of an outer layer, to which the caller was nobody
+        extensions.remove::<Error>();
         if TypeId::of::<C>() != TypeId::of::<()>() {
             extensions.insert(self.clone());
         }
@@ -140,6 +142,8 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Tells whether a user or a client calls, by what is known of the issuer's tokens: its preset, else RFC 9068 §5, by which a client's own tokens have the
     /// client for their subject.
+    ///
+    /// Without a preset or [`rfc9068`](crate::Issuer::rfc9068), it is never known to be a user.
     ///
     /// # Security
     ///

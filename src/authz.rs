@@ -9,4 +9,5 @@ pub(crate) use self::permission::needed;
 #[doc(hidden)]
 pub use self::permission::{checked, unchecked};
 pub use self::rule::Rule;
+pub(crate) use self::rules::is_identifier;
 pub use self::rules::{Access, AuthzRules, AuthzRulesBuilder};

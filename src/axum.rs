@@ -19,7 +19,7 @@ use http::{HeaderMap, Method};
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
 use crate::error::Error;
-use crate::reject::{Rejection, unwritten};
+use crate::reject::{Rejection, leave_to_layer};
 use crate::relay::CallerToken;
 use crate::require::Require;
 
@@ -76,7 +76,9 @@ impl<S: Send + Sync> FromRequestParts<S> for CallerToken {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        unwritten(self, Body::empty())
+        let mut response = Self::into_response(self.clone(), Body::empty());
+        leave_to_layer(&mut response, self);
+        response
     }
 }
 
@@ -84,6 +86,6 @@ impl IntoResponse for Error {
     /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
     /// answers with a status instead.
     fn into_response(self) -> Response {
-        unwritten(Rejection::new(self, &Method::GET, &HeaderMap::new()), Body::empty())
+        IntoResponse::into_response(Rejection::new(self, &Method::GET, &HeaderMap::new()))
     }
 }

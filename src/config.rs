@@ -4,6 +4,7 @@ mod field;
 mod issuer;
 mod preset;
 mod readers;
+mod strict;
 #[cfg(test)]
 mod tests;
 
@@ -20,12 +21,18 @@ use crate::server::{ResourceServer, ResourceServerBuilder};
 /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
 /// configuration.
 ///
-/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer); durations are in seconds. [`JSON_SCHEMA`](Self::JSON_SCHEMA) describes all of it, for
-/// editors. A path into the claims is a list of names, or a JSON Pointer (RFC 6901), or one name; so `["realm_access", "roles"]` is `/realm_access/roles`, and `https://example.com/roles`
-/// is one claim.
+/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`), and in the plural where a method is called once for each
+/// (`require_claim_values`); [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
+/// `{"google": {}}`.
 ///
-/// A number, a truth value or a list may be a string that holds it, as environment variables do: `"30"`, `"true"`, `'["a", "b"]'`. What cannot be data is added to the
-/// [`builder`](Self::builder): shared secrets, resolvers, the type of the claims.
+/// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names: `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one
+/// claim.
+///
+/// A number, a truth value or a list may be a string that holds it, as environment variables do: `"30"`, `"true"`, `'["a", "b"]'`. Names that are not known are refused: give the
+/// environment a prefix that nothing else has.
+///
+/// What cannot be data is added to the [`builder`](Self::builder): static keys and shared secrets, resolvers and where they may lead, the HTTP client, the clock, the type of the claims. Where tokens
+/// are looked for, and what operations need, is the [layer](crate::BearerAuthLayer)'s.
 ///
 /// # Examples
 ///
@@ -38,7 +45,7 @@ use crate::server::{ResourceServer, ResourceServerBuilder};
 ///         "audience": "https://api.example.com",
 ///         "issuers": [
 ///             { "preset": { "keycloak": { "base": "https://id.example.com", "realm": "shop" } },
-///               "roles": { "at": ["/realm_access/roles", "/resource_access/orders/roles"], "only_renamed": { "shop-admins": "admin" } } },
+///               "roles": { "and": ["/resource_access/orders/roles"], "only_renamed": { "shop-admins": "admin" } } },
 ///             { "issuer": "https://id.partner.example/", "audience": "api://orders", "algorithms": ["ES256"], "max_age_seconds": 3600 }
 ///         ]
 ///     }"#,
@@ -76,7 +83,7 @@ pub struct ResourceServerConfig {
     /// The protection space in challenges; the first audience by default.
     realm: Field<String>,
     /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
-    token_cache: Field<u64>,
+    token_cache_bytes: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
     unknown: BTreeMap<String, Value>,
@@ -89,18 +96,20 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache, unknown } = self;
+        let Self { audience, issuers, realm, token_cache_bytes, unknown } = self;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
-            problems.push("audience", "no audience is named; it must equal a value of the tokens' aud");
+            if !problems.concerns("audience") {
+                problems.push("audience", "no audience is named; it must equal a value of the tokens' aud");
+            }
             "-".to_owned()
         });
         let mut builder = audiences.fold(ResourceServer::new(first), ResourceServerBuilder::audience);
         if let Some(realm) = realm.take("realm", &mut problems) {
             builder = builder.realm(realm);
         }
-        if let Some(token_cache) = token_cache.take("token_cache", &mut problems) {
-            builder = builder.token_cache(token_cache);
+        if let Some(bytes) = token_cache_bytes.take("token_cache_bytes", &mut problems) {
+            builder = builder.token_cache(bytes);
         }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");

@@ -144,7 +144,7 @@ where
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let mut request = waiting.request.take().expect("polled after completion");
-                    match admit(waiting.gate.as_ref(), verdict, waiting.caller.take(), &mut request) {
+                    match admit(waiting.gate.as_deref(), verdict, waiting.caller.take(), &mut request) {
                         Ok(()) => State::Calling { future: waiting.ready.call(request) },
                         Err(error) => {
                             let rejection = Rejection::new(error, request.method(), request.headers());

@@ -2,9 +2,7 @@
 
 mod public;
 
-use std::sync::Arc;
-
-use http::{Method, Request};
+use http::Request;
 
 pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
@@ -26,7 +24,7 @@ pub(crate) enum Mode {
     Lenient,
 }
 
-/// The settings of a layer that most have not.
+/// The settings of a layer that most do not use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) mode: Mode,
@@ -43,12 +41,6 @@ impl Gate {
     pub(crate) fn is_plain(&self) -> bool {
         let Self { mode, public, sources, rules, relayable } = self;
         *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none() && !relayable
-    }
-
-    fn is_open(&self, method: &Method, path: &str) -> bool {
-        let by_rule =
-            || matches!(self.rules.as_ref().and_then(|rules| rules.access(method, path)), Some(Access::Public));
-        self.public.iter().any(|public| public.is(method, path)) || by_rule()
     }
 
     fn lets_through(&self, error: &Error) -> bool {
@@ -74,7 +66,11 @@ impl Gate {
 
 /// Tells whether everybody may pass.
 pub(crate) fn is_open<B>(gate: Option<&Gate>, request: &Request<B>) -> bool {
-    gate.is_some_and(|gate| gate.is_open(request.method(), request.uri().path()))
+    gate.is_some_and(|gate| {
+        let (method, path) = (request.method(), request.uri().path());
+        let rule = gate.rules.as_ref().and_then(|rules| rules.access(method, path));
+        matches!(rule, Some(Access::Public)) || gate.public.iter().any(|public| public.is(method, path))
+    })
 }
 
 /// Finds the token of a request.
@@ -99,7 +95,7 @@ pub(crate) fn let_in<B>(anonymous: Anonymous, request: &mut Request<B>) {
 
 /// Lets a request in with its token, or as an anonymous one, if that is how it may come in.
 pub(crate) fn admit<B, C: Send + Sync + 'static>(
-    gate: Option<&Arc<Gate>>,
+    gate: Option<&Gate>,
     verdict: Result<AccessToken<C>, Error>,
     caller: Option<CallerToken>,
     request: &mut Request<B>,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::claims::{Path, Principals, Roles, Scopes, Segment};
 use crate::jose::{Algorithm, media_type};
 
-pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy};
-pub(crate) use self::set::IssuerSet;
+pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy, Switch};
+pub(crate) use self::presets::is_guid;
+pub(crate) use self::set::{Clash, IssuerSet};
 pub(crate) use self::template::Template;
 
 /// An authorization server whose access tokens are trusted, and on what terms.
@@ -25,9 +26,15 @@ pub(crate) use self::template::Template;
 /// | audience | the server's own |
 /// | algorithms | [`Algorithm::ASYMMETRIC`] |
 /// | leeway | 30 s |
-/// | maximum age | none: tokens are valid until `exp` |
+/// | maximum age, maximum lifetime | none: tokens are valid until `exp` |
+/// | keys that cannot be fetched anew | used for 1 h |
+/// | client | `client_id`, else `azp` |
+/// | tenant | none |
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
+///
+/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`, `also_known_as`, `require_…` and `forbid_…` add to what it sets; all others replace it. A preset's
+/// argument that is called `base` may end with a slash; one that is called `issuer` is the tokens' `iss`, byte for byte.
 ///
 /// Of keys without a `kid`, or with the same, only the first four for an algorithm are tried.
 ///
@@ -58,7 +65,7 @@ pub struct Issuer {
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
     required_claims: Vec<Box<str>>,
-    required_values: Vec<(Box<str>, Box<str>)>,
+    required_values: Vec<(Box<str>, Vec<Box<str>>)>,
     required_prefixes: Vec<(Box<str>, Box<str>)>,
     forbidden_claims: Vec<Box<str>>,
     forbidden_values: Vec<(Box<str>, Box<str>)>,
@@ -71,6 +78,8 @@ pub struct Issuer {
     roles: Roles,
     tenant: Option<Path>,
     principals: Option<Principals>,
+    /// What a preset finds wrong with what it was given.
+    faults: Vec<(&'static str, &'static str)>,
     max_stale: Duration,
 }
 
@@ -104,6 +113,7 @@ impl Issuer {
             roles: Roles::default(),
             tenant: None,
             principals: None,
+            faults: Vec::new(),
             max_stale: Duration::from_secs(60 * 60),
         }
     }
@@ -114,7 +124,7 @@ impl Issuer {
     }
 
     /// Accepts tokens that name the issuer by this identifier too; may be called several times. [`AccessToken::issuer`](crate::AccessToken::issuer) returns the
-    /// [`id`](Self::id) of the issuer for all of them.
+    /// [`id`](Self::id) of the issuer for all of them. Not for issuers that are found at run time: they have one identifier.
     ///
     /// ```
     /// // Google's tokens have had both
@@ -126,7 +136,7 @@ impl Issuer {
         self
     }
 
-    /// Takes tokens that name no issuer for this one's, as those of SPIFFE do (JWT-SVID §3). One issuer of a server can have this.
+    /// Takes tokens that name no issuer for this one's, as those of SPIFFE do (JWT-SVID §3). One issuer of a server can have this, and none that is found at run time.
     ///
     /// # Security
     ///
@@ -192,7 +202,7 @@ impl Issuer {
         self
     }
 
-    /// Accepts tokens that have no `aud`; in those that have, it must still be right.
+    /// Accepts tokens that have no `aud`; in those that have, it must still be right. An [`audience_claim`](Self::audience_claim) is checked all the same.
     ///
     /// # Security
     ///
@@ -294,7 +304,8 @@ impl Issuer {
         self
     }
 
-    /// Demands that this top-level claim is a string with exactly this value; may be called several times.
+    /// Demands that this top-level claim is a string with exactly this value; may be called several times, for other claims, or for other values of the same one, of which it must then
+    /// have one.
     ///
     /// ```
     /// // Cognito's access tokens, and not its ID tokens
@@ -302,7 +313,11 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn require_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.required_values.push((name.into().into(), value.into().into()));
+        let (name, value): (Box<str>, Box<str>) = (name.into().into(), value.into().into());
+        match self.required_values.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => self.required_values.push((name, vec![value])),
+        }
         self
     }
 
@@ -313,6 +328,10 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::new("https://kubernetes.default.svc.cluster.local")
     ///     .require_claim_prefix("sub", "system:serviceaccount:shop:");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// End it with what separates the parts: `…:shop` also admits `…:shop2`.
     #[must_use]
     pub fn require_claim_prefix(mut self, name: impl Into<String>, prefix: impl Into<String>) -> Self {
         self.required_prefixes.push((name.into().into(), prefix.into().into()));
@@ -339,14 +358,14 @@ impl Issuer {
         self
     }
 
-    /// Reads scopes from other claims.
+    /// Reads scopes from other claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
     }
 
-    /// Reads roles from another claim.
+    /// Reads roles from other claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn roles(mut self, roles: Roles) -> Self {
         self.roles = roles;

@@ -85,7 +85,8 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Looks for the token here, and no more in the `Authorization` header, unless that is among these.
+    /// Looks for the token in these places only; the `Authorization` header is one of them only if it is named. Without any, every request lacks a token. The last call
+    /// counts.
     ///
     /// The headers that are named are marked as sensitive, so that nothing prints them.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
@@ -93,10 +94,11 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Demands of each request what the rules say of it, and lets none through that has no rule.
+    /// Demands of each request what the rules say of it, and lets none through that has no rule. The last call counts.
     ///
     /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at its token, as [`public_path`](Self::public_path)
-    /// does. Paths are what the layer sees: put it in front of a whole router.
+    /// does. Paths are what the layer sees: put it in front of a whole router. One that the router does not know is then refused with 403, and without a token
+    /// with 401, and never gets as far as the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2 is a `CONNECT`.
     pub fn authorize(mut self, rules: AuthzRules) -> Self {
         self.gate.rules = Some(rules);
         self
@@ -145,7 +147,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// `|rejection: Rejection| …`.
     ///
     /// What an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer refuses, with an empty body, is written by it too; headers that were
-    /// added on the way are kept.
+    /// added on the way are kept, a body is not. One whose status has been changed on the way is left alone.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, gate: self.gate, reject }
     }

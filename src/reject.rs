@@ -1,6 +1,6 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::challenge::{self, Challenge};
@@ -176,27 +176,23 @@ pub struct ProblemJson;
 
 impl<B: Default + From<String>> Reject<B> for ProblemJson {
     fn reject(&self, rejection: Rejection) -> Response<B> {
-        if rejection.is_grpc() {
-            return rejection.into_response(B::default());
-        }
-        let (status, kind) = (rejection.status(), rejection.error().kind());
-        let mut problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": kind.text(),
-        });
-        if let (Challenge::Code(code), Some(members)) = (challenge::wire(kind).challenge, problem.as_object_mut()) {
-            members.insert("error".to_owned(), code.into());
-        }
-        let mut response = rejection.into_response(B::from(problem.to_string()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response
+        with_json(rejection, "application/problem+json", |kind, status| {
+            let mut problem = serde_json::json!({
+                "type": "about:blank",
+                "title": status.canonical_reason(),
+                "status": status.as_u16(),
+                "detail": kind.text(),
+            });
+            if let (Challenge::Code(code), Some(members)) = (challenge::wire(kind).challenge, problem.as_object_mut()) {
+                members.insert("error".to_owned(), code.into());
+            }
+            problem
+        })
     }
 }
 
 /// Refuses as GraphQL clients expect it: `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as `application/graphql-response+json`, with the status
-/// and challenge of every refusal. The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST` and `INTERNAL_SERVER_ERROR`, as Apollo's clients know them. gRPC is refused as
+/// and challenge of every refusal. The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST`, `SERVICE_UNAVAILABLE` and `INTERNAL_SERVER_ERROR`. gRPC is refused as
 /// always, without a body.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -204,21 +200,32 @@ pub struct GraphQlErrors;
 
 impl<B: Default + From<String>> Reject<B> for GraphQlErrors {
     fn reject(&self, rejection: Rejection) -> Response<B> {
-        if rejection.is_grpc() {
-            return rejection.into_response(B::default());
-        }
-        let code = match rejection.status() {
-            StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
-            StatusCode::FORBIDDEN => "FORBIDDEN",
-            StatusCode::BAD_REQUEST => "BAD_REQUEST",
-            _ => "INTERNAL_SERVER_ERROR",
-        };
-        let message = rejection.error().kind().text();
-        let errors = serde_json::json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
-        let mut response = rejection.into_response(B::from(errors.to_string()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/graphql-response+json"));
-        response
+        with_json(rejection, "application/graphql-response+json", |kind, status| {
+            let code = match status {
+                StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+                StatusCode::FORBIDDEN => "FORBIDDEN",
+                StatusCode::BAD_REQUEST => "BAD_REQUEST",
+                StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
+                _ => "INTERNAL_SERVER_ERROR",
+            };
+            serde_json::json!({ "errors": [{ "message": kind.text(), "extensions": { "code": code } }] })
+        })
     }
+}
+
+/// Refuses with a document; gRPC, as always, without a body.
+fn with_json<B: Default + From<String>>(
+    rejection: Rejection,
+    media_type: &'static str,
+    document: impl FnOnce(ErrorKind, StatusCode) -> serde_json::Value,
+) -> Response<B> {
+    if rejection.is_grpc() {
+        return rejection.into_response(B::default());
+    }
+    let document = document(rejection.error().kind(), rejection.status());
+    let mut response = rejection.into_response(B::from(document.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
 }
 
 /// Refuses, and sees to it that the error stands in the response's extensions.
@@ -233,23 +240,28 @@ pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response
 #[derive(Clone)]
 struct Unwritten(Rejection);
 
-/// Refuses behind a layer, whose [`Reject`] is not known here.
-pub(crate) fn unwritten<B>(rejection: Rejection, body: B) -> Response<B> {
-    let mut response = rejection.clone().into_response(body);
+/// Marks a refusal from behind a layer, whose [`Reject`] is not known here.
+pub(crate) fn leave_to_layer<B>(response: &mut Response<B>, rejection: Rejection) {
     response.extensions_mut().insert(Unwritten(rejection));
-    response
 }
 
 /// Writes a refusal from behind a layer as the layer's own are written; all other responses are left alone.
 pub(crate) fn rewrite<B>(with: &impl Reject<B>, mut response: Response<B>) -> Response<B> {
     let Some(Unwritten(rejection)) = response.extensions_mut().remove() else { return response };
-    let (mut plain, _) = response.into_parts();
-    let mut response = reject(with, rejection);
-    for name in [CONTENT_LENGTH, CONTENT_TYPE].iter().chain(response.headers().keys()) {
-        plain.headers.remove(name);
+    // somebody has made something else of it
+    if response.status() != rejection.status() {
+        return response;
     }
-    plain.headers.extend(std::mem::take(response.headers_mut()));
-    *response.headers_mut() = plain.headers;
+    let (plain, _) = response.into_parts();
+    let mut written = HeaderMap::new();
+    rejection.write_headers(&mut written);
+    let mut response = reject(with, rejection);
+    for (name, value) in &plain.headers {
+        let of_body = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE].contains(name);
+        if !of_body && written.get(name) != Some(value) {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
     let own = std::mem::replace(response.extensions_mut(), plain.extensions);
     response.extensions_mut().extend(own);
     response

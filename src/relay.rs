@@ -1,7 +1,7 @@
 //! The caller's token on its way to another service of ours, and nowhere else.
 //!
 //! A service that calls another one *for its caller* can pass on the token that it was called with. The other service then decides about the same
-//! caller. For that, the layer keeps the token's text ([`relayable`](crate::BearerAuthLayer::relayable)), the handler takes it as a [`CallerToken`], and a [`RelayLayer`] in front of the
+//! caller. For that, the layer keeps the token's text ([`relayable`](crate::BearerAuthLayer::relayable)), the handler takes it as a [`CallerToken`](crate::relay::CallerToken), and a [`RelayLayer`](crate::relay::RelayLayer) in front of the
 //! HTTP client adds it to requests to origins that are listed.
 //!
 //! The token must be meant for both services: its `aud` names each, or they share one. If it should not be (a token that every service accepts can be used at every service by any

@@ -38,18 +38,13 @@ impl<S, C, R> BearerAuth<S, C, R> {
     /// Sees to it that nothing prints the credentials, whatever becomes of them.
     fn hide_credentials<B>(&self, request: &mut Request<B>) {
         let headers = request.headers_mut();
-        match self.gate.as_ref().and_then(|gate| gate.sources.as_ref()) {
-            None => {
-                if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-                    credentials.set_sensitive(true);
-                }
-            }
-            Some(sources) => {
-                for name in sources.iter().filter_map(|source| source.header_name()) {
-                    if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
-                        values.iter_mut().for_each(|value| value.set_sensitive(true));
-                    }
-                }
+        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
+        let sources = self.gate.as_ref().and_then(|gate| gate.sources.as_ref());
+        for name in sources.into_iter().flatten().filter_map(|source| source.header_name()) {
+            if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
+                values.iter_mut().for_each(|value| value.set_sensitive(true));
             }
         }
     }
@@ -81,20 +76,23 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.hide_credentials(&mut request);
-        let gate = self.gate.as_ref();
-        if is_open(gate.map(|gate| &**gate), &request) {
-            let_in(Anonymous::in_realm(self.server.realm()), &mut request);
-            return ResponseFuture::calling(self.inner.call(request), Finish::new(&self.reject, Place::Header));
-        }
-        let settings = gate.map(|gate| &**gate);
-        let (attempt, place, caller) = match find_token(settings, &request) {
-            Ok(found) => (self.server.attempt(found.token), found.place, keep(settings, found.token)),
-            Err(error) => (Attempt::Done(Err(error.in_realm(&self.server.realm()))), Place::Header, None),
+        let gate = self.gate.as_deref();
+        let found = find_token(gate, &request);
+        let place = found.as_ref().map_or(Place::Header, |found| found.place);
+        let open = is_open(gate, &request);
+        let (attempt, caller) = match found {
+            _ if open => (None, None),
+            Ok(found) => (Some(self.server.attempt(found.token)), keep(gate, found.token)),
+            Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
         };
         if place == Place::Protocol {
             take_token_from(request.headers_mut());
         }
         let finish = Finish::new(&self.reject, place);
+        let Some(attempt) = attempt else {
+            let_in(Anonymous::in_realm(self.server.realm()), &mut request);
+            return ResponseFuture::calling(self.inner.call(request), finish);
+        };
         match attempt {
             Attempt::Done(verdict) => match admit(gate, verdict, caller, &mut request) {
                 Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),

@@ -109,8 +109,8 @@ pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixT
     let audience: Vec<&str> =
         ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
-    let named = policy.required_values.iter().chain(&policy.required_prefixes).map(|(name, _)| name);
-    let named = named.chain(&policy.required_claims);
+    let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
+    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
     let demanded = named.chain(&policy.forbidden_claims).chain(policy.forbidden_values.iter().map(|(name, _)| name));
     let demanded: Vec<&str> = demanded.map(|name| &**name).collect();
     let checked = |name, found, result| Checked { name, found, result };
@@ -172,6 +172,10 @@ impl Dates {
             return Err(Error::new(ErrorKind::Expired, detail));
         }
         not_ahead("nbf", self.not_before, leeway, now)?;
+        if policy.max_lifetime.is_some() {
+            // one that is dated ahead would be good for longer than it says
+            not_ahead("iat", self.issued, leeway, now)?;
+        }
         let Some(max_age) = policy.max_age else { return Ok(()) };
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
@@ -225,10 +229,10 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
         return Ok(());
     }
     let Some(audience) = aud else {
-        if policy.absent_audience {
-            return Ok(());
-        }
         let Some((name, clients)) = &policy.audience_claim else {
+            if policy.absent_audience {
+                return Ok(());
+            }
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
@@ -282,7 +286,8 @@ fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
 
 fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let root = payload.root();
-    let named = policy.required_values.iter().chain(&policy.required_prefixes).map(|(name, _)| name);
+    let named = policy.required_values.iter().map(|(name, _)| name);
+    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
     if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
         return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
     }
@@ -295,11 +300,15 @@ fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
         let detail = format!("{name} has a value that the terms of its issuer forbid");
         return Err(Error::new(ErrorKind::WrongClaim, detail));
     }
-    let value = policy.required_values.iter().find(|(name, value)| text(name) != Some(value));
+    let none_of = |(name, values): &&(Box<str>, Vec<Box<str>>)| {
+        text(name).is_none_or(|text| values.iter().all(|value| **value != *text))
+    };
     let begins = |name, prefix: &str| text(name).is_some_and(|text| text.starts_with(prefix));
-    match value.or_else(|| policy.required_prefixes.iter().find(|(name, prefix)| !begins(name, prefix))) {
+    let value = policy.required_values.iter().find(none_of).map(|(name, _)| name);
+    let prefix = policy.required_prefixes.iter().find(|(name, prefix)| !begins(name, prefix)).map(|(name, _)| name);
+    match value.or(prefix) {
         // the value is not repeated: that of a template comes from the token
-        Some((name, _)) => {
+        Some(name) => {
             let detail = format!("{name} is not what the terms of its issuer demand");
             Err(Error::new(ErrorKind::WrongClaim, detail))
         }

@@ -49,6 +49,10 @@ async fn body(response: http::Response<axum::body::Body>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
+async fn text_of(response: http::Response<axum::body::Body>) -> (u16, String) {
+    (response.status().as_u16(), body(response).await)
+}
+
 #[tokio::test]
 async fn a_lenient_layer_takes_bad_tokens_for_none_and_says_why() {
     let (idp, clock) = (Idp::new("https://id.test/"), ManualClock::new());
@@ -102,6 +106,7 @@ async fn within_a_lenient_layer_the_innermost_verdict_counts() {
         .layer(BearerAuthLayer::new(other).lenient());
     let token = idp.token("alice").sign();
     assert_eq!(body(send(&app, get_with("/who", &token)).await).await, "alice");
+    assert_eq!(body(send(&app, get_with("/why", &token)).await).await, "false", "the outer layer's error is gone");
     assert_eq!(body(send(&app, get("/why", &[])).await).await, "false");
 }
 
@@ -164,13 +169,21 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
             let _ = socket.send(axum::extract::ws::Message::Text(text.into())).await;
         })
     };
+    let public = async |token: Option<AccessToken>, socket: WebSocketUpgrade| {
+        let text = whoami(token).await;
+        socket.on_upgrade(async move |mut socket| {
+            let _ = socket.send(axum::extract::ws::Message::Text(text.into())).await;
+        })
+    };
+    let layer = BearerAuthLayer::new(server).token_sources([TokenSource::web_socket_protocol()]);
     let app = Router::new()
         .route("/events", any(events))
-        .layer(BearerAuthLayer::new(server).token_sources([TokenSource::web_socket_protocol()]));
+        .route("/public", any(public))
+        .layer(layer.public_path(Method::GET, "/public"));
     let address = serve(app).await;
     let token = idp.token("alice").sign();
-    let open = async |protocols: &str| {
-        let mut request = format!("ws://{address}/events").into_client_request().unwrap();
+    let open_at = async |path: &str, protocols: &str| {
+        let mut request = format!("ws://{address}/{path}").into_client_request().unwrap();
         if !protocols.is_empty() {
             request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap());
         }
@@ -179,10 +192,17 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
         let chosen = response.headers()[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned();
         Ok::<_, tungstenite::Error>((chosen, text.to_string()))
     };
+    let open = async |protocols: &str| open_at("events", protocols).await;
     // the client refuses a response without a protocol, as browsers do
     assert_eq!(open(&format!("bearer, {token}")).await.unwrap(), ("bearer".to_owned(), "alice ".to_owned()));
     let chosen = open(&format!("v2.chat, chat, bearer, {token}")).await.unwrap();
     assert_eq!(chosen, ("chat".to_owned(), "alice v2.chat, chat".to_owned()));
+    let public = open_at("public", &format!("bearer, {token}")).await.unwrap();
+    assert_eq!(
+        public,
+        ("bearer".to_owned(), "nobody".to_owned()),
+        "where nobody looks at it, it is a protocol all the same"
+    );
     for (protocols, expected) in [("", 401), ("chat", 401), ("bearer", 400), ("bearer, garbage", 401)] {
         match open(protocols).await {
             Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), expected, "{protocols}"),
@@ -327,6 +347,23 @@ async fn refusals_from_behind_the_layer_are_written_as_its_own_are() {
         let good = send(&app, get_with(path, &idp.token("alice").scope("orders:read").sign())).await;
         assert_eq!((good.status().as_u16(), body(good).await), (200, path[1..].to_owned()));
     }
+    // what somebody has made something else of, or has added to, stays as it is
+    let hidden =
+        async |token: AccessToken| token.require(&Rule::scope("a")).map_err(|error| (StatusCode::NOT_FOUND, error));
+    let also = async |mut response: axum::response::Response| {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, "Basic".parse().unwrap());
+        response
+    };
+    let changed = Router::new()
+        .route("/hidden", route(hidden))
+        .route("/also", route(async |_: Require<ReadOrders>| "ok").layer(axum::middleware::map_response(also)))
+        .layer(BearerAuthLayer::new(server.clone()).reject_with(ProblemJson::default()));
+    assert_eq!(
+        text_of(send(&changed, get_with("/hidden", &idp.token("alice").sign())).await).await,
+        (404, String::new())
+    );
+    let both = send(&changed, get_with("/also", &idp.token("alice").sign())).await;
+    assert_eq!(both.headers().get_all(header::WWW_AUTHENTICATE).iter().count(), 2);
     // one that was written by hand stays as it is
     let own = |rejection: Rejection| rejection.into_response(axum::body::Body::from("own"));
     let inner = Router::new()
@@ -393,6 +430,13 @@ async fn graphql_clients_get_errors_in_their_shape() {
             serde_json::json!({ "errors": [{ "message": kind.to_string(), "extensions": { "code": code } }] });
         assert_eq!(errors, expected);
     }
+    let (elsewhere, unreachable) = world();
+    elsewhere.outage();
+    let down =
+        guarded(|inner| inner.layer(BearerAuthLayer::new(unreachable.clone()).reject_with(GraphQlErrors::default())));
+    let outage = send(&down, get_with("/orders", &elsewhere.token("alice").sign())).await;
+    assert_eq!(outage.status(), 503);
+    assert!(body(outage).await.contains("\"SERVICE_UNAVAILABLE\""));
     let mut grpc = get("/orders", &[]);
     *grpc.method_mut() = Method::POST;
     grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());

@@ -15,7 +15,7 @@ use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, ErrorKind, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{Algorithm, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
@@ -451,4 +451,37 @@ async fn a_request_that_waits_is_judged_by_the_terms_under_which_it_came() {
     let (verdict, ()) = futures_util::join!(waiting, reload);
     assert!(verdict.is_ok());
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::WrongAudience));
+}
+
+/// Two issuers over HTTP, each at its own host.
+fn two_issuers() -> (Idp, Idp, HttpClient) {
+    let (a, b) = (Idp::new("https://a.test"), Idp::new("https://b.test"));
+    let idps = [a.clone(), b.clone()];
+    let answer = tower::service_fn(move |request: http::Request<axum::body::Body>| {
+        let [a, b] = &idps;
+        let idp = if request.uri().host() == Some("a.test") { a } else { b };
+        let metadata = serde_json::json!({ "issuer": idp.issuer(), "jwks_uri": format!("{}/jwks", idp.issuer()) });
+        let body = if request.uri().path() == "/jwks" { idp.jwks() } else { metadata };
+        let response = http::Response::builder().header("content-type", "application/json");
+        let response = response.body(axum::body::Body::from(body.to_string())).unwrap();
+        async { Ok::<_, std::convert::Infallible>(response) }
+    });
+    (a, b, HttpClient::from_service(answer))
+}
+
+#[tokio::test]
+async fn keys_do_not_change_hands_where_one_issuer_was_anothers_name() {
+    let (a, b, client) = two_issuers();
+    let by = |issuer: Issuer| ResourceServer::new("https://api.test").trust(issuer).http_client(client.clone());
+    let server = by(Issuer::new(a.issuer()).also_known_as(b.issuer())).build().unwrap();
+    server.ready().await.unwrap();
+    assert!(server.authenticate(&a.token("alice").issuer(b.issuer()).sign()).await.is_ok());
+    // now it is an issuer of its own
+    server.reload(by(Issuer::new(b.issuer()))).unwrap();
+    assert_eq!(kind(&server, &a.token("mallory").issuer(b.issuer()).sign()).await, Some(ErrorKind::BadSignature));
+    assert_eq!(kind(&server, &b.token("bob").sign()).await, None);
+    // nor are saved keys of the one restored as the other's
+    let saved = server.save_keys();
+    let other = by(Issuer::new(a.issuer()).also_known_as(b.issuer())).saved_keys(saved).build().unwrap();
+    assert_eq!(kind(&other, &b.token("mallory").issuer(a.issuer()).sign()).await, Some(ErrorKind::BadSignature));
 }

@@ -19,8 +19,8 @@ use crate::trace::event;
 /// `tracing` each rule is logged when it is built (level info).
 ///
 /// Paths have the syntax of axum's: `/orders/{id}`, `/files/{*rest}`; of several that fit, the most exact one decides, whatever the order. A rule for `GET` is one for
-/// `HEAD` too, unless there is one. A path is taken as the request has it: one that could be read in another way by a service behind (with empty, `.` or `..` segments, an encoded `/`, a backslash
-/// or a `;`) has no rule.
+/// `HEAD` too, unless there is one. A path is taken as the request has it: one that a service behind could read in another way (with an empty, `.` or `..` segment, a backslash, a `;`, or anything
+/// encoded that need not be, such as `%61`, or that must not be taken for itself, such as `%2F` and `%25`) has no rule.
 ///
 /// # Examples
 ///
@@ -46,6 +46,11 @@ use crate::trace::event;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Security
+///
+/// Case is compared as it is: in front of a service that ignores it, give no pattern with a parameter more than the strictest of the paths that it covers. A path with a slash at the end has
+/// no rule if without it another pattern would decide. `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
 #[derive(Clone)]
 pub struct AuthzRules {
     rules: Arc<Rules>,
@@ -114,6 +119,13 @@ impl AuthzRules {
             return None;
         }
         let rules = self.rules.router.at(path).ok()?.value;
+        // a service behind may take no notice of a slash at the end
+        let slash =
+            rules.iter().filter_map(|rule| self.rules.listed.get(*rule)).any(|rule| rule.pattern.ends_with('/'));
+        let without = path.strip_suffix('/').filter(|path| !slash && !path.is_empty());
+        if without.is_some_and(|path| self.rules.router.at(path).is_ok_and(|other| other.value != rules)) {
+            return None;
+        }
         let rule = |method: &Method| {
             let mut rules = rules.iter().filter_map(|rule| self.rules.listed.get(*rule));
             rules.find(|rule| rule.method == *method).map(|rule| &rule.access)
@@ -121,8 +133,9 @@ impl AuthzRules {
         rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
     }
 
-    /// Tells whether a route of this pattern has a rule for the method; for a test that each has.
-    pub fn has_rule(&self, method: &Method, pattern: &str) -> bool {
+    /// Tells whether a route of this pattern has a rule for the method, whatever its parameters are called.
+    #[cfg(feature = "testing")]
+    pub(crate) fn has_rule(&self, method: &Method, pattern: &str) -> bool {
         let names_aside = |pattern: &str| -> String {
             pattern
                 .split('/')
@@ -175,7 +188,8 @@ impl AuthzRulesBuilder {
     ///
     /// # Errors
     ///
-    /// With every pattern that is malformed, is there twice for a method, or differs from another by the name of a parameter only.
+    /// With every pattern that is malformed or never permitted, is there twice for a method, or differs from another by the name of a parameter only; and
+    /// every gRPC name that is none.
     pub fn build(self) -> Result<AuthzRules, ConfigError> {
         let Self { listed, mut problems } = self;
         let mut patterns: Vec<(&str, Vec<usize>)> = Vec::new();
@@ -214,21 +228,31 @@ impl AuthzRulesBuilder {
 }
 
 /// Tells whether another service could take the path for another one: by leaving out or resolving segments, or by decoding before it
-/// splits.
+/// splits. Only what must be encoded may be.
 fn is_ambiguous(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let encoded = ["%2f", "%5c", "%00", "\\", ";", "%3b"].iter().any(|text| lower.contains(text));
-    let decoded = lower.replace("%2e", ".");
-    let mut inner = decoded.strip_prefix('/').unwrap_or(&decoded).split('/').peekable();
-    let mut dots = false;
-    while let Some(segment) = inner.next() {
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
         // the last one may be empty: a slash at the end
-        dots |= matches!(segment, "." | "..") || (segment.is_empty() && inner.peek().is_some());
+        let empty = segment.is_empty() && segments.peek().is_some();
+        if empty || matches!(segment, "." | "..") || segment.contains(['\\', ';']) || has_needless_encoding(segment) {
+            return true;
+        }
     }
-    encoded || dots
+    false
 }
 
-fn is_identifier(name: &str) -> bool {
+/// Tells whether something is percent-encoded that need not be (RFC 3986 §6.2.2.2), or that another service may take for a part of the syntax.
+fn has_needless_encoding(segment: &str) -> bool {
+    segment.split('%').skip(1).any(|encoded| {
+        let byte = encoded.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_none_or(|byte| {
+            byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%?#".contains(&byte)
+        })
+    })
+}
+
+/// Tells whether this is a name as gRPC has them, and no way to another path.
+pub(crate) fn is_identifier(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 

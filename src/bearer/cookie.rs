@@ -68,7 +68,7 @@ pub(super) fn check_site(head: Head<'_>, cookie: &Cookie) -> Result<(), Error> {
         (None, None) => "it has neither Sec-Fetch-Site nor Origin",
     };
     let fix = "let a page that should use the cookie in with allow_origin";
-    Err(Error::new(ErrorKind::CrossSiteRequest, format!("the token is in the cookie {cookie}, and {why}; {fix}")))
+    Err(Error::new(ErrorKind::CrossOriginRequest, format!("the token is in the cookie {cookie}, and {why}; {fix}")))
 }
 
 /// Returns the host that the request is for (RFC 9110 §7.2); HTTP/2 has it in the address.
@@ -83,7 +83,8 @@ fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, Er
 fn is_of(origin: &[u8], host: Option<&[u8]>) -> bool {
     let Some(host) = host.filter(|host| !host.is_empty()) else { return false };
     if let Some(origin) = origin.strip_prefix(b"https://") {
-        return without_port(origin, b":443").eq_ignore_ascii_case(without_port(host, b":443"));
+        let origin = without_port(origin, b":443");
+        return !origin.is_empty() && origin.eq_ignore_ascii_case(without_port(host, b":443"));
     }
     let Some(origin) = origin.strip_prefix(b"http://") else { return false };
     let name = match origin.iter().rposition(|byte| *byte == b':') {

@@ -6,7 +6,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONNECTION, COOKIE, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
 
 use super::cookie::{Cookie, check_site};
@@ -75,7 +75,7 @@ impl TokenSource {
         Self(Source::Authorization)
     }
 
-    /// A header that is the token and nothing else, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
+    /// A header that is the token and nothing else, or empty, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self(Source::Header(name))
@@ -83,10 +83,11 @@ impl TokenSource {
 
     /// A cookie, for browsers.
     ///
-    /// A browser sends cookies with whatever request another site makes it send. With a token from a cookie, requests that may change something (all but
-    /// `GET`, `HEAD`, `OPTIONS` and `TRACE`, and those that ask for an upgrade, as WebSockets do) must therefore say that they come from this site: by `Sec-Fetch-Site`,
-    /// or else by an `Origin` that is this host's, over https unless it is a loopback host. Others are refused as
-    /// [`CrossSiteRequest`](crate::ErrorKind::CrossSiteRequest). Let other sites in with [`allow_origin`](Self::allow_origin).
+    /// A browser sends cookies with whatever request another site makes it send. With a token from a cookie, every request but a plain `GET`, `HEAD`, `OPTIONS` or `TRACE` must
+    /// therefore say that a page of this origin has sent it; one that asks for an upgrade, as WebSockets do, always must. It says so by `Sec-Fetch-Site`, which is
+    /// `same-origin` or `none`, or else by an `Origin` that is this host's, over https unless it is a loopback host. Others are refused as
+    /// [`CrossOriginRequest`](crate::ErrorKind::CrossOriginRequest). Let other origins in with [`allow_origin`](Self::allow_origin).
+    /// An empty cookie is no token.
     ///
     /// # Security
     ///
@@ -98,8 +99,9 @@ impl TokenSource {
         Self(Source::Cookie(Cookie::named(name.into())))
     }
 
-    /// Lets pages of this origin, such as `https://app.example.com`, use the [`cookie`](Self::cookie), wherever that is; of no meaning for other
-    /// sources.
+    /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such thing, and ignore it.
+    ///
+    /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no slash at the end: `https://app.example.com`.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         if let Source::Cookie(cookie) = &mut self.0 {
@@ -127,7 +129,8 @@ impl TokenSource {
     /// # Security
     ///
     /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them; OAuth 2.1 forbids this. Prefer
-    /// [`web_socket_protocol`](Self::web_socket_protocol). Responses get `Cache-Control: no-store`, unless they have one.
+    /// [`web_socket_protocol`](Self::web_socket_protocol). The service sees the parameter too, and so does every layer that logs. Its responses get
+    /// `Cache-Control: no-store`, unless they have one.
     #[must_use]
     pub fn dangerously_query_of_upgrades() -> Self {
         Self(Source::QueryOfUpgrades)
@@ -140,6 +143,10 @@ impl TokenSource {
     ///
     /// let source = TokenSource::custom(|headers| headers.get("x-token")?.as_bytes().strip_prefix(b"jwt:"));
     /// ```
+    ///
+    /// # Security
+    ///
+    /// A cookie that it reads has none of the protection of [`cookie`](Self::cookie), and its header is not marked as sensitive.
     #[must_use]
     pub fn custom(find: impl Fn(&HeaderMap) -> Option<&[u8]> + Send + Sync + 'static) -> Self {
         Self(Source::Custom(Arc::new(find)))
@@ -170,7 +177,7 @@ impl TokenSource {
                 Err(error) if error.kind() == ErrorKind::MissingToken => Ok(None),
                 found => found.map(Some),
             },
-            Source::Header(name) => single(head.headers, name),
+            Source::Header(name) => Ok(single(head.headers, name)?.filter(|token| !token.is_empty())),
             Source::Cookie(cookie) => match cookie.find(head.headers)? {
                 Some(token) => check_site(head, cookie).map(|()| Some(token)),
                 None => Ok(None),
@@ -207,11 +214,7 @@ pub(super) struct Head<'r> {
 impl Head<'_> {
     /// Tells whether this may become a WebSocket, or something else that is no plain exchange (RFC 9110 §7.8, RFC 8441).
     pub(super) fn asks_for_upgrade(&self) -> bool {
-        self.headers.contains_key(UPGRADE) || *self.method == Method::CONNECT || {
-            let options =
-                self.headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-            options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        }
+        self.headers.contains_key(UPGRADE) || *self.method == Method::CONNECT
     }
 }
 
@@ -232,7 +235,7 @@ fn from_query(uri: &Uri) -> Result<Option<&[u8]>, Error> {
     if tokens.next().is_some() {
         return Err(Error::new(ErrorKind::MalformedRequest, "the query has more than one access_token"));
     }
-    Ok(first.map(str::as_bytes))
+    Ok(first.filter(|token| !token.is_empty()).map(str::as_bytes))
 }
 
 impl fmt::Debug for TokenSource {

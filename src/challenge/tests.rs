@@ -3,7 +3,7 @@ use super::*;
 const ALL: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::BadSignature, 401, 16, "invalid_token"),
     (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
-    (ErrorKind::CrossSiteRequest, 403, 7, ""),
+    (ErrorKind::CrossOriginRequest, 403, 7, ""),
     (ErrorKind::EncryptedToken, 401, 16, "invalid_token"),
     (ErrorKind::Expired, 401, 16, "invalid_token"),
     (ErrorKind::InsufficientScope, 403, 7, "insufficient_scope"),

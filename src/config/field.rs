@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::strict;
 use crate::error::ConfigError;
 
 /// A value of a configuration: absent, right, or wrong and why.
@@ -20,20 +21,26 @@ pub(super) enum Field<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
     /// Takes whatever is there, so that nothing is left over in the format's own reader, and looks at it then.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        // the environment knows strings only
-        let within = value.as_str().and_then(|text| serde_json::from_str(text).ok());
-        Ok(match T::deserialize(value) {
-            Ok(value) => Self::Right(value),
-            Err(error) => match within.map(|value: Value| T::deserialize(value)) {
-                Some(Ok(value)) => Self::Right(value),
-                _ => Self::Wrong(error.to_string()),
-            },
-        })
+        let value = strict::value(deserializer)?;
+        // the environment knows strings only: what looks like a list or an object must be one, and other text may hold a number
+        let text = value.as_str().unwrap_or_default();
+        let (within, is_list) = (serde_json::from_str::<Value>(text), text.starts_with(['[', '{']));
+        let read = |value| T::deserialize(value).map_err(|error: serde_json::Error| error.to_string());
+        let right = match within {
+            Ok(within) if is_list => read(within),
+            Err(error) if is_list => Err(format!("the text looks like a list or an object, and is no JSON: {error}")),
+            Ok(within) if !within.is_null() => read(value).or_else(|error| read(within).map_err(|_| error)),
+            Ok(_) | Err(_) => read(value),
+        };
+        Ok(right.map_or_else(Self::Wrong, Self::Right))
     }
 }
 
 impl<T> Field<T> {
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
     /// Returns the value, if it is there and right.
     pub(super) fn take(self, path: &str, problems: &mut ConfigError) -> Option<T> {
         match self {
@@ -55,22 +62,52 @@ pub(super) fn refuse_unknown(path: &str, unknown: &BTreeMap<String, Value>, prob
     }
 }
 
-/// One string, or a list of them.
+/// One string, or a list of them, with one at least.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Strings")]
+pub(super) struct OneOrMany(Vec<String>);
+
+#[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) enum OneOrMany {
+enum Strings {
     One(String),
     Many(Vec<String>),
 }
 
+impl TryFrom<Strings> for OneOrMany {
+    type Error = &'static str;
+
+    fn try_from(strings: Strings) -> Result<Self, Self::Error> {
+        match strings {
+            Strings::One(text) => Ok(Self(vec![text])),
+            Strings::Many(texts) if texts.is_empty() => Err("the list is empty; leave it out if nothing is meant"),
+            Strings::Many(texts) => Ok(Self(texts)),
+        }
+    }
+}
+
 impl From<OneOrMany> for Vec<String> {
     fn from(list: OneOrMany) -> Self {
-        match list {
-            // a list from the environment is one string, too
-            OneOrMany::One(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
-            OneOrMany::Many(texts) => texts,
-        }
+        list.0
+    }
+}
+
+/// Returns each name with each of its values.
+pub(super) fn pairs(lists: BTreeMap<String, OneOrMany>) -> impl Iterator<Item = (String, String)> {
+    lists.into_iter().flat_map(|(name, list)| Vec::from(list).into_iter().map(move |value| (name.clone(), value)))
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for OneOrMany {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OneOrMany".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "One string, or a list of them.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }],
+        })
     }
 }
 

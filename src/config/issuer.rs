@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::field::{Field, OneOrMany, refuse_unknown};
+use super::field::{Field, OneOrMany, pairs, refuse_unknown};
 use super::preset::Preset;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::error::ConfigError;
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, Switch};
 use crate::jose::Algorithm;
 
 /// An issuer, by its identifier or by a preset, and the terms on which its tokens are accepted.
@@ -41,7 +41,7 @@ pub(super) struct IssuerConfig {
     /// The claim that names the client; `client_id`, else `azp` by default.
     client_claim: Field<String>,
     /// The algorithms that are accepted, such as `ES256`; all asymmetric ones by default.
-    algorithms: Field<Vec<String>>,
+    algorithms: Field<OneOrMany>,
     /// By how much clocks may differ; 30 by default, at most 300.
     leeway_seconds: Field<u64>,
     /// How long ago a token may have been issued; without a limit by default.
@@ -56,8 +56,8 @@ pub(super) struct IssuerConfig {
     rfc9068: Field<bool>,
     /// Claims that must be there.
     require_claims: Field<OneOrMany>,
-    /// Claims, and the string that each must be.
-    require_claim_values: Field<BTreeMap<String, String>>,
+    /// Claims, and the strings of which each must be one.
+    require_claim_values: Field<BTreeMap<String, OneOrMany>>,
     /// Claims, and what each must begin with.
     require_claim_prefixes: Field<BTreeMap<String, String>>,
     /// Claims that must not be there.
@@ -90,6 +90,7 @@ impl IssuerConfig {
     /// Reads the issuer, if it is named, and notes whatever is wrong with it.
     pub(super) fn read(self, path: &str, problems: &mut ConfigError) -> Option<Issuer> {
         let at = |field: &str| format!("{path}.{field}");
+        let unnamed = self.issuer.is_absent() && self.preset.is_absent();
         let named = self.issuer.take(&at("issuer"), problems);
         let preset = self.preset.take(&at("preset"), problems);
         let issuer = match (named, preset) {
@@ -99,28 +100,28 @@ impl IssuerConfig {
                 problems.push(path, "the issuer has a preset, which names it; drop issuer or preset");
                 None
             }
-            (None, None) => {
+            (None, None) if unnamed => {
                 problems.push(path, "the issuer is named neither by issuer nor by preset");
                 None
             }
+            (None, None) => None,
         };
         let found = issuer.is_some();
         // the others are looked at all the same
         let mut reading = Reading { issuer: issuer.unwrap_or_else(|| Issuer::new("-")), path, problems };
         reading.each("also_known_as", self.also_known_as, Issuer::also_known_as);
-        reading.if_true("accept_absent_iss", self.accept_absent_iss, Issuer::accept_absent_iss);
+        reading.switch("accept_absent_iss", self.accept_absent_iss, Switch::AbsentIss);
         reading.set("jwks_uri", self.jwks_uri, Issuer::jwks_uri);
         reading.each("audience", self.audience, Issuer::audience);
         reading.set("audience_claim", self.audience_claim, |issuer, claim| {
             issuer.audience_claim(claim.name, Vec::from(claim.values))
         });
-        let any = self.dangerously_accept_any_audience;
-        reading.if_true("dangerously_accept_any_audience", any, Issuer::dangerously_accept_any_audience);
+        reading.switch("dangerously_accept_any_audience", self.dangerously_accept_any_audience, Switch::AnyAudience);
         let absent = self.dangerously_accept_absent_audience;
-        reading.if_true("dangerously_accept_absent_audience", absent, Issuer::dangerously_accept_absent_audience);
+        reading.switch("dangerously_accept_absent_audience", absent, Switch::AbsentAudience);
         reading.set("allow_clients", self.allow_clients, |issuer, clients| issuer.allow_clients(Vec::from(clients)));
         reading.set("client_claim", self.client_claim, Issuer::client_claim);
-        if let Some(names) = self.algorithms.take(&at("algorithms"), reading.problems) {
+        if let Some(names) = self.algorithms.take(&at("algorithms"), reading.problems).map(Vec::from) {
             let algorithms = names.iter().map(|name| Algorithm::from_name(name).ok_or(name));
             match algorithms.collect::<Result<Vec<_>, _>>() {
                 Ok(algorithms) => reading.issuer = reading.issuer.algorithms(algorithms),
@@ -132,25 +133,22 @@ impl IssuerConfig {
         reading.seconds("max_lifetime_seconds", self.max_lifetime_seconds, Issuer::max_lifetime);
         reading.seconds("max_stale_seconds", self.max_stale_seconds, Issuer::max_stale);
         reading.each("accept_typ", self.accept_typ, Issuer::accept_typ);
-        reading.if_true("rfc9068", self.rfc9068, Issuer::rfc9068);
+        reading.switch("rfc9068", self.rfc9068, Switch::Rfc9068);
         reading.set("require_claims", self.require_claims, |issuer, names| issuer.require_claims(Vec::from(names)));
         reading.set("require_claim_values", self.require_claim_values, |issuer, values| {
-            values.into_iter().fold(issuer, |issuer, (name, value)| issuer.require_claim_value(name, value))
+            pairs(values).fold(issuer, |issuer, (name, value)| issuer.require_claim_value(name, value))
         });
         reading.set("require_claim_prefixes", self.require_claim_prefixes, |issuer, prefixes| {
             prefixes.into_iter().fold(issuer, |issuer, (name, prefix)| issuer.require_claim_prefix(name, prefix))
         });
         reading.set("forbid_claims", self.forbid_claims, |issuer, names| issuer.forbid_claims(Vec::from(names)));
         reading.set("forbid_claim_values", self.forbid_claim_values, |issuer, values| {
-            let pairs = values
-                .into_iter()
-                .flat_map(|(name, values)| Vec::from(values).into_iter().map(move |value| (name.clone(), value)));
-            pairs.fold(issuer, |issuer, (name, value)| issuer.forbid_claim_value(name, value))
+            pairs(values).fold(issuer, |issuer, (name, value)| issuer.forbid_claim_value(name, value))
         });
-        reading.set("scopes", self.scopes, |issuer, scopes| {
-            let scopes = scopes.read(issuer.scopes_so_far());
-            issuer.scopes(scopes)
-        });
+        if let Some(scopes) = self.scopes.take(&at("scopes"), reading.problems) {
+            let scopes = scopes.read(reading.issuer.scopes_so_far(), &at("scopes"), reading.problems);
+            reading.issuer = reading.issuer.scopes(scopes);
+        }
         if let Some(roles) = self.roles.take(&at("roles"), reading.problems) {
             let roles = roles.read(reading.issuer.roles_so_far(), &at("roles"), reading.problems);
             reading.issuer = reading.issuer.roles(roles);
@@ -180,8 +178,8 @@ impl Reading<'_> {
         self.set(name, field, |issuer, values| Vec::from(values).into_iter().fold(issuer, set));
     }
 
-    fn if_true(&mut self, name: &str, field: Field<bool>, set: impl FnOnce(Issuer) -> Issuer) {
-        self.set(name, field, |issuer, yes| if yes { set(issuer) } else { issuer });
+    fn switch(&mut self, name: &str, field: Field<bool>, switch: Switch) {
+        self.set(name, field, |issuer, on| issuer.switched(switch, on));
     }
 
     fn seconds(&mut self, name: &str, field: Field<u64>, set: impl FnOnce(Issuer, Duration) -> Issuer) {

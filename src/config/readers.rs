@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::field::OneOrMany;
+use super::field::{Field, OneOrMany, pairs, refuse_unknown};
 use crate::claims::{Roles, Scopes, Segment};
 use crate::error::ConfigError;
 
@@ -30,37 +31,45 @@ pub(super) enum SegmentConfig {
 }
 
 /// Where the scopes are; `scope` and `scp` by default.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Scopes"))]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields, rename = "Scopes"))]
 pub(super) struct ScopesConfig {
-    /// The paths, whose scopes are joined; those of the preset by default.
-    #[serde(default)]
-    at: Vec<PathConfig>,
+    /// The path; that of the preset, if there is one, by default.
+    at: Field<PathConfig>,
+    /// Other paths, whose scopes are added.
+    and: Field<Vec<PathConfig>>,
     /// What separates the scopes of a string, besides spaces.
-    separated_by: Option<char>,
+    separated_by: Field<char>,
     /// Takes only scopes that begin with this, and leaves it out.
-    with_prefix: Option<String>,
+    with_prefix: Field<String>,
+    #[serde(flatten)]
+    #[cfg_attr(test, schemars(skip))]
+    unknown: BTreeMap<String, Value>,
 }
 
 /// Where the roles are; `roles` by default.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Roles"))]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields, rename = "Roles"))]
 pub(super) struct RolesConfig {
-    /// The paths, whose roles are joined; those of the preset by default.
-    #[serde(default)]
-    at: Vec<PathConfig>,
+    /// The path; that of the preset, if there is one, by default.
+    at: Field<PathConfig>,
+    /// Other paths, whose roles are added.
+    and: Field<Vec<PathConfig>>,
     /// What separates the roles of a string.
-    separated_by: Option<char>,
+    separated_by: Field<char>,
     /// Takes only roles that begin with this, and leaves it out.
-    with_prefix: Option<String>,
+    with_prefix: Field<String>,
     /// Takes only roles whose value has this member: those that are granted in one organisation.
-    granted_in: Option<SegmentConfig>,
+    granted_in: Field<SegmentConfig>,
     /// The application's own names for the issuer's; roles without one keep theirs.
-    renamed: Option<BTreeMap<String, OneOrMany>>,
+    renamed: Field<BTreeMap<String, OneOrMany>>,
     /// The application's own names for the issuer's; roles without one are left out.
-    only_renamed: Option<BTreeMap<String, OneOrMany>>,
+    only_renamed: Field<BTreeMap<String, OneOrMany>>,
+    #[serde(flatten)]
+    #[cfg_attr(test, schemars(skip))]
+    unknown: BTreeMap<String, Value>,
 }
 
 impl PathConfig {
@@ -89,18 +98,19 @@ impl SegmentConfig {
 
 impl ScopesConfig {
     /// Reads it as a change of the scopes of an issuer.
-    pub(super) fn read(self, former: &Scopes) -> Scopes {
-        let mut paths = self.at.into_iter().map(PathConfig::read);
-        let mut scopes = match paths.next() {
-            Some(first) => paths.fold(Scopes::at(first), Scopes::and),
-            None => former.clone(),
-        };
-        if let Some(separator) = self.separated_by {
+    pub(super) fn read(self, former: &Scopes, path: &str, problems: &mut ConfigError) -> Scopes {
+        let at = |field: &str| format!("{path}.{field}");
+        let first = self.at.take(&at("at"), problems);
+        let scopes = first.map_or_else(|| former.clone(), |path| Scopes::at(path.read()));
+        let others = self.and.take(&at("and"), problems).unwrap_or_default();
+        let mut scopes = others.into_iter().map(PathConfig::read).fold(scopes, Scopes::and);
+        if let Some(separator) = self.separated_by.take(&at("separated_by"), problems) {
             scopes = scopes.separated_by(separator);
         }
-        if let Some(prefix) = self.with_prefix {
+        if let Some(prefix) = self.with_prefix.take(&at("with_prefix"), problems) {
             scopes = scopes.with_prefix(prefix);
         }
+        refuse_unknown(path, &self.unknown, problems);
         scopes
     }
 }
@@ -108,38 +118,32 @@ impl ScopesConfig {
 impl RolesConfig {
     /// Reads it as a change of the roles of an issuer.
     pub(super) fn read(self, former: &Roles, path: &str, problems: &mut ConfigError) -> Roles {
-        let mut paths = self.at.into_iter().map(PathConfig::read);
-        let mut roles = match paths.next() {
-            Some(first) => paths.fold(Roles::at(first), Roles::and),
-            None => former.clone(),
-        };
-        if let Some(separator) = self.separated_by {
+        let at = |field: &str| format!("{path}.{field}");
+        let first = self.at.take(&at("at"), problems);
+        let roles = first.map_or_else(|| former.clone(), |path| Roles::at(path.read()));
+        let others = self.and.take(&at("and"), problems).unwrap_or_default();
+        let mut roles = others.into_iter().map(PathConfig::read).fold(roles, Roles::and);
+        if let Some(separator) = self.separated_by.take(&at("separated_by"), problems) {
             roles = roles.separated_by(separator);
         }
-        if let Some(prefix) = self.with_prefix {
+        if let Some(prefix) = self.with_prefix.take(&at("with_prefix"), problems) {
             roles = roles.with_prefix(prefix);
         }
-        if let Some(member) = self.granted_in {
+        if let Some(member) = self.granted_in.take(&at("granted_in"), problems) {
             roles = roles.granted_in(member.read());
         }
-        if self.renamed.is_some() && self.only_renamed.is_some() {
-            problems.push(
-                format!("{path}.only_renamed"),
-                "roles without a name are kept or left out; drop this or renamed",
-            );
+        let renamed = self.renamed.take(&at("renamed"), problems);
+        let only_renamed = self.only_renamed.take(&at("only_renamed"), problems);
+        if renamed.is_some() && only_renamed.is_some() {
+            problems.push(at("only_renamed"), "roles without a name are kept or left out; drop this or renamed");
         }
-        if let Some(names) = self.renamed {
+        if let Some(names) = renamed {
             roles = roles.renamed(pairs(names));
         }
-        if let Some(names) = self.only_renamed {
+        if let Some(names) = only_renamed {
             roles = roles.only_renamed(pairs(names));
         }
+        refuse_unknown(path, &self.unknown, problems);
         roles
     }
-}
-
-fn pairs(names: BTreeMap<String, OneOrMany>) -> impl Iterator<Item = (String, String)> {
-    let pairs =
-        |(theirs, ours): (String, OneOrMany)| Vec::from(ours).into_iter().map(move |ours| (theirs.clone(), ours));
-    names.into_iter().flat_map(pairs)
 }

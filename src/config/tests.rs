@@ -65,8 +65,8 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "require_claim_prefixes": { "sub": "spiffe://" },
         "forbid_claims": "nonce",
         "forbid_claim_values": { "sts": ["pending"] },
-        "scopes": { "at": ["/a/b~1c~0", "https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "with_prefix": "p:" },
-        "roles": { "at": [["r"]], "separated_by": ";", "with_prefix": "q", "granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
+        "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "with_prefix": "p:" },
+        "roles": { "at": ["r"], "separated_by": ";", "with_prefix": "q", "granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
     });
     let by_hand = Issuer::new("https://id.test/")
@@ -124,25 +124,113 @@ fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced(
     let renamed = Roles::at(["realm_access", "roles"]).only_renamed([("shop-admins", "admin")]);
     assert_eq!(issuer(json!({ "preset": keycloak, "roles": roles })), format!("{:?}", plain.roles(renamed)));
     assert_eq!(issuer(json!({ "preset": { "google": {} } })), format!("{:?}", Issuer::google()));
+}
+
+#[test]
+fn every_preset_is_that_constructor_with_its_arguments_in_place() {
+    let guid = "11111111-1111-1111-1111-111111111111";
+    let all = [
+        (json!({ "auth0": { "domain": "d.test" } }), Issuer::auth0("d.test")),
+        (json!({ "authelia": { "issuer": "https://i.test" } }), Issuer::authelia("https://i.test")),
+        (json!({ "authentik": { "base": "https://b.test", "slug": "s" } }), Issuer::authentik("https://b.test", "s")),
+        (json!({ "clerk": { "base": "https://b.test", "origins": ["o"] } }), Issuer::clerk("https://b.test", ["o"])),
+        (json!({ "cloudflare_access": { "team": "t", "aud_tag": "a" } }), Issuer::cloudflare_access("t", "a")),
+        (json!({ "cognito": { "region": "r", "pool": "p", "clients": "c" } }), Issuer::cognito("r", "p", ["c"])),
+        (json!({ "descope": { "project": "p" } }), Issuer::descope("p")),
+        (json!({ "duende": { "base": "https://b.test" } }), Issuer::duende("https://b.test")),
+        (json!({ "entra": { "tenant": guid } }), Issuer::entra(guid)),
+        (json!({ "entra_b2c": { "name": "n", "tenant": guid, "policy": "p" } }), Issuer::entra_b2c("n", guid, "p")),
+        (json!({ "entra_v1": { "tenant": guid } }), Issuer::entra_v1(guid)),
+        (json!({ "firebase": { "project": "p" } }), Issuer::firebase("p")),
+        (
+            json!({ "fusionauth": { "base": "https://b.test", "issuer": "i", "application": "a" } }),
+            Issuer::fusionauth("https://b.test", "i", "a"),
+        ),
+        (json!({ "github_actions": { "owner_id": "1" } }), Issuer::github_actions("1")),
+        (
+            json!({ "gitlab_ci": { "base": "https://b.test", "namespace_id": "1" } }),
+            Issuer::gitlab_ci("https://b.test", "1"),
+        ),
+        (json!({ "google": {} }), Issuer::google()),
+        (json!({ "google_iap": { "audience": "a" } }), Issuer::google_iap("a")),
+        (json!({ "hydra": { "issuer": "https://i.test/" } }), Issuer::hydra("https://i.test/")),
+        (json!({ "kanidm": { "base": "https://b.test", "client": "c" } }), Issuer::kanidm("https://b.test", "c")),
+        (json!({ "keycloak": { "base": "https://b.test", "realm": "r" } }), Issuer::keycloak("https://b.test", "r")),
+        (json!({ "kubernetes": { "issuer": "https://i.test" } }), Issuer::kubernetes("https://i.test")),
+        (json!({ "logto": { "base": "https://b.test" } }), Issuer::logto("https://b.test")),
+        (json!({ "okta": { "base": "https://b.test", "server": "s" } }), Issuer::okta("https://b.test", "s")),
+        (json!({ "pingone": { "domain": "d.test", "environment": "e" } }), Issuer::pingone("d.test", "e")),
+        (
+            json!({ "spiffe": { "trust_domain": "t", "jwks_uri": "https://k.test" } }),
+            Issuer::spiffe("t", "https://k.test"),
+        ),
+        (json!({ "spring": { "issuer": "https://i.test" } }), Issuer::spring("https://i.test")),
+        (json!({ "supabase": { "project": "p" } }), Issuer::supabase("p")),
+        (json!({ "workos": { "client": "c" } }), Issuer::workos("c")),
+        (json!({ "wso2": { "base": "https://b.test" } }), Issuer::wso2("https://b.test")),
+        (json!({ "zitadel": { "base": "https://b.test" } }), Issuer::zitadel("https://b.test")),
+    ];
     let schema: Value = serde_json::from_str(ResourceServerConfig::JSON_SCHEMA).unwrap();
-    let presets = schema["$defs"]["Preset"]["oneOf"].as_array().unwrap();
-    assert_eq!(presets.len(), 30);
-    for preset in presets {
-        // with an argument of each name, each must be read
-        let (name, arguments) = preset["properties"].as_object().unwrap().iter().next().unwrap();
-        let arguments = arguments["properties"].as_object().into_iter().flatten();
-        let arguments: serde_json::Map<_, _> = arguments
-            .map(|(name, _)| {
-                let address =
-                    ["base", "endpoint", "frontend_api", "instance", "issuer", "jwks_uri", "origin"].contains(&&**name);
-                (name.clone(), if address { "https://x.test".into() } else { "x.test".into() })
-            })
-            .collect();
-        assert_eq!(
-            paths(json!({ "audience": "a", "issuers": [{ "preset": { name: arguments } }] })),
-            [""; 0],
-            "{name}"
-        );
+    assert_eq!(schema["$defs"]["Preset"]["oneOf"].as_array().unwrap().len(), all.len());
+    for (preset, by_hand) in all {
+        assert_eq!(issuer(json!({ "preset": preset })), format!("{by_hand:?}"), "{preset}");
+        assert_eq!(paths(json!({ "audience": "a", "issuers": [{ "preset": preset }] })), [""; 0], "{preset}");
+    }
+}
+
+#[test]
+fn what_a_preset_has_turned_on_is_turned_off_by_false() {
+    let descope = json!({ "descope": { "project": "p" } });
+    let strict = issuer(json!({ "preset": descope, "dangerously_accept_absent_audience": false }));
+    assert!(
+        strict.contains("absent_audience: false")
+            && issuer(json!({ "preset": descope })).contains("absent_audience: true")
+    );
+    let spiffe = json!({ "spiffe": { "trust_domain": "t", "jwks_uri": "https://k.test" } });
+    assert!(issuer(json!({ "preset": spiffe, "accept_absent_iss": "false" })).contains("unnamed: false"));
+}
+
+#[test]
+fn a_list_may_be_a_string_and_a_string_that_looks_like_one_must_be() {
+    let plain = json!({ "issuer": "https://id.test/", "forbid_claims": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "granted_in": { "value_of": "org" } } });
+    let texts = json!({ "issuer": "https://id.test/", "forbid_claims": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
+    assert_eq!(issuer(texts), issuer(plain));
+    for bad in ["['a', 'b']", "[\"a\"", "[a, b]", "{a}", "[]", "[1]"] {
+        let found =
+            paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "forbid_claims": bad }] }));
+        assert_eq!(found, ["issuers[0].forbid_claims"], "{bad}");
+    }
+    // values are values, though
+    let value = json!({ "issuer": "https://id.test/", "require_claim_values": { "x": "[y]" } });
+    assert_eq!(issuer(value), format!("{:?}", Issuer::new("https://id.test/").require_claim_value("x", "[y]")));
+}
+
+#[test]
+fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
+    for twice in [
+        r#"{ "audience": "a", "audience": "b" }"#,
+        r#"{ "issuers": [{ "issuer": "a", "issuer": "b" }] }"#,
+        r#"{ "issuers": [{ "roles": { "at": "a", "at": "b" } }] }"#,
+        r#"{ "issuers": [{ "forbid_claim_values": { "a": "b", "a": "c" } }] }"#,
+    ] {
+        assert!(serde_json::from_str::<ResourceServerConfig>(twice).is_err(), "{twice}");
+    }
+}
+
+#[test]
+fn arguments_that_a_preset_cannot_mean_are_refused() {
+    for (preset, path) in [
+        (json!({ "entra": { "tenant": "common" } }), "tenant"),
+        (json!({ "entra_v1": { "tenant": "contoso.onmicrosoft.com" } }), "tenant"),
+        (json!({ "entra": { "tenant": "11111111-1111-1111-1111-11111111111A" } }), "tenant"),
+        (json!({ "entra_b2c": { "name": "n", "tenant": "n", "policy": "p" } }), "tenant"),
+        (json!({ "github_actions": { "owner_id": "octocat" } }), "owner_id"),
+        (json!({ "gitlab_ci": { "base": "https://b.test", "namespace_id": "" } }), "namespace_id"),
+        (json!({ "auth0": { "domain": "https://t.auth0.com" } }), "domain"),
+        (json!({ "pingone": { "domain": "auth.pingone.eu/x", "environment": "e" } }), "domain"),
+    ] {
+        let found = paths(json!({ "audience": "a", "issuers": [{ "preset": preset }] }));
+        assert!(found.iter().any(|found| found.ends_with(&format!("].{path}"))), "{preset}: {found:?}");
     }
 }
 
@@ -151,7 +239,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
     let config = json!({
         "audience": 7,
         "realm": ["x"],
-        "token_cache": -1,
+        "token_cache_bytes": -1,
         "isuers": [],
         "issuers": [
             { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
@@ -160,7 +248,10 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
             { "preset": { "google": {} }, "issuer": "https://accounts.google.com" },
             {},
             7,
-            { "issuer": "https://b.test/", "roles": { "ad": ["x"] }, "scopes": { "at": [["a", 1]] }, "audience": null },
+            { "issuer": "https://b.test/", "roles": { "ad": ["x"] }, "scopes": { "at": ["a", 1] }, "audience": null },
+            { "issuer": "https://d.test/", "forbid_claims": "['nonce']", "accept_typ": [], "roles": { "only_renamed": null, "granted_in": null } },
+            { "issuer": "https://e.test/", "accept_absent_iss": true },
+            { "issuer": "https://f.test/", "accept_absent_iss": true },
             { "issuer": "https://c.test/", "tenant_at": "", "roles": { "renamed": {}, "only_renamed": {} } },
         ],
     });
@@ -168,27 +259,29 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
     let found_paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
     let expected = [
         "audience",
-        "audience",
         "realm",
-        "token_cache",
+        "token_cache_bytes",
         "issuers[0].algorithms",
         "issuers[0].leeway_seconds",
         "issuers[0].rfc9068",
         "issuers[0].algoritms",
         "issuers[1].preset",
-        "issuers[1]",
         "issuers[2].preset",
-        "issuers[2]",
         "issuers[3]",
         "issuers[4]",
         "issuers[5]",
         "issuers[6].audience",
-        "issuers[6].scopes",
-        "issuers[6].roles",
+        "issuers[6].scopes.at",
+        "issuers[6].roles.ad",
+        "issuers[7].accept_typ",
+        "issuers[7].forbid_claims",
+        "issuers[7].roles.granted_in",
         "issuers[7].roles.only_renamed",
+        "issuers[10].roles.only_renamed",
         "isuers",
         "issuers[http://id.test].id",
         "issuers[http://id.test].max_age",
+        "issuers[https://f.test/]",
         "issuers[https://c.test/].tenant_at",
     ];
     assert_eq!(found_paths, expected, "{found:#?}");
@@ -201,22 +294,26 @@ fn read<T: DeserializeOwned>(format: FileFormat, text: &str) -> T {
     Config::builder().add_source(File::from_str(text, format)).build().unwrap().try_deserialize().unwrap()
 }
 
-/// What is trusted, and of what audience and realm.
+/// All that a configuration says, whatever form it says it in.
 fn shown(config: ResourceServerConfig) -> String {
-    let builder = config.builder();
-    let shown = format!("{builder:?}");
-    builder.build().unwrap();
-    shown
+    let mut problems = ConfigError::default();
+    let audience = config.audience.clone().take("", &mut problems).map(Vec::from);
+    let cache = config.token_cache_bytes.clone().take("", &mut problems);
+    let issuers = config.issuers.clone().take("", &mut problems).unwrap().into_iter();
+    let issuers: Vec<_> =
+        issuers.map(|issuer| issuer.take("", &mut problems).unwrap().read("", &mut problems).unwrap()).collect();
+    config.builder().build().unwrap();
+    problems.or(format!("{audience:?} {cache:?} {issuers:?}")).unwrap()
 }
 
 #[test]
 fn yaml_toml_json_and_the_environment_say_the_same() {
-    let json = r#"{ "audience": ["a", "b"], "token_cache": 0, "issuers": [
+    let json = r#"{ "audience": ["a", "b"], "token_cache_bytes": 0, "issuers": [
         { "preset": { "okta": { "base": "https://o.test", "server": "default" } }, "leeway_seconds": 5, "roles": { "renamed": { "Every one": "user" } } },
         { "issuer": "https://id.test/", "rfc9068": true } ] }"#;
     let yaml = "
 audience: [a, b]
-token_cache: 0
+token_cache_bytes: 0
 issuers:
   - preset: { okta: { base: https://o.test, server: default } }
     leeway_seconds: 5
@@ -226,7 +323,7 @@ issuers:
 ";
     let toml = r#"
 audience = ["a", "b"]
-token_cache = 0
+token_cache_bytes = 0
 
 [[issuers]]
 preset.okta = { base = "https://o.test", server = "default" }
@@ -247,7 +344,7 @@ rfc9068 = true
 
     let variables = [
         ("API_AUDIENCE", r#"["a", "b"]"#),
-        ("API_TOKEN_CACHE", "0"),
+        ("API_TOKEN_CACHE_BYTES", "0"),
         ("API_ISSUERS", &json[json.find("[\n").unwrap()..json.rfind('}').unwrap()]),
     ];
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// All that is wrong with a configuration; returned by `build()`.
+/// All that is wrong with a configuration, or with [`AuthzRules`](crate::AuthzRules); returned by `build()`.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ impl ConfigError {
         if self.problems.is_empty() { Ok(ok) } else { Err(self) }
     }
 
-    /// Returns the problems in the order in which the configuration was written.
+    /// Returns the problems in the order in which they were found.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
@@ -65,7 +65,8 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms`.
+    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms` or `rules[GET /orders]`. What a file says wrongly is named as the file
+    /// has it, `issuers[0].leeway_seconds`; what it says well, but cannot be meant, by the issuer and the method.
     pub fn path(&self) -> &str {
         &self.path
     }

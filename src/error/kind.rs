@@ -11,7 +11,7 @@ use std::fmt;
 /// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
 /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
 /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
-/// | [`CrossSiteRequest`](Self::CrossSiteRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
+/// | [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
 /// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
 /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
 /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
@@ -24,8 +24,8 @@ pub enum ErrorKind {
     BadSignature,
     /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
     CriticalHeader,
-    /// The token is in a cookie, and another site may have made the browser send it; see [`TokenSource::cookie`](crate::TokenSource::cookie).
-    CrossSiteRequest,
+    /// The token is in a cookie, and a page of another origin may have made the browser send it; see [`TokenSource::cookie`](crate::TokenSource::cookie).
+    CrossOriginRequest,
     /// The token is encrypted (JWE, five parts).
     EncryptedToken,
     /// `exp` has passed, leeway included (RFC 7519 §4.1.4).
@@ -74,7 +74,7 @@ impl ErrorKind {
         match self {
             Self::BadSignature => "the token's signature is invalid",
             Self::CriticalHeader => "the token uses unsupported critical header parameters",
-            Self::CrossSiteRequest => "the request comes from another site",
+            Self::CrossOriginRequest => "the request comes from another origin",
             Self::EncryptedToken => "encrypted tokens are not accepted",
             Self::Expired => "the token has expired",
             Self::InsufficientScope => "the token does not permit this operation",
@@ -103,7 +103,7 @@ impl ErrorKind {
         match self {
             Self::BadSignature => "BadSignature",
             Self::CriticalHeader => "CriticalHeader",
-            Self::CrossSiteRequest => "CrossSiteRequest",
+            Self::CrossOriginRequest => "CrossOriginRequest",
             Self::EncryptedToken => "EncryptedToken",
             Self::Expired => "Expired",
             Self::InsufficientScope => "InsufficientScope",

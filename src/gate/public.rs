@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use crate::authz::is_identifier;
+
 /// A route that is open to everybody.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Public {
@@ -22,15 +24,10 @@ impl Public {
             Self::Path(open, exact) => open == method && **exact == *path,
             // without a name, this would be whatever begins with two slashes
             Self::Service(prefix) => {
-                method == Method::POST && prefix.len() > 2 && path.strip_prefix(&**prefix).is_some_and(is_method)
+                method == Method::POST && prefix.len() > 2 && path.strip_prefix(&**prefix).is_some_and(is_identifier)
             }
         }
     }
-}
-
-/// Tells whether this is the name of a gRPC method, and no way to another route, such as `../orders.Orders/Place`.
-fn is_method(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]

@@ -38,6 +38,15 @@ impl OtherNames {
     }
 }
 
+/// What is on or off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Switch {
+    AbsentAudience,
+    AbsentIss,
+    AnyAudience,
+    Rfc9068,
+}
+
 /// The terms on which one issuer's tokens are accepted.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -59,8 +68,8 @@ pub(crate) struct Policy {
     /// Whether a token without `typ` will do.
     pub(crate) untyped: bool,
     pub(crate) required_claims: Vec<Box<str>>,
-    /// Claims and the strings that they must be.
-    pub(crate) required_values: Vec<(Box<str>, Box<str>)>,
+    /// Claims and the strings of which each must be one.
+    pub(crate) required_values: Vec<(Box<str>, Vec<Box<str>>)>,
     /// Claims and what they must begin with.
     pub(crate) required_prefixes: Vec<(Box<str>, Box<str>)>,
     pub(crate) forbidden_claims: Vec<Box<str>>,
@@ -85,6 +94,17 @@ impl Issuer {
     /// Returns by what else its tokens may name it.
     pub(crate) fn other_names(&self) -> OtherNames {
         OtherNames { names: self.other_names.clone(), none: self.unnamed }
+    }
+
+    /// Turns something on or off, whatever a preset has set.
+    pub(crate) fn switched(mut self, switch: Switch, on: bool) -> Self {
+        *match switch {
+            Switch::AbsentAudience => &mut self.absent_audience,
+            Switch::AbsentIss => &mut self.unnamed,
+            Switch::AnyAudience => &mut self.any_audience,
+            Switch::Rfc9068 => &mut self.rfc9068,
+        } = on;
+        self
     }
 
     pub(crate) fn scopes_so_far(&self) -> &Scopes {
@@ -115,7 +135,6 @@ impl Issuer {
                 self.required_prefixes.iter().any(|(name, text)| name.is_empty() || text.is_empty()),
             ),
             ("also_known_as", empty(&self.other_names)),
-            ("tenant_at", self.tenant.as_ref().is_some_and(|path| !path.is_sound())),
             ("forbid_claims", empty(&self.forbidden_claims)),
             ("forbid_claim_value", self.forbidden_values.iter().any(|(name, _)| name.is_empty())),
             ("accept_typ", self.types.as_deref().is_some_and(empty)),
@@ -147,6 +166,9 @@ impl Issuer {
         if self.max_lifetime.is_some_and(|max_lifetime| max_lifetime.is_zero()) {
             problems.push(path("max_lifetime"), "the maximum lifetime is zero, so no token could be accepted");
         }
+        for (field, fault) in &self.faults {
+            problems.push(path(field), *fault);
+        }
         if self.clients.as_ref().is_some_and(Vec::is_empty) {
             problems.push(path("allow_clients"), "no client is allowed, so no token could ever be accepted");
         }
@@ -169,6 +191,9 @@ impl Issuer {
         }
         if !self.scopes.is_sound() {
             problems.push(path("scopes"), PATH);
+        }
+        if self.tenant.as_ref().is_some_and(|tenant| !tenant.is_sound()) {
+            problems.push(path("tenant_at"), PATH);
         }
         if !self.scopes.has_sound_prefix() {
             problems.push(path("scopes"), "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does not allow");

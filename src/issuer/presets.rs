@@ -17,4 +17,27 @@ impl Issuer {
         self.principals = Some(principals);
         self
     }
+
+    /// Notes, to be said when the server is built, that an argument cannot be meant.
+    fn expecting(mut self, right: bool, field: &'static str, fix: &'static str) -> Self {
+        if !right {
+            self.faults.push((field, fix));
+        }
+        self
+    }
+}
+
+/// Tells whether this is a GUID as tokens have it.
+pub(crate) fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Tells whether this is a host, perhaps with a port, and no address.
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['/', '?', '#', '@', ' ']) && !text.contains("://")
 }

@@ -9,6 +9,15 @@ use super::OtherNames;
 use crate::error::{Error, ErrorKind};
 use crate::jose::Value;
 
+/// What two issuers cannot both have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Clash {
+    /// An identifier, or another name.
+    Name,
+    /// The tokens that name nobody.
+    Unnamed,
+}
+
 /// What belongs to each trusted issuer, found in the same time for one or for a thousand.
 #[derive(Debug)]
 pub(crate) struct IssuerSet<T> {
@@ -35,31 +44,34 @@ impl<T> IssuerSet<T> {
         }
     }
 
-    /// Adds an issuer; returns false if one of this identifier, or another name of it, is there already.
-    pub(crate) fn insert(&mut self, id: Arc<str>, others: OtherNames, entry: T) -> bool {
-        let mut new = !self.knows(&id);
+    /// Adds an issuer, if nothing by which it is named is another's.
+    pub(crate) fn insert(&mut self, id: Arc<str>, others: OtherNames, entry: T) -> Result<(), Clash> {
+        let mut clash = self.knows(&id).then_some(Clash::Name);
         for name in others.names {
-            new &= *name != *id && !self.knows(&name);
+            if *name == *id || self.knows(&name) {
+                clash = Some(Clash::Name);
+            }
             self.by_bare.insert(bare(&name), Arc::clone(&id));
             self.other_names.insert(name, Arc::clone(&id));
         }
-        if others.none {
-            new &= self.unnamed.replace(Arc::clone(&id)).is_none();
+        if others.none && self.unnamed.replace(Arc::clone(&id)).is_some() {
+            clash = Some(Clash::Unnamed);
         }
         self.by_bare.insert(bare(&id), Arc::clone(&id));
         if let Some(path) = path(&id) {
             self.by_path.insert(path, Arc::clone(&id));
         }
         self.by_id.insert(id, entry);
-        new
+        clash.map_or(Ok(()), Err)
     }
 
     fn knows(&self, id: &str) -> bool {
         self.by_id.contains_key(id) || self.other_names.contains_key(id)
     }
 
+    /// Returns the issuer of this identifier, and none that has it for another name: what belongs to the one, such as its keys, is not the other's.
     pub(crate) fn get(&self, id: &str) -> Option<&T> {
-        self.by_id.get(id).or_else(|| self.by_id.get(self.other_names.get(id)?))
+        self.by_id.get(id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -75,7 +87,8 @@ impl<T> IssuerSet<T> {
         let Some(id) = iss.as_str() else {
             return Err(Error::new(ErrorKind::MalformedClaim, format!("iss is {}, not a string", iss.type_name())));
         };
-        self.get(id).ok_or_else(|| self.unknown(id))
+        let named = || self.by_id.get(self.other_names.get(id)?);
+        self.by_id.get(id).or_else(named).ok_or_else(|| self.unknown(id))
     }
 
     /// Names the trusted issuer that was probably meant, without repeating what the token says.
@@ -86,10 +99,10 @@ impl<T> IssuerSet<T> {
             return unknown(detail).at(known);
         }
         match path(id).and_then(|path| self.by_path.get(&path)) {
-            Some(known) => {
-                unknown("iss differs only by its host; does the issuer take its name from the request, and has two?")
-                    .at(known)
-            }
+            Some(known) => unknown(
+                "iss differs only by its host: another server, or one issuer that takes its name from the request",
+            )
+            .at(known),
             None => unknown("iss names none of the trusted issuers"),
         }
     }
@@ -119,8 +132,8 @@ mod tests {
 
     fn set() -> IssuerSet<u8> {
         let mut set = IssuerSet::new();
-        assert!(set.insert("https://id.test/".into(), OtherNames::default(), 1));
-        assert!(set.insert("https://id.test/other".into(), named(&["other", "id:other"]), 2));
+        set.insert("https://id.test/".into(), OtherNames::default(), 1).unwrap();
+        set.insert("https://id.test/other".into(), named(&["other", "id:other"]), 2).unwrap();
         set
     }
 
@@ -139,21 +152,21 @@ mod tests {
             ("new", named(&["new"])),
             ("new", named(&["twice", "twice"])),
         ] {
-            assert!(!set().insert(id.into(), others, 3), "{id}");
+            assert_eq!(set().insert(id.into(), others, 3), Err(Clash::Name), "{id}");
         }
         let mut set = set();
         let nameless = || OtherNames { names: Vec::new(), none: true };
-        assert!(set.insert("nameless".into(), nameless(), 3));
+        set.insert("nameless".into(), nameless(), 3).unwrap();
         assert_eq!(select(&set, "{}"), Ok(3));
         assert_eq!(select(&set, r#"{"iss":null}"#), Err(ErrorKind::MalformedClaim), "that is not absent");
         assert_eq!(select(&set, r#"{"iss":""}"#), Err(ErrorKind::UnknownIssuer));
-        assert!(!set.insert("another".into(), nameless(), 4));
+        assert_eq!(set.insert("another".into(), nameless(), 4), Err(Clash::Unnamed));
     }
 
     #[test]
     fn the_operator_learns_which_issuer_was_probably_meant() {
         let mut set = set();
-        set.insert("https://id.test/realms/shop".into(), OtherNames::default(), 3);
+        set.insert("https://id.test/realms/shop".into(), OtherNames::default(), 3).unwrap();
         for (iss, guess, why) in [
             ("https://id.test", Some("https://id.test/"), "slash"),
             ("http://id.test/Other", Some("https://id.test/other"), "scheme"),

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
-use crate::reject::{DefaultReject, Reject, Rejection, reject, unwritten};
+use crate::reject::{DefaultReject, Reject, Rejection, leave_to_layer, reject};
 
 /// Calls the inner service only if the caller's token satisfies a [`Rule`]; stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer), whatever claims its server reads.
@@ -85,12 +85,10 @@ where
             Ok(()) => RequireFuture { state: State::Calling { future: self.inner.call(request) } },
             Err(error) => {
                 let rejection = Rejection::new(error, request.method(), request.headers());
-                let response = if self.reject.is_default() {
-                    let body = self.reject.reject(rejection.clone()).into_body();
-                    unwritten(rejection, body)
-                } else {
-                    reject(&self.reject, rejection)
-                };
+                let mut response = reject(&self.reject, rejection.clone());
+                if self.reject.is_default() {
+                    leave_to_layer(&mut response, rejection);
+                }
                 RequireFuture { state: State::Rejected { response: Some(response) } }
             }
         }

@@ -15,7 +15,7 @@ use super::{Engine, ResourceServer};
 use crate::challenge::quoted;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::error::ConfigError;
-use crate::issuer::{IssuerSet, ServerPolicy};
+use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 #[cfg(feature = "http-client")]
 use crate::jwks::HttpClient;
 use crate::jwks::SavedKeys;
@@ -220,15 +220,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
             let (id, others) = (Arc::from(trust.issuer.id()), trust.issuer.other_names());
-            if let Some(trusted) =
-                prepare(trust, &policy, &configured, known.map(|known| &**known), false, &mut problems)
-                && !issuers.insert(Arc::clone(&id), others, Arc::new(trusted))
-            {
-                problems.push(
-                    format!("issuers[{id}]"),
-                    "the issuer, or another name of it, is there twice; say all about it in one place",
-                );
-            }
+            let known = known.map(|known| &**known);
+            let Some(trusted) = prepare(trust, &policy, &configured, known, false, &mut problems) else { continue };
+            let fix = match issuers.insert(Arc::clone(&id), others, Arc::new(trusted)) {
+                Ok(()) => continue,
+                Err(Clash::Name) => "the issuer, or another name of it, is there twice; say all about it in one place",
+                Err(Clash::Unnamed) => "another issuer takes the tokens without iss; only one can accept_absent_iss",
+            };
+            problems.push(format!("issuers[{id}]"), fix);
         }
         problems.or(())?;
         for saved in &saved {

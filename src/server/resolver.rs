@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::trust::Trust;
-use crate::issuer::{Issuer, Template};
+use crate::issuer::{Issuer, Template, is_guid};
 use crate::jwks::FetchError;
 
 /// Decides whether to trust an issuer that is not configured; see
@@ -128,10 +128,11 @@ impl IssuerTemplate {
     ///
     /// # Security
     ///
-    /// Personal accounts are a tenant, too (`9188040d-6c67-4c5b-b112-36a304b66dad`), of which everybody can be.
+    /// Personal accounts are a tenant, too (`9188040d-6c67-4c5b-b112-36a304b66dad`), to which anybody can belong.
     #[must_use]
     pub fn entra(is_tenant: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         const ISSUER: &str = "https://login.microsoftonline.com/{tenant}/v2.0";
+        let is_tenant = move |tenant: &str| is_guid(tenant) && is_tenant(tenant);
         Self::new(ISSUER, is_tenant).jwks_uri("https://login.microsoftonline.com/common/discovery/v2.0/keys").terms(
             |issuer| {
                 let tenant = Template::parse(ISSUER).and_then(|template| template.tenant(issuer.id()));

@@ -6,8 +6,11 @@ use http::Method;
 
 use crate::authz::AuthzRules;
 
-/// Returns the routes of an axum router that no rule permits anything on, as `GET /orders/{id}`: so that a test notices a route that somebody has added without
-/// a rule.
+/// Returns the routes of an axum router that have no rule, as `GET /orders/{id}`: so that a test notices a route that somebody has added without
+/// one.
+///
+/// A route has a rule if one has its method and its pattern, whatever the parameters are called; one that takes every method, if any method has one. That a wider pattern covers it does not
+/// count, nor does [`public_path`](crate::BearerAuthLayer::public_path).
 ///
 /// What axum does not tell, this reads from the router's `Debug`. If that is not as expected, the answer is not empty either.
 ///

@@ -219,7 +219,7 @@ async fn supabase() {
         "user_metadata": { "roles": ["forged"] }, "is_anonymous": false,
     });
     let token = provider.accept(&header, &claims).await;
-    assert_eq!((roles(&token), token.amr().count()), (vec!["admin"], 0));
+    assert_eq!((roles(&token), token.amr().count(), token.principal()), (vec!["admin"], 0, Principal::User));
     for (wrong, expected) in
         [(json!({ "aud": "anon" }), ErrorKind::WrongAudience), (json!({ "iss": "supabase" }), ErrorKind::UnknownIssuer)]
     {

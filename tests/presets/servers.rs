@@ -50,7 +50,7 @@ async fn duende() {
 
 #[tokio::test]
 async fn fusionauth() {
-    let provider = Provider::of(Issuer::fusionauth("acme.com", "https://auth.test/", "app-id"));
+    let provider = Provider::of(Issuer::fusionauth("https://auth.test/", "acme.com", "app-id"));
     let header = json!({ "alg": "RS256", "typ": "JWT", "gty": ["authorization_code"] });
     let claims = json!({ "aud": "app-id", "applicationId": "app-id", "sub": "u", "roles": ["admin"], "tid": "t", "scope": "openid" });
     let token = provider.accept(&header, &claims).await;
@@ -94,7 +94,9 @@ async fn kanidm() {
         "aud": "app", "client_id": "app", "sub": "00000000-0000-0000-0000-000000000001", "scope": "openid admin",
         "nonce": "n", "session_id": "s", "nbf": 0, "jti": "s",
     });
-    assert_eq!(scopes(&provider.accept(&header, &claims).await), ["openid", "admin"]);
+    let token = provider.accept(&header, &claims).await;
+    assert_eq!((scopes(&token), token.session_id()), (vec!["openid", "admin"], Some("s")));
+    assert_eq!(token.principal(), Principal::User);
     let id_token = json!({ "alg": "ES256", "typ": "JWT" });
     assert_eq!(provider.refuse(&id_token, &claims).await, ErrorKind::WrongType);
     let other = but(&claims, &json!({ "iss": "https://idm.test/oauth2/openid/other" }));
@@ -193,7 +195,7 @@ async fn zitadel() {
         path[0]: { "admin": { "201": "acme.test" }, "viewer": { "202": "b.test" } },
     });
     let token = Provider::of(preset()).accept(&header, &claims).await;
-    assert_eq!(roles(&token), ["admin", "viewer"]);
+    assert_eq!((roles(&token), token.tenant()), (vec!["admin", "viewer"], Some("202")));
     let own = Segment::value_of("urn:zitadel:iam:user:resourceowner:id");
     let provider = Provider::of(preset().roles(Roles::at(path).granted_in(own)));
     assert_eq!(roles(&provider.accept(&header, &claims).await), ["viewer"]);

@@ -29,7 +29,18 @@ async fn github_actions() {
         "aud": "https://github.com/o", "sub": "repo:o@1/r@2:ref:refs/heads/main", "repository": "o/r", "repository_id": "2",
         "repository_owner_id": "65", "ref": "refs/heads/main",
     });
-    assert!(provider.accept(&header, &claims).await.subject().is_some());
+    assert_eq!(caller(&provider.accept(&header, &claims).await), (Principal::Client, Some("65")));
+    let two =
+        Issuer::github_actions("65").require_claim_value("repository_owner_id", "66").audience("https://github.com/o");
+    let two = Provider::of(two);
+    for owner in ["65", "66"] {
+        let claims = but(&claims, &json!({ "repository_owner_id": owner }));
+        assert_eq!(two.accept(&header, &claims).await.tenant(), Some(owner));
+    }
+    assert_eq!(
+        two.refuse(&header, &but(&claims, &json!({ "repository_owner_id": "67" }))).await,
+        ErrorKind::WrongClaim
+    );
     for (wrong, expected) in [
         (json!({ "repository_owner_id": "66" }), ErrorKind::WrongClaim),
         (json!({ "repository_owner_id": 65 }), ErrorKind::WrongClaim),
@@ -92,6 +103,7 @@ async fn kubernetes() {
     let year = ManualClock::new().now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 365 * 86_400;
     for (wrong, expected) in [
         (json!({ "exp": year }), ErrorKind::WrongClaim),
+        (json!({ "iat": year - 600, "exp": year }), ErrorKind::NotYetValid),
         (json!({ "sub": "system:node:n1" }), ErrorKind::WrongClaim),
         (json!({ "kubernetes.io": null }), ErrorKind::MissingClaim),
         (json!({ "aud": ["https://kubernetes.default.svc.cluster.local"] }), ErrorKind::WrongAudience),

@@ -11,6 +11,7 @@ fn rules() -> AuthzRules {
         )
         .route(Method::GET, "/orders/mine", Access::Authenticated)
         .route(Method::GET, "/files/{*rest}", Access::Authenticated)
+        .route(Method::GET, "/files/private", Rule::role("hr"))
         .route(Method::GET, "/", Access::Public)
         .grpc_service("shop.v1.Orders", Access::Authenticated)
         .grpc_method("shop.v1.Orders/Place", Rule::scope("orders:write"));
@@ -28,6 +29,7 @@ fn what_has_no_rule_is_permitted_to_nobody() {
         (Method::GET, "/orders/7", read.clone()),
         (Method::HEAD, "/orders/7", read.clone()),
         (Method::GET, "/orders/a%20b", read.clone()),
+        (Method::GET, "/orders/%C3%A4%3A", read.clone()),
         (Method::GET, "/orders/..a", read),
         (Method::GET, "/orders/mine", Access::Authenticated),
         (Method::GET, "/files/a/b", Access::Authenticated),
@@ -57,6 +59,17 @@ fn what_has_no_rule_is_permitted_to_nobody() {
         (Method::GET, "/orders/a%2fb"),
         (Method::GET, "/orders/a%5Cb"),
         (Method::GET, "/orders/a\\b"),
+        (Method::GET, "/files/private/"),
+        (Method::GET, "/orders/a%3Fb"),
+        (Method::GET, "/orders/a%23b"),
+        (Method::GET, "/orders/a%0ab"),
+        (Method::GET, "/orders/%6dine"),
+        (Method::GET, "/orders/%7E"),
+        (Method::GET, "/orders/a%252Fb"),
+        (Method::GET, "/orders/a%00"),
+        (Method::GET, "/orders/a%"),
+        (Method::GET, "/orders/a%2"),
+        (Method::GET, "/orders/a%zz"),
         (Method::GET, "/files/"),
         (Method::GET, "/files/a//b"),
         (Method::GET, "/files/../health"),
@@ -79,6 +92,7 @@ GET     /orders/{id}              scope(orders:read)
 DELETE  /orders/{id}              scope(orders:write) & (role(admin) | role(clerk))
 GET     /orders/mine              authenticated
 GET     /files/{*rest}            authenticated
+GET     /files/private            role(hr)
 GET     /                         public
 POST    /shop.v1.Orders/{method}  authenticated
 POST    /shop.v1.Orders/Place     scope(orders:write)

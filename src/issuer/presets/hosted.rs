@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::is_host;
 use crate::claims::{Mark, Principals, Roles, Scopes, Segment};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
@@ -22,6 +23,7 @@ impl Issuer {
     #[must_use]
     pub fn auth0(domain: &str) -> Self {
         Self::new(format!("https://{domain}/"))
+            .expecting(is_host(domain), "domain", "expected a domain, such as tenant.eu.auth0.com")
             .scopes(Scopes::at(["scope"]))
             .tenant_at(["org_id"])
             .told_by(Principals { users: &[Mark::Contains("sub", '|')], clients: &[Mark::EndsWith("sub", "@clients")] })
@@ -40,14 +42,14 @@ impl Issuer {
     /// assert_eq!(issuer.id(), "https://clerk.example.com");
     /// ```
     #[must_use]
-    pub fn clerk<I>(frontend_api: &str, origins: I) -> Self
+    pub fn clerk<I>(base: &str, origins: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        let frontend_api = frontend_api.trim_end_matches('/');
-        Self::new(frontend_api)
-            .jwks_uri(format!("{frontend_api}/.well-known/jwks.json"))
+        let base = base.trim_end_matches('/');
+        Self::new(base)
+            .jwks_uri(format!("{base}/.well-known/jwks.json"))
             .audience_claim("azp", origins)
             .accept_typ("JWT")
             .require_claims(["sid"])
@@ -95,7 +97,7 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the project.
+    /// Without an audience, a token is good at every service of the project. `require_claims(["aud"])` refuses such tokens.
     #[must_use]
     pub fn descope(project: &str) -> Self {
         let address = format!("https://api.descope.com/{project}");
@@ -137,12 +139,15 @@ impl Issuer {
     /// * The audience is the client's identifier, `….apps.googleusercontent.com`. Google's access tokens are opaque, and cannot be verified.
     /// * `iss` has been written with and without `https://`; both are accepted. The tenant is the Workspace domain, `hd`.
     /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if `email` ends with `.gserviceaccount.com`.
-    /// * The usual mistake: everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::google().audience("1234.apps.googleusercontent.com");
     /// assert_eq!(issuer.id(), "https://accounts.google.com");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
     #[must_use]
     pub fn google() -> Self {
         Self::new("https://accounts.google.com")
@@ -162,9 +167,9 @@ impl Issuer {
     /// assert_eq!(issuer.id(), "https://shop.logto.app/oidc");
     /// ```
     #[must_use]
-    pub fn logto(endpoint: &str) -> Self {
-        let endpoint = endpoint.trim_end_matches('/');
-        let issuer = Self::new(format!("{endpoint}/oidc")).accept_typ("at+jwt");
+    pub fn logto(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let issuer = Self::new(format!("{base}/oidc")).accept_typ("at+jwt");
         issuer.tenant_at(["organization_id"]).told_by(Principals::RFC9068)
     }
 
@@ -199,6 +204,7 @@ impl Issuer {
     #[must_use]
     pub fn pingone(domain: &str, environment: &str) -> Self {
         Self::new(format!("https://{domain}/{environment}/as"))
+            .expecting(is_host(domain), "domain", "expected a domain, such as auth.pingone.eu")
             .require_claims(["client_id"])
             .told_by(Principals { users: &[Mark::Has("sid")], clients: &[Mark::Lacks("sid")] })
     }
@@ -227,7 +233,8 @@ impl Issuer {
     ///
     /// * The keys are the application's own. Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the client's, or what
     ///   [`audience`](Self::audience) adds.
-    /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as).
+    /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as). Two of these texts are those of every
+    ///   application, so that a server can have one.
     /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation. Tokens of Connect, for machines, have another issuer.
     ///
     /// ```
@@ -237,14 +244,14 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the application.
+    /// Without an audience, a token is good at every service of the application. `require_claims(["aud"])` refuses such tokens.
     #[must_use]
-    pub fn workos(client_id: &str) -> Self {
-        Self::new(format!("https://api.workos.com/user_management/{client_id}"))
+    pub fn workos(client: &str) -> Self {
+        Self::new(format!("https://api.workos.com/user_management/{client}"))
             .also_known_as("https://api.workos.com")
             .also_known_as("https://api.workos.com/")
-            .jwks_uri(format!("https://api.workos.com/sso/jwks/{client_id}"))
-            .audience(client_id)
+            .jwks_uri(format!("https://api.workos.com/sso/jwks/{client}"))
+            .audience(client)
             .dangerously_accept_absent_audience()
             .require_claims(["sid"])
             .scopes(Scopes::at(["permissions"]))

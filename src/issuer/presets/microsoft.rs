@@ -1,5 +1,6 @@
 //! Microsoft's issuers.
 
+use super::is_guid;
 use crate::claims::{Mark, Principals};
 use crate::issuer::Issuer;
 
@@ -12,19 +13,28 @@ impl Issuer {
     ///   those of [`entra_v1`](Self::entra_v1).
     /// * Roles are the app roles. Groups are left out of tokens of users who have more than 200.
     /// * Only tokens of users have scopes, and a user calls where there are some. That a client calls is only certain from `idtyp`, an optional claim of the registration.
-    /// * The client, `azp`, must be named. Give the API a registration of its own all the same: an ID token of a client that shares it names the same audience.
+    /// * The client, `azp`, must be named.
     /// * For many tenants, see [`IssuerTemplate::entra`](crate::IssuerTemplate::entra).
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::entra("11111111-1111-1111-1111-111111111111");
     /// assert_eq!(issuer.id(), "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Give the API a registration of its own: an ID token of a client that shares it names the same audience, and may have the same claims.
     #[must_use]
     pub fn entra(tenant: &str) -> Self {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
             .require_claim_value("tid", tenant)
             .require_claims(["azp"])
             .client_claim("azp")
+            .expecting(
+                is_guid(tenant),
+                "tenant",
+                "expected the tenant's GUID, in lower case; not its domain, and not `common`",
+            )
             .tenant_at(["tid"])
             .told_by(ENTRA)
     }
@@ -44,6 +54,11 @@ impl Issuer {
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
             .require_claim_value("tid", tenant)
             .require_claims(["appid"])
+            .expecting(
+                is_guid(tenant),
+                "tenant",
+                "expected the tenant's GUID, in lower case; not its domain, and not `common`",
+            )
             .client_claim("appid")
             .tenant_at(["tid"])
             .told_by(ENTRA)
@@ -53,21 +68,27 @@ impl Issuer {
     /// its GUID, and the policy as the tokens' `tfp` has it.
     ///
     /// * The audience is the API's application identifier. Both forms of the issuer are accepted.
-    /// * Only tokens with `scp` and without `nonce`: no claim that all ID tokens have tells them apart, but they have no scopes. Give the API a registration of its own.
+    /// * Only tokens with `scp` and without `nonce`: no claim that all ID tokens have tells them apart, but they have no scopes.
+    /// * One of a server: all policies have the same issuer, and keys of their own.
     /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are refused.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::entra_b2c("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in");
     /// assert_eq!(issuer.id(), "https://contoso.b2clogin.com/11111111-1111-1111-1111-111111111111/v2.0/");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Give the API a registration of its own, as with [`entra`](Self::entra).
     #[must_use]
-    pub fn entra_b2c(tenant: &str, tenant_id: &str, policy: &str) -> Self {
-        let host = format!("https://{tenant}.b2clogin.com");
-        Self::new(format!("{host}/{tenant_id}/v2.0/"))
-            .also_known_as(format!("{host}/tfp/{tenant_id}/{}/v2.0/", policy.to_lowercase()))
-            .jwks_uri(format!("{host}/{tenant}.onmicrosoft.com/{policy}/discovery/v2.0/keys"))
+    pub fn entra_b2c(name: &str, tenant: &str, policy: &str) -> Self {
+        let host = format!("https://{name}.b2clogin.com");
+        Self::new(format!("{host}/{tenant}/v2.0/"))
+            .also_known_as(format!("{host}/tfp/{tenant}/{}/v2.0/", policy.to_lowercase()))
+            .jwks_uri(format!("{host}/{name}.onmicrosoft.com/{policy}/discovery/v2.0/keys"))
             .require_claim_value("tfp", policy)
             .require_claims(["scp"])
+            .expecting(is_guid(tenant), "tenant", "expected the tenant's GUID, in lower case")
             .forbid_claims(["nonce", "at_hash", "c_hash"])
             .client_claim("azp")
             .told_by(ENTRA)

@@ -48,23 +48,27 @@ impl Issuer {
     /// assert_eq!(issuer.id(), "https://id.example.com");
     /// ```
     #[must_use]
-    pub fn duende(origin: &str) -> Self {
-        Self::new(origin.trim_end_matches('/')).accept_typ("at+jwt").roles(Roles::at(["role"])).told_by(BY_SUBJECT)
+    pub fn duende(base: &str) -> Self {
+        Self::new(base.trim_end_matches('/')).accept_typ("at+jwt").roles(Roles::at(["role"])).told_by(BY_SUBJECT)
     }
 
-    /// Trusts a tenant of FusionAuth, by its *issuer*, a text of the tenant's settings that need not be an address, and the server's address, for tokens of one
+    /// Trusts a tenant of FusionAuth, by the server's address and the tenant's *issuer*, a text of its settings that need not be an address, for tokens of one
     /// application, which is set as the audience.
     ///
-    /// * ID tokens have the same audience and type; they are refused because they have `at_hash`, `c_hash` or `nonce`. One without any of these cannot be told apart.
+    /// * ID tokens have the same audience and type; they are refused because they have `at_hash`, `c_hash` or `nonce`.
     /// * Roles are those of the application, if the user is registered for it. The tenant is `tid`.
     /// * The usual mistake: tokens that are signed with a shared secret, as they are by default, are refused.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::fusionauth("acme.com", "https://auth.example.com", "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e");
+    /// let issuer = tower_bearer::Issuer::fusionauth("https://auth.example.com", "acme.com", "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e");
     /// assert_eq!(issuer.id(), "acme.com");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// An ID token with none of these claims cannot be told apart: have clients send a `nonce`.
     #[must_use]
-    pub fn fusionauth(issuer: &str, base: &str, application: &str) -> Self {
+    pub fn fusionauth(base: &str, issuer: &str, application: &str) -> Self {
         let base = base.trim_end_matches('/');
         Self::new(issuer)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
@@ -188,9 +192,9 @@ impl Issuer {
     /// assert_eq!(issuer.id(), "https://shop.zitadel.cloud");
     /// ```
     #[must_use]
-    pub fn zitadel(instance: &str) -> Self {
-        let instance = instance.trim_end_matches('/');
-        let issuer = Self::new(instance).forbid_claims(["auth_time", "at_hash"]);
+    pub fn zitadel(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let issuer = Self::new(base).forbid_claims(["auth_time", "at_hash"]);
         issuer
             .roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
             .tenant_at(["urn:zitadel:iam:user:resourceowner:id"])

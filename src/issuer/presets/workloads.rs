@@ -1,5 +1,6 @@
 //! Issuers of workloads, jobs and proxies.
 
+use super::is_number;
 use crate::claims::{Mark, Principals};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
@@ -17,10 +18,10 @@ impl Issuer {
     /// assert_eq!(issuer.id(), "https://acme.cloudflareaccess.com");
     /// ```
     #[must_use]
-    pub fn cloudflare_access(team: &str, audience: &str) -> Self {
+    pub fn cloudflare_access(team: &str, aud_tag: &str) -> Self {
         Self::new(format!("https://{team}.cloudflareaccess.com"))
             .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
-            .audience(audience)
+            .audience(aud_tag)
             .require_claim_value("type", "app")
             .client_claim("common_name")
             .told_by(Principals { users: &[Mark::Has("sub")], clients: &[Mark::Has("common_name")] })
@@ -28,36 +29,47 @@ impl Issuer {
 
     /// Trusts the GitHub Actions of one owner of repositories, by the owner's numeric identifier.
     ///
-    /// * Everybody who has a repository can get a token of this issuer, for whatever audience: that of the workflow's choice, and by default the address of the repository's owner.
+    /// * The audience is of the workflow's choice, and by default the address of the repository's owner.
+    /// * For another owner, add [`require_claim_value`](Self::require_claim_value)`("repository_owner_id", "66")`.
     /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::github_actions("65");
     /// assert_eq!(issuer.id(), "https://token.actions.githubusercontent.com");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Everybody who has a repository can get a token of this issuer, and every workflow of the owner, also of a pull request's branch, one that is accepted here.
     #[must_use]
     pub fn github_actions(owner_id: &str) -> Self {
         Self::new("https://token.actions.githubusercontent.com")
             .require_claim_value("repository_owner_id", owner_id)
             .require_claims(["repository_id"])
+            .expecting(is_number(owner_id), "owner_id", "expected the owner's numeric identifier, and not a name")
             .tenant_at(["repository_owner_id"])
             .told_by(WORKLOADS)
     }
 
     /// Trusts the CI/CD jobs of one namespace (a group or user) of a GitLab instance, by the namespace's numeric identifier.
     ///
-    /// * Everybody who has a project can get a token of this issuer, for whatever audience the job asks for.
+    /// * The audience is what the job asks for. For another namespace, add [`require_claim_value`](Self::require_claim_value)`("namespace_id", "73")`.
     /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::gitlab_ci("https://gitlab.com", "72");
     /// assert_eq!(issuer.id(), "https://gitlab.com");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// Everybody who has a project can get a token of this issuer, and every job of the namespace one that is accepted here.
     #[must_use]
-    pub fn gitlab_ci(instance: &str, namespace_id: &str) -> Self {
-        Self::new(instance.trim_end_matches('/'))
+    pub fn gitlab_ci(base: &str, namespace_id: &str) -> Self {
+        Self::new(base.trim_end_matches('/'))
             .require_claim_value("namespace_id", namespace_id)
             .require_claims(["project_id"])
+            .expecting(is_number(namespace_id), "namespace_id", "expected the namespace's numeric identifier")
             .tenant_at(["namespace_id"])
             .told_by(WORKLOADS)
     }
@@ -88,12 +100,15 @@ impl Issuer {
     ///   [`require_claim_prefix`](Self::require_claim_prefix)`("sub", "system:serviceaccount:shop:")`.
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
     ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
-    /// * The usual mistake: that a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::kubernetes("https://kubernetes.default.svc.cluster.local");
     /// assert_eq!(issuer.id(), "https://kubernetes.default.svc.cluster.local");
     /// ```
+    ///
+    /// # Security
+    ///
+    /// That a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
     #[must_use]
     pub fn kubernetes(issuer: &str) -> Self {
         Self::new(issuer)
