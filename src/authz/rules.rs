@@ -133,29 +133,11 @@ impl AuthzRules {
         rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
     }
 
-    /// Tells whether a route of this pattern has a rule for the method, whatever its parameters are called.
+    /// Returns the method and pattern of each rule.
     #[cfg(feature = "testing")]
-    pub(crate) fn has_rule(&self, method: &Method, pattern: &str) -> bool {
-        let names_aside = |pattern: &str| -> String {
-            pattern
-                .split('/')
-                .map(|part| if is_parameter(part) { unnamed(part) } else { part })
-                .collect::<Vec<_>>()
-                .join("/")
-        };
-        let pattern = names_aside(pattern);
-        let same = |rule: &&Listed| names_aside(&rule.pattern) == pattern;
-        let covers = |rule: &Listed| rule.method == *method || (*method == Method::HEAD && rule.method == Method::GET);
-        self.rules.listed.iter().filter(same).any(covers)
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&Method, &str)> {
+        self.rules.listed.iter().map(|rule| (&rule.method, rule.pattern.as_str()))
     }
-}
-
-fn is_parameter(part: &str) -> bool {
-    part.starts_with('{') && !part.starts_with("{{")
-}
-
-fn unnamed(part: &str) -> &'static str {
-    if part.starts_with("{*") { "{*}" } else { "{}" }
 }
 
 impl AuthzRulesBuilder {

@@ -51,13 +51,31 @@ impl Route<'_> {
         let pattern = self.pattern;
         match &self.methods {
             Some(methods) => {
-                let without = methods.iter().filter(|method| !rules.has_rule(method, pattern));
+                let without = methods.iter().filter(|method| !has_rule(rules, method, pattern));
                 without.map(|method| format!("{method} {pattern}")).collect()
             }
-            None if METHODS.iter().any(|(_, method)| rules.has_rule(method, pattern)) => Vec::new(),
+            None if METHODS.iter().any(|(_, method)| has_rule(rules, method, pattern)) => Vec::new(),
             None => vec![format!("* {pattern}")],
         }
     }
+}
+
+/// Tells whether a rule has this method and this pattern, whatever its parameters are called.
+fn has_rule(rules: &AuthzRules, method: &Method, pattern: &str) -> bool {
+    let pattern = unnamed(pattern);
+    let covers = |own: &Method| own == method || (*method == Method::HEAD && *own == Method::GET);
+    rules.patterns().any(|(own, other)| covers(own) && unnamed(other) == pattern)
+}
+
+/// Leaves out the names of a pattern's parameters.
+fn unnamed(pattern: &str) -> Vec<&str> {
+    let part = |part: &'_ str| match part {
+        _ if part.starts_with("{{") => None,
+        _ if part.starts_with("{*") => Some("{*}"),
+        _ if part.starts_with('{') => Some("{}"),
+        _ => None,
+    };
+    pattern.split('/').map(|text| part(text).unwrap_or(text)).collect()
 }
 
 /// A method by the name that axum's method routers have for it.
@@ -153,6 +171,28 @@ mod tests {
             .route(Method::GET, "/files/{*path}", Access::Public);
         let left = ["* /files", "* /files/", "* /service", "DELETE /a/{id}", "GET /merged", "GET /n/x/{*rest}"];
         assert_eq!(routes_without_rule(&some.build().unwrap(), &router), left);
+    }
+
+    #[test]
+    fn a_route_has_a_rule_if_one_has_its_pattern_whatever_its_parameters_are_called() {
+        let rules = AuthzRules::new()
+            .route(Method::GET, "/orders/{id}", Access::Authenticated)
+            .route(Method::GET, "/files/{*rest}", Access::Authenticated)
+            .build()
+            .unwrap();
+        for (method, pattern) in
+            [(Method::GET, "/orders/{order_id}"), (Method::HEAD, "/orders/{id}"), (Method::GET, "/files/{*path}")]
+        {
+            assert!(has_rule(&rules, &method, pattern), "{method} {pattern}");
+        }
+        for (method, pattern) in [
+            (Method::PUT, "/orders/{id}"),
+            (Method::GET, "/orders/{*id}"),
+            (Method::GET, "/orders/{{id}}"),
+            (Method::GET, "/orders"),
+        ] {
+            assert!(!has_rule(&rules, &method, pattern), "{method} {pattern}");
+        }
     }
 
     #[test]
