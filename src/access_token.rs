@@ -79,8 +79,6 @@ impl<C: Send + Sync + 'static> AccessToken<C> {
 
     /// Puts the evidence into a request's extensions.
     pub(crate) fn enter(self, extensions: &mut Extensions) {
-        // of an outer layer, to which the caller was nobody
-        extensions.remove::<Error>();
         if TypeId::of::<C>() != TypeId::of::<()>() {
             extensions.insert(self.clone());
         }

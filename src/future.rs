@@ -82,24 +82,25 @@ impl<R: Clone> Finish<R> {
 }
 
 impl<R> Finish<R> {
-    fn apply<B2>(&self, mut response: Response<B2>) -> Response<B2>
+    /// Leaves the response where it is, which is what most need: it is large.
+    fn apply<B2, E>(&self, mut outcome: Poll<Result<Response<B2>, E>>) -> Poll<Result<Response<B2>, E>>
     where
         R: Reject<B2>,
     {
-        match self.place {
-            Place::Header => {}
-            // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
-            Place::Protocol => {
-                if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
-                    choose_protocol(response.headers_mut());
-                }
-            }
-            Place::Query => {
-                let no_store = || HeaderValue::from_static("no-store");
-                response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
-            }
+        if let (Poll::Ready(Ok(response)), Place::Protocol | Place::Query) = (&mut outcome, self.place) {
+            self.write_headers(response);
         }
-        if self.reject.is_default() { response } else { rewrite(&self.reject, response) }
+        if self.reject.is_default() { outcome } else { outcome.map_ok(|response| rewrite(&self.reject, response)) }
+    }
+
+    fn write_headers<B2>(&self, response: &mut Response<B2>) {
+        if self.place == Place::Query {
+            let no_store = || HeaderValue::from_static("no-store");
+            response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
+        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
+        } else if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+            choose_protocol(response.headers_mut());
+        }
     }
 }
 
@@ -134,10 +135,7 @@ where
         let (mut state, finish) = (this.state, this.finish);
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Calling { future } => {
-                    let response = ready!(future.poll(cx));
-                    return Poll::Ready(response.map(|response| finish.apply(response)));
-                }
+                StateProj::Calling { future } => return finish.apply(future.poll(cx)),
                 StateProj::Rejected { response } => {
                     return Poll::Ready(Ok(response.take().expect("polled after completion")));
                 }

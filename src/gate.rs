@@ -100,15 +100,20 @@ pub(crate) fn admit<B, C: Send + Sync + 'static>(
     caller: Option<CallerToken>,
     request: &mut Request<B>,
 ) -> Result<(), Error> {
-    match (verdict, gate) {
-        (Ok(token), _) => {
+    let Some(gate) = gate else {
+        return verdict.map(|token| token.enter(request.extensions_mut()));
+    };
+    match verdict {
+        Ok(token) => {
+            // of an outer layer, to which the caller was nobody
+            request.extensions_mut().remove::<Error>();
             token.enter(request.extensions_mut());
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
             }
         }
-        (Err(error), Some(gate)) if gate.lets_through(&error) => let_in(Anonymous::after(error), request),
-        (Err(error), _) => return Err(error),
+        Err(error) if gate.lets_through(&error) => let_in(Anonymous::after(error), request),
+        Err(error) => return Err(error),
     }
-    gate.map_or(Ok(()), |gate| gate.permits(request))
+    gate.permits(request)
 }

@@ -74,6 +74,8 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Lets requests with a bad token through as well, as anonymous ones, with the [`Error`](crate::Error) in their extensions: for pages that
     /// everybody may see, and that a browser also asks for with a token that has expired.
     ///
+    /// The error is for handlers that have found no token: where layers stand one inside the other, the outer one's may be there beside the inner one's token.
+    ///
     /// An outage is still 503, and does not make a caller anonymous. A handler that takes an [`AccessToken`](crate::AccessToken) refuses anonymous callers
     /// with the error of their token.
     ///

@@ -77,13 +77,15 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.hide_credentials(&mut request);
         let gate = self.gate.as_deref();
-        let found = find_token(gate, &request);
-        let place = found.as_ref().map_or(Place::Header, |found| found.place);
         let open = is_open(gate, &request);
-        let (attempt, caller) = match found {
-            _ if open => (None, None),
-            Ok(found) => (Some(self.server.attempt(found.token)), keep(gate, found.token)),
-            Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
+        let (attempt, place, caller) = match find_token(gate, &request) {
+            Ok(found) if open => (None, found.place, None),
+            Err(_) if open => (None, Place::Header, None),
+            Ok(found) => (Some(self.server.attempt(found.token)), found.place, keep(gate, found.token)),
+            Err(error) => {
+                let error = error.in_realm(&self.server.realm());
+                (Some(Attempt::Done(Err(error))), Place::Header, None)
+            }
         };
         if place == Place::Protocol {
             take_token_from(request.headers_mut());
