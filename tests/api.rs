@@ -274,3 +274,10 @@ fn the_tests_that_answer_wishes_exist() {
     }
     assert_eq!(page.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).count(), 23);
 }
+
+#[tokio::test]
+async fn a_server_that_is_asked_for_no_claims_reads_none() {
+    let idp = Idp::new("https://id.test/");
+    let server: ResourceServer = ResourceServer::new("https://api.test").trust(&idp).claims::<()>().build().unwrap();
+    assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+}

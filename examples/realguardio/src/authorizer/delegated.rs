@@ -1,0 +1,86 @@
+//! *Delegate*: a policy engine decides, by policies in a file and the facts of the copy.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{
+    Authorizer as Engine, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
+    RestrictedExpression,
+};
+
+use super::{Authorizer, Replica};
+use crate::domain::{Action, Actor, Role, SecuritySystem};
+use crate::problem::Unavailable;
+
+/// The policies, as they are in the repository.
+const POLICIES: &str = include_str!("../../policies/systems.cedar");
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Asks Cedar, in this process.
+pub struct Delegated {
+    engine: Engine,
+    policies: PolicySet,
+    facts: Replica,
+}
+
+impl Delegated {
+    /// Reads the policies.
+    pub fn new(facts: Replica) -> Result<Self, Fault> {
+        Ok(Self { engine: Engine::new(), policies: POLICIES.parse()?, facts })
+    }
+
+    async fn decide(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Fault> {
+        let principal = uid("Employee", actor.name())?;
+        let resource = uid("System", &system.id.0.to_string())?;
+        let action = uid("Action", action.name())?;
+
+        // the employee is in their teams, and both are in the groups that the system names
+        let teams = self.facts.teams(actor.name()).await.map_err(|problem| format!("{problem:?}"))?;
+        let granted = self.facts.granted(system.location).await.map_err(|problem| format!("{problem:?}"))?;
+        let groups = |grantee: &str| -> Result<HashSet<EntityUid>, Fault> {
+            let own = granted.iter().filter(|(other, _)| other == grantee);
+            own.map(|(_, role)| group(*role, system)).collect()
+        };
+        let mut parents = groups(actor.name())?;
+        let mut entities = Vec::new();
+        for team in teams {
+            let id = uid("Team", &team)?;
+            entities.push(Entity::new_no_attrs(id.clone(), groups(&format!("team:{team}"))?));
+            parents.insert(id);
+        }
+        entities.push(Entity::new_no_attrs(principal.clone(), parents));
+        let mut attributes = HashMap::new();
+        for (name, role) in [("viewers", Role::Viewer), ("armers", Role::Armer), ("disarmers", Role::Disarmer)] {
+            let group = group(role, system)?;
+            attributes.insert(name.to_owned(), RestrictedExpression::new_entity_uid(group));
+        }
+        entities.push(Entity::new(resource.clone(), attributes, HashSet::new())?);
+
+        let request = Request::new(principal, action, resource, Context::empty(), None)?;
+        let entities = Entities::from_entities(entities, None)?;
+        let answer = self.engine.is_authorized(&request, &self.policies, &entities);
+        // a policy that could not be evaluated may have been one that forbids
+        match answer.diagnostics().errors().next() {
+            Some(error) => Err(error.to_string().into()),
+            None => Ok(answer.decision() == Decision::Allow),
+        }
+    }
+}
+
+fn uid(kind: &str, id: &str) -> Result<EntityUid, Fault> {
+    let kind: EntityTypeName = kind.parse()?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+/// Those who have a role at a system's location.
+fn group(role: Role, system: &SecuritySystem) -> Result<EntityUid, Fault> {
+    uid("Group", &format!("{role:?} at {}", system.location.0))
+}
+
+#[tonic::async_trait]
+impl Authorizer for Delegated {
+    async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
+        self.facts.check_begun().await?;
+        self.decide(actor, action, system).await.map_err(|_| Unavailable)
+    }
+}

@@ -1,0 +1,20 @@
+//! A small system of services that `tower-bearer` guards. Read it from the top:
+//!
+//! 1. [`domain`]: employees of customers have roles at locations, where security systems are armed and disarmed.
+//! 2. [`guard`]: whom each service believes, and what each operation needs of a token. One screen for all three.
+//! 3. [`customers`], [`systems`], [`statistics`]: the services.
+//! 4. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
+
+pub mod authorizer;
+pub mod customers;
+pub mod domain;
+pub mod guard;
+pub mod problem;
+pub mod statistics;
+pub mod systems;
+
+/// The generated gRPC service.
+pub mod proto {
+    #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code")]
+    tonic::include_proto!("realguardio.v1");
+}

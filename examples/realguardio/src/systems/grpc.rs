@@ -1,0 +1,56 @@
+//! The service by gRPC.
+
+use std::pin::Pin;
+
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::Systems;
+use crate::domain::{Action, Actor, SystemId};
+use crate::proto::security_systems_server::SecuritySystems;
+use crate::proto::{ListRequest, ListResponse, SecuritySystem, SystemRequest};
+
+impl From<crate::domain::SecuritySystem> for SecuritySystem {
+    fn from(system: crate::domain::SecuritySystem) -> Self {
+        Self { id: system.id.0, location: system.location.0, armed: system.armed }
+    }
+}
+
+fn actor<T>(request: &Request<T>) -> Result<Actor, Status> {
+    Ok(Actor::from_extensions(request.extensions())?)
+}
+
+#[tonic::async_trait]
+impl SecuritySystems for Systems {
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let systems = self.list(&actor(&request)?).await?;
+        Ok(Response::new(ListResponse { systems: systems.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn get(&self, request: Request<SystemRequest>) -> Result<Response<SecuritySystem>, Status> {
+        let system = self.view(&actor(&request)?, SystemId(request.get_ref().id)).await?;
+        Ok(Response::new(system.into()))
+    }
+
+    async fn arm(&self, request: Request<SystemRequest>) -> Result<Response<SecuritySystem>, Status> {
+        let system = self.switch(&actor(&request)?, SystemId(request.get_ref().id), Action::Arm).await?;
+        Ok(Response::new(system.into()))
+    }
+
+    async fn disarm(&self, request: Request<SystemRequest>) -> Result<Response<SecuritySystem>, Status> {
+        let system = self.switch(&actor(&request)?, SystemId(request.get_ref().id), Action::Disarm).await?;
+        Ok(Response::new(system.into()))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<SecuritySystem, Status>> + Send>>;
+
+    /// The present state, and each change. The layer ends it when the caller's token expires.
+    async fn watch(&self, request: Request<SystemRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let changes = BroadcastStream::new(self.changes.subscribe());
+        let now = self.view(&actor(&request)?, SystemId(request.get_ref().id)).await?;
+        // who is too slow misses changes, and the next one is the newest all the same
+        let changes = changes.filter_map(move |change| change.ok().filter(|system| system.id == now.id));
+        Ok(Response::new(Box::pin(tokio_stream::once(now).chain(changes).map(|system| Ok(system.into())))))
+    }
+}

@@ -1,0 +1,477 @@
+//! The truth table: who may do what, whatever the service asks and however it is asked. The same rows hold for all four ways to decide.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::{Method, StatusCode};
+use realguardio::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromToken, Replica};
+use realguardio::customers::{self, Customers, Employee, Grant, Numbered};
+use realguardio::domain::{Claims, CustomerId, LocationId, Role, SystemId};
+use realguardio::proto::security_systems_client::SecuritySystemsClient;
+use realguardio::proto::{ListRequest, SystemRequest};
+use realguardio::systems::Systems;
+use realguardio::{guard, statistics, systems};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+use tower_bearer::testing::{Idp, ManualClock, TokenBuilder, routes_without_rule};
+use tower_bearer::{Algorithm, Issuer, StaticKeys};
+
+const WAYS: [&str; 4] = ["provide", "fetch", "replicate", "delegate"];
+
+/// What is done: to the first system of two, at the first location of two.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    List,
+    View,
+    Arm,
+    Disarm,
+    Create,
+    Statistics,
+}
+
+/// What comes of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    Done,
+    /// A list of this many systems.
+    Listed(usize),
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Unavailable,
+}
+
+use Deed::{Arm, Create, Disarm, List, Statistics, View};
+use Outcome::{Done, Forbidden, Listed, NotFound, Unauthenticated, Unavailable};
+
+const DEEDS: [Deed; 6] = [List, View, Arm, Disarm, Create, Statistics];
+
+/// Who they are, and what becomes of each deed.
+#[rustfmt::skip]
+const TABLE: [(&str, [Outcome; 6]); 13] = [
+    //                       list             view             arm              disarm           create           statistics
+    ("admin",               [Listed(2),       Done,            Forbidden,       Forbidden,       Done,            Done]),
+    ("alice, all roles",    [Listed(1),       Done,            Done,            Done,            Forbidden,       Forbidden]),
+    ("vera, viewer",        [Listed(1),       Done,            Forbidden,       Forbidden,       Forbidden,       Forbidden]),
+    ("tom, armer by team",  [Listed(1),       Done,            Done,            Forbidden,       Forbidden,       Forbidden]),
+    ("norm, no role",       [Listed(0),       NotFound,        NotFound,        NotFound,        Forbidden,       Forbidden]),
+    ("bob, other customer", [Listed(1),       NotFound,        NotFound,        NotFound,        Forbidden,       Forbidden]),
+    ("machine",             [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Done]),
+    ("nobody",              [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+    ("expired",             [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+    ("wrong audience",      [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+    ("ID token",            [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+    ("forged",              [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+    ("other issuer",        [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
+];
+
+/// The whole system, but for a browser.
+struct World {
+    idp: Idp,
+    clock: ManualClock,
+    customers: Customers,
+    replica: Replica,
+    /// Where the services are.
+    systems: String,
+    statistics: String,
+    feed: String,
+    first: SystemId,
+    http: reqwest::Client,
+    /// The roles that the identity service knows, for tokens.
+    roles: BTreeMap<&'static str, serde_json::Value>,
+    shop: CustomerId,
+    storage: Systems,
+    customer_service: tokio::task::JoinHandle<()>,
+}
+
+async fn serve(app: Router) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (address, task)
+}
+
+fn grant(location: LocationId, grantee: &str, role: Role) -> Grant {
+    Grant { location, grantee: grantee.to_owned(), role }
+}
+
+impl World {
+    async fn new(way: &str) -> Self {
+        let (idp, clock) = (Idp::new("https://iam.realguardio.example/"), ManualClock::new());
+        let idp = idp.clock(clock.clone());
+        let customers = Customers::create().await.unwrap();
+        let shop = customers.add_customer("shop").await.unwrap();
+        let bank = customers.add_customer("bank").await.unwrap();
+        let (yard, vault) =
+            (customers.add_location(shop, "yard").await.unwrap(), customers.add_location(bank, "vault").await.unwrap());
+        for (customer, email, teams) in [
+            (shop, "alice", vec![]),
+            (shop, "vera", vec![]),
+            (shop, "tom", vec!["night".to_owned()]),
+            (shop, "norm", vec![]),
+            (bank, "bob", vec![]),
+        ] {
+            customers.add_employee(customer, Employee { email: email.to_owned(), teams }).await.unwrap();
+        }
+        for role in [Role::Viewer, Role::Armer, Role::Disarmer] {
+            customers.grant(shop, grant(yard, "alice", role)).await.unwrap();
+            customers.grant(bank, grant(vault, "bob", role)).await.unwrap();
+        }
+        customers.grant(shop, grant(yard, "vera", Role::Viewer)).await.unwrap();
+        customers.grant(shop, grant(yard, "team:night", Role::Armer)).await.unwrap();
+        let (yard_id, vault_id) = (yard.0.to_string(), vault.0.to_string());
+        let roles = BTreeMap::from([
+            ("alice", json!({ yard_id.clone(): ["viewer", "armer", "disarmer"] })),
+            ("vera", json!({ yard_id.clone(): ["viewer"] })),
+            ("tom", json!({ yard_id: ["armer"] })),
+            ("bob", json!({ vault_id: ["viewer", "armer", "disarmer"] })),
+        ]);
+
+        let by = |clock: &ManualClock| {
+            let clock = clock.clone();
+            move |builder: tower_bearer::ResourceServerBuilder<()>| builder.clock(clock)
+        };
+        let server = guard::server(&idp, by(&clock)).unwrap();
+        let guarded = customers::service(customers.clone(), guard::customers(server.clone()).unwrap());
+        let (feed, customer_service) = serve(guarded).await;
+        let replica = Replica::create().await.unwrap();
+        let authorizer: Arc<dyn Authorizer> = match way {
+            "provide" => Arc::new(FromToken),
+            "fetch" => Arc::new(FromCustomers::at(&feed).unwrap()),
+            "replicate" => Arc::new(FromReplica(replica.clone())),
+            _ => Arc::new(Delegated::new(replica.clone()).unwrap()),
+        };
+        let storage = Systems::create(authorizer).await.unwrap();
+        let first = storage.add(yard).await.unwrap().id;
+        storage.add(vault).await.unwrap();
+        let typed = guard::server::<Claims>(&idp, |builder| builder.clock(clock.clone())).unwrap();
+        let (systems, _) = serve(systems::service(storage.clone(), guard::systems(typed).unwrap())).await;
+        let (statistics, _) = serve(statistics::service(storage.clone(), guard::statistics(server).unwrap())).await;
+        let http = reqwest::Client::new();
+        let world = Self {
+            idp,
+            clock,
+            customers,
+            replica,
+            systems,
+            statistics,
+            feed,
+            first,
+            http,
+            roles,
+            shop,
+            storage,
+            customer_service,
+        };
+        world.follow().await;
+        world
+    }
+
+    /// Follows the customer service's events, as a machine.
+    async fn follow(&self) {
+        let after = self.replica.last().await.unwrap().unwrap_or_default();
+        let token = self.token("feed").scope("events:read").sign();
+        let events =
+            self.http.get(format!("{}/events?after={after}", self.feed)).bearer_auth(token).send().await.unwrap();
+        assert_eq!(events.status(), 200, "{:?}", events.headers());
+        let events: Vec<Numbered> = serde_json::from_str(&events.text().await.unwrap()).unwrap();
+        assert!(!events.is_empty());
+        self.replica.follow(events).await.unwrap();
+    }
+
+    fn token(&self, subject: &str) -> TokenBuilder {
+        self.idp.token(subject).audience(guard::AUDIENCE)
+    }
+
+    /// An employee's token, as the identity service issues it.
+    fn employee(&self, name: &str) -> String {
+        let token = self.token(name).role("employee");
+        match self.roles.get(name) {
+            Some(locations) => token.claim("locations", locations.clone()).sign(),
+            None => token.sign(),
+        }
+    }
+
+    /// The token of one of the table's callers.
+    fn token_of(&self, who: &str) -> Option<String> {
+        let alice = || self.token("alice").role("employee").role("admin");
+        Some(match who {
+            "admin" => self.token("root").role("admin").sign(),
+            "machine" => self.token("dashboard").scope("stats:read").sign(),
+            "nobody" => return None,
+            "expired" => alice().expired().sign(),
+            "wrong audience" => alice().audience("https://elsewhere.example").sign(),
+            // for the client that alice has signed in at
+            "ID token" => alice().audience("bff").claim("nonce", json!("n")).sign(),
+            "forged" => alice().secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").sign(),
+            "other issuer" => {
+                Idp::new("https://evil.example/").token("alice").audience(guard::AUDIENCE).role("admin").sign()
+            }
+            employee => self.employee(employee.split(',').next().unwrap()),
+        })
+    }
+
+    /// Does it by REST.
+    async fn rest(&self, token: Option<&str>, deed: Deed) -> Outcome {
+        let id = self.first.0;
+        let (method, path) = match deed {
+            List => (Method::GET, "/systems".to_owned()),
+            View => (Method::GET, format!("/systems/{id}")),
+            Arm => (Method::POST, format!("/systems/{id}/arm")),
+            Disarm => (Method::POST, format!("/systems/{id}/disarm")),
+            Create => (Method::POST, "/systems".to_owned()),
+            Statistics => (Method::GET, "/statistics".to_owned()),
+        };
+        let origin = if matches!(deed, Statistics) { &self.statistics } else { &self.systems };
+        let mut request = self.http.request(method, format!("{origin}{path}"));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if matches!(deed, Create) {
+            request = request.header("content-type", "application/json").body(r#"{"location":99}"#);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        match status {
+            StatusCode::OK if matches!(deed, List) => {
+                let systems: Vec<serde_json::Value> = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+                Listed(systems.len())
+            }
+            StatusCode::OK => Done,
+            StatusCode::UNAUTHORIZED => {
+                assert!(headers.contains_key("www-authenticate"));
+                Unauthenticated
+            }
+            StatusCode::FORBIDDEN => Forbidden,
+            StatusCode::NOT_FOUND => NotFound,
+            StatusCode::SERVICE_UNAVAILABLE => Unavailable,
+            other => panic!("{other}"),
+        }
+    }
+
+    async fn grpc(&self) -> SecuritySystemsClient<Channel> {
+        SecuritySystemsClient::connect(self.systems.clone()).await.unwrap()
+    }
+
+    /// Does it by gRPC, if that has it.
+    async fn call(
+        &self,
+        client: &mut SecuritySystemsClient<Channel>,
+        token: Option<&str>,
+        deed: Deed,
+    ) -> Option<Outcome> {
+        fn signed<T>(message: T, token: Option<&str>) -> Request<T> {
+            let mut request = Request::new(message);
+            if let Some(token) = token {
+                request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            }
+            request
+        }
+        let system = || signed(SystemRequest { id: self.first.0 }, token);
+        let outcome = match deed {
+            List => {
+                client.list(signed(ListRequest {}, token)).await.map(|list| Listed(list.into_inner().systems.len()))
+            }
+            View => client.get(system()).await.map(|_| Done),
+            Arm => client.arm(system()).await.map(|_| Done),
+            Disarm => client.disarm(system()).await.map(|_| Done),
+            Create | Statistics => return None,
+        };
+        Some(outcome.unwrap_or_else(|status| match status.code() {
+            Code::Unauthenticated => Unauthenticated,
+            Code::PermissionDenied => Forbidden,
+            Code::NotFound => NotFound,
+            Code::Unavailable => Unavailable,
+            other => panic!("{other:?}: {}", status.message()),
+        }))
+    }
+
+    /// Before something is armed it is not, and before it is disarmed it is.
+    async fn prepare(&self, deed: Deed) {
+        let alice = self.token_of("alice, all roles");
+        let state = self.rest(alice.as_deref(), Statistics).await;
+        assert_eq!(state, Forbidden);
+        let (_, armed) = self.storage.count().await.unwrap();
+        match deed {
+            Arm if armed > 0 => assert_eq!(self.rest(self.resetter().as_deref(), Disarm).await, Done),
+            Disarm if armed == 0 => assert_eq!(self.rest(self.resetter().as_deref(), Arm).await, Done),
+            _ => {}
+        }
+    }
+
+    fn resetter(&self) -> Option<String> {
+        self.token_of("alice, all roles")
+    }
+}
+
+#[tokio::test]
+async fn the_same_truths_hold_for_every_way_to_decide_by_rest_and_by_grpc() {
+    for way in WAYS {
+        let world = World::new(way).await;
+        let mut client = world.grpc().await;
+        for (who, outcomes) in TABLE {
+            let token = world.token_of(who);
+            for (deed, expected) in DEEDS.into_iter().zip(outcomes) {
+                world.prepare(deed).await;
+                if let Some(outcome) = world.call(&mut client, token.as_deref(), deed).await {
+                    assert_eq!(outcome, expected, "{way}, gRPC: {who}, {deed:?}");
+                }
+                if matches!(deed, Create) && expected == Done {
+                    // a system more would be one more to list
+                    continue;
+                }
+                world.prepare(deed).await;
+                assert_eq!(world.rest(token.as_deref(), deed).await, expected, "{way}, REST: {who}, {deed:?}");
+            }
+        }
+        let root = world.token_of("admin");
+        assert_eq!(world.rest(root.as_deref(), Create).await, Done, "{way}");
+        assert_eq!(world.rest(root.as_deref(), List).await, Listed(3), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn permission_is_decided_before_the_state_is_looked_at() {
+    let world = World::new("replicate").await;
+    let (alice, vera) = (world.token_of("alice"), world.token_of("vera"));
+    assert_eq!(world.rest(alice.as_deref(), Arm).await, Done);
+    let again = world.http.post(format!("{}/systems/{}/arm", world.systems, world.first.0));
+    assert_eq!(again.bearer_auth(alice.unwrap()).send().await.unwrap().status(), 409);
+    assert_eq!(world.rest(vera.as_deref(), Arm).await, Forbidden, "and not: it is armed already");
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_is_neither_a_yes_nor_a_no() {
+    let world = World::new("fetch").await;
+    let (alice, root) = (world.token_of("alice"), world.token_of("admin"));
+    assert_eq!(world.rest(alice.as_deref(), View).await, Done);
+    world.customer_service.abort();
+    tokio::task::yield_now().await;
+    let mut client = world.grpc().await;
+    for deed in [List, View, Arm, Disarm] {
+        assert_eq!(world.rest(alice.as_deref(), deed).await, Unavailable, "{deed:?}");
+        assert_eq!(world.call(&mut client, alice.as_deref(), deed).await, Some(Unavailable), "{deed:?}");
+    }
+    assert_eq!(world.rest(root.as_deref(), View).await, Done, "whose roles are in the token");
+    assert_eq!(world.rest(None, View).await, Unauthenticated);
+    // a copy that has followed nothing yet knows nothing
+    for way in ["replicate", "delegate"] {
+        let fresh: Arc<dyn Authorizer> = match way {
+            "replicate" => Arc::new(FromReplica(Replica::create().await.unwrap())),
+            _ => Arc::new(Delegated::new(Replica::create().await.unwrap()).unwrap()),
+        };
+        let storage = Systems::create(fresh).await.unwrap();
+        storage.add(LocationId(1)).await.unwrap();
+        let typed = guard::server::<Claims>(&world.idp, |builder| builder.clock(world.clock.clone())).unwrap();
+        let (address, _) = serve(systems::service(storage, guard::systems(typed).unwrap())).await;
+        let view = world.http.get(format!("{address}/systems/1")).bearer_auth(alice.as_ref().unwrap());
+        assert_eq!(view.send().await.unwrap().status(), 503, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_is_given_counts_at_once_or_when_the_copy_has_followed() {
+    for way in ["fetch", "replicate", "delegate"] {
+        let world = World::new(way).await;
+        let norm = world.token_of("norm");
+        assert_eq!(world.rest(norm.as_deref(), View).await, NotFound, "{way}");
+        let give = world.http.put(format!("{}/customers/{}/roles", world.feed, world.shop.0));
+        let body = json!({ "location": 1, "grantee": "norm", "role": "viewer" }).to_string();
+        let give = give.header("content-type", "application/json").body(body);
+        assert_eq!(give.bearer_auth(world.employee("alice")).send().await.unwrap().status(), 200);
+        if way != "fetch" {
+            assert_eq!(world.rest(norm.as_deref(), View).await, NotFound, "{way}");
+            world.follow().await;
+        }
+        assert_eq!(world.rest(norm.as_deref(), View).await, Done, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn customers_manage_their_own_and_know_of_no_other() {
+    let world = World::new("provide").await;
+    let (alice, bob, root) = (world.employee("alice"), world.employee("bob"), world.token_of("admin").unwrap());
+    let ask = async |method: Method, path: &str, token: &str, body: Option<serde_json::Value>| {
+        let mut request = world.http.request(method, format!("{}{path}", world.feed)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    let eve = Some(json!({ "email": "eve" }));
+    assert_eq!(ask(Method::POST, "/customers", &alice, Some(json!({ "name": "mine" }))).await, 403);
+    assert_eq!(ask(Method::POST, "/customers", &root, Some(json!({ "name": "zoo" }))).await, 200);
+    assert_eq!(ask(Method::POST, "/customers", &root, Some(json!({ "name": "zoo" }))).await, 409);
+    assert_eq!(ask(Method::POST, "/customers/1/employees", &bob, eve.clone()).await, 404);
+    assert_eq!(ask(Method::POST, "/customers/99/employees", &bob, eve.clone()).await, 404, "as if it did not exist");
+    assert_eq!(ask(Method::POST, "/customers/1/employees", &alice, eve.clone()).await, 200);
+    assert_eq!(ask(Method::POST, "/customers/1/employees", &alice, eve).await, 409);
+    assert_eq!(ask(Method::POST, "/customers/1/locations", &alice, Some(json!({ "name": "roof" }))).await, 200);
+    assert_eq!(ask(Method::POST, "/customers/1/locations", &root, Some(json!({ "name": "roof" }))).await, 403);
+    let role = Some(json!({ "location": 2, "grantee": "alice", "role": "armer" }));
+    assert_eq!(ask(Method::PUT, "/customers/1/roles", &alice, role.clone()).await, 404, "at another's location");
+    assert_eq!(ask(Method::PUT, "/customers/2/roles", &alice, role).await, 404);
+    assert_eq!(ask(Method::GET, "/events", &root, None).await, 403);
+    assert!(world.customers.roles("alice", LocationId(2)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn keys_are_rotated_and_the_issuer_goes_down_and_nothing_falls_open() {
+    let world = World::new("replicate").await;
+    let alice = world.token_of("alice");
+    assert_eq!(world.rest(alice.as_deref(), View).await, Done);
+    world.idp.rotate();
+    assert_eq!(world.rest(world.token_of("alice").as_deref(), View).await, Done, "signed with the new key");
+    world.idp.outage();
+    assert_eq!(world.rest(world.token_of("alice").as_deref(), View).await, Done, "whose key is known");
+    assert_eq!(world.rest(world.token_of("expired").as_deref(), View).await, Unauthenticated);
+    assert_eq!(world.rest(None, View).await, Unauthenticated);
+
+    // one that starts while the issuer is down has no keys, and says so
+    let typed = guard::server::<Claims>(&world.idp, |builder| builder.clock(world.clock.clone())).unwrap();
+    let (cold, _) = serve(systems::service(world.storage.clone(), guard::systems(typed).unwrap())).await;
+    let view = || world.http.get(format!("{cold}/systems/1"));
+    assert_eq!(view().bearer_auth(alice.unwrap()).send().await.unwrap().status(), 503);
+    assert_eq!(view().send().await.unwrap().status(), 401);
+    assert_eq!(world.http.get(format!("{cold}/health")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn whoever_watches_sees_each_change_until_the_token_expires() {
+    let world = World::new("provide").await;
+    let token = world.token("alice").role("employee").claim("locations", world.roles["alice"].clone());
+    let token = token.expires_in(Duration::from_secs(2)).sign();
+    let mut request = Request::new(SystemRequest { id: world.first.0 });
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let mut changes = world.grpc().await.watch(request).await.unwrap().into_inner();
+    assert!(!changes.next().await.unwrap().unwrap().armed);
+    assert_eq!(world.rest(world.token_of("alice").as_deref(), Arm).await, Done);
+    assert!(changes.next().await.unwrap().unwrap().armed);
+    // the wall's clock, and tokio's timers
+    world.clock.advance(Duration::from_secs(3));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    tokio::time::resume();
+    let end = changes.next().await.unwrap().unwrap_err();
+    assert_eq!((end.code(), end.message()), (Code::Unauthenticated, "the token has expired"));
+}
+
+#[test]
+fn every_route_has_a_rule() {
+    let idp = Idp::new("https://iam.test/");
+    let (keys, issuer) = (StaticKeys::jwks(&idp.jwks().to_string()).unwrap(), Issuer::new("https://iam.test/"));
+    let server = guard::server((issuer, keys), |builder| builder).unwrap();
+    let _ = (
+        guard::customers(server.clone()).unwrap(),
+        guard::statistics(server.clone()).unwrap(),
+        guard::systems(server).unwrap(),
+    );
+    assert_eq!(routes_without_rule(&guard::customer_rules().unwrap(), &customers::routes()), [""; 0]);
+    assert_eq!(routes_without_rule(&guard::system_rules().unwrap(), &systems::routes()), [""; 0]);
+    assert_eq!(routes_without_rule(&guard::statistics_rules().unwrap(), &statistics::routes()), [""; 0]);
+}
