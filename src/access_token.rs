@@ -106,6 +106,11 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.check_times(now)
     }
 
+    /// Tells tokens apart, not what they say.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
     /// Returns from when on the token is not to be used, without any leeway.
     #[cfg(feature = "deadline")]
     pub(crate) fn ends(&self) -> UnixTime {
@@ -266,9 +271,8 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
     pub(crate) fn found_in(extensions: &Extensions) -> Result<Result<&Self, Error>, Error> {
         // with layers one inside the other, that of the innermost counts, and not what another has left there
         let current: Option<&AccessToken> = extensions.get();
-        let current = current.map(|token| Arc::as_ptr(&token.inner).addr());
-        if let Some(token) = extensions.get().filter(|token: &&Self| Some(Arc::as_ptr(&token.inner).addr()) == current)
-        {
+        let current = current.map(AccessToken::identity);
+        if let Some(token) = extensions.get().filter(|token: &&Self| Some(token.identity()) == current) {
             return Ok(Ok(token));
         }
         // an outer layer may have found nobody, and the innermost a token of another type

@@ -4,8 +4,8 @@
 //!
 //! | what | ends by |
 //! |---|---|
-//! | server-sent events, gRPC streams | [`DeadlineLayer`], for all responses of a service |
-//! | any stream | [`Deadline::end`], [`Deadline::end_with`] |
+//! | server-sent events and gRPC streams to the client | [`DeadlineLayer`], for all responses of a service |
+//! | any stream, also those from the client | [`Deadline::end`], [`Deadline::end_with`] |
 //! | WebSockets, and everything else | [`Deadline`], a future, in `select!` |
 //!
 //! # Examples
@@ -53,6 +53,12 @@ impl<C: ?Sized> AccessToken<C> {
     /// [`max_age`](crate::Issuer::max_age) allows, if that is earlier; without any leeway, and by the server's clock.
     pub fn deadline(&self) -> Deadline {
         Deadline { at: self.ends(), clock: self.policy().server.clock.clone(), sleep: None }
+    }
+
+    /// Returns a future that completes when the token would not be accepted any more.
+    fn last_moment(&self) -> Deadline {
+        let Deadline { at, clock, sleep } = self.deadline();
+        Deadline { at: UnixTime(at.0.saturating_add(self.policy().leeway)), clock, sleep }
     }
 }
 

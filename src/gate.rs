@@ -107,10 +107,10 @@ pub(crate) fn admit<B, C: Send + Sync + 'static>(
         Ok(token) => {
             // of an outer layer, to which the caller was nobody
             request.extensions_mut().remove::<Error>();
-            token.enter(request.extensions_mut());
             if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
+                caller.enter(&token, request.extensions_mut());
             }
+            token.enter(request.extensions_mut());
         }
         Err(error) if gate.lets_through(&error) => let_in(Anonymous::after(error), request),
         Err(error) => return Err(error),

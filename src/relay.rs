@@ -51,7 +51,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -64,14 +64,23 @@ use crate::error::{ConfigError, Error, ErrorKind};
 /// It stands in the request's extensions behind a layer that is [`relayable`](crate::BearerAuthLayer::relayable), where the caller is not anonymous; in axum it is an extractor. `Debug` does not
 /// show it.
 #[derive(Clone)]
-pub struct CallerToken(HeaderValue);
+pub struct CallerToken {
+    value: HeaderValue,
+    /// Which [`AccessToken`] it is the text of.
+    of: usize,
+}
 
 impl CallerToken {
     /// Keeps a token.
     pub(crate) fn new(token: &[u8]) -> Option<Self> {
         let mut value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok()?;
         value.set_sensitive(true);
-        Some(Self(value))
+        Some(Self { value, of: 0 })
+    }
+
+    /// Puts it into a request's extensions, beside the token that has come of it.
+    pub(crate) fn enter<C: ?Sized>(self, token: &AccessToken<C>, extensions: &mut Extensions) {
+        extensions.insert(Self { of: token.identity(), ..self });
     }
 
     /// Takes the token from a request's extensions, where the layer puts it.
@@ -81,9 +90,11 @@ impl CallerToken {
     /// As [`AccessToken::from_extensions`]; and [`ErrorKind::LayerMissing`] if the layer is not
     /// [`relayable`](crate::BearerAuthLayer::relayable).
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Error> {
-        let _: &AccessToken = AccessToken::from_extensions(extensions)?;
+        let token: &AccessToken = AccessToken::from_extensions(extensions)?;
         let detail = "the layer in front of this handler keeps no text of tokens; add .relayable() to it";
-        extensions.get().ok_or_else(|| Error::new(ErrorKind::LayerMissing, detail))
+        // with layers one inside the other, it may be an outer one's
+        let own = extensions.get().filter(|caller: &&Self| caller.of == token.identity());
+        own.ok_or_else(|| Error::new(ErrorKind::LayerMissing, detail))
     }
 }
 
@@ -93,47 +104,61 @@ impl fmt::Debug for CallerToken {
     }
 }
 
-/// What proxies and gateways write about the caller, and services behind them may believe.
+/// How the names of headers begin by which proxies and gateways tell services about the caller.
 const IDENTITY: &[&str] = &[
+    "cf-access-",
+    "client-cert",
     "forwarded-user",
-    "remote-user",
-    "x-amzn-oidc-accesstoken",
-    "x-amzn-oidc-data",
-    "x-amzn-oidc-identity",
-    "x-auth-request-access-token",
-    "x-auth-request-email",
-    "x-auth-request-groups",
-    "x-auth-request-preferred-username",
-    "x-auth-request-user",
+    "impersonate-",
+    "remote-",
+    "tailscale-user-",
+    "x-amzn-oidc-",
+    "x-apigateway-api-userinfo",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-authentik-",
+    "x-consumer-",
+    "x-credential-",
     "x-forwarded-access-token",
     "x-forwarded-client-cert",
     "x-forwarded-email",
     "x-forwarded-groups",
     "x-forwarded-preferred-username",
     "x-forwarded-user",
-    "x-goog-authenticated-user-email",
-    "x-goog-authenticated-user-id",
-    "x-goog-iap-jwt-assertion",
-    "cf-access-jwt-assertion",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
     "x-ms-client-principal",
-    "x-ms-client-principal-id",
-    "x-ms-client-principal-name",
-    "x-remote-user",
-    "x-user",
+    "x-ms-token-",
+    "x-pomerium-",
+    "x-remote-",
+    "x-user-email",
     "x-user-id",
+    "x-user-name",
+    "x-username",
+    "x-webauth-",
 ];
+
+/// Tells whether a header may say who calls. Some services take `_` for `-`.
+fn is_identity(name: &HeaderName) -> bool {
+    let name = name.as_str().replace('_', "-");
+    name == "x-user" || IDENTITY.iter().any(|start| name.starts_with(start))
+}
 
 /// Passes on the caller's token to some origins, as a layer around an HTTP client.
 ///
-/// From *every* request it first takes what could stand for an identity: `Authorization`, `Proxy-Authorization`, `Cookie`, and the headers by which proxies name users, such as
-/// `X-Forwarded-User`; a gateway that passes on its request's headers would else pass on what its caller has made up. Then it adds the
-/// [`CallerToken`] of the request's extensions, if the request goes to an origin that is listed: the same scheme, host and port.
+/// From *every* request it first takes what could stand for an identity: `Authorization`, `Proxy-Authorization`, `Cookie`, whatever is marked as sensitive (as the layer marks the headers that it
+/// looks for tokens in), and headers by which well-known proxies name users, such as `X-Forwarded-User`; a gateway that passes on its request's headers would else pass on what its
+/// caller has made up. It takes `Host` too, which the client then writes anew. Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin
+/// that is listed: the same scheme, host and port.
 ///
 /// # Security
 ///
 /// * Whoever gets the token can use it wherever it is accepted. List origins of your own services, and `http://` ones only where the network is trusted.
 /// * A client that follows redirects may send the token elsewhere. Turn that off.
-/// * The host is compared, not where its name leads.
+/// * The host is compared, not where its name leads; and with `http://`, a client that uses the environment's proxy sends the token to that.
+/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the address ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or
+///   in a header that only a [`custom`](crate::TokenSource::custom) source knows, is not taken away.
+/// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is passed on.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RelayLayer {
@@ -170,8 +195,7 @@ impl RelayLayer {
                 }
             }
         }
-        let identity = IDENTITY.iter().map(|name| HeaderName::from_static(name));
-        let stripped = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].into_iter().chain(identity).collect();
+        let stripped = vec![AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
         problems.or(Self { terms: Arc::new(Terms { origins: known, stripped }) })
     }
 
@@ -184,15 +208,19 @@ impl RelayLayer {
     /// Does to one request what the layer does to each: for clients that are no tower services.
     pub fn prepare<B>(&self, request: &mut Request<B>, caller: Option<&CallerToken>) {
         self.terms.strip(request.headers_mut());
-        if let Some(CallerToken(value)) = caller.filter(|_| self.terms.lists(request.uri())) {
-            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        if let Some(caller) = caller.filter(|_| self.terms.lists(request.uri())) {
+            request.headers_mut().insert(AUTHORIZATION, caller.value.clone());
         }
     }
 }
 
 impl Terms {
     fn strip(&self, headers: &mut HeaderMap) {
-        for name in &self.stripped {
+        let stripped = |(name, value): (&HeaderName, &HeaderValue)| {
+            (value.is_sensitive() || is_identity(name) || self.stripped.contains(name)).then(|| name.clone())
+        };
+        let names: Vec<_> = headers.iter().filter_map(stripped).collect();
+        for name in names {
             headers.remove(name);
         }
     }
@@ -211,8 +239,12 @@ fn origin(uri: &Uri) -> Option<Origin> {
         _ => return None,
     };
     // a user name before the host is no part of an origin, and nobody means it well
-    let plain = !host.is_empty() && !uri.authority()?.as_str().contains('@');
-    plain.then(|| (scheme, host, uri.port_u16().unwrap_or(default)))
+    let authority = uri.authority()?.as_str();
+    let port = match authority.get(uri.host()?.len()..)? {
+        "" => default,
+        _ => uri.port_u16()?,
+    };
+    (!host.is_empty() && !authority.contains('@')).then_some((scheme, host, port))
 }
 
 /// Tells whether there is nothing but an origin.
@@ -311,6 +343,9 @@ mod tests {
             "https://u@a.test",
             "https://a.test#x",
             "*",
+            "https://a.test:",
+            "https://a.test:8443x",
+            "https://a.test:65536",
         ];
         let error = RelayLayer::to(bad).unwrap_err();
         assert_eq!(error.problems().len(), bad.len(), "{error}");
@@ -323,8 +358,16 @@ mod tests {
             request = request.header("x-tenant", "1").header("accept", "*/*").header("authorization", "Bearer x");
             let mut request = request.header("authorization", "Bearer y").body(()).unwrap();
             let layer = RelayLayer::to(["https://a.test"]).unwrap().strip(HeaderName::from_static("x-tenant"));
+            for name in ["x_forwarded_user", "Remote-Groups", "X-Authentik-Username", "host", "x-assertion", "x-user"] {
+                let mut value = HeaderValue::from_static("x");
+                value.set_sensitive(name == "x-assertion");
+                request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value);
+            }
+            request.headers_mut().insert("x-user-agent", HeaderValue::from_static("grpc-web"));
             layer.prepare(&mut request, None);
-            assert_eq!(request.headers().keys().collect::<Vec<_>>(), ["accept"], "{uri}");
+            let mut left: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, ["accept", "x-user-agent"], "{uri}");
         }
     }
 

@@ -121,6 +121,13 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     assert_eq!(send(&lenient, get_with("/taken", &bad)).await.status(), 401);
     let nested = lenient.layer(BearerAuthLayer::new(server.clone()).relayable());
     assert_eq!(text(send(&nested, get_with("/kept", &good)).await).await.1, "true");
+    // an outer layer's is not the caller's whom an inner one has found
+    let source = [TokenSource::header(http::HeaderName::from_static("x-user-token"))];
+    let mixed = app(BearerAuthLayer::new(server.clone()).token_sources(source))
+        .layer(BearerAuthLayer::new(server.clone()).relayable());
+    let mut request = get_with("/taken", &idp.token("proxy").sign());
+    request.headers_mut().insert("x-user-token", good.parse().unwrap());
+    assert_eq!(send(&mixed, request).await.status(), 500);
     let forgetful = app(BearerAuthLayer::new(server));
     assert_eq!(text(send(&forgetful, get_with("/kept", &good)).await).await.1, "false");
     assert_eq!(send(&forgetful, get_with("/taken", &good)).await.status(), 500, "a mistake of ours");

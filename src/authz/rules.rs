@@ -49,8 +49,8 @@ use crate::trace::event;
 ///
 /// # Security
 ///
-/// Case is compared as it is: in front of a service that ignores it, give no pattern with a parameter more than the strictest of the paths that it covers. A path with a slash at the end has
-/// no rule if without it another pattern would decide. `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
+/// Case is compared as it is: in front of a service that ignores it, give no pattern with a parameter more than the strictest of the paths that it covers. A path has no rule if
+/// a more exact pattern would decide about it with a slash more or less at its end. `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
 #[derive(Clone)]
 pub struct AuthzRules {
     rules: Arc<Rules>,
@@ -119,11 +119,7 @@ impl AuthzRules {
             return None;
         }
         let rules = self.rules.router.at(path).ok()?.value;
-        // a service behind may take no notice of a slash at the end
-        let slash =
-            rules.iter().filter_map(|rule| self.rules.listed.get(*rule)).any(|rule| rule.pattern.ends_with('/'));
-        let without = path.strip_suffix('/').filter(|path| !slash && !path.is_empty());
-        if without.is_some_and(|path| self.rules.router.at(path).is_ok_and(|other| other.value != rules)) {
+        if self.is_stricter_but_for_a_slash(path, rules) {
             return None;
         }
         let rule = |method: &Method| {
@@ -131,6 +127,18 @@ impl AuthzRules {
             rules.find(|rule| rule.method == *method).map(|rule| &rule.access)
         };
         rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
+    }
+
+    /// Tells whether a pattern that is more exact would decide if the path had a slash more or less at its end, of which a service behind may take no
+    /// notice.
+    fn is_stricter_but_for_a_slash(&self, path: &str, rules: &[usize]) -> bool {
+        let other = path.strip_suffix('/').map_or_else(|| [path, "/"].concat(), ToOwned::to_owned);
+        let looseness = |rules: &[usize]| {
+            let pattern = rules.first().and_then(|rule| self.rules.listed.get(*rule)).map(|rule| rule.pattern.as_str());
+            let pattern = pattern.unwrap_or_default();
+            (pattern.contains("{*"), pattern.matches('{').count())
+        };
+        !other.is_empty() && self.rules.router.at(&other).is_ok_and(|other| looseness(other.value) < looseness(rules))
     }
 
     /// Returns the method and pattern of each rule.

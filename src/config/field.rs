@@ -24,7 +24,9 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
         let value = strict::value(deserializer)?;
         // the environment knows strings only: what looks like a list or an object must be one, and other text may hold a number
         let text = value.as_str().unwrap_or_default();
-        let (within, is_list) = (serde_json::from_str::<Value>(text), text.starts_with(['[', '{']));
+        let is_list = text.trim_start().starts_with(['[', '{']);
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let within = strict::value(&mut reader).and_then(|value| reader.end().map(|()| value));
         let read = |value| T::deserialize(value).map_err(|error: serde_json::Error| error.to_string());
         let right = match within {
             Ok(within) if is_list => read(within),

@@ -195,11 +195,13 @@ fn a_list_may_be_a_string_and_a_string_that_looks_like_one_must_be() {
     let plain = json!({ "issuer": "https://id.test/", "forbid_claims": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "granted_in": { "value_of": "org" } } });
     let texts = json!({ "issuer": "https://id.test/", "forbid_claims": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
     assert_eq!(issuer(texts), issuer(plain));
-    for bad in ["['a', 'b']", "[\"a\"", "[a, b]", "{a}", "[]", "[1]"] {
+    for bad in ["['a', 'b']", " [\"a\"", "[\"a\"", "[a, b]", "{a}", "[]", "[1]"] {
         let found =
             paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "forbid_claims": bad }] }));
         assert_eq!(found, ["issuers[0].forbid_claims"], "{bad}");
     }
+    let twice = r#"[{"issuer":"https://id.test/","issuer":"https://evil.test/"}]"#;
+    assert_eq!(paths(json!({ "audience": "a", "issuers": twice })), ["issuers"]);
     // values are values, though
     let value = json!({ "issuer": "https://id.test/", "require_claim_values": { "x": "[y]" } });
     assert_eq!(issuer(value), format!("{:?}", Issuer::new("https://id.test/").require_claim_value("x", "[y]")));

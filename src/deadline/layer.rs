@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -16,12 +16,16 @@ use super::Deadline;
 use crate::access_token::AccessToken;
 use crate::challenge::{percent_encoded, wire};
 use crate::error::ErrorKind;
+use crate::reject::Rejection;
 
-/// Ends the streams of a service, server-sent events and gRPC, when the token of their request expires; stands behind a
-/// [`BearerAuthLayer`](crate::BearerAuthLayer).
+/// Ends the responses of a service that are streams, server-sent events and gRPC, when the token of their request is not accepted any more: when it has expired, and the issuer's
+/// [`leeway`](crate::Issuer::leeway) is over. Stands behind a [`BearerAuthLayer`](crate::BearerAuthLayer); without one, requests are refused with 500.
 ///
-/// Events just end, and a browser's `EventSource` connects again; a gRPC stream ends with `UNAUTHENTICATED`. Other responses, and those to anonymous callers, are left alone. So is what the
-/// service does for the stream: it notices that nobody reads it any more, as when a client hangs up.
+/// Events just end, and a browser's `EventSource` connects again; a gRPC stream ends with `UNAUTHENTICATED`. An answer that is there at once, as that of a unary call, is never cut
+/// off. Other responses, and those to anonymous callers, are left alone. A layer for grpc-web belongs outside of this one, which does not know its trailers.
+///
+/// It ends what is *sent*. What a client streams to the service goes on: end that with [`Deadline::end`]. And what the service does for a stream goes on until it notices that
+/// nobody reads any more.
 ///
 /// # Examples
 ///
@@ -61,6 +65,7 @@ pub struct EndAtDeadline<S> {
 impl<S, B, B2> Service<Request<B>> for EndAtDeadline<S>
 where
     S: Service<Request<B>, Response = Response<B2>>,
+    B2: Default,
 {
     type Response = Response<DeadlineBody<B2>>;
     type Error = S::Error;
@@ -71,9 +76,18 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let token: Option<&AccessToken> = AccessToken::from_extensions(request.extensions()).ok();
-        let token = token.cloned();
-        DeadlineFuture { future: self.inner.call(request), token }
+        let found: Result<Result<&AccessToken, _>, _> = AccessToken::found_in(request.extensions());
+        match found {
+            Ok(token) => {
+                let token = token.ok().cloned();
+                DeadlineFuture { future: Some(self.inner.call(request)), token, rejection: None }
+            }
+            // in the wrong order, nothing would ever end
+            Err(error) => {
+                let rejection = Rejection::new(error, request.method(), request.headers());
+                DeadlineFuture { future: None, token: None, rejection: Some(rejection) }
+            }
+        }
     }
 }
 
@@ -87,23 +101,35 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct DeadlineFuture<F> {
         #[pin]
-        future: F,
+        future: Option<F>,
         token: Option<AccessToken>,
+        // Taken once.
+        rejection: Option<Rejection>,
     }
 }
 
 impl<F, B, E> Future for DeadlineFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Default,
 {
     type Output = Result<Response<DeadlineBody<B>>, E>;
 
+    #[expect(clippy::expect_used, reason = "polling a future again after it has completed is a caller's bug")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.future.poll(cx))?;
+        let Some(future) = this.future.as_pin_mut() else {
+            let rejection = this.rejection.take().expect("polled after completion");
+            return Poll::Ready(Ok(rejection.into_response(DeadlineBody::default())));
+        };
+        let mut response = ready!(future.poll(cx))?;
         let stream = kind(response.headers());
-        let end = this.token.take().zip(stream).map(|(token, kind)| (token.deadline(), kind));
-        Poll::Ready(Ok(response.map(|body| DeadlineBody { body, end, over: false })))
+        let end = this.token.take().zip(stream).map(|(token, kind)| (token.last_moment(), kind));
+        if end.is_some() {
+            // it may be cut
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        Poll::Ready(Ok(response.map(|body| DeadlineBody { end, ..DeadlineBody::endless(body) })))
     }
 }
 
@@ -139,7 +165,18 @@ pin_project! {
         body: B,
         // `None` if it ends by itself.
         end: Option<(Deadline, Kind)>,
+        // How many frames were there at once, before the first that had to be waited for.
+        at_once: usize,
         over: bool,
+    }
+}
+
+/// As many frames that are there at once are the answer to a call, which was permitted when it began; what comes after is a stream.
+const AT_ONCE: usize = 64;
+
+impl<B> DeadlineBody<B> {
+    fn endless(body: B) -> Self {
+        Self { body, end: None, at_once: 0, over: false }
     }
 }
 
@@ -149,16 +186,21 @@ impl<B: Body> Body for DeadlineBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        if *this.over {
+        let Some((deadline, kind)) = this.end else { return this.body.poll_frame(cx) };
+        if *this.over || this.body.is_end_stream() {
             return Poll::Ready(None);
         }
-        if let Some((deadline, kind)) = this.end
-            && Pin::new(deadline).poll(cx).is_ready()
-        {
-            *this.over = true;
-            return Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(expired()))));
+        let frame = this.body.poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => *this.at_once = this.at_once.saturating_add(1),
+            Poll::Ready(_) => *this.over = true,
+            Poll::Pending => *this.at_once = AT_ONCE.saturating_add(1),
         }
-        this.body.poll_frame(cx)
+        if *this.over || *this.at_once <= AT_ONCE || Pin::new(deadline).poll(cx).is_pending() {
+            return frame;
+        }
+        *this.over = true;
+        Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(expired()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -173,13 +215,13 @@ impl<B: Body> Body for DeadlineBody<B> {
 impl<B: Default> Default for DeadlineBody<B> {
     /// An empty body, for refusals.
     fn default() -> Self {
-        Self { body: B::default(), end: None, over: false }
+        Self::endless(B::default())
     }
 }
 
 impl<B: From<String>> From<String> for DeadlineBody<B> {
     fn from(text: String) -> Self {
-        Self { body: B::from(text), end: None, over: false }
+        Self::endless(B::from(text))
     }
 }
 

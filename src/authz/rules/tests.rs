@@ -130,3 +130,24 @@ fn every_rule_that_cannot_be_meant_is_named() {
         assert!(paths.contains(&path), "{path}: {paths:?}");
     }
 }
+
+#[test]
+fn a_slash_at_the_end_is_no_way_around_a_more_exact_rule() {
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/{page}/", Access::Public)
+        .route(Method::GET, "/{page}", Access::Public)
+        .route(Method::GET, "/admin", Rule::role("admin"))
+        .route(Method::GET, "/staff/", Rule::role("staff"))
+        .build()
+        .unwrap();
+    for (path, access) in [
+        ("/news", Some(Access::Public)),
+        ("/news/", Some(Access::Public)),
+        ("/admin", Some(Rule::role("admin").into())),
+        ("/admin/", None),
+        ("/staff/", Some(Rule::role("staff").into())),
+        ("/staff", None),
+    ] {
+        assert_eq!(rules.access(&Method::GET, path), access.as_ref(), "{path}");
+    }
+}
