@@ -16,11 +16,12 @@ use crate::problem::Problem;
 
 const SCHEMA: &str = "
     CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-    CREATE TABLE employee (email TEXT PRIMARY KEY, customer INTEGER NOT NULL REFERENCES customer);
-    CREATE TABLE member (team TEXT NOT NULL, email TEXT NOT NULL REFERENCES employee, PRIMARY KEY (team, email));
+    CREATE TABLE employee (email TEXT PRIMARY KEY, customer INTEGER NOT NULL REFERENCES customer, manager BOOLEAN NOT NULL);
+    CREATE TABLE member (customer INTEGER NOT NULL REFERENCES customer, team TEXT NOT NULL,
+        email TEXT NOT NULL REFERENCES employee, PRIMARY KEY (customer, team, email));
     CREATE TABLE location (id INTEGER PRIMARY KEY, customer INTEGER NOT NULL REFERENCES customer, name TEXT NOT NULL);
-    CREATE TABLE granted (location INTEGER NOT NULL REFERENCES location, grantee TEXT NOT NULL, role TEXT NOT NULL,
-        PRIMARY KEY (location, grantee, role));
+    CREATE TABLE granted (location INTEGER NOT NULL REFERENCES location, kind TEXT NOT NULL, name TEXT NOT NULL,
+        role TEXT NOT NULL, PRIMARY KEY (location, kind, name, role));
     CREATE TABLE event (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 ";
 
@@ -36,13 +37,34 @@ pub struct Employee {
     pub email: String,
     #[serde(default)]
     pub teams: Vec<String>,
+    /// Whether they may hire, open locations and give roles.
+    #[serde(default)]
+    pub manager: bool,
 }
 
-/// A role at a location, given to an employee by their address, or to a team as `team:name`.
+/// Who is given a role: an employee or a team of the location's customer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grantee {
+    Employee(String),
+    Team(String),
+}
+
+impl Grantee {
+    /// In two parts, so that no name of the one is taken for one of the other.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Employee(email) => ("employee", email),
+            Self::Team(team) => ("team", team),
+        }
+    }
+}
+
+/// A role at a location.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Grant {
     pub location: LocationId,
-    pub grantee: String,
+    pub grantee: Grantee,
     pub role: Role,
 }
 
@@ -50,9 +72,12 @@ pub struct Grant {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    Joined(Employee),
-    Granted(Grant),
+    Joined(CustomerId, Employee),
+    Granted(CustomerId, Grant),
 }
+
+/// How many events come at a time.
+pub const PAGE: i64 = 1000;
 
 /// An event and its number.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,47 +130,60 @@ impl Customers {
     }
 
     pub async fn add_employee(&self, customer: CustomerId, employee: Employee) -> Result<(), Problem> {
-        let mut transaction = self.pool.begin().await?;
-        let insert = sqlx::query("INSERT INTO employee (email, customer) VALUES (?, ?)");
-        insert.bind(&employee.email).bind(customer).execute(&mut *transaction).await?;
-        for team in &employee.teams {
-            let insert = sqlx::query("INSERT INTO member (team, email) VALUES (?, ?)");
-            insert.bind(team).bind(&employee.email).execute(&mut *transaction).await?;
+        // tokens without a subject are nobody's
+        if employee.email.is_empty() {
+            return Err(Problem::Conflict);
         }
-        record(&mut transaction, &Event::Joined(employee)).await?;
+        let mut transaction = self.pool.begin().await?;
+        let insert = sqlx::query("INSERT INTO employee (email, customer, manager) VALUES (?, ?, ?)");
+        let insert = insert.bind(&employee.email).bind(customer).bind(employee.manager);
+        insert.execute(&mut *transaction).await?;
+        for team in &employee.teams {
+            let insert = sqlx::query("INSERT INTO member (customer, team, email) VALUES (?, ?, ?)");
+            insert.bind(customer).bind(team).bind(&employee.email).execute(&mut *transaction).await?;
+        }
+        record(&mut transaction, &Event::Joined(customer, employee)).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Gives a role at a location of this customer, and of no other.
+    /// Gives a role at a location of this customer, and of no other, to its own people.
     pub async fn grant(&self, customer: CustomerId, grant: Grant) -> Result<(), Problem> {
         let mut transaction = self.pool.begin().await?;
         let own = sqlx::query_scalar::<_, i64>("SELECT id FROM location WHERE id = ? AND customer = ?");
         own.bind(grant.location).bind(customer).fetch_one(&mut *transaction).await?;
-        let insert = sqlx::query("INSERT OR IGNORE INTO granted (location, grantee, role) VALUES (?, ?, ?)");
-        insert.bind(grant.location).bind(&grant.grantee).bind(grant.role).execute(&mut *transaction).await?;
-        record(&mut transaction, &Event::Granted(grant)).await?;
+        let (kind, name) = grant.grantee.parts();
+        if kind == "employee" {
+            let own = sqlx::query_scalar::<_, String>("SELECT email FROM employee WHERE email = ? AND customer = ?");
+            own.bind(name).bind(customer).fetch_one(&mut *transaction).await?;
+        }
+        let insert = sqlx::query("INSERT OR IGNORE INTO granted (location, kind, name, role) VALUES (?, ?, ?, ?)");
+        let insert = insert.bind(grant.location).bind(kind).bind(name).bind(grant.role);
+        insert.execute(&mut *transaction).await?;
+        record(&mut transaction, &Event::Granted(customer, grant)).await?;
         Ok(transaction.commit().await?)
     }
 
     /// The roles of an employee at a location, their own and those of their teams.
     pub async fn roles(&self, email: &str, location: LocationId) -> Result<BTreeSet<Role>, Problem> {
         let select = sqlx::query_scalar(
-            "SELECT DISTINCT role FROM granted WHERE location = ?1
-             AND (grantee = ?2 OR grantee IN (SELECT 'team:' || team FROM member WHERE email = ?2))",
+            "SELECT DISTINCT role FROM granted JOIN location ON location.id = granted.location
+             WHERE location.id = ?1 AND (kind = 'employee' AND granted.name = ?2 OR kind = 'team' AND granted.name IN
+                (SELECT team FROM member WHERE email = ?2 AND member.customer = location.customer))",
         );
         let roles: Vec<Role> = select.bind(location).bind(email).fetch_all(&self.pool).await?;
         Ok(roles.into_iter().collect())
     }
 
-    async fn customer_of(&self, email: &str) -> Result<CustomerId, Problem> {
-        let select = sqlx::query_scalar("SELECT customer FROM employee WHERE email = ?");
-        Ok(select.bind(email).fetch_one(&self.pool).await?)
-    }
-
-    /// An employee manages their own customer; that there are others is none of their business.
-    async fn check_own(&self, token: &AccessToken, customer: CustomerId) -> Result<(), Problem> {
-        let own = self.customer_of(token.subject().unwrap_or_default()).await?;
-        if own == customer { Ok(()) } else { Err(Problem::NotFound) }
+    /// A manager manages their own customer; that there are others is none of their business, and other employees manage nothing.
+    async fn check_manager(&self, token: &AccessToken, customer: CustomerId) -> Result<(), Problem> {
+        let select = sqlx::query_as("SELECT customer, manager FROM employee WHERE email = ?");
+        let email = token.subject().unwrap_or_default();
+        let found: Option<(CustomerId, bool)> = select.bind(email).fetch_optional(&self.pool).await?;
+        match found {
+            Some((own, true)) if own == customer => Ok(()),
+            Some((own, false)) if own == customer => Err(Problem::Forbidden),
+            Some((_, _)) | None => Err(Problem::NotFound),
+        }
     }
 }
 
@@ -192,7 +230,7 @@ async fn hire(
 ) -> Result<(), Problem> {
     // the first employee of a new customer is the administrator's doing
     if !token.has_role("admin") {
-        customers.check_own(&token, customer).await?;
+        customers.check_manager(&token, customer).await?;
     }
     customers.add_employee(customer, employee).await
 }
@@ -203,7 +241,7 @@ async fn open_location(
     token: AccessToken,
     Json(named): Json<Named>,
 ) -> Result<Json<LocationId>, Problem> {
-    customers.check_own(&token, customer).await?;
+    customers.check_manager(&token, customer).await?;
     Ok(Json(customers.add_location(customer, &named.name).await?))
 }
 
@@ -213,7 +251,7 @@ async fn give_role(
     token: AccessToken,
     Json(grant): Json<Grant>,
 ) -> Result<(), Problem> {
-    customers.check_own(&token, customer).await?;
+    customers.check_manager(&token, customer).await?;
     customers.grant(customer, grant).await
 }
 
@@ -230,8 +268,8 @@ async fn events(
     State(customers): State<Customers>,
     Query(After { after }): Query<After>,
 ) -> Result<Json<Vec<Numbered>>, Problem> {
-    let select = sqlx::query_as("SELECT number, body FROM event WHERE number > ? ORDER BY number LIMIT 1000");
-    let rows: Vec<(i64, String)> = select.bind(after).fetch_all(&customers.pool).await?;
+    let select = sqlx::query_as("SELECT number, body FROM event WHERE number > ? ORDER BY number LIMIT ?");
+    let rows: Vec<(i64, String)> = select.bind(after).bind(PAGE).fetch_all(&customers.pool).await?;
     let events = rows.into_iter().map(|(number, body)| Ok(Numbered { number, event: serde_json::from_str(&body)? }));
     events.collect::<Result<_, serde_json::Error>>().map(Json).map_err(|_| Problem::Broken)
 }

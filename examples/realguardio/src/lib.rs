@@ -3,14 +3,18 @@
 //! 1. [`domain`]: employees of customers have roles at locations, where security systems are armed and disarmed.
 //! 2. [`guard`]: whom each service believes, and what each operation needs of a token. One screen for all three.
 //! 3. [`customers`], [`systems`], [`statistics`]: the services.
-//! 4. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
+//! 4. [`bff`]: the gateway, which signs users in at the identity service ([`iam`]) and calls the services in their name. [`system`] starts all of it.
+//! 5. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
 
 pub mod authorizer;
+pub mod bff;
 pub mod customers;
 pub mod domain;
 pub mod guard;
+pub mod iam;
 pub mod problem;
 pub mod statistics;
+pub mod system;
 pub mod systems;
 
 /// The generated gRPC service.

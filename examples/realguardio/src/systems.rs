@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use tonic::service::Routes;
 use tower_bearer::deadline::DeadlineLayer;
 use tower_bearer::relay::CallerToken;
-use tower_bearer::{AccessToken, Error};
+use tower_bearer::{AccessToken, Error, ErrorKind};
 
 pub use self::rest::routes;
 use crate::authorizer::Authorizer;
@@ -33,7 +33,8 @@ const SCHEMA: &str = "
 pub struct Systems {
     pool: SqlitePool,
     authorizer: Arc<dyn Authorizer>,
-    changes: broadcast::Sender<SecuritySystem>,
+    /// Which system has changed; what it is now is read anew.
+    changes: broadcast::Sender<SystemId>,
 }
 
 impl Systems {
@@ -59,8 +60,7 @@ impl Systems {
 
     /// A system, if the caller may see it: to others, it does not exist.
     pub async fn view(&self, actor: &Actor, id: SystemId) -> Result<SecuritySystem, Problem> {
-        let select = sqlx::query_as("SELECT id, location, armed FROM system WHERE id = ?");
-        let system = select.bind(id).fetch_one(&self.pool).await?;
+        let system = self.read(id).await?;
         if actor.is_admin() || self.authorizer.allows(actor, Action::View, &system).await? {
             return Ok(system);
         }
@@ -79,8 +79,13 @@ impl Systems {
         let changed = update.bind(armed).bind(id).fetch_optional(&self.pool).await?;
         let changed: SecuritySystem = changed.ok_or(Problem::Conflict)?;
         // that nobody watches is no error
-        let _ = self.changes.send(changed);
+        let _ = self.changes.send(id);
         Ok(changed)
+    }
+
+    async fn read(&self, id: SystemId) -> Result<SecuritySystem, Problem> {
+        let select = sqlx::query_as("SELECT id, location, armed FROM system WHERE id = ?");
+        Ok(select.bind(id).fetch_one(&self.pool).await?)
     }
 
     /// How many there are, and how many of them are armed.
@@ -98,7 +103,9 @@ pub fn service(systems: Systems, guard: Guard<Claims>) -> Router {
 
 impl Actor {
     fn from_extensions(extensions: &Extensions) -> Result<Self, Error> {
-        let token = AccessToken::from_extensions(extensions)?.clone();
+        let token: AccessToken<Claims> = AccessToken::from_extensions(extensions)?.clone();
+        // nobody is nobody's colleague
+        token.subject().ok_or(ErrorKind::MissingClaim)?;
         Ok(Self { token, caller: CallerToken::from_extensions(extensions)?.clone() })
     }
 }

@@ -8,7 +8,8 @@ use cedar_policy::{
 };
 
 use super::{Authorizer, Replica};
-use crate::domain::{Action, Actor, Role, SecuritySystem};
+use crate::customers::Grantee;
+use crate::domain::{Action, Actor, CustomerId, Role, SecuritySystem};
 use crate::problem::Unavailable;
 
 /// The policies, as they are in the repository.
@@ -35,17 +36,20 @@ impl Delegated {
         let action = uid("Action", action.name())?;
 
         // the employee is in their teams, and both are in the groups that the system names
-        let teams = self.facts.teams(actor.name()).await.map_err(|problem| format!("{problem:?}"))?;
-        let granted = self.facts.granted(system.location).await.map_err(|problem| format!("{problem:?}"))?;
-        let groups = |grantee: &str| -> Result<HashSet<EntityUid>, Fault> {
-            let own = granted.iter().filter(|(other, _)| other == grantee);
-            own.map(|(_, role)| group(*role, system)).collect()
+        let unavailable = |_: Unavailable| Fault::from("the facts cannot be had");
+        let teams = self.facts.teams(actor.name()).await.map_err(unavailable)?;
+        let granted = self.facts.granted(system.location).await.map_err(unavailable)?;
+        let groups = |of: &dyn Fn(CustomerId, &Grantee) -> bool| -> Result<HashSet<EntityUid>, Fault> {
+            let own = granted.iter().filter(|(customer, grantee, _)| of(*customer, grantee));
+            own.map(|(_, _, role)| group(*role, system)).collect()
         };
-        let mut parents = groups(actor.name())?;
+        let mut parents = groups(&|_, grantee| *grantee == Grantee::Employee(actor.name().to_owned()))?;
         let mut entities = Vec::new();
-        for team in teams {
-            let id = uid("Team", &team)?;
-            entities.push(Entity::new_no_attrs(id.clone(), groups(&format!("team:{team}"))?));
+        for (customer, team) in teams {
+            let id = uid("Team", &format!("{}/{team}", customer.0))?;
+            let team = Grantee::Team(team);
+            let groups = groups(&|of, grantee| of == customer && *grantee == team)?;
+            entities.push(Entity::new_no_attrs(id.clone(), groups));
             parents.insert(id);
         }
         entities.push(Entity::new_no_attrs(principal.clone(), parents));
@@ -80,7 +84,7 @@ fn group(role: Role, system: &SecuritySystem) -> Result<EntityUid, Fault> {
 #[tonic::async_trait]
 impl Authorizer for Delegated {
     async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
-        self.facts.check_begun().await?;
+        self.facts.check_fresh()?;
         self.decide(actor, action, system).await.map_err(|_| Unavailable)
     }
 }

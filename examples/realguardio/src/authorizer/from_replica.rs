@@ -1,75 +1,103 @@
 //! *Replicate*: the roles are in a table of this service, which follows the customer service's events.
 
-use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::SqlitePool;
+use tokio::time::Instant;
 
 use super::Authorizer;
-use crate::customers::{Event, Numbered, database};
-use crate::domain::{Action, Actor, LocationId, Role, SecuritySystem};
+use crate::customers::{Event, Grantee, Numbered, PAGE, database};
+use crate::domain::{Action, Actor, CustomerId, LocationId, Role, SecuritySystem};
 use crate::problem::{Problem, Unavailable};
 
 const SCHEMA: &str = "
-    CREATE TABLE member (team TEXT NOT NULL, email TEXT NOT NULL, PRIMARY KEY (team, email));
-    CREATE TABLE granted (location INTEGER NOT NULL, grantee TEXT NOT NULL, role TEXT NOT NULL,
-        PRIMARY KEY (location, grantee, role));
+    CREATE TABLE member (customer INTEGER NOT NULL, team TEXT NOT NULL, email TEXT NOT NULL,
+        PRIMARY KEY (customer, team, email));
+    CREATE TABLE granted (location INTEGER NOT NULL, customer INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+        role TEXT NOT NULL, PRIMARY KEY (location, kind, name, role));
     CREATE TABLE followed (number INTEGER NOT NULL);
+    INSERT INTO followed (number) VALUES (0);
 ";
+
+/// For how long the copy is gone by after it was last up to date.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
 /// The copy.
 #[derive(Clone, Debug)]
 pub struct Replica {
     pool: SqlitePool,
+    /// When it was last up to date.
+    caught_up: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Replica {
     pub async fn create() -> Result<Self, sqlx::Error> {
-        Ok(Self { pool: database(SCHEMA).await? })
+        Ok(Self { pool: database(SCHEMA).await?, caught_up: Arc::default() })
     }
 
-    /// Returns the number of the last event that was followed; `None` before the first.
-    pub async fn last(&self) -> Result<Option<i64>, Problem> {
-        Ok(sqlx::query_scalar("SELECT MAX(number) FROM followed").fetch_one(&self.pool).await?)
+    /// Returns the number of the last event that was followed.
+    pub async fn last(&self) -> Result<i64, Problem> {
+        Ok(sqlx::query_scalar("SELECT number FROM followed").fetch_one(&self.pool).await?)
     }
 
-    /// Follows events; those that come again change nothing.
+    /// Follows events. Those that come again change nothing, and behind a gap nothing is followed.
     pub async fn follow(&self, events: Vec<Numbered>) -> Result<(), Problem> {
+        let complete = i64::try_from(events.len()).is_ok_and(|count| count < PAGE);
         let mut transaction = self.pool.begin().await?;
+        let mut last: i64 = sqlx::query_scalar("SELECT number FROM followed").fetch_one(&mut *transaction).await?;
         for Numbered { number, event } in events {
+            if number <= last {
+                continue;
+            }
+            if number != last + 1 {
+                return Err(Problem::Broken);
+            }
+            last = number;
             match event {
-                Event::Joined(employee) => {
+                Event::Joined(customer, employee) => {
                     for team in employee.teams {
-                        let insert = sqlx::query("INSERT OR IGNORE INTO member (team, email) VALUES (?, ?)");
-                        insert.bind(team).bind(&employee.email).execute(&mut *transaction).await?;
+                        let insert =
+                            sqlx::query("INSERT OR IGNORE INTO member (customer, team, email) VALUES (?, ?, ?)");
+                        insert.bind(customer).bind(team).bind(&employee.email).execute(&mut *transaction).await?;
                     }
                 }
-                Event::Granted(grant) => {
+                Event::Granted(customer, grant) => {
+                    let (kind, name) = grant.grantee.parts();
                     let insert =
-                        sqlx::query("INSERT OR IGNORE INTO granted (location, grantee, role) VALUES (?, ?, ?)");
-                    let insert = insert.bind(grant.location).bind(grant.grantee).bind(grant.role);
-                    insert.execute(&mut *transaction).await?;
+                        "INSERT OR IGNORE INTO granted (location, customer, kind, name, role) VALUES (?, ?, ?, ?, ?)";
+                    let insert = sqlx::query(insert).bind(grant.location).bind(customer).bind(kind);
+                    insert.bind(name).bind(grant.role).execute(&mut *transaction).await?;
                 }
             }
-            sqlx::query("INSERT INTO followed (number) VALUES (?)").bind(number).execute(&mut *transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        sqlx::query("UPDATE followed SET number = ?").bind(last).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        if complete {
+            *self.caught_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(())
     }
 
-    /// Who has which role at a location.
-    pub async fn granted(&self, location: LocationId) -> Result<Vec<(String, Role)>, Problem> {
-        let select = sqlx::query_as("SELECT grantee, role FROM granted WHERE location = ?");
-        Ok(select.bind(location).fetch_all(&self.pool).await?)
+    /// Who has which role at a location, and whose it is.
+    pub async fn granted(&self, location: LocationId) -> Result<Vec<(CustomerId, Grantee, Role)>, Unavailable> {
+        let select = sqlx::query_as("SELECT customer, kind, name, role FROM granted WHERE location = ?");
+        let rows: Vec<(CustomerId, String, String, Role)> =
+            select.bind(location).fetch_all(&self.pool).await.map_err(|_| Unavailable)?;
+        let grantee = |kind: &str, name| if kind == "team" { Grantee::Team(name) } else { Grantee::Employee(name) };
+        Ok(rows.into_iter().map(|(customer, kind, name, role)| (customer, grantee(&kind, name), role)).collect())
     }
 
-    /// The teams of an employee.
-    pub async fn teams(&self, email: &str) -> Result<Vec<String>, Problem> {
-        Ok(sqlx::query_scalar("SELECT team FROM member WHERE email = ?").bind(email).fetch_all(&self.pool).await?)
+    /// The teams of an employee, each its customer's.
+    pub async fn teams(&self, email: &str) -> Result<Vec<(CustomerId, String)>, Unavailable> {
+        let select = sqlx::query_as("SELECT customer, team FROM member WHERE email = ?");
+        select.bind(email).fetch_all(&self.pool).await.map_err(|_| Unavailable)
     }
 
-    /// A copy that has followed nothing yet knows nothing: neither yes nor no.
-    pub async fn check_begun(&self) -> Result<(), Unavailable> {
-        let last = self.last().await.map_err(|_| Unavailable)?;
-        last.map(|_| ()).ok_or(Unavailable)
+    /// A copy that is not up to date knows nothing: neither yes nor no.
+    pub fn check_fresh(&self) -> Result<(), Unavailable> {
+        let caught_up = *self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        caught_up.filter(|since| since.elapsed() < MAX_AGE).map(|_| ()).ok_or(Unavailable)
     }
 }
 
@@ -81,11 +109,13 @@ pub struct FromReplica(pub Replica);
 impl Authorizer for FromReplica {
     async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
         let Self(replica) = self;
-        replica.check_begun().await?;
-        let teams = replica.teams(actor.name()).await.map_err(|_| Unavailable)?;
-        let names: BTreeSet<String> = teams.into_iter().map(|team| format!("team:{team}")).collect();
-        let granted = replica.granted(system.location).await.map_err(|_| Unavailable)?;
-        let own = granted.into_iter().filter(|(grantee, _)| grantee == actor.name() || names.contains(grantee));
-        Ok(action.is_for(&own.map(|(_, role)| role).collect()))
+        replica.check_fresh()?;
+        let teams = replica.teams(actor.name()).await?;
+        let granted = replica.granted(system.location).await?;
+        let own = granted.into_iter().filter(|(customer, grantee, _)| match grantee {
+            Grantee::Employee(email) => email == actor.name(),
+            Grantee::Team(team) => teams.iter().any(|(of, own)| of == customer && own == team),
+        });
+        Ok(action.is_for(&own.map(|(_, _, role)| role).collect()))
     }
 }

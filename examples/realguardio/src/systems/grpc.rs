@@ -49,8 +49,14 @@ impl SecuritySystems for Systems {
     async fn watch(&self, request: Request<SystemRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let changes = BroadcastStream::new(self.changes.subscribe());
         let now = self.view(&actor(&request)?, SystemId(request.get_ref().id)).await?;
-        // who is too slow misses changes, and the next one is the newest all the same
-        let changes = changes.filter_map(move |change| change.ok().filter(|system| system.id == now.id));
-        Ok(Response::new(Box::pin(tokio_stream::once(now).chain(changes).map(|system| Ok(system.into())))))
+        // who is too slow may have missed this one's
+        let changes = changes.filter(move |change| change.as_ref().map_or(true, |id| *id == now.id));
+        let systems = self.clone();
+        let states = changes.then(move |_| {
+            let systems = systems.clone();
+            async move { systems.read(now.id).await }
+        });
+        let states = tokio_stream::once(Ok(now)).chain(states);
+        Ok(Response::new(Box::pin(states.map(|state| Ok(state?.into())))))
     }
 }
