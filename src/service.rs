@@ -1,6 +1,7 @@
 //! The service: verifies, then calls.
 
 use std::fmt;
+use std::iter;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,11 +39,15 @@ impl<S, C, R> BearerAuth<S, C, R> {
     /// Sees to it that nothing prints the credentials, whatever becomes of them.
     fn hide_credentials<B>(&self, request: &mut Request<B>) {
         let headers = request.headers_mut();
-        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-            credentials.set_sensitive(true);
-        }
-        let sources = self.gate.as_ref().and_then(|gate| gate.sources.as_ref());
-        for name in sources.into_iter().flatten().filter_map(|source| source.header_name()) {
+        let Some(gate) = &self.gate else {
+            // were there two, the request would be refused
+            if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+                credentials.set_sensitive(true);
+            }
+            return;
+        };
+        let sources = gate.sources.iter().flatten().filter_map(|source| source.header_name());
+        for name in iter::once(&AUTHORIZATION).chain(sources) {
             if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
                 values.iter_mut().for_each(|value| value.set_sensitive(true));
             }

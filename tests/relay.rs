@@ -15,17 +15,16 @@ use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use support::orders::PlaceRequest;
 use support::orders::orders_client::OrdersClient;
-use support::orders::orders_server::{Orders, OrdersServer};
-use support::orders::{Order, PlaceRequest, WatchRequest};
+use support::orders::orders_server::OrdersServer;
+use support::shop::Shop;
 use support::{get, get_with, send};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Response, Status};
 use tower::{Layer, ServiceExt};
 use tower_bearer::relay::{CallerToken, Relay, RelayLayer};
 use tower_bearer::testing::Idp;
-use tower_bearer::tonic::RequestExt;
 use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer, TokenSource};
 
 type Http = Relay<Client<HttpConnector, Body>>;
@@ -131,22 +130,6 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     let forgetful = app(BearerAuthLayer::new(server));
     assert_eq!(text(send(&forgetful, get_with("/kept", &good)).await).await.1, "false");
     assert_eq!(send(&forgetful, get_with("/taken", &good)).await.status(), 500, "a mistake of ours");
-}
-
-struct Shop;
-
-#[tonic::async_trait]
-impl Orders for Shop {
-    async fn place(&self, request: tonic::Request<PlaceRequest>) -> Result<Response<Order>, Status> {
-        let buyer = request.access_token()?.subject().unwrap_or_default().to_owned();
-        Ok(Response::new(Order { id: 1, item: request.into_inner().item, buyer }))
-    }
-
-    type WatchStream = tokio_stream::Empty<Result<Order, Status>>;
-
-    async fn watch(&self, _: tonic::Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(tokio_stream::empty()))
-    }
 }
 
 #[tokio::test]

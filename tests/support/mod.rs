@@ -5,6 +5,7 @@
 
 pub mod orders;
 pub mod resolver;
+pub mod shop;
 pub mod source;
 
 use std::collections::BTreeMap;
