@@ -96,6 +96,17 @@ impl CallerToken {
         let own = extensions.get().filter(|caller: &&Self| caller.of == token.identity());
         own.ok_or_else(|| Error::new(ErrorKind::LayerMissing, detail))
     }
+
+    /// Returns the token's text, for a request that has it elsewhere than in `Authorization`: the `subject_token` of a token exchange (RFC 8693 §2.1).
+    ///
+    /// # Security
+    ///
+    /// Whoever reads it is the caller until it expires. Never log it.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        // the layer has read nothing but ASCII
+        self.value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for CallerToken {
@@ -297,6 +308,13 @@ mod tests {
         let values: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().collect();
         assert!(values.len() <= 1 && values.iter().all(|value| *value == "Bearer a.b.c" && value.is_sensitive()));
         !values.is_empty()
+    }
+
+    #[test]
+    fn its_text_is_had_on_request_and_not_by_debug() {
+        let caller = CallerToken::new(b"a.b.c").unwrap();
+        assert_eq!(caller.expose_secret(), "a.b.c");
+        assert_eq!(format!("{caller:?}"), "CallerToken(…)");
     }
 
     #[test]

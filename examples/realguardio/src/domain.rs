@@ -42,6 +42,9 @@ pub enum Role {
     Disarmer,
 }
 
+/// The roles of one employee, at each location where they have any.
+pub type Roles = BTreeMap<LocationId, BTreeSet<Role>>;
+
 /// What can be done to a security system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
@@ -51,13 +54,13 @@ pub enum Action {
 }
 
 impl Action {
-    /// Tells whether someone with these roles at the system's location may do it.
-    pub fn is_for(self, roles: &BTreeSet<Role>) -> bool {
-        match self {
+    /// Tells whether someone with these roles may do it to this system.
+    pub fn is_for(self, roles: &Roles, system: &SecuritySystem) -> bool {
+        roles.get(&system.location).is_some_and(|roles| match self {
             Self::View => !roles.is_empty(),
             Self::Arm => roles.contains(&Role::Armer),
             Self::Disarm => roles.contains(&Role::Disarmer),
-        }
+        })
     }
 
     pub fn name(self) -> &'static str {
@@ -72,9 +75,8 @@ impl Action {
 /// What our own tokens say of an employee, if they were issued with it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Claims {
-    /// The roles at each location.
     #[serde(default)]
-    pub locations: BTreeMap<String, BTreeSet<Role>>,
+    pub locations: Roles,
 }
 
 /// Who calls.
@@ -93,5 +95,10 @@ impl Actor {
 
     pub fn is_admin(&self) -> bool {
         self.token.has_role("admin")
+    }
+
+    /// A client that acts for itself is its token's subject (RFC 9068 §2.2).
+    pub fn is_machine(&self) -> bool {
+        self.token.client_id().is_some_and(|client| client == self.name())
     }
 }

@@ -41,9 +41,12 @@ pub fn customer_rules() -> Result<AuthzRules, ConfigError> {
         .route(Method::GET, "/customers", admin() | employee())
         .route(Method::POST, "/customers", admin())
         .route(Method::POST, "/customers/{customer}/employees", admin() | employee())
+        .route(Method::DELETE, "/customers/{customer}/employees/{email}", admin() | employee())
         .route(Method::POST, "/customers/{customer}/locations", employee())
         .route(Method::PUT, "/customers/{customer}/roles", employee())
-        .route(Method::GET, "/locations/{location}/roles", employee())
+        .route(Method::DELETE, "/customers/{customer}/roles", employee())
+        // one's own
+        .route(Method::GET, "/roles", Access::Authenticated)
         .route(Method::GET, "/events", Rule::scope("events:read"))
         .build()
 }
@@ -70,15 +73,15 @@ pub fn system_rules() -> Result<AuthzRules, ConfigError> {
         .build()
 }
 
-/// Figures, for administrators and for machines that were given the scope.
-pub fn statistics(server: ResourceServer) -> Result<Guard, ConfigError> {
-    Ok(BearerAuthLayer::new(server).authorize(statistics_rules()?).reject_with(ProblemJson::default()))
+/// Figures: of all systems for administrators and for machines that were given the scope, and of their own for employees.
+pub fn statistics<C>(server: ResourceServer<C>) -> Result<Guard<C>, ConfigError> {
+    Ok(BearerAuthLayer::new(server).authorize(statistics_rules()?).relayable().reject_with(ProblemJson::default()))
 }
 
 /// What each of its operations needs.
 pub fn statistics_rules() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
-        .route(Method::GET, "/statistics", admin() | Rule::scope("stats:read"))
+        .route(Method::GET, "/statistics", admin() | employee() | Rule::scope("stats:read"))
         .build()
 }

@@ -36,7 +36,7 @@ pub struct User {
 
 /// A client with a secret.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct Registered {
     pub secret: String,
     /// Where users are sent back to; machines have none.
     pub redirect_uri: Option<String>,
@@ -49,7 +49,7 @@ pub struct Client {
 pub struct Iam {
     idp: Idp,
     users: Arc<HashMap<&'static str, User>>,
-    clients: Arc<HashMap<String, Client>>,
+    clients: Arc<HashMap<String, Registered>>,
     state: Arc<Mutex<Memory>>,
 }
 
@@ -74,6 +74,8 @@ struct Asked {
     nonce: Option<String>,
     code_challenge: String,
     code_challenge_method: String,
+    /// Whom the access token shall be for (RFC 8707). There is one audience.
+    resource: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,17 +93,13 @@ struct TokenRequest {
     code_verifier: Option<String>,
     refresh_token: Option<String>,
     scope: Option<String>,
+    resource: Option<String>,
 }
 
 impl Iam {
     /// An identity service at the address that the issuer has for a name.
-    pub fn new(idp: Idp, users: HashMap<&'static str, User>, clients: HashMap<String, Client>) -> Self {
+    pub fn new(idp: Idp, users: HashMap<&'static str, User>, clients: HashMap<String, Registered>) -> Self {
         Self { idp, users: Arc::new(users), clients: Arc::new(clients), state: Arc::default() }
-    }
-
-    /// An access token for a machine of ours.
-    pub fn machine(&self, client: &str, scope: &str) -> String {
-        self.access_token(client, client).scope(scope).sign()
     }
 
     fn access_token(&self, subject: &str, client: &str) -> TokenBuilder {
@@ -172,6 +170,9 @@ async fn authorize(State(iam): State<Iam>, Query(asked): Query<Asked>) -> Respon
     if asked.response_type != "code" || asked.code_challenge_method != "S256" || asked.code_challenge.is_empty() {
         return (StatusCode::BAD_REQUEST, "only the code flow, with PKCE by S256").into_response();
     }
+    if !is_ours(asked.resource.as_ref()) {
+        return (StatusCode::BAD_REQUEST, "tokens for others are not issued here").into_response();
+    }
     let request = random();
     iam.memory().asked.insert(request.clone(), asked);
     page(&request, "")
@@ -179,15 +180,15 @@ async fn authorize(State(iam): State<Iam>, Query(asked): Query<Asked>) -> Respon
 
 fn page(request: &str, message: &str) -> Response {
     // both are ours, and hold nothing that HTML could mistake
-    Html(format!(
+    let page = Html(format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Sign in</title>\
          <style>body{{font:16px system-ui;max-width:22rem;margin:4rem auto}}input,button{{font:inherit;width:100%;margin:.3rem 0;padding:.5rem}}</style>\
          <h1>RealGuardIO</h1><p>Sign in at the identity service.</p><p role=alert>{message}</p>\
          <form method=post action=/authorize><input type=hidden name=request value={request}>\
          <input name=user placeholder=user autocomplete=username autofocus><input name=password type=password placeholder=password>\
          <button>Sign in</button></form></html>"
-    ))
-    .into_response()
+    ));
+    ([(header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'")], page).into_response()
 }
 
 async fn sign_in(State(iam): State<Iam>, Form(form): Form<SignIn>) -> Response {
@@ -209,6 +210,9 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
     let Some(client) = authenticated(&iam, &headers) else {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
     };
+    if !is_ours(request.resource.as_ref()) {
+        return refuse(StatusCode::BAD_REQUEST, "invalid_target");
+    }
     let answer = match request.grant_type.as_str() {
         "authorization_code" => redeem(&iam, &client, &request),
         "refresh_token" => {
@@ -221,7 +225,7 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
             let scope = request.scope.unwrap_or_default();
             let permitted = !scope.is_empty() && scope.split(' ').all(|scope| own.contains(&scope));
             permitted.then(|| {
-                let token = iam.machine(&client, &scope);
+                let token = iam.access_token(&client, &client).scope(&scope).sign();
                 json!({ "access_token": token, "token_type": "Bearer", "expires_in": LIFETIME.as_secs(), "scope": scope })
             })
         }
@@ -252,6 +256,10 @@ fn authenticated(iam: &Iam, headers: &HeaderMap) -> Option<String> {
     let known = iam.clients.get(client)?;
     // digests, so that the time says nothing about the secret
     (Sha256::digest(secret) == Sha256::digest(&known.secret)).then(|| client.to_owned())
+}
+
+fn is_ours(resource: Option<&String>) -> bool {
+    resource.is_none_or(|resource| resource == AUDIENCE)
 }
 
 fn refuse(status: StatusCode, error: &str) -> Response {

@@ -3,11 +3,13 @@
 //! 1. [`domain`]: employees of customers have roles at locations, where security systems are armed and disarmed.
 //! 2. [`guard`]: whom each service believes, and what each operation needs of a token. One screen for all three.
 //! 3. [`customers`], [`systems`], [`statistics`]: the services.
-//! 4. [`bff`]: the gateway, which signs users in at the identity service ([`iam`]) and calls the services in their name. [`system`] starts all of it.
-//! 5. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
+//! 4. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
+//! 5. [`bff`]: the gateway, which signs users in at the identity service ([`iam`]) as an OAuth [`client`], and calls the services in their name.
+//! 6. [`system`] starts all of it.
 
 pub mod authorizer;
 pub mod bff;
+pub mod client;
 pub mod customers;
 pub mod domain;
 pub mod guard;

@@ -3,26 +3,39 @@
 //! ```sh
 //! cargo run -p realguardio
 //! cargo run -p realguardio -- --authorization fetch   # or provide, replicate, delegate
+//! cargo run -p realguardio -- --help                  # another identity service, and more
 //! ```
 
-use realguardio::system::{Authorization, System};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clap::Parser;
+use realguardio::system::{Fault, Options, System};
+
+/// A system of services that `tower-bearer` guards
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+}
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let authorization = match arguments.as_slice() {
-        [] => Authorization::Replicate,
-        [name, way] if name == "--authorization" => way.parse()?,
-        _ => return Err("usage: realguardio [--authorization provide|fetch|replicate|delegate]".into()),
-    };
-    let system = System::start(authorization).await?;
+async fn main() -> Result<(), Fault> {
+    let Arguments { options } = Arguments::parse();
+    let authorization = options.authorization;
+    #[expect(clippy::disallowed_methods, reason = "the whole system goes by the system's clock")]
+    let clock = Arc::new(SystemTime::now);
+    let mut system = System::start(options, clock).await?;
     println!("RealGuardIO, authorization: {authorization:?}\n");
-    println!("  click here           {}", system.gateway);
+    println!("  click here           {}", system.gateway.url);
     println!("  identity service     {}", system.issuer);
-    println!("  customers            {}", system.customers);
-    println!("  security systems     {} (REST and gRPC)", system.systems);
-    println!("  statistics           {}\n", system.statistics);
-    println!("Sign in as alice, tom, bob, root or guest; the password is `realguardio`. Ctrl-C ends it.");
+    println!("  customers            {}", system.customers.url);
+    println!("  security systems     {} (REST and gRPC)", system.systems.url);
+    println!("  statistics           {}\n", system.statistics.url);
+    if system.identity.is_some() {
+        println!("Sign in as alice, tom, bob, root or guest; the password is `realguardio`. Ctrl-C ends it.");
+    }
     tokio::signal::ctrl_c().await?;
+    system.gateway.stop().await;
     Ok(())
 }

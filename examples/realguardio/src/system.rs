@@ -1,45 +1,83 @@
 //! All services together, on loopback ports.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, Issuer};
+use tower_bearer::{Algorithm, Clock, Issuer};
 
 use crate::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromToken, Replica};
 use crate::bff::{self, Bff};
+use crate::client::{self, Client, Credentials};
 use crate::customers::{self, Customers, Employee, Grant, Grantee, Numbered};
 use crate::domain::{Claims, CustomerId, LocationId, Role};
-use crate::iam::{self, Client, Iam, User};
+use crate::iam::{self, Iam, Registered, User};
 use crate::systems::Systems;
 use crate::{guard, statistics, systems};
 
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// How the security-system service decides; see [`authorizer`](crate::authorizer).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Authorization {
+    /// by the roles in the token
     Provide,
+    /// by asking the customer service, in the caller's name
     Fetch,
+    /// by a copy of the customer service's data
+    #[default]
     Replicate,
+    /// by a policy engine, with that copy for its facts
     Delegate,
 }
 
-impl std::str::FromStr for Authorization {
-    type Err = String;
+/// What the identity service knows the gateway by, and the service that follows events, unless the options say otherwise.
+const GATEWAY: &str = "gateway";
+const SYSTEMS: &str = "systems";
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "provide" => Ok(Self::Provide),
-            "fetch" => Ok(Self::Fetch),
-            "replicate" => Ok(Self::Replicate),
-            "delegate" => Ok(Self::Delegate),
-            _ => Err(format!("{text} is none of provide, fetch, replicate and delegate")),
+/// What can be chosen.
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// How the security-system service decides
+    #[arg(long, value_enum, default_value_t)]
+    pub authorization: Authorization,
+    /// The gateway's port on the loopback address; without, any that is free
+    #[arg(long, default_value_t)]
+    pub port: u16,
+    /// An identity service to trust in place of the one that this starts
+    #[arg(long, value_name = "URL", requires = "client_secret", requires = "machine_secret")]
+    pub issuer: Option<String>,
+    /// What it knows the gateway by
+    #[arg(long, value_name = "ID", default_value = GATEWAY)]
+    pub client_id: String,
+    /// The gateway's secret
+    #[arg(long, env = "REALGUARDIO_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
+    pub client_secret: String,
+    /// What it knows the security-system service by, which follows the customer service's events
+    #[arg(long, value_name = "ID", default_value = SYSTEMS)]
+    pub machine_id: String,
+    /// That one's secret
+    #[arg(long, env = "REALGUARDIO_MACHINE_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
+    pub machine_secret: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            authorization: Authorization::default(),
+            port: 0,
+            issuer: None,
+            client_id: GATEWAY.to_owned(),
+            client_secret: String::new(),
+            machine_id: SYSTEMS.to_owned(),
+            machine_secret: String::new(),
         }
     }
 }
@@ -47,17 +85,59 @@ impl std::str::FromStr for Authorization {
 /// The running system. It ends with this value.
 pub struct System {
     /// Where to click.
-    pub gateway: String,
+    pub gateway: Running,
+    pub customers: Running,
+    pub systems: Running,
+    pub statistics: Running,
+    /// The identity service, and the issuer in it, unless it is another's.
+    pub identity: Option<(Running, Idp)>,
     pub issuer: String,
-    pub customers: String,
-    pub systems: String,
-    pub statistics: String,
-    tasks: Vec<JoinHandle<()>>,
+    follower: JoinHandle<()>,
 }
 
 impl Drop for System {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.follower.abort();
+    }
+}
+
+/// A running service.
+pub struct Running {
+    pub url: String,
+    at: SocketAddr,
+    app: Router,
+    /// Ends it when it is dropped.
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Serves on a socket.
+    pub fn start(listener: TcpListener, app: Router) -> Result<Self, Fault> {
+        let (at, url) = (listener.local_addr()?, url(&listener)?);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = axum::serve(listener, app.clone()).with_graceful_shutdown(async { drop(stopped.await) });
+        let task = tokio::spawn(async { drop(serve.await) });
+        Ok(Self { url, at, app, stop: Some(stop), task })
+    }
+
+    /// Ends it: nothing listens any more, and no connection waits for a request.
+    pub async fn stop(&mut self) {
+        self.stop = None;
+        // streams that go on are not waited for
+        let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.task).await;
+    }
+
+    /// Serves again, at the same address.
+    pub async fn resume(&mut self) -> Result<(), Fault> {
+        *self = Self::start(TcpListener::bind(self.at).await?, self.app.clone())?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -65,75 +145,71 @@ impl Drop for System {
 const FOLLOW: Duration = Duration::from_secs(1);
 
 impl System {
-    /// Starts everything, with some customers in it.
-    pub async fn start(authorization: Authorization) -> Result<Self, Fault> {
-        let (iam_at, gateway_at) = (bind().await?, bind().await?);
-        let (issuer, gateway) = (address(&iam_at)?, address(&gateway_at)?.replace("127.0.0.1", "localhost"));
-        let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]);
-        let secret = iam::random();
-        let client = |redirect_uri, scopes| Client { secret: secret.clone(), redirect_uri, scopes };
-        let clients = HashMap::from([
-            ("bff".to_owned(), client(Some(format!("{gateway}/callback")), vec![])),
-            ("dashboard".to_owned(), client(None, vec!["stats:read"])),
-        ]);
-        let iam = Iam::new(idp, users(), clients);
-        let mut tasks = vec![serve(iam_at, iam::service(iam.clone()))];
+    /// Starts everything, with some customers in it. All of it goes by this clock.
+    pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        let gateway_at = TcpListener::bind(("127.0.0.1", options.port)).await?;
+        let gateway = url(&gateway_at)?.replace("127.0.0.1", "localhost");
+        let redirect = format!("{gateway}/callback");
+        let credentials = |id: &str, secret: &str| Credentials { id: id.to_owned(), secret: secret.to_owned() };
+        let mut user = credentials(&options.client_id, &options.client_secret);
+        let mut machine = credentials(&options.machine_id, &options.machine_secret);
+        let (issuer, identity) = match options.issuer {
+            Some(issuer) => (issuer, None),
+            None => {
+                let listener = bind().await?;
+                let issuer = url(&listener)?;
+                (user.secret, machine.secret) = (iam::random(), iam::random());
+                let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(by(&clock));
+                let iam = Iam::new(idp.clone(), users(), clients(&user, &machine, &redirect));
+                (issuer, Some((Running::start(listener, iam::service(iam))?, idp)))
+            }
+        };
 
         // each service finds the keys by discovery, as it would anywhere
-        let server = guard::server::<()>(Issuer::new(&issuer), |builder| builder)?;
-        let customers = Customers::create().await?;
-        seed(&customers).await.map_err(|problem| format!("{problem:?}"))?;
-        let customers_at = bind().await?;
-        let customers_address = address(&customers_at)?;
-        tasks.push(serve(customers_at, customers::service(customers, guard::customers(server.clone())?)));
+        let server = guard::server::<()>(Issuer::new(&issuer), |builder| builder.clock(by(&clock)))?;
+        let typed = guard::server::<Claims>(Issuer::new(&issuer), |builder| builder.clock(by(&clock)))?;
+        let directory = Customers::create().await?;
+        seed(&directory).await.map_err(|problem| format!("{problem:?}"))?;
+        let app = customers::service(directory, guard::customers(server.clone())?);
+        let customers = Running::start(bind().await?, app)?;
 
         let replica = Replica::create().await?;
-        tasks.push(tokio::spawn(follow(replica.clone(), customers_address.clone(), iam)));
-        let authorizer: Arc<dyn Authorizer> = match authorization {
+        let authorizer: Arc<dyn Authorizer> = match options.authorization {
             Authorization::Provide => Arc::new(FromToken),
-            Authorization::Fetch => Arc::new(FromCustomers::at(&customers_address)?),
-            Authorization::Replicate => Arc::new(FromReplica(replica)),
-            Authorization::Delegate => Arc::new(Delegated::new(replica)?),
+            Authorization::Fetch => Arc::new(FromCustomers::at(&customers.url)?),
+            Authorization::Replicate => Arc::new(FromReplica(replica.clone())),
+            Authorization::Delegate => Arc::new(Delegated::new(replica.clone())?),
         };
         let storage = Systems::create(authorizer).await?;
         for location in [1, 1, 2, 3] {
             storage.add(LocationId(location)).await.map_err(|problem| format!("{problem:?}"))?;
         }
-        let typed = guard::server::<Claims>(Issuer::new(&issuer), |builder| builder)?;
-        let systems_at = bind().await?;
-        let systems_address = address(&systems_at)?;
-        tasks.push(serve(systems_at, systems::service(storage.clone(), guard::systems(typed)?)));
-        let statistics_at = bind().await?;
-        let statistics_address = address(&statistics_at)?;
-        tasks.push(serve(statistics_at, statistics::service(storage, guard::statistics(server.clone())?)));
+        let app = systems::service(storage.clone(), guard::systems(typed.clone())?);
+        let systems = Running::start(bind().await?, app)?;
+        let statistics = Running::start(bind().await?, statistics::service(storage, guard::statistics(typed)?))?;
 
-        let (to, figures) = (systems_address.clone(), statistics_address.clone());
-        let bff = Bff::new(gateway.clone(), issuer.clone(), ("bff", &secret), to, figures)?;
-        tasks.push(serve(gateway_at, bff::service(bff, server)?));
-        Ok(Self {
-            gateway,
-            issuer,
-            customers: customers_address,
-            systems: systems_address,
-            statistics: statistics_address,
-            tasks,
-        })
+        let user = Client::new(&issuer, user, redirect.clone())?;
+        let bff = Bff::new(user, systems.url.clone(), statistics.url.clone(), clock)?;
+        let mut running = Running::start(gateway_at, bff::service(bff, server)?)?;
+        running.url = gateway;
+        let machine = Client::new(&issuer, machine, redirect)?;
+        let follower = tokio::spawn(follow(replica, customers.url.clone(), machine));
+        Ok(Self { gateway: running, customers, systems, statistics, identity, issuer, follower })
     }
+}
+
+/// The library takes whatever tells the time.
+fn by(clock: &Arc<dyn Clock>) -> impl Clock + use<> {
+    let clock = Arc::clone(clock);
+    move || clock.now()
 }
 
 async fn bind() -> std::io::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:0").await
 }
 
-fn address(listener: &TcpListener) -> std::io::Result<String> {
+fn url(listener: &TcpListener) -> std::io::Result<String> {
     Ok(format!("http://{}", listener.local_addr()?))
-}
-
-fn serve(listener: TcpListener, app: Router) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        // it ends with its task only
-        let _ = axum::serve(listener, app).await;
-    })
 }
 
 /// Two customers: alice manages the first, bob the second.
@@ -174,19 +250,44 @@ fn users() -> HashMap<&'static str, User> {
     ])
 }
 
-/// Follows the customer service's events, as a machine; what cannot be had now is asked for again.
-async fn follow(replica: Replica, customers: String, iam: Iam) {
-    let http = reqwest::Client::new();
+/// The clients of our identity service: the gateway, the service that follows events, and a dashboard.
+fn clients(user: &Credentials, machine: &Credentials, redirect: &str) -> HashMap<String, Registered> {
+    let own = |secret: &str, scopes| Registered { secret: secret.to_owned(), redirect_uri: None, scopes };
+    let gateway = Registered { redirect_uri: Some(redirect.to_owned()), ..own(&user.secret, vec![]) };
+    HashMap::from([
+        (user.id.clone(), gateway),
+        (machine.id.clone(), own(&machine.secret, vec!["events:read"])),
+        ("dashboard".to_owned(), own("realguardio", vec!["stats:read"])),
+    ])
+}
+
+/// Follows the customer service's events for as long as it runs.
+async fn follow(replica: Replica, customers: String, client: Client) {
+    let Ok(http) = client::http_client() else { return };
+    let mut token = None;
     loop {
-        let after = replica.last().await.unwrap_or_default();
-        let token = iam.machine("systems", "events:read");
-        let events = http.get(format!("{customers}/events?after={after}")).bearer_auth(token).send();
-        if let Ok(response) = events.await
-            && let Ok(text) = response.text().await
-            && let Ok(events) = serde_json::from_str::<Vec<Numbered>>(&text)
-        {
-            let _ = replica.follow(events).await;
-        }
+        // what cannot be had now is asked for again
+        let _ = follow_once(&replica, &customers, &client, &http, &mut token).await;
         tokio::time::sleep(FOLLOW).await;
     }
+}
+
+/// Asks for the events since the last one, as a machine with a token of its own. One that is refused is replaced the next time.
+async fn follow_once(
+    replica: &Replica,
+    customers: &str,
+    client: &Client,
+    http: &reqwest::Client,
+    token: &mut Option<String>,
+) -> Result<(), Fault> {
+    let own = match token.take() {
+        Some(token) => token,
+        None => client.own("events:read").await?.access_token,
+    };
+    let after = replica.last().await.map_err(|_| "the copy cannot be read")?;
+    let events = http.get(format!("{customers}/events?after={after}")).bearer_auth(&own).send().await?;
+    let events: Vec<Numbered> = serde_json::from_slice(&events.error_for_status()?.bytes().await?)?;
+    replica.follow(events).await.map_err(|_| "the copy cannot be written")?;
+    *token = Some(own);
+    Ok(())
 }

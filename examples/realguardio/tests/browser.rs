@@ -1,13 +1,16 @@
 //! The whole system in a real browser: headless Chromium, driven by chromedriver. Set `REALGUARDIO_BROWSER=skip` to leave it out.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
-use realguardio::system::{Authorization, System};
+use realguardio::iam::LIFETIME;
+use realguardio::system::{Authorization, Options, System};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tower_bearer::testing::ManualClock;
 
 /// The browser, and the program that drives it; both end with this value.
 struct Browser {
@@ -91,17 +94,32 @@ impl Browser {
     /// Signs in at the identity service, where the gateway has sent us.
     async fn sign_in(&self, user: &str, password: &str) {
         for (name, text) in [("user", user), ("password", password)] {
-            let field = self.client.find(Locator::Css(&format!("input[name={name}]"))).await.unwrap();
+            let css = format!("input[name={name}]");
+            let field = self.client.wait().for_element(Locator::Css(&css)).await;
+            let field = match field {
+                Ok(field) => field,
+                Err(_) => panic!("no {css} in {}", self.client.source().await.unwrap()),
+            };
             field.send_keys(text).await.unwrap();
         }
         self.click("button").await;
     }
 
+    /// The session's cookie, as the browser keeps it.
+    async fn session(&self) -> String {
+        self.client.get_named_cookie("__Host-session").await.unwrap().value().to_owned()
+    }
+
+    /// Leaves a picture among the build's own files.
     async fn screenshot(&self, name: &str) {
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
         std::fs::write(folder.join(name), self.client.screenshot().await.unwrap()).unwrap();
     }
 }
+
+/// Begins a form on whatever page this is, to the gateway, and sends it.
+const FORGE: &str = "const form = document.createElement('form'); form.method = 'post'; form.action = arguments[0]; \
+                     document.body.append(form); form.submit()";
 
 #[tokio::test]
 async fn users_sign_in_see_their_own_systems_and_are_refused_on_others() {
@@ -110,11 +128,13 @@ async fn users_sign_in_see_their_own_systems_and_are_refused_on_others() {
         return;
     }
     // the copy need not have followed anything yet, so the service asks
-    let system = System::start(Authorization::Fetch).await.unwrap();
-    let browser = Browser::start().await;
+    let options = Options { authorization: Authorization::Fetch, ..Options::default() };
+    let clock = ManualClock::new();
+    let system = System::start(options, Arc::new(clock.clone())).await.unwrap();
+    let (gateway, browser) = (&system.gateway.url, Browser::start().await);
 
     // whoever is not signed in is sent to the identity service
-    browser.open(&system.gateway).await;
+    browser.open(gateway).await;
     browser.at(&system.issuer).await;
     browser.sign_in("alice", "wrong").await;
     browser.says("[role=alert]", "wrong").await;
@@ -129,45 +149,68 @@ async fn users_sign_in_see_their_own_systems_and_are_refused_on_others() {
     browser.says("#system-1 button", "disarm").await;
     browser.screenshot("systems.png").await;
 
-    // the roof is only to be looked at
+    // the roof is only to be looked at, the figures are for administrators, and the vault is another customer's
     browser.click("#system-3 button").await;
     browser.says("h1", "Not permitted").await;
-    browser.open(&system.gateway).await;
-    browser.says("#system-3 .state", "not armed").await;
-
-    // the figures are for administrators
-    browser.open(&format!("{}/statistics", system.gateway)).await;
+    browser.screenshot("not-permitted.png").await;
+    browser.open(&format!("{gateway}/statistics")).await;
     browser.says("h1", "Not permitted").await;
+    browser.open(gateway).await;
+    browser.says("#system-3 .state", "not armed").await;
+    let elsewhere = "document.querySelector('#system-1 form').action = '/systems/4/arm'";
+    browser.client.execute(elsewhere, vec![]).await.unwrap();
+    browser.click("#system-1 button").await;
+    browser.says("h1", "Not found").await;
 
-    // scripts do not see the session, and a form without its secret is another site's
+    // scripts do not see the session
     let cookies = browser.client.execute("return document.cookie", vec![]).await.unwrap();
     assert_eq!(cookies, "");
-    browser.open(&system.gateway).await;
-    let forged = "document.querySelector('#system-1 input[name=form]').value = 'forged'; \
-                  document.querySelector('#system-1 form').submit()";
-    browser.client.execute(forged, vec![]).await.unwrap();
+
+    // in the middle of it, the token expires: the gateway has it refreshed, and alice notices nothing
+    let session = browser.session().await;
+    browser.open(gateway).await;
+    browser.says("#user", "alice").await;
+    assert_eq!(browser.session().await, session, "what is fresh is left alone");
+    clock.advance(2 * LIFETIME);
+    browser.click("#system-2 button").await;
+    browser.says("#system-2 button", "disarm").await;
+    let refreshed = browser.session().await;
+    assert_ne!(refreshed, session);
+    clock.advance(2 * LIFETIME);
+    browser.open(gateway).await;
+    browser.says("#user", "alice").await;
+    assert_ne!(browser.session().await, refreshed);
+
+    // a page of another site sends a form without the cookie; one of this site at another port sends the cookie, and is refused by the guard
+    let arm = json!(format!("{gateway}/systems/1/disarm"));
+    browser.open(&format!("{}/jwks", system.issuer)).await;
+    browser.client.execute(FORGE, vec![arm.clone()]).await.unwrap();
+    browser.says("h1", "Signed out").await;
+    browser.open(&format!("{}/health", system.customers.url.replace("127.0.0.1", "localhost"))).await;
+    browser.client.execute(FORGE, vec![arm]).await.unwrap();
     browser.says("h1", "Not permitted").await;
+    browser.open(gateway).await;
+    browser.says("#system-1 button", "disarm").await;
 
     // signed out, there is nothing to see
-    browser.open(&system.gateway).await;
-    // the forged form has changed nothing
-    browser.says("#system-1 button", "disarm").await;
     browser.click("#sign-out").await;
+    browser.says("h1", "Signed out").await;
+    browser.open(gateway).await;
     browser.at(&system.issuer).await;
-
-    // a session that somebody has made up is none, for pages and for forms
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let forged = http.get(&system.gateway).header("cookie", "__Host-session=forged").send().await.unwrap();
-    assert_eq!((forged.status().as_u16(), &forged.headers()["location"]), (303, &"/sign-in".parse().unwrap()));
-    let form = http.post(format!("{}/systems/1/arm", system.gateway)).header("cookie", "__Host-session=forged");
-    let form = form.header("content-type", "application/x-www-form-urlencoded").body("form=x").send().await.unwrap();
-    assert_eq!(form.status(), 401);
 
     // an administrator sees all, and the figures
     browser.sign_in("root", "realguardio").await;
     browser.says("#user", "root").await;
     assert_eq!(browser.count("tr[id]").await, 4);
-    browser.open(&format!("{}/statistics", system.gateway)).await;
-    browser.says("p", "4 systems, 1 of them armed").await;
+    browser.open(&format!("{gateway}/statistics")).await;
+    browser.says("#figures", "4 systems, 2 of them armed").await;
+
+    // a session that somebody has made up is none
+    let forged = "__Host-session=forged; Path=/; Secure; SameSite=Lax";
+    browser.client.delete_cookie("__Host-session").await.unwrap();
+    browser.client.execute("document.cookie = arguments[0]", vec![json!(forged)]).await.unwrap();
+    assert_eq!(browser.session().await, "forged");
+    browser.open(gateway).await;
+    browser.at(&system.issuer).await;
     browser.client.clone().close().await.unwrap();
 }

@@ -7,7 +7,7 @@ use cedar_policy::{
     RestrictedExpression,
 };
 
-use super::{Authorizer, Replica};
+use super::{Authorizer, Permitted, Replica};
 use crate::customers::Grantee;
 use crate::domain::{Action, Actor, CustomerId, Role, SecuritySystem};
 use crate::problem::Unavailable;
@@ -83,8 +83,14 @@ fn group(role: Role, system: &SecuritySystem) -> Result<EntityUid, Fault> {
 
 #[tonic::async_trait]
 impl Authorizer for Delegated {
-    async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
+    async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
         self.facts.check_fresh()?;
-        self.decide(actor, action, system).await.map_err(|_| Unavailable)
+        let mut kept = Vec::new();
+        for system in systems {
+            if self.decide(actor, action, system).await.map_err(|_| Unavailable)? {
+                kept.push(*system);
+            }
+        }
+        Ok(kept)
     }
 }

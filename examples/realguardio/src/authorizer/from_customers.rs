@@ -1,6 +1,5 @@
 //! *Fetch*: the customer service is asked, in the caller's name.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,8 +13,8 @@ use tower::{Layer, ServiceExt};
 use tower_bearer::ConfigError;
 use tower_bearer::relay::{Relay, RelayLayer};
 
-use super::Authorizer;
-use crate::domain::{Action, Actor, Role, SecuritySystem};
+use super::{Authorizer, Permitted, by_roles};
+use crate::domain::{Action, Actor, Roles, SecuritySystem};
 use crate::problem::Unavailable;
 
 /// How long the caller waits for the other service.
@@ -35,9 +34,8 @@ impl FromCustomers {
         Ok(Self { origin: origin.to_owned(), http: RelayLayer::to([origin])?.layer(client) })
     }
 
-    async fn roles(&self, actor: &Actor, system: &SecuritySystem) -> Option<BTreeSet<Role>> {
-        let address = format!("{}/locations/{}/roles", self.origin, system.location.0);
-        let mut request = Request::get(address).body(Body::empty()).ok()?;
+    async fn roles(&self, actor: &Actor) -> Option<Roles> {
+        let mut request = Request::get(format!("{}/roles", self.origin)).body(Body::empty()).ok()?;
         request.extensions_mut().insert(actor.caller.clone());
         let response = self.http.clone().oneshot(request).await.ok()?;
         if response.status() != StatusCode::OK {
@@ -50,9 +48,9 @@ impl FromCustomers {
 
 #[tonic::async_trait]
 impl Authorizer for FromCustomers {
-    async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
+    async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
         // whatever is no clear answer is none
-        let roles = timeout(PATIENCE, self.roles(actor, system)).await.ok().flatten().ok_or(Unavailable)?;
-        Ok(action.is_for(&roles))
+        let roles = timeout(PATIENCE, self.roles(actor)).await.ok().flatten().ok_or(Unavailable)?;
+        by_roles(&roles, action, systems)
     }
 }

@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::time::Instant;
 
-use super::Authorizer;
-use crate::customers::{Event, Grantee, Numbered, PAGE, database};
-use crate::domain::{Action, Actor, CustomerId, LocationId, Role, SecuritySystem};
+use super::{Authorizer, Permitted, by_roles};
+use crate::customers::{Event, Grantee, Numbered, PAGE, database, forget, give, roles_of, take};
+use crate::domain::{Action, Actor, CustomerId, LocationId, Role, Roles, SecuritySystem};
 use crate::problem::{Problem, Unavailable};
 
 const SCHEMA: &str = "
     CREATE TABLE member (customer INTEGER NOT NULL, team TEXT NOT NULL, email TEXT NOT NULL,
         PRIMARY KEY (customer, team, email));
-    CREATE TABLE granted (location INTEGER NOT NULL, customer INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    CREATE TABLE granted (customer INTEGER NOT NULL, location INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
         role TEXT NOT NULL, PRIMARY KEY (location, kind, name, role));
     CREATE TABLE followed (number INTEGER NOT NULL);
     INSERT INTO followed (number) VALUES (0);
@@ -54,22 +54,7 @@ impl Replica {
                 return Err(Problem::Broken);
             }
             last = number;
-            match event {
-                Event::Joined(customer, employee) => {
-                    for team in employee.teams {
-                        let insert =
-                            sqlx::query("INSERT OR IGNORE INTO member (customer, team, email) VALUES (?, ?, ?)");
-                        insert.bind(customer).bind(team).bind(&employee.email).execute(&mut *transaction).await?;
-                    }
-                }
-                Event::Granted(customer, grant) => {
-                    let (kind, name) = grant.grantee.parts();
-                    let insert =
-                        "INSERT OR IGNORE INTO granted (location, customer, kind, name, role) VALUES (?, ?, ?, ?, ?)";
-                    let insert = sqlx::query(insert).bind(grant.location).bind(customer).bind(kind);
-                    insert.bind(name).bind(grant.role).execute(&mut *transaction).await?;
-                }
-            }
+            apply(&mut transaction, event).await?;
         }
         sqlx::query("UPDATE followed SET number = ?").bind(last).execute(&mut *transaction).await?;
         transaction.commit().await?;
@@ -77,6 +62,11 @@ impl Replica {
             *self.caught_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// The roles of an employee, their own and those of their teams.
+    pub async fn roles(&self, email: &str) -> Result<Roles, Unavailable> {
+        roles_of(&self.pool, email).await.map_err(|_| Unavailable)
     }
 
     /// Who has which role at a location, and whose it is.
@@ -101,21 +91,31 @@ impl Replica {
     }
 }
 
+/// Does to the copy what has happened to the original.
+async fn apply(transaction: &mut Transaction<'_, Sqlite>, event: Event) -> Result<(), sqlx::Error> {
+    match event {
+        Event::Joined(customer, employee) => {
+            for team in employee.teams {
+                let insert = sqlx::query("INSERT OR IGNORE INTO member (customer, team, email) VALUES (?, ?, ?)");
+                insert.bind(customer).bind(team).bind(&employee.email).execute(&mut **transaction).await?;
+            }
+            Ok(())
+        }
+        Event::Left(customer, email) => forget(transaction, customer, &email).await,
+        Event::Granted(customer, grant) => give(transaction, customer, &grant).await,
+        Event::Revoked(customer, grant) => take(transaction, customer, &grant).await,
+    }
+}
+
 /// Reads the copy.
 #[derive(Clone, Debug)]
 pub struct FromReplica(pub Replica);
 
 #[tonic::async_trait]
 impl Authorizer for FromReplica {
-    async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
+    async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
         let Self(replica) = self;
         replica.check_fresh()?;
-        let teams = replica.teams(actor.name()).await?;
-        let granted = replica.granted(system.location).await?;
-        let own = granted.into_iter().filter(|(customer, grantee, _)| match grantee {
-            Grantee::Employee(email) => email == actor.name(),
-            Grantee::Team(team) => teams.iter().any(|(of, own)| of == customer && own == team),
-        });
-        Ok(action.is_for(&own.map(|(_, _, role)| role).collect()))
+        by_roles(&replica.roles(actor.name()).await?, action, systems)
     }
 }

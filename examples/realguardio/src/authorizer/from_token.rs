@@ -1,8 +1,7 @@
 //! *Provide*: the identity service has put the roles into the token.
 
-use super::Authorizer;
+use super::{Authorizer, Permitted, by_roles};
 use crate::domain::{Action, Actor, SecuritySystem};
-use crate::problem::Unavailable;
 
 /// Reads the roles of the token.
 #[derive(Clone, Copy, Debug)]
@@ -10,8 +9,7 @@ pub struct FromToken;
 
 #[tonic::async_trait]
 impl Authorizer for FromToken {
-    async fn allows(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Unavailable> {
-        let roles = actor.token.claims().locations.get(&system.location.0.to_string());
-        Ok(roles.is_some_and(|roles| action.is_for(roles)))
+    async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
+        by_roles(&actor.token.claims().locations, action, systems)
     }
 }

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::Systems;
 use crate::domain::{Action, Actor, SystemId};
+use crate::problem::Problem;
 use crate::proto::security_systems_server::SecuritySystems;
 use crate::proto::{ListRequest, ListResponse, SecuritySystem, SystemRequest};
 
@@ -54,7 +55,7 @@ impl SecuritySystems for Systems {
         let systems = self.clone();
         let states = changes.then(move |_| {
             let systems = systems.clone();
-            async move { systems.read(now.id).await }
+            async move { systems.read(now.id).await?.ok_or(Problem::NotFound) }
         });
         let states = tokio_stream::once(Ok(now)).chain(states);
         Ok(Response::new(Box::pin(states.map(|state| Ok(state?.into())))))

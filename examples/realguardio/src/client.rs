@@ -1,0 +1,148 @@
+//! The client's half of OAuth 2.0, which is not this library's business: signing users in (OpenID Connect), refreshing their tokens, and tokens for ourselves.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
+use openidconnect::{
+    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::guard::AUDIENCE;
+use crate::system::Fault;
+
+/// How long an answer of another service is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of this library's clients, the one for an issuer whose metadata were found.
+type Discovered =
+    CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
+
+/// What an identity service knows a client by.
+#[derive(Clone)]
+pub struct Credentials {
+    pub id: String,
+    pub secret: String,
+}
+
+/// A client of an identity service.
+#[derive(Clone)]
+pub struct Client {
+    issuer: String,
+    credentials: Credentials,
+    /// Where users come back to.
+    redirect: String,
+    http: Http,
+}
+
+/// What the identity service has issued.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    pub access_token: String,
+    pub refresh_token: Option<String>,
+    pub expires_in: Duration,
+}
+
+/// A sign-in that has begun, as the browser that has begun it keeps it.
+#[derive(Deserialize, Serialize)]
+pub struct SigningIn {
+    pub state: String,
+    nonce: String,
+    verifier: String,
+}
+
+impl Client {
+    pub fn new(issuer: &str, credentials: Credentials, redirect: String) -> Result<Self, Fault> {
+        Ok(Self { issuer: issuer.to_owned(), credentials, redirect, http: Http(http_client()?) })
+    }
+
+    /// Begins to sign a user in. Returns where to send them, and what must still be known when they come back.
+    pub async fn sign_in(&self) -> Result<(String, SigningIn), Fault> {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let (url, state, nonce) = self
+            .discovered()
+            .await?
+            .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
+            .set_pkce_challenge(challenge)
+            .add_scope(Scope::new("offline_access".to_owned()))
+            // whom the access token is for (RFC 8707); not every server asks
+            .add_extra_param("resource", AUDIENCE)
+            .url();
+        let (state, nonce) = (state.into_secret(), nonce.secret().clone());
+        Ok((url.into(), SigningIn { state, nonce, verifier: verifier.into_secret() }))
+    }
+
+    /// Redeems the code that a user has come back with.
+    pub async fn redeem(&self, code: String, begun: SigningIn) -> Result<Tokens, Fault> {
+        let client = self.discovered().await?;
+        let exchange = client.exchange_code(AuthorizationCode::new(code))?.add_extra_param("resource", AUDIENCE);
+        let exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier));
+        let tokens = exchange.request_async(&self.http).await?;
+        // that this is the answer to our question is what the ID token says; the access token is the services' to read
+        let id_token = tokens.id_token().ok_or("no ID token")?;
+        id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce))?;
+        Ok(issued(&tokens))
+    }
+
+    /// Fetches fresh tokens; `None` if the identity service refuses, and the user must sign in again.
+    pub async fn refresh(&self, token: String) -> Result<Option<Tokens>, Fault> {
+        let (client, token) = (self.discovered().await?, RefreshToken::new(token));
+        let exchange = client.exchange_refresh_token(&token)?.add_extra_param("resource", AUDIENCE);
+        match exchange.request_async(&self.http).await {
+            Ok(tokens) => Ok(Some(issued(&tokens))),
+            Err(RequestTokenError::ServerResponse(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fetches a token for this client itself (RFC 6749 §4.4).
+    pub async fn own(&self, scope: &str) -> Result<Tokens, Fault> {
+        let client = self.discovered().await?;
+        let grant = client.exchange_client_credentials()?.add_scope(Scope::new(scope.to_owned()));
+        let grant = grant.add_extra_param("resource", AUDIENCE);
+        Ok(issued(&grant.request_async(&self.http).await?))
+    }
+
+    async fn discovered(&self) -> Result<Discovered, Fault> {
+        let issuer = IssuerUrl::new(self.issuer.clone())?;
+        let metadata = CoreProviderMetadata::discover_async(issuer, &self.http).await?;
+        let Credentials { id, secret } = self.credentials.clone();
+        let client = CoreClient::from_provider_metadata(metadata, ClientId::new(id), Some(ClientSecret::new(secret)));
+        Ok(client.set_redirect_uri(RedirectUrl::new(self.redirect.clone())?))
+    }
+}
+
+/// What `openidconnect` sends its requests by.
+#[derive(Clone)]
+struct Http(reqwest::Client);
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = reqwest::Error;
+    type Future = Pin<Box<dyn Future<Output = reqwest::Result<HttpResponse>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async {
+            let response = self.0.execute(request.try_into()?).await?;
+            let mut answer = HttpResponse::default();
+            (*answer.status_mut(), *answer.headers_mut()) = (response.status(), response.headers().clone());
+            *answer.body_mut() = response.bytes().await?.into();
+            Ok(answer)
+        })
+    }
+}
+
+fn issued(tokens: &impl OAuth2TokenResponse) -> Tokens {
+    Tokens {
+        access_token: tokens.access_token().secret().clone(),
+        refresh_token: tokens.refresh_token().map(|token| token.secret().clone()),
+        expires_in: tokens.expires_in().unwrap_or_default(),
+    }
+}
+
+/// A client that follows no redirect, which could lead it, and what it carries, elsewhere.
+pub fn http_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()
+}
