@@ -1,5 +1,8 @@
 //! Longer texts, for questions that no single item answers.
 
+#[doc = include_str!("guide/calls.md")]
+pub mod calls {}
+
 #[doc = include_str!("guide/providers.md")]
 pub mod providers {}
 

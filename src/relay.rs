@@ -5,7 +5,7 @@
 //! HTTP client adds it to requests to origins that are listed.
 //!
 //! The token must be meant for both services: its `aud` names each, or they share one. If it should not be (a token that every service accepts can be used at every service by any
-//! of them), exchange it for one that is meant for the other service and can do less (OAuth 2.0 Token Exchange, RFC 8693): a matter for the client library.
+//! of them), exchange it for one that is meant for the other service and can do less (OAuth 2.0 Token Exchange, RFC 8693). [The guide](crate::guide::calls) says what to choose, and has an example.
 //!
 //! # Examples
 //!

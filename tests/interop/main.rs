@@ -5,11 +5,11 @@
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/node.rs"]
+mod node;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,10 +21,8 @@ use serde_json::json;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::{Orders, OrdersServer};
 use support::orders::{Order, PlaceRequest, WatchRequest};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::sync::OnceCell;
+use tokio::process::Child;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 use tower_bearer::testing::ManualClock;
@@ -53,16 +51,7 @@ struct AuthorizationServer {
 
 impl AuthorizationServer {
     async fn start() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        INSTALLED.get_or_init(|| install(&folder)).await;
-        let mut node = Command::new("node");
-        node.arg("server.mjs").current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = node.kill_on_drop(true).spawn().unwrap_or_else(|_| panic!("{NODE_MISSING}"));
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-        let started: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("`node server.mjs` did not start; {NODE_MISSING}"));
-        let issuer = started["issuer"].as_str().unwrap().to_owned();
+        let (issuer, process) = node::start("server.mjs", &[]).await;
         Self { issuer, http: reqwest::Client::new(), _process: process }
     }
 
@@ -86,23 +75,6 @@ impl AuthorizationServer {
         response.error_for_status().unwrap().text().await.unwrap()
     }
 }
-
-/// The tests of this file run side by side; one of them installs, and the others wait for it.
-static INSTALLED: OnceCell<()> = OnceCell::const_new();
-
-async fn install(folder: &Path) {
-    // what npm writes last: an installation that was broken off is done again
-    if folder.join("node_modules/.package-lock.json").exists() {
-        return;
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder).stdout(Stdio::null());
-    let status = npm.status().await.unwrap_or_else(|_| panic!("{NODE_MISSING}"));
-    assert!(status.success(), "npm ci in {} failed; {NODE_MISSING}", folder.display());
-}
-
-const NODE_MISSING: &str = "the interop test needs Node.js 20.12 or newer with npm on the PATH; \
-                            set TOWER_BEARER_INTEROP=skip to leave it out on purpose";
 
 const API: &str = "https://api.test";
 const SCOPES: &str = "orders:read orders:write";
@@ -165,18 +137,10 @@ fn place(token: &str) -> Request<PlaceRequest> {
     request
 }
 
-fn left_out() -> bool {
-    let skip = std::env::var("TOWER_BEARER_INTEROP").is_ok_and(|choice| choice == "skip");
-    if skip {
-        eprintln!("left out, as TOWER_BEARER_INTEROP=skip says");
-    }
-    skip
-}
-
 /// As many callers as these, each with tokens of its own, while the server rotates its keys twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_the_authorization_server_rotates_its_keys_under_load() {
-    if left_out() {
+    if node::left_out() {
         return;
     }
     let idp = Arc::new(AuthorizationServer::start().await);
@@ -221,7 +185,7 @@ async fn no_request_fails_while_the_authorization_server_rotates_its_keys_under_
 /// What a real server signs in every shape that providers are known for, and what comes of it.
 #[tokio::test]
 async fn claims_are_read_in_every_shape_that_a_server_can_sign() {
-    if left_out() {
+    if node::left_out() {
         return;
     }
     let idp = AuthorizationServer::start().await;
@@ -296,7 +260,7 @@ fn percent_encoded(text: &str) -> String {
 
 #[tokio::test]
 async fn tokens_of_a_certified_authorization_server_are_accepted_and_all_others_refused() {
-    if left_out() {
+    if node::left_out() {
         return;
     }
     let idp = AuthorizationServer::start().await;

@@ -12,7 +12,7 @@ use realguardio::domain::{Claims, CustomerId, LocationId, Role, SystemId};
 use realguardio::proto::security_systems_client::SecuritySystemsClient;
 use realguardio::proto::{ListRequest, SystemRequest};
 use realguardio::systems::Systems;
-use realguardio::{guard, statistics, systems};
+use realguardio::{bff, guard, statistics, systems};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
@@ -526,5 +526,6 @@ fn every_route_has_a_rule() {
     );
     assert_eq!(routes_without_rule(&guard::customer_rules().unwrap(), &customers::routes()), [""; 0]);
     assert_eq!(routes_without_rule(&guard::system_rules().unwrap(), &systems::routes()), [""; 0]);
+    assert_eq!(routes_without_rule(&bff::rules().unwrap(), &bff::routes()), [""; 0]);
     assert_eq!(routes_without_rule(&guard::statistics_rules().unwrap(), &statistics::routes()), [""; 0]);
 }
