@@ -33,8 +33,14 @@ async fn main() -> Result<(), Fault> {
     println!("  security systems     {} (REST and gRPC)", system.systems.url);
     println!("  statistics           {}\n", system.statistics.url);
     if system.identity.is_some() {
-        println!("Sign in as alice, tom, bob, root or guest; the password is `realguardio`. Ctrl-C ends it.");
+        println!("Sign in as alice, tom, bob, root or guest; the password is `realguardio`. A machine:\n");
+        println!(
+            "  curl -u dashboard:realguardio -d grant_type=client_credentials -d scope=stats:read {}/token",
+            system.issuer
+        );
+        println!("  curl -H \"Authorization: Bearer $TOKEN\" {}/statistics\n", system.statistics.url);
     }
+    println!("Ctrl-C ends it.");
     tokio::signal::ctrl_c().await?;
     system.gateway.stop().await;
     Ok(())

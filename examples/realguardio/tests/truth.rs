@@ -514,6 +514,22 @@ async fn whoever_watches_sees_each_change_until_the_token_expires() {
     assert_eq!((end.code(), end.message()), (Code::Unauthenticated, "the token has expired"));
 }
 
+#[tokio::test]
+async fn whoever_watches_sees_nothing_more_when_the_role_is_gone() {
+    let world = World::new("fetch").await;
+    let mut request = Request::new(SystemRequest { id: world.first.0 });
+    request.metadata_mut().insert("authorization", format!("Bearer {}", world.employee("vera")).parse().unwrap());
+    let mut changes = world.grpc().await.watch(request).await.unwrap().into_inner();
+    assert!(!changes.next().await.unwrap().unwrap().armed);
+    world
+        .customers
+        .revoke(world.shop, grant(LocationId(1), Grantee::Employee("vera".to_owned()), Role::Viewer))
+        .await
+        .unwrap();
+    assert_eq!(world.rest(world.token_of("alice").as_deref(), Arm).await, Done);
+    assert_eq!(changes.next().await.unwrap().unwrap_err().code(), Code::NotFound);
+}
+
 #[test]
 fn every_route_has_a_rule() {
     let idp = Idp::new("https://iam.test/");

@@ -8,7 +8,6 @@ use tonic::{Request, Response, Status};
 
 use super::Systems;
 use crate::domain::{Action, Actor, SystemId};
-use crate::problem::Problem;
 use crate::proto::security_systems_server::SecuritySystems;
 use crate::proto::{ListRequest, ListResponse, SecuritySystem, SystemRequest};
 
@@ -46,16 +45,16 @@ impl SecuritySystems for Systems {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<SecuritySystem, Status>> + Send>>;
 
-    /// The present state, and each change. The layer ends it when the caller's token expires.
+    /// The present state, and each change, for as long as the caller may see it. The layer ends it when the caller's token expires.
     async fn watch(&self, request: Request<SystemRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let changes = BroadcastStream::new(self.changes.subscribe());
-        let now = self.view(&actor(&request)?, SystemId(request.get_ref().id)).await?;
+        let (actor, changes) = (actor(&request)?, BroadcastStream::new(self.changes.subscribe()));
+        let now = self.view(&actor, SystemId(request.get_ref().id)).await?;
         // who is too slow may have missed this one's
         let changes = changes.filter(move |change| change.as_ref().map_or(true, |id| *id == now.id));
         let systems = self.clone();
         let states = changes.then(move |_| {
-            let systems = systems.clone();
-            async move { systems.read(now.id).await?.ok_or(Problem::NotFound) }
+            let (systems, actor) = (systems.clone(), actor.clone());
+            async move { systems.view(&actor, now.id).await }
         });
         let states = tokio_stream::once(Ok(now)).chain(states);
         Ok(Response::new(Box::pin(states.map(|state| Ok(state?.into())))))
