@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::access_token::AccessToken;
 use crate::bearer::{Place, choose_protocol};
 use crate::error::Error;
-use crate::gate::{Gate, admit};
+use crate::gate::{Gate, Need, admit};
 use crate::reject::{Reject, Rejection, reject, rewrite};
 use crate::relay::CallerToken;
 
@@ -55,6 +55,7 @@ pub(crate) struct Waiting<S, B, C> {
     /// Taken once.
     request: Option<Request<B>>,
     gate: Option<Arc<Gate>>,
+    need: Need,
 }
 
 impl<S, B, C> Waiting<S, B, C> {
@@ -64,8 +65,9 @@ impl<S, B, C> Waiting<S, B, C> {
         ready: S,
         request: Request<B>,
         gate: Option<Arc<Gate>>,
+        need: Need,
     ) -> Self {
-        Self { verdict, caller, ready, request: Some(request), gate }
+        Self { verdict, caller, ready, request: Some(request), gate, need }
     }
 }
 
@@ -142,7 +144,7 @@ where
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let mut request = waiting.request.take().expect("polled after completion");
-                    match admit(waiting.gate.as_deref(), verdict, waiting.caller.take(), &mut request) {
+                    match admit(waiting.gate.as_deref(), waiting.need, verdict, waiting.caller.take(), &mut request) {
                         Ok(()) => State::Calling { future: waiting.ready.call(request) },
                         Err(error) => {
                             let rejection = Rejection::new(error, request.method(), request.headers());

@@ -2,7 +2,7 @@
 
 mod public;
 
-use http::Request;
+use http::{Extensions, Request};
 
 pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
@@ -22,6 +22,21 @@ pub(crate) enum Mode {
     Optional,
     /// With a bad one, they are anonymous too.
     Lenient,
+}
+
+/// What an operation needs of its caller, as it is found for a request, once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Need {
+    /// What the mode says: there are no rules.
+    ByMode,
+    /// Nothing: a token is not looked at.
+    Nothing,
+    /// A token.
+    Token,
+    /// What a rule says, by its place.
+    Rule(usize),
+    /// What nobody has: no rule permits it.
+    Impossible,
 }
 
 /// The settings of a layer that most do not use.
@@ -52,25 +67,41 @@ impl Gate {
         }
     }
 
-    fn permits<B>(&self, request: &Request<B>) -> Result<(), Error> {
-        let Some(rules) = &self.rules else { return Ok(()) };
-        let caller = || AccessToken::from_extensions(request.extensions());
-        match rules.access(request.method(), request.uri().path()) {
-            None => Err(Error::new(ErrorKind::NoRule, "the rules have none for this method and path")),
-            Some(Access::Public) => Ok(()),
-            Some(Access::Authenticated) => caller().map(|_: &AccessToken| ()),
-            Some(Access::Rule(rule)) => caller().and_then(|token: &AccessToken| token.require(rule)),
+    fn need<B>(&self, request: &Request<B>) -> Need {
+        let (method, path) = (request.method(), request.uri().path());
+        if self.public.iter().any(|public| public.is(method, path)) {
+            return Need::Nothing;
+        }
+        let Some(rules) = &self.rules else { return Need::ByMode };
+        match rules.find(method, path) {
+            None => Need::Impossible,
+            Some((_, Access::Public)) => Need::Nothing,
+            Some((_, Access::Authenticated)) => Need::Token,
+            Some((place, Access::Rule(_))) => Need::Rule(place),
+        }
+    }
+
+    fn permits(&self, need: Need, extensions: &Extensions) -> Result<(), Error> {
+        let caller = || AccessToken::from_extensions(extensions);
+        match need {
+            Need::ByMode | Need::Nothing => Ok(()),
+            Need::Token => caller().map(|_: &AccessToken| ()),
+            Need::Rule(place) => match self.rules.as_ref().and_then(|rules| rules.at(place)) {
+                Some(rule) => caller().and_then(|token: &AccessToken| token.require(rule)),
+                None => Err(no_rule()),
+            },
+            Need::Impossible => Err(no_rule()),
         }
     }
 }
 
-/// Tells whether everybody may pass.
-pub(crate) fn is_open<B>(gate: Option<&Gate>, request: &Request<B>) -> bool {
-    gate.is_some_and(|gate| {
-        let (method, path) = (request.method(), request.uri().path());
-        let rule = gate.rules.as_ref().and_then(|rules| rules.access(method, path));
-        matches!(rule, Some(Access::Public)) || gate.public.iter().any(|public| public.is(method, path))
-    })
+fn no_rule() -> Error {
+    Error::new(ErrorKind::NoRule, "the rules have none for this method and path")
+}
+
+/// Finds what a request needs.
+pub(crate) fn need<B>(gate: Option<&Gate>, request: &Request<B>) -> Need {
+    gate.map_or(Need::ByMode, |gate| gate.need(request))
 }
 
 /// Finds the token of a request.
@@ -96,6 +127,7 @@ pub(crate) fn let_in<B>(anonymous: Anonymous, request: &mut Request<B>) {
 /// Lets a request in with its token, or as an anonymous one, if that is how it may come in.
 pub(crate) fn admit<B, C: Send + Sync + 'static>(
     gate: Option<&Gate>,
+    need: Need,
     verdict: Result<AccessToken<C>, Error>,
     caller: Option<CallerToken>,
     request: &mut Request<B>,
@@ -115,5 +147,5 @@ pub(crate) fn admit<B, C: Send + Sync + 'static>(
         Err(error) if gate.lets_through(&error) => let_in(Anonymous::after(error), request),
         Err(error) => return Err(error),
     }
-    gate.permits(request)
+    gate.permits(need, request.extensions())
 }

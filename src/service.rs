@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::access_token::Anonymous;
 use crate::bearer::{Place, take_token_from};
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, admit, find_token, is_open, keep, let_in};
+use crate::gate::{Gate, Need, admit, find_token, keep, let_in, need};
 use crate::reject::{DefaultReject, Reject, Rejection, reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -82,7 +82,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.hide_credentials(&mut request);
         let gate = self.gate.as_deref();
-        let open = is_open(gate, &request);
+        let need = need(gate, &request);
+        let open = need == Need::Nothing;
         let (attempt, place, caller) = match find_token(gate, &request) {
             Ok(found) if open => (None, found.place, None),
             Err(_) if open => (None, Place::Header, None),
@@ -101,7 +102,7 @@ where
             return ResponseFuture::calling(self.inner.call(request), finish);
         };
         match attempt {
-            Attempt::Done(verdict) => match admit(gate, verdict, caller, &mut request) {
+            Attempt::Done(verdict) => match admit(gate, need, verdict, caller, &mut request) {
                 Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),
                 Err(error) => {
                     let rejection = Rejection::new(error, request.method(), request.headers());
@@ -112,7 +113,7 @@ where
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(Waiting::new(verdict, caller, ready, request, self.gate.clone()), finish)
+                ResponseFuture::waiting(Waiting::new(verdict, caller, ready, request, self.gate.clone(), need), finish)
             }
         }
     }

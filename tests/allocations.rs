@@ -10,11 +10,13 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Method, Request, Response};
 use support::get_with;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::testing::Idp;
-use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+use tower_bearer::{
+    Access, AuthzRules, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, Rule, StaticKeys,
+};
 
 type Body = axum::body::Body;
 
@@ -25,8 +27,11 @@ fn inner(_: Request<Body>) -> Ready<Result<Response<Body>, Infallible>> {
 
 /// What a call allocates, when all is as it has been for a while, from the request to the end of the response.
 fn allocations(server: ResourceServerBuilder, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
-    let server = server.build().unwrap();
-    let mut service = BearerAuthLayer::new(server).layer(service_fn(inner));
+    allocations_behind(BearerAuthLayer::new(server.build().unwrap()), request, status)
+}
+
+fn allocations_behind(layer: BearerAuthLayer, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
+    let mut service = layer.layer(service_fn(inner));
     let mut count = 0;
     for _ in 0..5 {
         let mut request = Some(request());
@@ -68,6 +73,19 @@ fn a_token_costs_three_allocations_more_without_the_cache() {
     // header and claims as one text and one list of nodes, and the evidence; what the signature's library does is not Rust's allocator's business
     let cold = allocations(trusting(&idp).token_cache(0), || get_with("/", &token), 200);
     assert_eq!(cold, insert() + 3);
+}
+
+#[test]
+fn rules_cost_no_allocation() {
+    let idp = Idp::new("https://id.test/");
+    let token = idp.token("alice").scope("orders:read").sign();
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/health", Access::Public)
+        .route(Method::GET, "/customers/{customer}/orders/{order}", Rule::scope("orders:read"))
+        .build()
+        .unwrap();
+    let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).authorize(rules);
+    assert_eq!(allocations_behind(layer, || get_with("/customers/7/orders/8", &token), 200), insert());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ struct Rules {
     listed: Vec<Listed>,
     /// By the pattern: where in `listed` its rules are.
     router: Router<Vec<usize>>,
+    /// Whether a slash more at the end of a path could make any difference.
+    slash_matters: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +118,11 @@ impl AuthzRules {
 
     /// Returns who may do this; `None` is nobody.
     pub fn access(&self, method: &Method, path: &str) -> Option<&Access> {
+        self.find(method, path).map(|(_, access)| access)
+    }
+
+    /// Returns who may do this, and the place of the rule that says so.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Option<(usize, &Access)> {
         if is_ambiguous(path) {
             return None;
         }
@@ -123,16 +131,28 @@ impl AuthzRules {
             return None;
         }
         let rule = |method: &Method| {
-            let mut rules = rules.iter().filter_map(|rule| self.rules.listed.get(*rule));
-            rules.find(|rule| rule.method == *method).map(|rule| &rule.access)
+            let mut rules = rules.iter().filter_map(|place| Some((*place, self.rules.listed.get(*place)?)));
+            rules.find(|(_, rule)| rule.method == *method).map(|(place, rule)| (place, &rule.access))
         };
         rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
+    }
+
+    /// Returns the rule at a place, where [`find`](Self::find) has found one.
+    pub(crate) fn at(&self, place: usize) -> Option<&Rule> {
+        match &self.rules.listed.get(place)?.access {
+            Access::Rule(rule) => Some(rule),
+            Access::Public | Access::Authenticated => None,
+        }
     }
 
     /// Tells whether a pattern that is more exact would decide if the path had a slash more or less at its end, of which a service behind may take no
     /// notice.
     fn is_stricter_but_for_a_slash(&self, path: &str, rules: &[usize]) -> bool {
-        let other = path.strip_suffix('/').map_or_else(|| [path, "/"].concat(), ToOwned::to_owned);
+        let other: Cow<'_, str> = match path.strip_suffix('/') {
+            Some(less) => less.into(),
+            None if self.rules.slash_matters => [path, "/"].concat().into(),
+            None => return false,
+        };
         let looseness = |rules: &[usize]| {
             let pattern = rules.first().and_then(|rule| self.rules.listed.get(*rule)).map(|rule| rule.pattern.as_str());
             let pattern = pattern.unwrap_or_default();
@@ -203,6 +223,9 @@ impl AuthzRulesBuilder {
                 None => patterns.push((&rule.pattern, vec![index])),
             }
         }
+        let slash_matters = listed
+            .iter()
+            .any(|Listed { pattern, .. }| pattern.contains("{*") || pattern.len() > 1 && pattern.ends_with('/'));
         let mut router = Router::new();
         for (pattern, rules) in patterns {
             if let Err(error) = router.insert(pattern, rules) {
@@ -213,7 +236,7 @@ impl AuthzRulesBuilder {
         for rule in &listed {
             event!(info, "a rule", method = rule.method, path = rule.pattern, needs = rule.access);
         }
-        Ok(AuthzRules { rules: Arc::new(Rules { listed, router }) })
+        Ok(AuthzRules { rules: Arc::new(Rules { listed, router, slash_matters }) })
     }
 }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn rules() -> AuthzRules {
@@ -149,5 +151,22 @@ fn a_slash_at_the_end_is_no_way_around_a_more_exact_rule() {
         ("/staff", None),
     ] {
         assert_eq!(rules.access(&Method::GET, path), access.as_ref(), "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whether_a_slash_matters_is_known_beforehand(
+        patterns in prop::collection::vec("(/(a|b|\\{x\\}|\\{y\\})){1,2}(/|/\\{\\*r\\})?", 1..5),
+        path in "(/(a|b|c)){1,3}/?",
+    ) {
+        let listed = patterns.iter().fold(AuthzRules::new(), |rules, pattern| rules.route(Method::GET, pattern, Access::Public));
+        // patterns that do not go together are none of this test's business
+        if let Ok(rules) = listed.build() {
+            let Rules { listed, router, .. } = &*rules.rules;
+            let always = Rules { listed: listed.clone(), router: router.clone(), slash_matters: true };
+            let always = AuthzRules { rules: Arc::new(always) };
+            prop_assert_eq!(rules.access(&Method::GET, &path), always.access(&Method::GET, &path));
+        }
     }
 }
