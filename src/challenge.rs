@@ -57,7 +57,9 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::WrongClaim
         | K::WrongType => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_token")),
         K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
-        K::CrossOriginRequest | K::NoRule => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No),
+        K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
+            (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)
+        }
         K::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No),
         K::LayerMissing => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::No),
     };

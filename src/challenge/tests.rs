@@ -1,6 +1,7 @@
 use super::*;
 
 const ALL: &[(ErrorKind, u16, u8, &str)] = &[
+    (ErrorKind::AccessDenied, 403, 7, ""),
     (ErrorKind::BadSignature, 401, 16, "invalid_token"),
     (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
     (ErrorKind::CrossOriginRequest, 403, 7, ""),

@@ -11,7 +11,7 @@ use std::fmt;
 /// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
 /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
 /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
-/// | [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
+/// | [`AccessDenied`](Self::AccessDenied), [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
 /// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
 /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
 /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
@@ -20,6 +20,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The application's own decision: this caller may not do this to this object. The layer never says so; a handler that returns it as an
+    /// [`Error`](crate::Error) or, in gRPC, as a status is answered as the layer answers. No other token would help, so nothing asks the client for one.
+    AccessDenied,
     /// No key that the token may be signed with verifies the signature.
     BadSignature,
     /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
@@ -72,6 +75,7 @@ impl ErrorKind {
     /// Returns the fixed text that the caller is told.
     pub(crate) fn text(self) -> &'static str {
         match self {
+            Self::AccessDenied => "the caller may not do this",
             Self::BadSignature => "the token's signature is invalid",
             Self::CriticalHeader => "the token uses unsupported critical header parameters",
             Self::CrossOriginRequest => "the request comes from another origin",
@@ -101,6 +105,7 @@ impl ErrorKind {
     /// Returns the name of the variant, for metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDenied",
             Self::BadSignature => "BadSignature",
             Self::CriticalHeader => "CriticalHeader",
             Self::CrossOriginRequest => "CrossOriginRequest",

@@ -45,8 +45,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND.into_response(),
-            // with the challenge and the body of the layer's own refusals
-            Self::Forbidden => Error::from(ErrorKind::InsufficientScope).into_response(),
+            // as the layer refuses
+            Self::Forbidden => Error::from(ErrorKind::AccessDenied).into_response(),
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Self::Conflict => StatusCode::CONFLICT.into_response(),
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -58,7 +58,7 @@ impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
         let (code, text) = match problem {
             Problem::NotFound => (Code::NotFound, "there is no such system"),
-            Problem::Forbidden => return Error::from(ErrorKind::InsufficientScope).into(),
+            Problem::Forbidden => return Error::from(ErrorKind::AccessDenied).into(),
             Problem::Unavailable => (Code::Unavailable, "permission cannot be checked now"),
             Problem::Conflict => (Code::FailedPrecondition, "the system is in that state already"),
             Problem::Broken => (Code::Internal, "a fault of the service"),
