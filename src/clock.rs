@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 /// Tells the wall time against which `exp` and `nbf` are checked.
 ///
 /// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that returns a
-/// [`SystemTime`] is a clock too. It is read for each token.
+/// [`SystemTime`] is a clock too, and so is an `Arc<dyn Clock>`. It is read for each token.
 ///
 /// # Examples
 ///
@@ -29,6 +29,12 @@ where
 {
     fn now(&self) -> SystemTime {
         self()
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
     }
 }
 

@@ -1,10 +1,11 @@
 // An authorization server that people sign in at: the `oidc-provider` package, with its own pages.
 //
-//   node sign-in.mjs PORT REDIRECT_URI AUDIENCE
+//   node sign-in.mjs PORT REDIRECT_URI AUDIENCE [AUD]
 //
 // It listens on that port of 127.0.0.1 (0: any), prints one line, {"issuer":"http://127.0.0.1:PORT"}, and exits when its
 // stdin closes. Whatever name and password are given are right. Clients, each with the secret `secret`: `gateway`, by the code
-// flow with PKCE, and `systems`, by client credentials. Whoever signs in is an employee; `root` is an administrator.
+// flow with PKCE, and `systems`, by client credentials. `root` is an administrator, and whoever else signs in an employee. Tokens are asked
+// for by AUDIENCE, and have it for their audience, unless AUD says otherwise.
 
 import { createServer } from 'node:http';
 
@@ -12,7 +13,7 @@ import { Provider, errors } from 'oidc-provider';
 
 console.log = console.info = console.debug = console.warn = console.error;
 
-const [port, redirectUri, audience] = process.argv.slice(2);
+const [port, redirectUri, resource, audience = resource] = process.argv.slice(2);
 const SCOPE = 'events:read stats:read';
 
 const provider = (issuer) =>
@@ -49,8 +50,8 @@ const provider = (issuer) =>
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo(ctx, resource) {
-          if (resource !== audience) throw new errors.InvalidTarget();
+        getResourceServerInfo(ctx, asked) {
+          if (asked !== resource) throw new errors.InvalidTarget();
           return { scope: SCOPE, audience, accessTokenFormat: 'jwt', accessTokenTTL: 120 };
         },
       },

@@ -16,7 +16,8 @@ pub use self::delegated::Delegated;
 pub use self::from_customers::FromCustomers;
 pub use self::from_replica::{FromReplica, Replica};
 pub use self::from_token::FromToken;
-use crate::domain::{Action, Actor, Roles, SecuritySystem};
+use crate::actor::Actor;
+use crate::domain::{Action, Roles, SecuritySystem};
 use crate::problem::Unavailable;
 
 /// Decides about employees. What is no yes is a no, and what cannot be found out is neither.

@@ -6,22 +6,23 @@ mod session;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Extension, FromRef, Path, Query, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Router, extract};
 use axum_extra::extract::PrivateCookieJar;
 use axum_extra::extract::cookie::Key;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tower_bearer::relay::{CallerToken, RelayLayer};
-use tower_bearer::{Access, AccessToken, AuthzRules, BearerAuthLayer, Clock, ConfigError, ResourceServer, Rule};
+use tower_bearer::relay::RelayLayer;
+use tower_bearer::{Access, AuthzRules, BearerAuthLayer, Clock, ConfigError, ResourceServer, Rule};
 
-use self::session::{SIGN_IN, Sessions, begin, end};
+use self::session::{SIGN_IN, Sessions, end, give};
+use crate::actor::{Actor, Claims};
 use crate::client::{self, Client, SigningIn};
-use crate::domain::SecuritySystem;
+use crate::domain::{ADMIN, EMPLOYEE, SecuritySystem};
 use crate::statistics::Statistics;
 use crate::system::Fault;
 
@@ -33,8 +34,10 @@ pub struct Bff {
     systems: String,
     statistics: String,
     sessions: Sessions,
+    server: ResourceServer<Claims>,
     http: reqwest::Client,
     relay: Arc<RelayLayer>,
+    clock: Arc<dyn Clock>,
 }
 
 impl FromRef<Bff> for Key {
@@ -45,57 +48,68 @@ impl FromRef<Bff> for Key {
 
 impl Bff {
     /// A gateway to these services.
-    pub fn new(client: Client, systems: String, statistics: String, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+    pub fn new(
+        client: Client,
+        server: ResourceServer<Claims>,
+        (systems, statistics): (String, String),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Fault> {
         let relay = Arc::new(RelayLayer::to([&systems, &statistics])?);
-        let sessions = Sessions::new(client.clone(), clock);
-        Ok(Self { client, systems, statistics, sessions, http: client::http_client()?, relay })
+        let sessions = Sessions::new(client.clone(), server.clone(), Arc::clone(&clock));
+        Ok(Self { client, systems, statistics, sessions, server, http: client::http_client()?, relay, clock })
     }
 
     /// Calls a service in the user's name. What it refuses is refused here, for the same reason.
-    async fn call(
-        &self,
-        method: Method,
-        address: String,
-        caller: &CallerToken,
-    ) -> Result<reqwest::Response, StatusCode> {
-        let request = http::Request::builder().method(method).uri(address).body(String::new());
-        let mut request = request.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        self.relay.prepare(&mut request, Some(caller));
-        let request = request.try_into().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        let response = self.http.execute(request).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    async fn call(&self, method: Method, address: String, actor: &Actor) -> Result<reqwest::Response, StatusCode> {
+        let broken = |error: Fault| {
+            tracing::error!(%error, "a call that cannot be made");
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        let request = http::Request::builder().method(method).uri(&address).body(String::new());
+        let mut request = request.map_err(|error| broken(error.into()))?;
+        self.relay.prepare(&mut request, Some(&actor.caller));
+        let request = request.try_into().map_err(|error: reqwest::Error| broken(error.into()))?;
+        let response = self.http.execute(request).await.map_err(|error| {
+            tracing::warn!(%error, "a service does not answer");
+            StatusCode::BAD_GATEWAY
+        })?;
         match response.status() {
-            status if status.is_success() => Ok(response),
-            status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => Err(status),
-            _ => Err(StatusCode::BAD_GATEWAY),
+            status if status.is_success() => return Ok(response),
+            // a new token helps if this one has expired on its way, and else not
+            StatusCode::UNAUTHORIZED if actor.token.expires_in(self.clock.now()).is_some() => {}
+            status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => return Err(status),
+            _ => {}
         }
+        tracing::warn!(address, status = %response.status(), "a service answers what it should not");
+        Err(StatusCode::BAD_GATEWAY)
     }
 
-    async fn read<T: DeserializeOwned>(&self, address: String, caller: &CallerToken) -> Result<T, StatusCode> {
-        let response = self.call(Method::GET, address, caller).await?;
+    async fn read<T: DeserializeOwned>(&self, address: String, actor: &Actor) -> Result<T, StatusCode> {
+        let response = self.call(Method::GET, address, actor).await?;
         let body = response.bytes().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
         serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_GATEWAY)
     }
 }
 
-/// What each page needs.
+/// What each page needs. Who signs out needs nothing: not even a token that is still good.
 pub fn rules() -> Result<AuthzRules, ConfigError> {
-    let user = || Rule::role("employee") | Rule::role("admin");
+    let user = || Rule::role(EMPLOYEE) | Rule::role(ADMIN);
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
         .route(Method::GET, "/sign-in", Access::Public)
         .route(Method::GET, "/callback", Access::Public)
+        .route(Method::POST, "/sign-out", Access::Public)
         .route(Method::GET, "/", user())
         .route(Method::POST, "/systems/{system}/{action}", user())
-        .route(Method::POST, "/sign-out", Access::Authenticated)
-        .route(Method::GET, "/statistics", Rule::role("admin"))
+        .route(Method::GET, "/statistics", Rule::role(ADMIN))
         .build()
 }
 
-/// The gateway behind the same guard as all services. Its token is the session's, and comes by a cookie: what changes something must come from a page of ours.
-pub fn service(bff: Bff, server: ResourceServer) -> Result<Router, ConfigError> {
-    let guard = BearerAuthLayer::new(server).authorize(rules()?).token_sources([session::token()]).relayable();
+/// The gateway behind the same layer as all services. Its token is the session's, and comes by a cookie: what changes something must come from a page of ours.
+pub fn service(bff: Bff) -> Result<Router, ConfigError> {
+    let guard = BearerAuthLayer::new(bff.server.clone()).authorize(rules()?).token_sources([session::token()]);
     let session = from_fn_with_state(bff.clone(), session::open);
-    Ok(routes().layer(guard).layer(session).with_state(bff))
+    Ok(routes().layer(guard.relayable()).layer(session).with_state(bff))
 }
 
 /// The routes, unguarded, for a test that each has a rule.
@@ -113,8 +127,8 @@ pub fn routes() -> Router<Bff> {
 type Answer = Result<Response, StatusCode>;
 
 async fn sign_in(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>) -> Answer {
-    let (url, signing_in) = bff.client.sign_in().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    Ok((begin(jar, SIGN_IN, &signing_in), Redirect::to(&url)).into_response())
+    let (url, signing_in) = bff.client.sign_in().await.map_err(unreachable)?;
+    Ok((give(jar, SIGN_IN, &signing_in)?, Redirect::to(&url)).into_response())
 }
 
 /// What the identity service sends a user back with: a code, or an error (RFC 6749 §4.1.2).
@@ -127,37 +141,43 @@ struct Back {
 async fn callback(
     State(bff): State<Bff>,
     Extension(jar): Extension<PrivateCookieJar>,
-    extract::Query(back): Query<Back>,
+    Query(back): Query<Back>,
 ) -> Answer {
     // what this browser has begun, and no other
     let begun = session::read::<SigningIn>(&jar, SIGN_IN).filter(|begun| begun.state == back.state);
     let (Some(begun), Some(code)) = (begun, back.code) else { return Err(StatusCode::BAD_REQUEST) };
-    let tokens = bff.client.redeem(code, begun).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    let jar = bff.sessions.begin(end(jar, SIGN_IN), tokens)?;
+    let tokens = bff.client.redeem(code, begun).await.map_err(unreachable)?.ok_or(StatusCode::BAD_REQUEST)?;
+    let jar = bff.sessions.begin(end(jar, SIGN_IN), tokens).await.map_err(unreachable)?;
     Ok((jar, Redirect::to("/")).into_response())
+}
+
+/// The identity service does not answer, or not what it should.
+fn unreachable(error: Fault) -> StatusCode {
+    tracing::warn!(error, "the identity service");
+    StatusCode::BAD_GATEWAY
 }
 
 async fn sign_out(Extension(jar): Extension<PrivateCookieJar>) -> Response {
     (end(jar, session::SESSION), pages::signed_out()).into_response()
 }
 
-async fn home(State(bff): State<Bff>, token: AccessToken, caller: CallerToken) -> Answer {
-    let systems: Vec<SecuritySystem> = bff.read(format!("{}/systems", bff.systems), &caller).await?;
-    Ok(pages::home(&token, &systems))
+async fn home(State(bff): State<Bff>, actor: Actor) -> Answer {
+    let systems: Vec<SecuritySystem> = bff.read(format!("{}/systems", bff.systems), &actor).await?;
+    Ok(pages::home(&actor, &systems))
 }
 
-async fn switch(State(bff): State<Bff>, Path((system, action)): Path<(i64, String)>, caller: CallerToken) -> Answer {
+async fn switch(State(bff): State<Bff>, Path((system, action)): Path<(i64, String)>, actor: Actor) -> Answer {
     if !["arm", "disarm"].contains(&action.as_str()) {
         return Err(StatusCode::NOT_FOUND);
     }
-    match bff.call(Method::POST, format!("{}/systems/{system}/{action}", bff.systems), &caller).await {
+    match bff.call(Method::POST, format!("{}/systems/{system}/{action}", bff.systems), &actor).await {
         // it is in that state already, which the page will show
         Ok(_) | Err(StatusCode::CONFLICT) => Ok(Redirect::to("/").into_response()),
         Err(status) => Err(status),
     }
 }
 
-async fn statistics(State(bff): State<Bff>, caller: CallerToken) -> Answer {
-    let figures: Statistics = bff.read(format!("{}/statistics", bff.statistics), &caller).await?;
+async fn statistics(State(bff): State<Bff>, actor: Actor) -> Answer {
+    let figures: Statistics = bff.read(format!("{}/statistics", bff.statistics), &actor).await?;
     Ok(pages::statistics(figures))
 }

@@ -1,4 +1,4 @@
-//! The client's half of OAuth 2.0, which is not this library's business: signing users in (OpenID Connect), refreshing their tokens, and tokens for ourselves.
+//! The client's half of OAuth 2.0, which is not tower-bearer's business: signing users in (OpenID Connect), refreshing their tokens, and tokens for ourselves.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
 use openidconnect::{
     AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse,
+    EndpointSet, ErrorResponse, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::system::Fault;
 /// How long an answer of another service is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Of this library's clients, the one for an issuer whose metadata were found.
+/// `openidconnect`'s type for a client whose issuer was discovered.
 type Discovered =
     CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
 
@@ -43,7 +43,6 @@ pub struct Client {
 pub struct Tokens {
     pub access_token: String,
     pub refresh_token: Option<String>,
-    pub expires_in: Duration,
 }
 
 /// A sign-in that has begun, as the browser that has begun it keeps it.
@@ -75,27 +74,23 @@ impl Client {
         Ok((url.into(), SigningIn { state, nonce, verifier: verifier.into_secret() }))
     }
 
-    /// Redeems the code that a user has come back with.
-    pub async fn redeem(&self, code: String, begun: SigningIn) -> Result<Tokens, Fault> {
+    /// Redeems the code that a user has come back with; `None` if it is none, or not one for this sign-in.
+    pub async fn redeem(&self, code: String, begun: SigningIn) -> Result<Option<Tokens>, Fault> {
         let client = self.discovered().await?;
         let exchange = client.exchange_code(AuthorizationCode::new(code))?.add_extra_param("resource", AUDIENCE);
         let exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier));
-        let tokens = exchange.request_async(&self.http).await?;
+        let Some(tokens) = granted(exchange.request_async(&self.http).await)? else { return Ok(None) };
         // that this is the answer to our question is what the ID token says; the access token is the services' to read
         let id_token = tokens.id_token().ok_or("no ID token")?;
-        id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce))?;
-        Ok(issued(&tokens))
+        let answers = id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce));
+        Ok(answers.is_ok().then(|| issued(&tokens)))
     }
 
     /// Fetches fresh tokens; `None` if the identity service refuses, and the user must sign in again.
     pub async fn refresh(&self, token: String) -> Result<Option<Tokens>, Fault> {
         let (client, token) = (self.discovered().await?, RefreshToken::new(token));
         let exchange = client.exchange_refresh_token(&token)?.add_extra_param("resource", AUDIENCE);
-        match exchange.request_async(&self.http).await {
-            Ok(tokens) => Ok(Some(issued(&tokens))),
-            Err(RequestTokenError::ServerResponse(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(granted(exchange.request_async(&self.http).await)?.as_ref().map(issued))
     }
 
     /// Fetches a token for this client itself (RFC 6749 §4.4).
@@ -106,6 +101,7 @@ impl Client {
         Ok(issued(&grant.request_async(&self.http).await?))
     }
 
+    /// Asks anew each time, so that the ID token's keys are the newest; with many users, keep it for some minutes.
     async fn discovered(&self) -> Result<Discovered, Fault> {
         let issuer = IssuerUrl::new(self.issuer.clone())?;
         let metadata = CoreProviderMetadata::discover_async(issuer, &self.http).await?;
@@ -134,11 +130,23 @@ impl<'c> AsyncHttpClient<'c> for Http {
     }
 }
 
+/// Tells a refusal of the identity service, which is an answer, from none.
+fn granted<T, E, R>(answer: Result<T, RequestTokenError<E, R>>) -> Result<Option<T>, RequestTokenError<E, R>>
+where
+    E: std::error::Error,
+    R: ErrorResponse,
+{
+    match answer {
+        Ok(tokens) => Ok(Some(tokens)),
+        Err(RequestTokenError::ServerResponse(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn issued(tokens: &impl OAuth2TokenResponse) -> Tokens {
     Tokens {
         access_token: tokens.access_token().secret().clone(),
         refresh_token: tokens.refresh_token().map(|token| token.secret().clone()),
-        expires_in: tokens.expires_in().unwrap_or_default(),
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tower_bearer::AccessToken;
-use tower_bearer::relay::CallerToken;
+
+/// The roles in tokens: what somebody is in the whole system, and not at a location.
+pub const ADMIN: &str = "admin";
+pub const EMPLOYEE: &str = "employee";
 
 /// A company that has locations and employees.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, sqlx::Type)]
@@ -69,36 +71,5 @@ impl Action {
             Self::Arm => "arm",
             Self::Disarm => "disarm",
         }
-    }
-}
-
-/// What our own tokens say of an employee, if they were issued with it.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Claims {
-    #[serde(default)]
-    pub locations: Roles,
-}
-
-/// Who calls.
-#[derive(Clone, Debug)]
-pub struct Actor {
-    pub token: AccessToken<Claims>,
-    /// To ask another service in the caller's name.
-    pub caller: CallerToken,
-}
-
-impl Actor {
-    /// The subject: employees are known by their e-mail address.
-    pub fn name(&self) -> &str {
-        self.token.subject().unwrap_or_default()
-    }
-
-    pub fn is_admin(&self) -> bool {
-        self.token.has_role("admin")
-    }
-
-    /// A client that acts for itself is its token's subject (RFC 9068 §2.2).
-    pub fn is_machine(&self) -> bool {
-        self.token.client_id().is_some_and(|client| client == self.name())
     }
 }

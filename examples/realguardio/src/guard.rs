@@ -1,47 +1,56 @@
-//! Whom each service believes, and what each of its operations needs of the caller's token. What a caller may do to *this* customer or *this* system
+//! Whom the services believe, and what each of their operations needs of the caller's token. What a caller may do to *this* customer or *this* system
 //! is decided in the services, where the data are.
+
+use std::sync::Arc;
 
 use http::Method;
 use serde::de::DeserializeOwned;
 use tower_bearer::{
-    Access, AuthzRules, BearerAuthLayer, ConfigError, ProblemJson, ResourceServer, ResourceServerBuilder, Rule, Trust,
+    Access, AuthzRules, BearerAuthLayer, Clock, ConfigError, Issuer, ProblemJson, ResourceServer, Rule, Trust,
 };
+
+use crate::domain::{ADMIN, EMPLOYEE};
 
 /// The audience of all services of the system: they relay their callers' tokens to each other.
 pub const AUDIENCE: &str = "https://realguardio.example";
 
-/// A layer of one of the services.
+/// The layer of a service.
 pub type Guard<C = ()> = BearerAuthLayer<C, ProblemJson>;
 
-/// Trusts the identity service, or whom else the options name.
-pub fn server<C: DeserializeOwned + Send + Sync + 'static>(
-    trust: impl Into<Trust>,
-    settings: impl FnOnce(ResourceServerBuilder<C>) -> ResourceServerBuilder<C>,
-) -> Result<ResourceServer<C>, ConfigError> {
-    settings(ResourceServer::new(AUDIENCE).trust(trust).claims::<C>()).build()
+/// The identity service: what it signs must be an access token by RFC 9068, and no ID token.
+pub fn issuer(url: &str) -> Issuer {
+    Issuer::new(url).rfc9068()
+}
+
+/// A service that believes one issuer, and has keys of its own from there.
+pub fn server<C>(trust: impl Into<Trust>, clock: Arc<dyn Clock>) -> Result<ResourceServer<C>, ConfigError>
+where
+    C: DeserializeOwned + Send + Sync + 'static,
+{
+    ResourceServer::new(AUDIENCE).trust(trust).clock(clock).claims::<C>().build()
+}
+
+/// Lets callers in by the rules, and keeps their token's text for calls to other services.
+pub fn guard<C>(server: ResourceServer<C>, rules: AuthzRules) -> Guard<C> {
+    BearerAuthLayer::new(server).authorize(rules).relayable().reject_with(ProblemJson::default())
 }
 
 fn admin() -> Rule {
-    Rule::role("admin")
+    Rule::role(ADMIN)
 }
 
 fn employee() -> Rule {
-    Rule::role("employee")
+    Rule::role(EMPLOYEE)
 }
 
 /// Customers, their employees, teams and locations.
-pub fn customers(server: ResourceServer) -> Result<Guard, ConfigError> {
-    Ok(BearerAuthLayer::new(server).authorize(customer_rules()?).reject_with(ProblemJson::default()))
-}
-
-/// What each of its operations needs.
-pub fn customer_rules() -> Result<AuthzRules, ConfigError> {
+pub fn customers() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
         .route(Method::GET, "/customers", admin() | employee())
         .route(Method::POST, "/customers", admin())
         .route(Method::POST, "/customers/{customer}/employees", admin() | employee())
-        .route(Method::DELETE, "/customers/{customer}/employees/{email}", admin() | employee())
+        .route(Method::DELETE, "/customers/{customer}/employees/{subject}", admin() | employee())
         .route(Method::POST, "/customers/{customer}/locations", employee())
         .route(Method::PUT, "/customers/{customer}/roles", employee())
         .route(Method::DELETE, "/customers/{customer}/roles", employee())
@@ -52,12 +61,7 @@ pub fn customer_rules() -> Result<AuthzRules, ConfigError> {
 }
 
 /// Security systems, by REST and by gRPC.
-pub fn systems<C>(server: ResourceServer<C>) -> Result<Guard<C>, ConfigError> {
-    Ok(BearerAuthLayer::new(server).authorize(system_rules()?).relayable().reject_with(ProblemJson::default()))
-}
-
-/// What each of its operations needs.
-pub fn system_rules() -> Result<AuthzRules, ConfigError> {
+pub fn systems() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
         .route(Method::GET, "/systems", admin() | employee())
@@ -74,12 +78,7 @@ pub fn system_rules() -> Result<AuthzRules, ConfigError> {
 }
 
 /// Figures: of all systems for administrators and for machines that were given the scope, and of their own for employees.
-pub fn statistics<C>(server: ResourceServer<C>) -> Result<Guard<C>, ConfigError> {
-    Ok(BearerAuthLayer::new(server).authorize(statistics_rules()?).relayable().reject_with(ProblemJson::default()))
-}
-
-/// What each of its operations needs.
-pub fn statistics_rules() -> Result<AuthzRules, ConfigError> {
+pub fn statistics() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
         .route(Method::GET, "/statistics", admin() | employee() | Rule::scope("stats:read"))

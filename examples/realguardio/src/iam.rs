@@ -198,12 +198,15 @@ async fn sign_in(State(iam): State<Iam>, Form(form): Form<SignIn>) -> Response {
     let user = iam.users.keys().find(|user| **user == form.user).filter(|_| form.password == "realguardio");
     let Some(user) = user else { return page(&form.request, "The name or the password is wrong.") };
     let code = random();
-    let back = format!("{}?code={code}&state={}", asked.redirect_uri, asked.state);
+    let answer = [("code", &code), ("state", &asked.state)];
+    let Ok(back) = reqwest::Url::parse_with_params(&asked.redirect_uri, answer) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     let mut memory = iam.memory();
     memory.asked.remove(&form.request);
     memory.codes.insert(code, (asked, *user, Instant::now()));
     // with GET, whatever the form's method was
-    Redirect::to(&back).into_response()
+    Redirect::to(back.as_str()).into_response()
 }
 
 async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<TokenRequest>) -> Response {
@@ -223,11 +226,12 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
         "client_credentials" => {
             let own = iam.clients.get(&client).map(|client| client.scopes.clone()).unwrap_or_default();
             let scope = request.scope.unwrap_or_default();
-            let permitted = !scope.is_empty() && scope.split(' ').all(|scope| own.contains(&scope));
-            permitted.then(|| {
-                let token = iam.access_token(&client, &client).scope(&scope).sign();
-                json!({ "access_token": token, "token_type": "Bearer", "expires_in": LIFETIME.as_secs(), "scope": scope })
-            })
+            if scope.is_empty() || !scope.split(' ').all(|scope| own.contains(&scope)) {
+                return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
+            }
+            let token = iam.access_token(&client, &client).scope(&scope).sign();
+            let lifetime = LIFETIME.as_secs();
+            Some(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
         }
         _ => return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
     };

@@ -7,6 +7,7 @@
 //! 5. [`bff`]: the gateway, which signs users in at the identity service ([`iam`]) as an OAuth [`client`], and calls the services in their name.
 //! 6. [`system`] starts all of it.
 
+pub mod actor;
 pub mod authorizer;
 pub mod bff;
 pub mod client;

@@ -11,17 +11,15 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use realguardio::system::{Fault, Options, System};
-
-/// A system of services that `tower-bearer` guards
-#[derive(Parser)]
-struct Arguments {
-    #[command(flatten)]
-    options: Options,
-}
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> Result<(), Fault> {
-    let Arguments { options } = Arguments::parse();
+    let options = Options::parse();
+    // refusals, and what does not work; RUST_LOG says otherwise
+    let filter = EnvFilter::try_from_default_env().or_else(|_| "realguardio=info,tower_bearer=debug".parse())?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
     let authorization = options.authorization;
     #[expect(clippy::disallowed_methods, reason = "the whole system goes by the system's clock")]
     let clock = Arc::new(SystemTime::now);
@@ -34,10 +32,9 @@ async fn main() -> Result<(), Fault> {
     println!("  statistics           {}\n", system.statistics.url);
     if system.identity.is_some() {
         println!("Sign in as alice, tom, bob, root or guest; the password is `realguardio`. A machine:\n");
-        println!(
-            "  curl -u dashboard:realguardio -d grant_type=client_credentials -d scope=stats:read {}/token",
-            system.issuer
-        );
+        let form = "-d grant_type=client_credentials -d scope=stats:read";
+        let token = format!("curl -s -u dashboard:realguardio {form} {}/token", system.issuer);
+        println!("  TOKEN=$({token} | sed 's/.*\"access_token\":\"\\([^\"]*\\).*/\\1/')");
         println!("  curl -H \"Authorization: Bearer $TOKEN\" {}/statistics\n", system.statistics.url);
     }
     println!("Ctrl-C ends it.");

@@ -16,6 +16,8 @@ pub enum Problem {
     Unavailable,
     /// It cannot be done in the present state.
     Conflict,
+    /// What was asked for makes no sense.
+    Invalid,
     /// A fault of ours.
     Broken,
 }
@@ -36,7 +38,10 @@ impl From<sqlx::Error> for Problem {
             sqlx::Error::RowNotFound => Self::NotFound,
             sqlx::Error::Database(error) if error.is_foreign_key_violation() => Self::NotFound,
             sqlx::Error::Database(error) if error.is_unique_violation() => Self::Conflict,
-            _ => Self::Broken,
+            error => {
+                tracing::error!(%error, "the database");
+                Self::Broken
+            }
         }
     }
 }
@@ -49,6 +54,7 @@ impl IntoResponse for Problem {
             Self::Forbidden => Error::from(ErrorKind::AccessDenied).into_response(),
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Self::Conflict => StatusCode::CONFLICT.into_response(),
+            Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY.into_response(),
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
@@ -61,6 +67,7 @@ impl From<Problem> for Status {
             Problem::Forbidden => return Error::from(ErrorKind::AccessDenied).into(),
             Problem::Unavailable => (Code::Unavailable, "permission cannot be checked now"),
             Problem::Conflict => (Code::FailedPrecondition, "the system is in that state already"),
+            Problem::Invalid => (Code::InvalidArgument, "that makes no sense"),
             Problem::Broken => (Code::Internal, "a fault of the service"),
         };
         Self::new(code, text)

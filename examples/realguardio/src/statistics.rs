@@ -5,7 +5,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Actor, Claims};
+use crate::actor::{Actor, Claims};
 use crate::guard::Guard;
 use crate::problem::Problem;
 use crate::systems::Systems;
@@ -30,7 +30,7 @@ pub fn routes() -> Router<Systems> {
 async fn count(State(systems): State<Systems>, actor: Actor) -> Result<Json<Statistics>, Problem> {
     // a scope says what a client may do, and not whose data its user may see
     let machine = actor.is_machine() && actor.token.has_scope("stats:read");
-    let counted = if machine { systems.all().await? } else { systems.list(&actor).await? };
+    let counted = if machine { systems.all_unchecked().await? } else { systems.list(&actor).await? };
     let armed = counted.iter().filter(|system| system.armed).count();
     Ok(Json(Statistics { systems: counted.len(), armed }))
 }

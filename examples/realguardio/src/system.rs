@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::StatusCode;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, Clock, Issuer};
+use tower_bearer::{Algorithm, Clock};
 
+use crate::actor::Claims;
 use crate::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromToken, Replica};
 use crate::bff::{self, Bff};
 use crate::client::{self, Client, Credentials};
 use crate::customers::{self, Customers, Employee, Grant, Grantee, Numbered};
-use crate::domain::{Claims, CustomerId, LocationId, Role};
+use crate::domain::{ADMIN, CustomerId, EMPLOYEE, LocationId, Role};
 use crate::iam::{self, Iam, Registered, User};
 use crate::systems::Systems;
 use crate::{guard, statistics, systems};
@@ -38,47 +40,54 @@ pub enum Authorization {
     Delegate,
 }
 
-/// What the identity service knows the gateway by, and the service that follows events, unless the options say otherwise.
-const GATEWAY: &str = "gateway";
-const SYSTEMS: &str = "systems";
-
 /// What can be chosen.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Parser, Clone)]
+#[command(about = "A system of services that tower-bearer guards")]
 pub struct Options {
     /// How the security-system service decides
     #[arg(long, value_enum, default_value_t)]
     pub authorization: Authorization,
-    /// The gateway's port on the loopback address; without, any that is free
+    /// The gateway's port on the loopback address; 0 is any that is free
     #[arg(long, default_value_t)]
     pub port: u16,
     /// An identity service to trust in place of the one that this starts
-    #[arg(long, value_name = "URL", requires = "client_secret", requires = "machine_secret")]
+    #[arg(long, value_name = "URL", requires = "client_secret")]
     pub issuer: Option<String>,
     /// What it knows the gateway by
-    #[arg(long, value_name = "ID", default_value = GATEWAY)]
+    #[arg(long, value_name = "ID", default_value = "gateway")]
     pub client_id: String,
     /// The gateway's secret
     #[arg(long, env = "REALGUARDIO_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
     pub client_secret: String,
     /// What it knows the security-system service by, which follows the customer service's events
-    #[arg(long, value_name = "ID", default_value = SYSTEMS)]
+    #[arg(long, value_name = "ID", default_value = "systems")]
     pub machine_id: String,
-    /// That one's secret
+    /// That one's secret; replicate and delegate need it
     #[arg(long, env = "REALGUARDIO_MACHINE_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
     pub machine_secret: String,
 }
 
 impl Default for Options {
+    /// As without any argument.
     fn default() -> Self {
-        Self {
-            authorization: Authorization::default(),
-            port: 0,
-            issuer: None,
-            client_id: GATEWAY.to_owned(),
-            client_secret: String::new(),
-            machine_id: SYSTEMS.to_owned(),
-            machine_secret: String::new(),
-        }
+        clap::Parser::parse_from(["realguardio"])
+    }
+}
+
+impl Authorization {
+    /// Makes what decides, from where the customer service is and the copy of its data.
+    pub fn authorizer(self, customers: &str, replica: &Replica) -> Result<Arc<dyn Authorizer>, Fault> {
+        Ok(match self {
+            Self::Provide => Arc::new(FromToken),
+            Self::Fetch => Arc::new(FromCustomers::at(customers)?),
+            Self::Replicate => Arc::new(FromReplica(replica.clone())),
+            Self::Delegate => Arc::new(Delegated::new(replica.clone())?),
+        })
+    }
+
+    /// Tells whether it needs the copy.
+    fn follows(self) -> bool {
+        matches!(self, Self::Replicate | Self::Delegate)
     }
 }
 
@@ -92,12 +101,12 @@ pub struct System {
     /// The identity service, and the issuer in it, unless it is another's.
     pub identity: Option<(Running, Idp)>,
     pub issuer: String,
-    follower: JoinHandle<()>,
+    follower: Option<JoinHandle<()>>,
 }
 
 impl Drop for System {
     fn drop(&mut self) {
-        self.follower.abort();
+        self.follower.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -153,55 +162,50 @@ impl System {
         let credentials = |id: &str, secret: &str| Credentials { id: id.to_owned(), secret: secret.to_owned() };
         let mut user = credentials(&options.client_id, &options.client_secret);
         let mut machine = credentials(&options.machine_id, &options.machine_secret);
+        if options.issuer.is_some() && options.authorization.follows() && machine.secret.is_empty() {
+            return Err("to follow events, a service needs a client of its own: set REALGUARDIO_MACHINE_SECRET".into());
+        }
         let (issuer, identity) = match options.issuer {
             Some(issuer) => (issuer, None),
             None => {
                 let listener = bind().await?;
                 let issuer = url(&listener)?;
                 (user.secret, machine.secret) = (iam::random(), iam::random());
-                let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(by(&clock));
+                let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(Arc::clone(&clock));
                 let iam = Iam::new(idp.clone(), users(), clients(&user, &machine, &redirect));
                 (issuer, Some((Running::start(listener, iam::service(iam))?, idp)))
             }
         };
 
-        // each service finds the keys by discovery, as it would anywhere
-        let server = guard::server::<()>(Issuer::new(&issuer), |builder| builder.clock(by(&clock)))?;
-        let typed = guard::server::<Claims>(Issuer::new(&issuer), |builder| builder.clock(by(&clock)))?;
+        // each service finds the keys by discovery, for itself
+        let server = || guard::server(guard::issuer(&issuer), Arc::clone(&clock));
+        let typed = || guard::server::<Claims>(guard::issuer(&issuer), Arc::clone(&clock));
         let directory = Customers::create().await?;
         seed(&directory).await.map_err(|problem| format!("{problem:?}"))?;
-        let app = customers::service(directory, guard::customers(server.clone())?);
+        let app = customers::service(directory, guard::guard(server()?, guard::customers()?));
         let customers = Running::start(bind().await?, app)?;
 
         let replica = Replica::create().await?;
-        let authorizer: Arc<dyn Authorizer> = match options.authorization {
-            Authorization::Provide => Arc::new(FromToken),
-            Authorization::Fetch => Arc::new(FromCustomers::at(&customers.url)?),
-            Authorization::Replicate => Arc::new(FromReplica(replica.clone())),
-            Authorization::Delegate => Arc::new(Delegated::new(replica.clone())?),
-        };
+        let authorizer = options.authorization.authorizer(&customers.url, &replica)?;
         let storage = Systems::create(authorizer).await?;
         for location in [1, 1, 2, 3] {
             storage.add(LocationId(location)).await.map_err(|problem| format!("{problem:?}"))?;
         }
-        let app = systems::service(storage.clone(), guard::systems(typed.clone())?);
+        let app = systems::service(storage.clone(), guard::guard(typed()?, guard::systems()?));
         let systems = Running::start(bind().await?, app)?;
-        let statistics = Running::start(bind().await?, statistics::service(storage, guard::statistics(typed)?))?;
+        let app = statistics::service(storage, guard::guard(typed()?, guard::statistics()?));
+        let statistics = Running::start(bind().await?, app)?;
 
         let user = Client::new(&issuer, user, redirect.clone())?;
-        let bff = Bff::new(user, systems.url.clone(), statistics.url.clone(), clock)?;
-        let mut running = Running::start(gateway_at, bff::service(bff, server)?)?;
+        let services = (systems.url.clone(), statistics.url.clone());
+        let bff = Bff::new(user, typed()?, services, Arc::clone(&clock))?;
+        let mut running = Running::start(gateway_at, bff::service(bff)?)?;
         running.url = gateway;
         let machine = Client::new(&issuer, machine, redirect)?;
-        let follower = tokio::spawn(follow(replica, customers.url.clone(), machine));
+        let follow = options.authorization.follows().then(|| follow(replica, customers.url.clone(), machine));
+        let follower = follow.map(tokio::spawn);
         Ok(Self { gateway: running, customers, systems, statistics, identity, issuer, follower })
     }
-}
-
-/// The library takes whatever tells the time.
-fn by(clock: &Arc<dyn Clock>) -> impl Clock + use<> {
-    let clock = Arc::clone(clock);
-    move || clock.now()
 }
 
 async fn bind() -> std::io::Result<TcpListener> {
@@ -218,9 +222,9 @@ async fn seed(customers: &Customers) -> Result<(), crate::problem::Problem> {
     let yard = customers.add_location(shop, "yard").await?;
     let roof = customers.add_location(shop, "roof").await?;
     let vault = customers.add_location(bank, "vault").await?;
-    let hire = async |customer: CustomerId, email: &str, teams: &[&str], manager: bool| {
+    let hire = async |customer: CustomerId, subject: &str, teams: &[&str], manager: bool| {
         let teams = teams.iter().map(|team| (*team).to_owned()).collect();
-        customers.add_employee(customer, Employee { email: email.to_owned(), teams, manager }).await
+        customers.add_employee(customer, Employee { subject: subject.to_owned(), teams, manager }).await
     };
     hire(shop, "alice", &[], true).await?;
     hire(shop, "tom", &["night"], false).await?;
@@ -228,7 +232,7 @@ async fn seed(customers: &Customers) -> Result<(), crate::problem::Problem> {
     let give = async |customer: CustomerId, location: LocationId, grantee: Grantee, role: Role| {
         customers.grant(customer, Grant { location, grantee, role }).await
     };
-    let employee = |email: &str| Grantee::Employee(email.to_owned());
+    let employee = |subject: &str| Grantee::Employee(subject.to_owned());
     for role in [Role::Viewer, Role::Armer, Role::Disarmer] {
         give(shop, yard, employee("alice"), role).await?;
         give(bank, vault, employee("bob"), role).await?;
@@ -239,10 +243,10 @@ async fn seed(customers: &Customers) -> Result<(), crate::problem::Problem> {
 
 /// Who can sign in, with the roles that [`seed`] gives them.
 fn users() -> HashMap<&'static str, User> {
-    let employee = |locations| User { roles: vec!["employee"], locations };
+    let employee = |locations| User { roles: vec![EMPLOYEE], locations };
     let all = ["viewer", "armer", "disarmer"];
     HashMap::from([
-        ("root", User { roles: vec!["admin"], locations: json!({}) }),
+        ("root", User { roles: vec![ADMIN], locations: json!({}) }),
         ("alice", employee(json!({ "1": all, "2": ["viewer"] }))),
         ("tom", employee(json!({ "1": ["armer"] }))),
         ("bob", employee(json!({ "3": all }))),
@@ -267,7 +271,9 @@ async fn follow(replica: Replica, customers: String, client: Client) {
     let mut token = None;
     loop {
         // what cannot be had now is asked for again
-        let _ = follow_once(&replica, &customers, &client, &http, &mut token).await;
+        if let Err(error) = follow_once(&replica, &customers, &client, &http, &mut token).await {
+            tracing::warn!(error, "the customer service's events");
+        }
         tokio::time::sleep(FOLLOW).await;
     }
 }
@@ -280,14 +286,15 @@ async fn follow_once(
     http: &reqwest::Client,
     token: &mut Option<String>,
 ) -> Result<(), Fault> {
-    let own = match token.take() {
+    let own = match token {
         Some(token) => token,
-        None => client.own("events:read").await?.access_token,
+        None => token.insert(client.own("events:read").await?.access_token),
     };
     let after = replica.last().await.map_err(|_| "the copy cannot be read")?;
-    let events = http.get(format!("{customers}/events?after={after}")).bearer_auth(&own).send().await?;
+    let events = http.get(format!("{customers}/events?after={after}")).bearer_auth(own).send().await?;
+    if events.status() == StatusCode::UNAUTHORIZED {
+        *token = None;
+    }
     let events: Vec<Numbered> = serde_json::from_slice(&events.error_for_status()?.bytes().await?)?;
-    replica.follow(events).await.map_err(|_| "the copy cannot be written")?;
-    *token = Some(own);
-    Ok(())
+    Ok(replica.follow(events).await.map_err(|_| "the copy cannot be written")?)
 }

@@ -14,6 +14,12 @@ use realguardio::system::{Authorization, Options, System};
 use tokio::net::TcpListener;
 use tower_bearer::testing::ManualClock;
 
+fn options(authorization: Authorization, port: u16, issuer: &str) -> Options {
+    let secret = || "secret".to_owned();
+    let issuer = Some(issuer.to_owned());
+    Options { authorization, port, issuer, client_secret: secret(), machine_secret: secret(), ..Options::default() }
+}
+
 /// A port that is free now.
 async fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
@@ -27,15 +33,7 @@ async fn users_of_a_real_authorization_server_sign_in_and_machines_follow_events
     let port = free().await;
     let redirect = format!("http://localhost:{port}/callback");
     let (issuer, provider) = node::start("sign-in.mjs", &["0", &redirect, AUDIENCE]).await;
-    let options = Options {
-        authorization: Authorization::Replicate,
-        port,
-        issuer: Some(issuer.clone()),
-        client_secret: "secret".to_owned(),
-        machine_secret: "secret".to_owned(),
-        ..Options::default()
-    };
-    let clock = ManualClock::new();
+    let (options, clock) = (options(Authorization::Replicate, port, &issuer), ManualClock::new());
     let system = System::start(options, Arc::new(clock.clone())).await.unwrap();
     let gateway = &system.gateway.url;
 
@@ -81,6 +79,52 @@ async fn users_of_a_real_authorization_server_sign_in_and_machines_follow_events
     let page = alice.visit(gateway).await;
     assert!(page.url.path().starts_with("/interaction/"), "{page:?}");
     assert_eq!(alice.cookie(gateway, "__Host-session"), None);
+}
+
+#[tokio::test]
+async fn a_system_that_starts_before_its_identity_service_waits_for_it() {
+    if node::left_out() {
+        return;
+    }
+    let (port, at) = (free().await, free().await);
+    let issuer = format!("http://127.0.0.1:{at}");
+    let options = options(Authorization::Fetch, port, &issuer);
+    let system = System::start(options, Arc::new(ManualClock::new())).await.unwrap();
+    let mut alice = Person::new();
+    assert_eq!(alice.visit(&system.gateway.url).await.status, 502);
+
+    let redirect = format!("http://localhost:{port}/callback");
+    let (started, _provider) = node::start("sign-in.mjs", &[&at.to_string(), &redirect, AUDIENCE]).await;
+    assert_eq!(started, issuer);
+    sign_in(&mut alice, &system.gateway.url, "alice").await;
+    let page = alice.visit(&system.gateway.url).await;
+    assert!(page.text.contains("id=user>alice<"), "{page:?}");
+}
+
+#[tokio::test]
+async fn users_whose_tokens_the_services_would_refuse_are_not_sent_in_a_circle() {
+    if node::left_out() {
+        return;
+    }
+    let port = free().await;
+    let redirect = format!("http://localhost:{port}/callback");
+    // one that knows another audience only refuses to sign in for ours
+    let (issuer, _provider) = node::start("sign-in.mjs", &["0", &redirect, "https://elsewhere.example"]).await;
+    let options = options(Authorization::Fetch, port, &issuer);
+    let system = System::start(options, Arc::new(ManualClock::new())).await.unwrap();
+    let page = Person::new().visit(&system.gateway.url).await.clone();
+    assert_eq!((page.url.path(), page.status.as_u16()), ("/callback", 400), "{page:?}");
+
+    // and one that issues tokens for another audience, whatever is asked for
+    let port = free().await;
+    let redirect = format!("http://localhost:{port}/callback");
+    let (issuer, _provider) =
+        node::start("sign-in.mjs", &["0", &redirect, AUDIENCE, "https://elsewhere.example"]).await;
+    let options = self::options(Authorization::Fetch, port, &issuer);
+    let system = System::start(options, Arc::new(ManualClock::new())).await.unwrap();
+    let mut alice = Person::new();
+    let page = sign_in(&mut alice, &system.gateway.url, "alice").await;
+    assert_eq!((page.url.path(), page.status.as_u16()), ("/callback", 502), "{page:?}");
 }
 
 /// Signs in on the provider's own page: a form that it sends to itself.

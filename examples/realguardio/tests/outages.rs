@@ -41,10 +41,10 @@ async fn status(url: &str, token: Option<&str>) -> u16 {
 }
 
 #[tokio::test]
-async fn what_starts_while_the_identity_service_is_down_says_so_and_recovers() {
+async fn who_has_no_keys_yet_while_the_identity_service_is_down_says_so_and_recovers() {
     let (mut system, _) = start(Authorization::Fetch).await;
     let (iam, idp) = system.identity.as_mut().unwrap();
-    // nobody has asked for anything yet, so nobody has any keys
+    // nobody has asked for anything yet, and keys are fetched when they are needed
     iam.stop().await;
     let (systems, token) = (format!("{}/systems", system.systems.url), admin(idp));
     assert_eq!(status(&systems, Some(&token)).await, 503);
@@ -83,6 +83,11 @@ async fn whoever_is_signed_in_stays_so_while_the_identity_service_is_down() {
     let page = alice.submit("/systems/1/disarm", &[]).await;
     assert_eq!((page.status.as_u16(), page.text.contains("Sorry")), (502, true));
     assert!(alice.cookie(&gateway, "__Host-session").is_some(), "she is not signed out for it");
+    assert_eq!(alice.visit(&format!("{gateway}/health")).await.status, 200);
+    // who wants to be signed out is
+    let mut leaving = alice.clone();
+    assert_eq!(leaving.submit("/sign-out", &[]).await.status, 200);
+    assert_eq!(leaving.cookie(&gateway, "__Host-session"), None);
 
     iam.resume().await.unwrap();
     let page = alice.visit(&gateway).await;
@@ -164,6 +169,26 @@ async fn a_copy_goes_on_while_the_customer_service_is_down_and_catches_up() {
     system.customers.stop().await;
     assert_eq!(alice.visit(&gateway).await.status, 200);
     assert_eq!(alice.submit("/systems/1/arm", &[]).await.status, 200);
+
+    system.customers.resume().await.unwrap();
+    let (_, idp) = system.identity.as_ref().unwrap();
+    let token = idp.token("alice").audience(AUDIENCE).role("employee").sign();
+    let role = r#"{"location": 2, "grantee": {"employee": "alice"}, "role": "armer"}"#;
+    let give = reqwest::Client::new().put(format!("{}/customers/1/roles", system.customers.url)).bearer_auth(token);
+    let given = give.header("content-type", "application/json").body(role).send().await.unwrap();
+    assert_eq!(given.status(), 200);
+    eventually(StatusCode::OK, async || alice.submit("/systems/3/arm", &[]).await.status).await;
+}
+
+#[tokio::test]
+async fn whoever_has_no_role_at_all_can_leave() {
+    let (system, _) = start(Authorization::Fetch).await;
+    let mut guest = Person::new();
+    let page = guest.sign_in(&system.gateway.url, "guest").await;
+    assert_eq!((page.status.as_u16(), page.text.contains("id=sign-out")), (403, true));
+    assert_eq!(guest.submit("/sign-out", &[]).await.status, 200);
+    let page = guest.visit(&system.gateway.url).await;
+    assert_eq!(page.url.path(), "/authorize");
 }
 
 #[tokio::test]

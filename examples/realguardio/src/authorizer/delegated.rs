@@ -8,14 +8,14 @@ use cedar_policy::{
 };
 
 use super::{Authorizer, Permitted, Replica};
+use crate::actor::Actor;
 use crate::customers::Grantee;
-use crate::domain::{Action, Actor, CustomerId, Role, SecuritySystem};
+use crate::domain::{Action, CustomerId, Role, SecuritySystem};
 use crate::problem::Unavailable;
+use crate::system::Fault;
 
 /// The policies, as they are in the repository.
 const POLICIES: &str = include_str!("../../policies/systems.cedar");
-
-type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks Cedar, in this process.
 pub struct Delegated {
@@ -30,25 +30,29 @@ impl Delegated {
         Ok(Self { engine: Engine::new(), policies: POLICIES.parse()?, facts })
     }
 
-    async fn decide(&self, actor: &Actor, action: Action, system: &SecuritySystem) -> Result<bool, Fault> {
-        let principal = uid("Employee", actor.name())?;
+    async fn decide(
+        &self,
+        actor: &Actor,
+        teams: &[(CustomerId, String)],
+        action: Action,
+        system: &SecuritySystem,
+    ) -> Result<bool, Fault> {
+        let principal = uid("Employee", actor.subject())?;
         let resource = uid("System", &system.id.0.to_string())?;
         let action = uid("Action", action.name())?;
 
         // the employee is in their teams, and both are in the groups that the system names
-        let unavailable = |_: Unavailable| Fault::from("the facts cannot be had");
-        let teams = self.facts.teams(actor.name()).await.map_err(unavailable)?;
-        let granted = self.facts.granted(system.location).await.map_err(unavailable)?;
+        let granted = self.facts.granted(system.location).await.map_err(|_| "the facts cannot be had")?;
         let groups = |of: &dyn Fn(CustomerId, &Grantee) -> bool| -> Result<HashSet<EntityUid>, Fault> {
             let own = granted.iter().filter(|(customer, grantee, _)| of(*customer, grantee));
             own.map(|(_, _, role)| group(*role, system)).collect()
         };
-        let mut parents = groups(&|_, grantee| *grantee == Grantee::Employee(actor.name().to_owned()))?;
+        let mut parents = groups(&|_, grantee| *grantee == Grantee::Employee(actor.subject().to_owned()))?;
         let mut entities = Vec::new();
         for (customer, team) in teams {
             let id = uid("Team", &format!("{}/{team}", customer.0))?;
-            let team = Grantee::Team(team);
-            let groups = groups(&|of, grantee| of == customer && *grantee == team)?;
+            let team = Grantee::Team(team.clone());
+            let groups = groups(&|of, grantee| of == *customer && *grantee == team)?;
             entities.push(Entity::new_no_attrs(id.clone(), groups));
             parents.insert(id);
         }
@@ -85,9 +89,15 @@ fn group(role: Role, system: &SecuritySystem) -> Result<EntityUid, Fault> {
 impl Authorizer for Delegated {
     async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
         self.facts.check_fresh()?;
+        let teams = self.facts.teams(actor.subject()).await?;
         let mut kept = Vec::new();
         for system in systems {
-            if self.decide(actor, action, system).await.map_err(|_| Unavailable)? {
+            let decision = self.decide(actor, &teams, action, system).await;
+            let allowed = decision.map_err(|error| {
+                tracing::error!(error, "no decision");
+                Unavailable
+            });
+            if allowed? {
                 kept.push(*system);
             }
         }

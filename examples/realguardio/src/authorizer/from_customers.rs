@@ -14,7 +14,8 @@ use tower_bearer::ConfigError;
 use tower_bearer::relay::{Relay, RelayLayer};
 
 use super::{Authorizer, Permitted, by_roles};
-use crate::domain::{Action, Actor, Roles, SecuritySystem};
+use crate::actor::Actor;
+use crate::domain::{Action, Roles, SecuritySystem};
 use crate::problem::Unavailable;
 
 /// How long the caller waits for the other service.

@@ -7,20 +7,21 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::time::Instant;
 
 use super::{Authorizer, Permitted, by_roles};
+use crate::actor::Actor;
 use crate::customers::{Event, Grantee, Numbered, PAGE, database, forget, give, roles_of, take};
-use crate::domain::{Action, Actor, CustomerId, LocationId, Role, Roles, SecuritySystem};
+use crate::domain::{Action, CustomerId, LocationId, Role, Roles, SecuritySystem};
 use crate::problem::{Problem, Unavailable};
 
 const SCHEMA: &str = "
-    CREATE TABLE member (customer INTEGER NOT NULL, team TEXT NOT NULL, email TEXT NOT NULL,
-        PRIMARY KEY (customer, team, email));
+    CREATE TABLE member (customer INTEGER NOT NULL, team TEXT NOT NULL, subject TEXT NOT NULL,
+        PRIMARY KEY (customer, team, subject));
     CREATE TABLE granted (customer INTEGER NOT NULL, location INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
         role TEXT NOT NULL, PRIMARY KEY (location, kind, name, role));
     CREATE TABLE followed (number INTEGER NOT NULL);
     INSERT INTO followed (number) VALUES (0);
 ";
 
-/// For how long the copy is gone by after it was last up to date.
+/// How old the copy may be before it gives no answer.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 /// The copy.
@@ -65,8 +66,8 @@ impl Replica {
     }
 
     /// The roles of an employee, their own and those of their teams.
-    pub async fn roles(&self, email: &str) -> Result<Roles, Unavailable> {
-        roles_of(&self.pool, email).await.map_err(|_| Unavailable)
+    pub async fn roles(&self, subject: &str) -> Result<Roles, Unavailable> {
+        roles_of(&self.pool, subject).await.map_err(|_| Unavailable)
     }
 
     /// Who has which role at a location, and whose it is.
@@ -79,9 +80,9 @@ impl Replica {
     }
 
     /// The teams of an employee, each its customer's.
-    pub async fn teams(&self, email: &str) -> Result<Vec<(CustomerId, String)>, Unavailable> {
-        let select = sqlx::query_as("SELECT customer, team FROM member WHERE email = ?");
-        select.bind(email).fetch_all(&self.pool).await.map_err(|_| Unavailable)
+    pub async fn teams(&self, subject: &str) -> Result<Vec<(CustomerId, String)>, Unavailable> {
+        let select = sqlx::query_as("SELECT customer, team FROM member WHERE subject = ?");
+        select.bind(subject).fetch_all(&self.pool).await.map_err(|_| Unavailable)
     }
 
     /// A copy that is not up to date knows nothing: neither yes nor no.
@@ -96,12 +97,12 @@ async fn apply(transaction: &mut Transaction<'_, Sqlite>, event: Event) -> Resul
     match event {
         Event::Joined(customer, employee) => {
             for team in employee.teams {
-                let insert = sqlx::query("INSERT OR IGNORE INTO member (customer, team, email) VALUES (?, ?, ?)");
-                insert.bind(customer).bind(team).bind(&employee.email).execute(&mut **transaction).await?;
+                let insert = sqlx::query("INSERT OR IGNORE INTO member (customer, team, subject) VALUES (?, ?, ?)");
+                insert.bind(customer).bind(team).bind(&employee.subject).execute(&mut **transaction).await?;
             }
             Ok(())
         }
-        Event::Left(customer, email) => forget(transaction, customer, &email).await,
+        Event::Left(customer, subject) => forget(transaction, customer, &subject).await,
         Event::Granted(customer, grant) => give(transaction, customer, &grant).await,
         Event::Revoked(customer, grant) => take(transaction, customer, &grant).await,
     }
@@ -116,6 +117,50 @@ impl Authorizer for FromReplica {
     async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
         let Self(replica) = self;
         replica.check_fresh()?;
-        by_roles(&replica.roles(actor.name()).await?, action, systems)
+        by_roles(&replica.roles(actor.subject()).await?, action, systems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::customers::Grant;
+
+    fn granted(number: i64) -> Numbered {
+        let grant =
+            Grant { location: LocationId(number), grantee: Grantee::Employee("alice".to_owned()), role: Role::Viewer };
+        Numbered { number, event: Event::Granted(CustomerId(1), grant) }
+    }
+
+    async fn locations(replica: &Replica) -> Vec<i64> {
+        replica.roles("alice").await.unwrap().into_keys().map(|location| location.0).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_twice_counts_once_and_behind_a_gap_nothing_counts() {
+        let replica = Replica::create().await.unwrap();
+        replica.follow(vec![granted(1), granted(2)]).await.unwrap();
+        replica.follow(vec![granted(2), granted(3)]).await.unwrap();
+        assert_eq!((locations(&replica).await, replica.last().await), (vec![1, 2, 3], Ok(3)));
+        assert_eq!(replica.follow(vec![granted(4), granted(6)]).await, Err(Problem::Broken));
+        assert_eq!((locations(&replica).await, replica.last().await), (vec![1, 2, 3], Ok(3)));
+    }
+
+    #[tokio::test]
+    async fn a_copy_without_news_for_a_minute_knows_nothing() {
+        let replica = Replica::create().await.unwrap();
+        assert!(replica.check_fresh().is_err());
+        replica.follow(vec![]).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(MAX_AGE - Duration::from_secs(1)).await;
+        assert!(replica.check_fresh().is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(replica.check_fresh().is_err());
+        // the database does not stand still
+        tokio::time::resume();
+        // a full page may not be all
+        let page: Vec<_> = (1..=PAGE).map(granted).collect();
+        replica.follow(page).await.unwrap();
+        assert!(replica.check_fresh().is_err());
     }
 }

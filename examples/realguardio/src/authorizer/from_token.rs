@@ -1,7 +1,8 @@
 //! *Provide*: the identity service has put the roles into the token.
 
 use super::{Authorizer, Permitted, by_roles};
-use crate::domain::{Action, Actor, SecuritySystem};
+use crate::actor::Actor;
+use crate::domain::{Action, SecuritySystem};
 
 /// Reads the roles of the token.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::actor::Actor;
+use crate::domain::{EMPLOYEE, SecuritySystem};
+use crate::statistics::Statistics;
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use tower_bearer::AccessToken;
-
-use crate::domain::SecuritySystem;
-use crate::statistics::Statistics;
 
 /// Nothing but our own style and our own forms; in nobody's frame.
 const POLICY: &str =
@@ -27,6 +26,8 @@ const STYLE: &str = "
     button{font:inherit;padding:.3rem 1.1rem;border:1px solid var(--accent);border-radius:8px;background:#fff;color:var(--accent);cursor:pointer}
     button:hover{background:var(--accent);color:#fff}";
 
+const SIGN_OUT: &str = "<form method=post action=/sign-out><button id=sign-out>Sign out</button></form>";
+
 fn page(title: &str, body: &str) -> Html<String> {
     Html(format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>{title} · RealGuardIO</title><style>{STYLE}</style>\
@@ -34,25 +35,23 @@ fn page(title: &str, body: &str) -> Html<String> {
     ))
 }
 
-/// The systems that the user may see, each with a button.
-pub fn home(token: &AccessToken, systems: &[SecuritySystem]) -> Response {
+/// The systems that the user may see, for employees with a button each.
+pub fn home(actor: &Actor, systems: &[SecuritySystem]) -> Response {
     let mut rows = String::new();
     for SecuritySystem { id, location, armed } in systems {
         let (id, location) = (id.0, location.0);
         let (style, state, action) = if *armed { ("armed", "armed", "disarm") } else { ("off", "not armed", "arm") };
         // numbers and our own words: nothing that HTML could mistake
-        let _ = write!(
-            rows,
-            "<tr id=system-{id}><td>{id}<td>{location}<td class=\"state {style}\">{state}\
-             <td><form method=post action=/systems/{id}/{action}><button>{action}</button></form>"
-        );
+        let _ = write!(rows, "<tr id=system-{id}><td>{id}<td>{location}<td class=\"state {style}\">{state}<td>");
+        if actor.token.has_role(EMPLOYEE) {
+            let _ = write!(rows, "<form method=post action=/systems/{id}/{action}><button>{action}</button></form>");
+        }
     }
-    let user = escape(token.subject().unwrap_or_default());
-    let figures = if token.has_role("admin") { "<p><a href=/statistics>Statistics</a></p>" } else { "" };
+    let user = escape(actor.subject());
+    let figures = if actor.is_admin() { "<p><a href=/statistics>Statistics</a></p>" } else { "" };
     let body = format!(
         "<table><tr><th>System<th>Location<th>State<th>{rows}</table>{figures}\
-         <div class=who><span>Signed in as <b id=user>{user}</b></span>\
-         <form method=post action=/sign-out><button id=sign-out>Sign out</button></form></div>"
+         <div class=who><span>Signed in as <b id=user>{user}</b></span>{SIGN_OUT}</div>"
     );
     page("Your security systems", &body).into_response()
 }
@@ -69,9 +68,11 @@ pub fn signed_out() -> Response {
 
 /// What the user is told instead of an answer.
 pub fn refused(status: StatusCode) -> Response {
+    // who has no role at all has no other page to sign out from
+    let forbidden = format!("You may not do this. <a href=/>Back</a> {SIGN_OUT}");
     let (title, text) = match status {
         StatusCode::UNAUTHORIZED => ("Signed out", "Your session is over. <a href=/sign-in>Sign in</a>"),
-        StatusCode::FORBIDDEN => ("Not permitted", "You may not do this. <a href=/>Back</a>"),
+        StatusCode::FORBIDDEN => ("Not permitted", forbidden.as_str()),
         StatusCode::NOT_FOUND => ("Not found", "There is no such thing. <a href=/>Back</a>"),
         status if status.is_client_error() => ("Not understood", "That did not work. <a href=/>Back</a>"),
         _ => ("Sorry", "One of our services does not answer. <a href=/>Try again</a>"),

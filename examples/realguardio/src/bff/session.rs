@@ -1,4 +1,4 @@
-//! Sessions, each in its browser's cookie, encrypted. The guard behind this sees their token in a cookie, and nothing else of what the browser has sent along.
+//! Sessions, each in its browser's cookie, encrypted. The guard behind this sees their token in a cookie, and no other credential of the request.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,13 +12,14 @@ use http::{HeaderValue, Method, StatusCode, header};
 use moka::future::Cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Clock, TokenSource};
+use tower_bearer::{Clock, ResourceServer, TokenSource};
 
 use super::{Bff, pages};
+use crate::actor::Claims;
 use crate::client::{Client, Tokens};
 use crate::system::Fault;
 
-/// The cookie of the session. Of this host and https only; a browser takes loopback addresses for secure.
+/// The cookie of the session. Of this host and https only; Chromium takes loopback hosts for secure.
 pub const SESSION: &str = "__Host-session";
 /// The cookie of a sign-in that has begun.
 pub const SIGN_IN: &str = "__Host-sign-in";
@@ -28,7 +29,7 @@ const TOKEN: &str = "access_token";
 /// Before a token expires, it is refreshed this much earlier.
 const EARLY: Duration = Duration::from_secs(10);
 
-/// For how long those of a browser's requests that were under way get what the first one has got for a refresh token, which is good for once.
+/// Requests that were under way with the same refresh token, which works once, share its answer for this long.
 const TOGETHER: Duration = Duration::from_secs(30);
 
 /// What browsers take of one cookie (RFC 6265 §6.1).
@@ -40,8 +41,7 @@ struct Session {
     access_token: String,
     /// Without one, the user signs in again when the token expires.
     refresh_token: Option<String>,
-    /// Since the epoch.
-    expires: Duration,
+    expires: SystemTime,
 }
 
 /// What opens sessions.
@@ -50,6 +50,7 @@ pub struct Sessions {
     /// Made anew at each start, which signs everybody out.
     pub key: Key,
     client: Client,
+    server: ResourceServer<Claims>,
     clock: Arc<dyn Clock>,
     /// By refresh token; `None` if the identity service has refused it.
     refreshed: Cache<String, Option<Session>>,
@@ -61,72 +62,80 @@ pub fn token() -> TokenSource {
 }
 
 impl Sessions {
-    pub fn new(client: Client, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(client: Client, server: ResourceServer<Claims>, clock: Arc<dyn Clock>) -> Self {
         let refreshed = Cache::builder().max_capacity(10_000).time_to_live(TOGETHER).build();
-        Self { key: Key::generate(), client, clock, refreshed }
+        Self { key: Key::generate(), client, server, clock, refreshed }
     }
 
     /// Begins a session.
-    pub fn begin(&self, jar: PrivateCookieJar, tokens: Tokens) -> Result<PrivateCookieJar, StatusCode> {
-        let jar = begin(jar, SESSION, &self.session(tokens, None));
-        // a browser would drop it without a word, and the user would sign in for ever
-        let response = jar.clone().into_response();
-        let fits = response.headers().get_all(header::SET_COOKIE).iter().all(|cookie| cookie.len() <= MAX_COOKIE);
-        if fits { Ok(jar) } else { Err(StatusCode::BAD_GATEWAY) }
+    pub async fn begin(&self, jar: PrivateCookieJar, tokens: Tokens) -> Result<PrivateCookieJar, Fault> {
+        let session = self.session(tokens, None).await?;
+        give(jar, SESSION, &session).map_err(|_| "the tokens do not fit into a cookie".into())
     }
 
-    fn session(&self, tokens: Tokens, old: Option<&str>) -> Session {
+    /// Checks the token as the guard will. One that it refuses would send the user in a circle: to sign in, and back.
+    async fn session(&self, tokens: Tokens, old: Option<&str>) -> Result<Session, Fault> {
+        let expires = self.server.authenticate(&tokens.access_token).await?.expires_at();
         let refresh_token = tokens.refresh_token.or(old.map(str::to_owned));
-        Session { access_token: tokens.access_token, refresh_token, expires: self.now() + tokens.expires_in }
+        Ok(Session { access_token: tokens.access_token, refresh_token, expires })
     }
 
-    fn now(&self) -> Duration {
-        self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
-    }
-
-    /// Returns the session as it goes on: as it is, refreshed, or over. An error is neither: the identity service does not answer, and the token is of no use any more.
-    async fn go_on(&self, session: Session) -> Result<Option<Session>, StatusCode> {
+    /// Returns the session as it goes on: as it is, refreshed, or over. With an error it is none of these: the identity service does not answer, and the token has expired.
+    async fn go_on(&self, session: Session) -> Result<Option<Session>, Arc<Fault>> {
         let Some(token) = &session.refresh_token else { return Ok(Some(session)) };
-        if self.now() + EARLY < session.expires {
+        if self.clock.now() + EARLY < session.expires {
             return Ok(Some(session));
         }
         let (sessions, token) = (self.clone(), token.clone());
         // a task, which goes on if the browser does not wait for it: what the identity service has issued must not be lost
         let refreshed = tokio::spawn(async move { sessions.refresh(token).await }).await;
-        match refreshed {
-            Ok(Ok(refreshed)) => Ok(refreshed),
-            _ if self.now() < session.expires => Ok(Some(session)),
-            _ => Err(StatusCode::BAD_GATEWAY),
+        match refreshed.map_err(|panicked| Arc::new(Fault::from(panicked)))? {
+            Err(_) if self.clock.now() < session.expires => Ok(Some(session)),
+            refreshed => refreshed,
         }
     }
 
     async fn refresh(&self, token: String) -> Result<Option<Session>, Arc<Fault>> {
         let refresh = async {
-            let tokens = self.client.refresh(token.clone()).await?;
-            Ok(tokens.map(|tokens| self.session(tokens, Some(&token))))
+            match self.client.refresh(token.clone()).await? {
+                Some(tokens) => Ok(Some(self.session(tokens, Some(&token)).await?)),
+                None => Ok(None),
+            }
         };
         self.refreshed.try_get_with_by_ref(&token, refresh).await
     }
 }
 
 /// Opens the session for those behind, keeps it fresh, and turns refusals into pages.
-pub async fn open(State(bff): State<Bff>, jar: PrivateCookieJar, mut request: Request, next: Next) -> Response {
-    let before = read::<Session>(&jar, SESSION);
-    let session = match before.clone() {
-        Some(session) => match bff.sessions.go_on(session).await {
-            Ok(session) => session,
-            Err(status) => return pages::refused(status),
-        },
-        None => None,
-    };
-    let jar = match (&before, &session) {
-        (Some(before), Some(session)) if before.access_token == session.access_token => jar,
-        (Some(_), Some(session)) => begin(jar, SESSION, session),
-        (Some(_), None) => end(jar, SESSION),
-        (None, _) => jar,
-    };
+pub async fn open(State(bff): State<Bff>, jar: PrivateCookieJar, request: Request, next: Next) -> Response {
+    let answer = answer(&bff, jar, request, next).await;
+    pages::protected(answer.unwrap_or_else(pages::refused))
+}
 
-    // what the browser says of itself is the session, and nothing else
+async fn answer(
+    bff: &Bff,
+    mut jar: PrivateCookieJar,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let (mut session, mut unreachable) = (None, false);
+    if let Some(before) = read::<Session>(&jar, SESSION) {
+        let was = before.access_token.clone();
+        match bff.sessions.go_on(before).await {
+            Ok(now) => session = now,
+            Err(error) => {
+                tracing::warn!(%error, "a session cannot be refreshed now");
+                unreachable = true;
+            }
+        }
+        jar = match &session {
+            Some(session) if session.access_token != was => give(jar, SESSION, session)?,
+            None if !unreachable => end(jar, SESSION),
+            _ => jar,
+        };
+    }
+
+    // what says who this is are the session's tokens, and nothing else that the browser has sent along
     let headers = request.headers_mut();
     headers.remove(header::AUTHORIZATION);
     headers.remove(header::COOKIE);
@@ -139,14 +148,15 @@ pub async fn open(State(bff): State<Bff>, jar: PrivateCookieJar, mut request: Re
 
     let response = next.run(request).await;
     let response = match response.status() {
+        // whose session it is cannot be said now, and it may go on later
+        StatusCode::UNAUTHORIZED if unreachable => pages::refused(StatusCode::BAD_GATEWAY),
         StatusCode::UNAUTHORIZED if is_page => Redirect::to("/sign-in").into_response(),
         status if status.is_client_error() || status.is_server_error() => pages::refused(status),
         _ => response,
     };
-    // whoever begins or ends a session has begun with this jar
-    let response =
-        if response.headers().contains_key(header::SET_COOKIE) { response } else { (jar, response).into_response() };
-    pages::protected(response)
+    // whoever gives or takes a cookie has begun with this jar
+    let done = response.headers().contains_key(header::SET_COOKIE);
+    Ok(if done { response } else { (jar, response).into_response() })
 }
 
 /// Reads a cookie of ours. One that we have not made, or not lately, is none.
@@ -154,12 +164,15 @@ pub fn read<T: DeserializeOwned>(jar: &PrivateCookieJar, name: &str) -> Option<T
     serde_json::from_str(jar.get(name)?.value()).ok()
 }
 
-/// Gives the browser a cookie that nobody but us can read or make.
-pub fn begin(jar: PrivateCookieJar, name: &'static str, value: &impl Serialize) -> PrivateCookieJar {
-    let value = serde_json::to_string(value).unwrap_or_default();
+/// Gives the browser a cookie that nobody but us can read or make. One that is too large is refused here: the browser would drop it without a word.
+pub fn give(jar: PrivateCookieJar, name: &'static str, value: &impl Serialize) -> Result<PrivateCookieJar, StatusCode> {
+    let value = serde_json::to_string(value).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let cookie = Cookie::build((name, value)).path("/").secure(true).http_only(true);
     // a link from elsewhere, such as the way back from the identity service, may bring it; a form from elsewhere may not
-    jar.add(cookie.same_site(SameSite::Lax))
+    let jar = jar.add(cookie.same_site(SameSite::Lax));
+    let response = jar.clone().into_response();
+    let fits = response.headers().get_all(header::SET_COOKIE).iter().all(|cookie| cookie.len() <= MAX_COOKIE);
+    if fits { Ok(jar) } else { Err(StatusCode::BAD_GATEWAY) }
 }
 
 /// Takes a cookie of ours from the browser.

@@ -7,7 +7,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::Systems;
-use crate::domain::{Action, Actor, SystemId};
+use crate::actor::Actor;
+use crate::domain::{Action, SystemId};
 use crate::proto::security_systems_server::SecuritySystems;
 use crate::proto::{ListRequest, ListResponse, SecuritySystem, SystemRequest};
 

@@ -6,7 +6,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::Systems;
-use crate::domain::{Action, Actor, LocationId, SecuritySystem, SystemId};
+use crate::actor::Actor;
+use crate::domain::{Action, LocationId, SecuritySystem, SystemId};
 use crate::problem::Problem;
 
 type Answer<T> = Result<Json<T>, Problem>;
