@@ -89,6 +89,9 @@ impl TokenSource {
     /// [`CrossOriginRequest`](crate::ErrorKind::CrossOriginRequest). Let other origins in with [`allow_origin`](Self::allow_origin).
     /// An empty cookie is no token.
     ///
+    /// A gateway with sessions of its own opens them in front of the layer, and puts their token into such a cookie of the request, in place of what the browser has sent: the protection
+    /// is then the same. The example `realguardio` does so.
+    ///
     /// # Security
     ///
     /// * Name the cookie `__Host-…`, and set it `HttpOnly`, `Secure` and `SameSite`: under another name, other hosts of the domain can set it.

@@ -4,8 +4,8 @@
 //! |---|---|---|---|
 //! | [`FromToken`] (*provide*) | in the token, put there when it was issued | none | as old as the token |
 //! | [`FromCustomers`] (*fetch*) | at the customer service, which is asked with the caller's own token | a call | fresh |
-//! | [`FromReplica`] (*replicate*) | in a table here, fed by the customer service's events | a query | some seconds old |
-//! | [`Delegated`] (*delegate*) | in the same table, and a policy engine decides by policies in a file | queries and an evaluation for each system | some seconds old |
+//! | [`FromReplica`] (*replicate*) | in a table here, fed by the customer service's events | a query | a second old; after a minute without news, no answer |
+//! | [`Delegated`] (*delegate*) | in the same table, and a policy engine decides by policies in a file | queries and an evaluation for each system | the same |
 
 mod delegated;
 mod from_customers;
@@ -20,7 +20,7 @@ use crate::actor::Actor;
 use crate::domain::{Action, Roles, SecuritySystem};
 use crate::problem::Unavailable;
 
-/// Decides about employees. What is no yes is a no, and what cannot be found out is neither.
+/// Decides about employees. Anything but a clear yes is a no; if the facts cannot be had, the answer is [`Unavailable`].
 #[tonic::async_trait]
 pub trait Authorizer: Send + Sync + 'static {
     /// Keeps the systems to which the actor may do this.

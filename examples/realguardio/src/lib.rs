@@ -1,7 +1,7 @@
 //! A small system of services that `tower-bearer` guards. Read it from the top:
 //!
 //! 1. [`domain`]: employees of customers have roles at locations, where security systems are armed and disarmed.
-//! 2. [`guard`]: whom each service believes, and what each operation needs of a token. One screen for all three.
+//! 2. [`guard`]: whom the services believe, and what each operation needs of a token; [`actor`]: who calls, as handlers see it.
 //! 3. [`customers`], [`systems`], [`statistics`]: the services.
 //! 4. [`authorizer`]: the question that no layer can answer, in four ways: may this caller do this to this system?
 //! 5. [`bff`]: the gateway, which signs users in at the identity service ([`iam`]) as an OAuth [`client`], and calls the services in their name.

@@ -182,12 +182,12 @@ async fn users_sign_in_see_their_own_systems_and_are_refused_on_others() {
     assert_ne!(browser.session().await, refreshed);
 
     // a page of another site sends a form without the cookie; one of this site at another port sends the cookie, and is refused by the guard
-    let arm = json!(format!("{gateway}/systems/1/disarm"));
+    let disarm = json!(format!("{gateway}/systems/1/disarm"));
     browser.open(&format!("{}/jwks", system.issuer)).await;
-    browser.client.execute(FORGE, vec![arm.clone()]).await.unwrap();
+    browser.client.execute(FORGE, vec![disarm.clone()]).await.unwrap();
     browser.says("h1", "Signed out").await;
     browser.open(&format!("{}/health", system.customers.url.replace("127.0.0.1", "localhost"))).await;
-    browser.client.execute(FORGE, vec![arm]).await.unwrap();
+    browser.client.execute(FORGE, vec![disarm]).await.unwrap();
     browser.says("h1", "Not permitted").await;
     browser.open(gateway).await;
     browser.says("#system-1 button", "disarm").await;

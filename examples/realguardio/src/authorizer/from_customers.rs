@@ -21,7 +21,7 @@ use crate::problem::Unavailable;
 /// How long the caller waits for the other service.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks the customer service with the caller's token.
+/// Asks the customer service with the caller's token, by a tower client; the gateway does the same by reqwest.
 #[derive(Clone, Debug)]
 pub struct FromCustomers {
     origin: String,
@@ -50,7 +50,7 @@ impl FromCustomers {
 #[tonic::async_trait]
 impl Authorizer for FromCustomers {
     async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
-        // whatever is no clear answer is none
+        // both services let the same callers in, so whatever is no answer is a fault between them, and none of the caller's
         let roles = timeout(PATIENCE, self.roles(actor)).await.ok().flatten().ok_or(Unavailable)?;
         by_roles(&roles, action, systems)
     }
