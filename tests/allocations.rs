@@ -27,10 +27,10 @@ fn inner(_: Request<Body>) -> Ready<Result<Response<Body>, Infallible>> {
 
 /// What a call allocates, when all is as it has been for a while, from the request to the end of the response.
 fn allocations(server: ResourceServerBuilder, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
-    allocations_behind(BearerAuthLayer::new(server.build().unwrap()), request, status)
+    allocations_behind(&BearerAuthLayer::new(server.build().unwrap()), request, status)
 }
 
-fn allocations_behind(layer: BearerAuthLayer, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
+fn allocations_behind(layer: &BearerAuthLayer, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
     let mut service = layer.layer(service_fn(inner));
     let mut count = 0;
     for _ in 0..5 {
@@ -85,7 +85,7 @@ fn rules_cost_no_allocation() {
         .build()
         .unwrap();
     let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).authorize(rules);
-    assert_eq!(allocations_behind(layer, || get_with("/customers/7/orders/8", &token), 200), insert());
+    assert_eq!(allocations_behind(&layer, || get_with("/customers/7/orders/8", &token), 200), insert());
 }
 
 #[test]
