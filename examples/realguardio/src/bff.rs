@@ -157,8 +157,8 @@ fn unreachable(error: Fault) -> StatusCode {
     StatusCode::BAD_GATEWAY
 }
 
-async fn sign_out(Extension(jar): Extension<PrivateCookieJar>) -> Response {
-    (end(jar, session::SESSION), pages::signed_out()).into_response()
+async fn sign_out(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>) -> Response {
+    (bff.sessions.end(jar).await, pages::signed_out()).into_response()
 }
 
 async fn home(State(bff): State<Bff>, actor: Actor) -> Answer {

@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
+use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreProviderMetadata};
 use openidconnect::{
     AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, ErrorResponse, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse,
+    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,6 @@ pub struct Client {
 }
 
 /// What the identity service has issued.
-#[derive(Clone, Debug)]
 pub struct Tokens {
     pub access_token: String,
     pub refresh_token: Option<String>,
@@ -130,18 +129,18 @@ impl<'c> AsyncHttpClient<'c> for Http {
     }
 }
 
-/// Tells a refusal of the identity service, which is an answer, from none.
-fn granted<T, E, R>(answer: Result<T, RequestTokenError<E, R>>) -> Result<Option<T>, RequestTokenError<E, R>>
-where
-    E: std::error::Error,
-    R: ErrorResponse,
-{
+/// Tells that a code or a refresh token is no good, which is an answer, from whatever else goes wrong: that is no fault of the user's.
+fn granted<T>(answer: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     match answer {
         Ok(tokens) => Ok(Some(tokens)),
-        Err(RequestTokenError::ServerResponse(_)) => Ok(None),
+        Err(RequestTokenError::ServerResponse(answer)) if *answer.error() == CoreErrorResponseType::InvalidGrant => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
+
+type Refusal = RequestTokenError<reqwest::Error, StandardErrorResponse<CoreErrorResponseType>>;
 
 fn issued(tokens: &impl OAuth2TokenResponse) -> Tokens {
     Tokens {
@@ -150,7 +149,7 @@ fn issued(tokens: &impl OAuth2TokenResponse) -> Tokens {
     }
 }
 
-/// A client that follows no redirect, which could lead it, and what it carries, elsewhere.
+/// A client that follows no redirect and knows no proxy, which could lead it, and what it carries, elsewhere.
 pub fn http_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE).build()
 }

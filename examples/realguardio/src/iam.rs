@@ -35,7 +35,7 @@ pub struct User {
 }
 
 /// A client with a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registered {
     pub secret: String,
     /// Where users are sent back to; machines have none.
@@ -220,8 +220,12 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
         "authorization_code" => redeem(&iam, &client, &request),
         "refresh_token" => {
             let refresh = request.refresh_token.unwrap_or_default();
-            let known = iam.memory().refresh.remove(&refresh);
-            known.filter(|(owner, _)| *owner == client).map(|(_, user)| iam.tokens(user, &client, None))
+            // good for once, and for its own client
+            let mut memory = iam.memory();
+            let own = memory.refresh.get(&refresh).is_some_and(|(owner, _)| *owner == client);
+            let user = own.then(|| memory.refresh.remove(&refresh)).flatten().map(|(_, user)| user);
+            drop(memory);
+            user.map(|user| iam.tokens(user, &client, None))
         }
         "client_credentials" => {
             let own = iam.clients.get(&client).map(|client| client.scopes.clone()).unwrap_or_default();
@@ -241,15 +245,19 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
     }
 }
 
-/// Redeems a code, once, for the client that it was issued to and by whoever has made the challenge.
+/// Redeems a code, once, for the client that it was issued to and by whoever has made the challenge. Others do not use it up.
 fn redeem(iam: &Iam, client: &str, request: &TokenRequest) -> Option<Value> {
-    let (asked, user, since) = iam.memory().codes.remove(request.code.as_deref()?)?;
+    let code = request.code.as_deref()?;
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(request.code_verifier.as_deref()?));
+    let mut memory = iam.memory();
+    let (asked, _, since) = memory.codes.get(code)?;
     let good = asked.client_id == client
         && Some(&asked.redirect_uri) == request.redirect_uri.as_ref()
         && asked.code_challenge == challenge
         && since.elapsed() < CODE_LIFETIME;
-    good.then(|| iam.tokens(user, client, Some(&asked)))
+    let (asked, user, _) = good.then(|| memory.codes.remove(code)).flatten()?;
+    drop(memory);
+    Some(iam.tokens(user, client, Some(&asked)))
 }
 
 /// Returns the client of `Authorization: Basic` (RFC 6749 §2.3.1).

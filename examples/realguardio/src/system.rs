@@ -51,16 +51,16 @@ pub struct Options {
     #[arg(long, default_value_t)]
     pub port: u16,
     /// An identity service to trust in place of the one that this starts
-    #[arg(long, value_name = "URL", requires = "client_secret")]
+    #[arg(long, value_name = "URL")]
     pub issuer: Option<String>,
     /// What it knows the gateway by
-    #[arg(long, value_name = "ID", default_value = "gateway")]
+    #[arg(long, value_name = "ID", default_value = "gateway", requires = "issuer")]
     pub client_id: String,
-    /// The gateway's secret
+    /// The gateway's secret, which an issuer demands
     #[arg(long, env = "REALGUARDIO_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
     pub client_secret: String,
     /// What it knows the security-system service by, which follows the customer service's events
-    #[arg(long, value_name = "ID", default_value = "systems")]
+    #[arg(long, value_name = "ID", default_value = "systems", requires = "issuer")]
     pub machine_id: String,
     /// That one's secret; replicate and delegate need it
     #[arg(long, env = "REALGUARDIO_MACHINE_SECRET", hide_env_values = true, value_name = "SECRET", default_value = "")]
@@ -162,8 +162,16 @@ impl System {
         let credentials = |id: &str, secret: &str| Credentials { id: id.to_owned(), secret: secret.to_owned() };
         let mut user = credentials(&options.client_id, &options.client_secret);
         let mut machine = credentials(&options.machine_id, &options.machine_secret);
-        if options.issuer.is_some() && options.authorization.follows() && machine.secret.is_empty() {
-            return Err("to follow events, a service needs a client of its own: set REALGUARDIO_MACHINE_SECRET".into());
+        if options.issuer.is_some() {
+            if user.secret.is_empty() {
+                return Err(
+                    "an identity service must know the gateway as a client: set REALGUARDIO_CLIENT_SECRET".into()
+                );
+            }
+            if machine.secret.is_empty() && options.authorization.follows() {
+                let text = "to follow events, a service must be a client too: set REALGUARDIO_MACHINE_SECRET";
+                return Err(text.into());
+            }
         }
         let (issuer, identity) = match options.issuer {
             Some(issuer) => (issuer, None),

@@ -449,6 +449,21 @@ async fn what_cannot_be_decided_is_neither_a_yes_nor_a_no() {
 }
 
 #[tokio::test]
+async fn an_answer_that_makes_no_sense_is_none() {
+    let world = World::new(Authorization::Provide).await;
+    for (status, body) in [(500, "{}"), (403, "{}"), (404, "{}"), (204, "{}"), (302, "{}"), (200, ""), (200, "[]")] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let (address, _) = serve(Router::new().fallback(async move || (status, body))).await;
+        let authorizer = Authorization::Fetch.authorizer(&address, &world.replica).unwrap();
+        let storage = Systems::create(authorizer).await.unwrap();
+        storage.add(LocationId(1)).await.unwrap();
+        let view = world.http.get(format!("{}/systems/1", world.another(storage).await));
+        let response = view.bearer_auth(world.employee("alice")).send().await.unwrap();
+        assert_eq!(response.status(), 503, "{status} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_is_given_counts_at_once_or_when_the_copy_has_followed() {
     for way in [Authorization::Fetch, Authorization::Replicate, Authorization::Delegate] {
         let world = World::new(way).await;
@@ -530,6 +545,27 @@ async fn customers_manage_their_own_and_know_of_no_other() {
     assert_eq!(ask(Method::PUT, "/customers/1/roles", &alice, mine("norm")).await, 200);
     assert_eq!(ask(Method::POST, "/customers/1/employees", &alice, Some(json!({ "subject": "" }))).await, 422);
     assert_eq!(ask(Method::GET, "/events", &root, None).await, 403);
+    // nor does anybody take anything from others' people
+    assert_eq!(ask(Method::DELETE, "/customers/1/roles", &norm, mine("alice")).await, 403);
+    assert_eq!(ask(Method::DELETE, "/customers/1/roles", &bob, mine("alice")).await, 404);
+    let others = Some(json!({ "location": 2, "grantee": { "employee": "bob" }, "role": "armer" }));
+    assert_eq!(ask(Method::DELETE, "/customers/1/roles", &alice, others).await, 200);
+    assert_eq!(ask(Method::DELETE, "/customers/1/employees/alice", &norm, None).await, 403);
+    world.follow().await;
+    for roles in [world.customers.roles("bob").await.unwrap(), world.replica.roles("bob").await.unwrap()] {
+        assert!(roles[&LocationId(2)].contains(&Role::Armer));
+    }
+    for roles in [world.customers.roles("alice").await.unwrap(), world.replica.roles("alice").await.unwrap()] {
+        assert!(roles[&LocationId(1)].contains(&Role::Disarmer));
+    }
+    let names = async |token: &str| {
+        let list = world.http.get(format!("{}/customers", world.feed)).bearer_auth(token).send().await.unwrap();
+        let list: Vec<customers::Customer> = serde_json::from_str(&list.text().await.unwrap()).unwrap();
+        list.into_iter().map(|customer| customer.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&root).await, ["shop", "bank", "zoo"]);
+    assert_eq!(names(&norm).await, ["shop"]);
+    assert_eq!(names(&world.token("nobody").role("employee").sign()).await, [""; 0]);
     assert!(!world.customers.roles("alice").await.unwrap().contains_key(&LocationId(2)));
 }
 

@@ -1,7 +1,7 @@
 //! Sessions, each in its browser's cookie, encrypted. The guard behind this sees their token in a cookie, and no other credential of the request.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,11 +12,12 @@ use http::{HeaderValue, Method, StatusCode, header};
 use moka::future::Cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Clock, ResourceServer, TokenSource};
+use tower_bearer::{Clock, ErrorKind, ResourceServer, TokenSource};
 
 use super::{Bff, pages};
 use crate::actor::Claims;
 use crate::client::{Client, Tokens};
+use crate::iam::random;
 use crate::system::Fault;
 
 /// The cookie of the session. Of this host and https only; Chromium takes loopback hosts for secure.
@@ -32,16 +33,20 @@ const EARLY: Duration = Duration::from_secs(10);
 /// Requests that were under way with the same refresh token, which works once, share its answer for this long.
 const TOGETHER: Duration = Duration::from_secs(30);
 
+/// For how long it is remembered who has signed out: what other tabs have refreshed at that moment, or somebody has copied, opens nothing.
+const ENDED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What browsers take of one cookie (RFC 6265 §6.1).
 const MAX_COOKIE: usize = 4096;
 
 /// Who is signed in: their tokens.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 struct Session {
+    /// The same from sign-in to sign-out.
+    id: String,
     access_token: String,
     /// Without one, the user signs in again when the token expires.
     refresh_token: Option<String>,
-    expires: SystemTime,
 }
 
 /// What opens sessions.
@@ -54,6 +59,8 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     /// By refresh token; `None` if the identity service has refused it.
     refreshed: Cache<String, Option<Session>>,
+    /// By identifier.
+    ended: Cache<String, ()>,
 }
 
 /// Where the guard looks for the token: in a cookie, so that it also asks which site's page has sent the request.
@@ -64,43 +71,59 @@ pub fn token() -> TokenSource {
 impl Sessions {
     pub fn new(client: Client, server: ResourceServer<Claims>, clock: Arc<dyn Clock>) -> Self {
         let refreshed = Cache::builder().max_capacity(10_000).time_to_live(TOGETHER).build();
-        Self { key: Key::generate(), client, server, clock, refreshed }
+        let ended = Cache::builder().max_capacity(100_000).time_to_live(ENDED).build();
+        Self { key: Key::generate(), client, server, clock, refreshed, ended }
     }
 
     /// Begins a session.
     pub async fn begin(&self, jar: PrivateCookieJar, tokens: Tokens) -> Result<PrivateCookieJar, Fault> {
-        let session = self.session(tokens, None).await?;
+        // one that is refused here would send the user in a circle: to sign in, and back
+        self.server.authenticate(&tokens.access_token).await?;
+        let session = Session { id: random(), access_token: tokens.access_token, refresh_token: tokens.refresh_token };
         give(jar, SESSION, &session).map_err(|_| "the tokens do not fit into a cookie".into())
     }
 
-    /// Checks the token as the guard will. One that it refuses would send the user in a circle: to sign in, and back.
-    async fn session(&self, tokens: Tokens, old: Option<&str>) -> Result<Session, Fault> {
-        let expires = self.server.authenticate(&tokens.access_token).await?.expires_at();
-        let refresh_token = tokens.refresh_token.or(old.map(str::to_owned));
-        Ok(Session { access_token: tokens.access_token, refresh_token, expires })
+    /// Ends the browser's session, and all copies of it.
+    pub async fn end(&self, jar: PrivateCookieJar) -> PrivateCookieJar {
+        if let Some(session) = read::<Session>(&jar, SESSION) {
+            self.ended.insert(session.id, ()).await;
+        }
+        end(jar, SESSION)
     }
 
-    /// Returns the session as it goes on: as it is, refreshed, or over. With an error it is none of these: the identity service does not answer, and the token has expired.
+    /// Returns the session as it goes on: as it is, refreshed, or over. With an error it is none of these: the identity service does not answer, and the token is of no use.
     async fn go_on(&self, session: Session) -> Result<Option<Session>, Arc<Fault>> {
-        let Some(token) = &session.refresh_token else { return Ok(Some(session)) };
-        if self.clock.now() + EARLY < session.expires {
+        if self.ended.contains_key(&session.id) {
+            return Ok(None);
+        }
+        let usable = match self.server.authenticate(&session.access_token).await {
+            Ok(token) if token.expires_in(self.clock.now()).is_some_and(|left| left > EARLY) => {
+                return Ok(Some(session));
+            }
+            // nobody can say now, which the guard will say
+            Err(error) if error.kind() == ErrorKind::KeysUnavailable => return Ok(Some(session)),
+            verdict => verdict.is_ok(),
+        };
+        if session.refresh_token.is_none() {
             return Ok(Some(session));
         }
-        let (sessions, token) = (self.clone(), token.clone());
         // a task, which goes on if the browser does not wait for it: what the identity service has issued must not be lost
-        let refreshed = tokio::spawn(async move { sessions.refresh(token).await }).await;
+        let refreshed = tokio::spawn(self.clone().refresh(session.clone())).await;
         match refreshed.map_err(|panicked| Arc::new(Fault::from(panicked)))? {
-            Err(_) if self.clock.now() < session.expires => Ok(Some(session)),
+            Err(error) if usable => {
+                tracing::warn!(%error, "a session cannot be refreshed now, and goes on");
+                Ok(Some(session))
+            }
             refreshed => refreshed,
         }
     }
 
-    async fn refresh(&self, token: String) -> Result<Option<Session>, Arc<Fault>> {
+    async fn refresh(self, Session { id, refresh_token, .. }: Session) -> Result<Option<Session>, Arc<Fault>> {
+        let token = refresh_token.unwrap_or_default();
         let refresh = async {
-            match self.client.refresh(token.clone()).await? {
-                Some(tokens) => Ok(Some(self.session(tokens, Some(&token)).await?)),
-                None => Ok(None),
-            }
+            let Some(tokens) = self.client.refresh(token.clone()).await? else { return Ok(None) };
+            let Tokens { access_token, refresh_token } = tokens;
+            Ok(Some(Session { id, access_token, refresh_token: refresh_token.or_else(|| Some(token.clone())) }))
         };
         self.refreshed.try_get_with_by_ref(&token, refresh).await
     }
@@ -120,8 +143,7 @@ async fn answer(
 ) -> Result<Response, StatusCode> {
     let (mut session, mut unreachable) = (None, false);
     if let Some(before) = read::<Session>(&jar, SESSION) {
-        let was = before.access_token.clone();
-        match bff.sessions.go_on(before).await {
+        match bff.sessions.go_on(before.clone()).await {
             Ok(now) => session = now,
             Err(error) => {
                 tracing::warn!(%error, "a session cannot be refreshed now");
@@ -129,7 +151,7 @@ async fn answer(
             }
         }
         jar = match &session {
-            Some(session) if session.access_token != was => give(jar, SESSION, session)?,
+            Some(session) if *session != before => give(jar, SESSION, session)?,
             None if !unreachable => end(jar, SESSION),
             _ => jar,
         };

@@ -93,8 +93,9 @@ pub struct Customer {
 /// Opens a database of its own, in memory.
 pub async fn database(schema: &'static str) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
-    // one connection, since each would have a memory of its own
+    // one connection, since each would have a memory of its own, and never another: not even if a request is broken off while it is being tested
     let pool = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+    let pool = pool.test_before_acquire(false);
     let pool = pool.connect_with(options).await?;
     sqlx::raw_sql(schema).execute(&pool).await?;
     Ok(pool)
@@ -250,4 +251,28 @@ async fn record(transaction: &mut Transaction<'_, Sqlite>, event: &Event) -> Res
     let body = serde_json::to_string(event).map_err(|_| Problem::Broken)?;
     sqlx::query("INSERT INTO event (body) VALUES (?)").bind(body).execute(&mut **transaction).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn requests_that_are_broken_off_leave_the_data_where_they_are() {
+        let customers = Customers::create().await.unwrap();
+        customers.add_customer("shop").await.unwrap();
+        for turns in 0..2000 {
+            let broken_off = async {
+                for _ in 0..turns % 50 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = customers.roles("alice") => {}
+                () = broken_off => {}
+            }
+        }
+        assert_eq!(customers.list(true, "").await.unwrap().len(), 1);
+    }
 }
