@@ -286,6 +286,18 @@ async fn every_operation_needs_what_its_rule_says_and_without_a_rule_it_is_permi
 }
 
 #[tokio::test]
+async fn a_public_path_is_open_beside_the_rules_too() {
+    let (idp, server) = world();
+    let layer = BearerAuthLayer::new(server).authorize(rules()).public_path(Method::GET, "/orders/open");
+    let app = Router::new().fallback(async || "in").layer(layer);
+    assert_eq!(send(&app, get("/orders/open", &[])).await.status(), 200);
+    assert_eq!(send(&app, get("/orders/7", &[])).await.status(), 401);
+    assert_eq!(send(&app, get("/open", &[])).await.status(), 401);
+    let token = idp.token("alice").sign();
+    assert_eq!(send(&app, support::get_with("/open", &token)).await.status(), 403);
+}
+
+#[tokio::test]
 async fn the_same_rules_stand_in_front_of_a_tonic_server() {
     let (idp, server) = world();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -21,7 +21,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The application's own decision: this caller may not do this to this object. The layer never says so; a handler that returns it as an
-    /// [`Error`](crate::Error) or, in gRPC, as a status is answered as the layer answers. No other token would help, so nothing asks the client for one.
+    /// [`Error`](crate::Error) or, in gRPC, as a status is answered as the layer answers. No other token of this caller's would help, so nothing asks the client for one.
     AccessDenied,
     /// No key that the token may be signed with verifies the signature.
     BadSignature,

@@ -12,9 +12,8 @@ use crate::domain::{ADMIN, Roles};
 /// What our own tokens say of an employee, if they were issued with it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Claims {
-    /// The roles at each location.
-    #[serde(default)]
-    pub locations: Roles,
+    /// The roles at each location. A role that we do not know makes the token malformed.
+    pub locations: Option<Roles>,
 }
 
 /// Who calls.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum_extra::extract::PrivateCookieJar;
 use axum_extra::extract::cookie::Key;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tower_bearer::relay::RelayLayer;
@@ -35,6 +35,7 @@ pub struct Bff {
     statistics: String,
     sessions: Sessions,
     server: ResourceServer<Claims>,
+    rules: AuthzRules,
     http: reqwest::Client,
     relay: Arc<RelayLayer>,
     clock: Arc<dyn Clock>,
@@ -56,7 +57,8 @@ impl Bff {
     ) -> Result<Self, Fault> {
         let relay = Arc::new(RelayLayer::to([&systems, &statistics])?);
         let sessions = Sessions::new(client.clone(), server.clone(), Arc::clone(&clock));
-        Ok(Self { client, systems, statistics, sessions, server, http: client::http_client()?, relay, clock })
+        let (rules, http) = (rules()?, client::http_client()?);
+        Ok(Self { client, systems, statistics, sessions, server, rules, http, relay, clock })
     }
 
     /// Calls a service in the user's name. What it refuses is refused here, for the same reason.
@@ -106,10 +108,11 @@ pub fn rules() -> Result<AuthzRules, ConfigError> {
 }
 
 /// The gateway behind the same layer as all services. Its token is the session's, and comes by a cookie: what changes something must come from a page of ours.
-pub fn service(bff: Bff) -> Result<Router, ConfigError> {
-    let guard = BearerAuthLayer::new(bff.server.clone()).authorize(rules()?).token_sources([session::token()]);
+pub fn service(bff: Bff) -> Router {
+    let guard = BearerAuthLayer::new(bff.server.clone()).authorize(bff.rules.clone());
+    let guard = guard.token_sources([session::token()]).relayable();
     let session = from_fn_with_state(bff.clone(), session::open);
-    Ok(routes().layer(guard.relayable()).layer(session).with_state(bff))
+    routes().layer(guard).layer(session).with_state(bff)
 }
 
 /// The routes, unguarded, for a test that each has a rule.
@@ -147,7 +150,8 @@ async fn callback(
     let begun = session::read::<SigningIn>(&jar, SIGN_IN).filter(|begun| begun.state == back.state);
     let (Some(begun), Some(code)) = (begun, back.code) else { return Err(StatusCode::BAD_REQUEST) };
     let tokens = bff.client.redeem(code, begun).await.map_err(unreachable)?.ok_or(StatusCode::BAD_REQUEST)?;
-    let jar = bff.sessions.begin(end(jar, SIGN_IN), tokens).await.map_err(unreachable)?;
+    let jar = bff.sessions.end(end(jar, SIGN_IN)).await;
+    let jar = bff.sessions.begin(jar, tokens).await.map_err(unreachable)?;
     Ok((jar, Redirect::to("/")).into_response())
 }
 
@@ -157,8 +161,12 @@ fn unreachable(error: Fault) -> StatusCode {
     StatusCode::BAD_GATEWAY
 }
 
-async fn sign_out(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>) -> Response {
-    (bff.sessions.end(jar).await, pages::signed_out()).into_response()
+async fn sign_out(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>, headers: HeaderMap) -> Answer {
+    // without a token, the layer does not ask; other pages of the same site shall not sign anybody out
+    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    Ok((bff.sessions.end(jar).await, pages::signed_out()).into_response())
 }
 
 async fn home(State(bff): State<Bff>, actor: Actor) -> Answer {

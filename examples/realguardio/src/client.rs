@@ -133,10 +133,17 @@ impl<'c> AsyncHttpClient<'c> for Http {
 fn granted<T>(answer: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     match answer {
         Ok(tokens) => Ok(Some(tokens)),
-        Err(RequestTokenError::ServerResponse(answer)) if *answer.error() == CoreErrorResponseType::InvalidGrant => {
-            Ok(None)
-        }
+        Err(RequestTokenError::ServerResponse(answer)) if is_refusal(answer.error()) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Tells whether only the user can help, by signing in.
+fn is_refusal(error: &CoreErrorResponseType) -> bool {
+    match error {
+        CoreErrorResponseType::InvalidGrant => true,
+        CoreErrorResponseType::Extension(error) => ["interaction_required", "login_required"].contains(&error.as_str()),
+        _ => false,
     }
 }
 

@@ -30,7 +30,7 @@ const CODE_LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct User {
     pub roles: Vec<&'static str>,
-    /// The roles at locations, which go into tokens.
+    /// The roles at locations, which go into tokens; `null` is none.
     pub locations: Value,
 }
 
@@ -281,4 +281,38 @@ fn refuse(status: StatusCode, error: &str) -> Response {
 /// 256 bits that nobody can guess, as text.
 pub fn random() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_code_is_good_for_a_minute() {
+        let iam = Iam::new(Idp::new("https://id.test/"), HashMap::from([("alice", User::default())]), HashMap::new());
+        let asked = Asked {
+            response_type: "code".to_owned(),
+            client_id: "gateway".to_owned(),
+            redirect_uri: "https://app.test/".to_owned(),
+            state: String::new(),
+            nonce: None,
+            code_challenge: URL_SAFE_NO_PAD.encode(Sha256::digest("verifier")),
+            code_challenge_method: "S256".to_owned(),
+            resource: None,
+        };
+        let request = TokenRequest {
+            grant_type: "authorization_code".to_owned(),
+            code: Some("code".to_owned()),
+            redirect_uri: Some("https://app.test/".to_owned()),
+            code_verifier: Some("verifier".to_owned()),
+            refresh_token: None,
+            scope: None,
+            resource: None,
+        };
+        for (waited, good) in [(CODE_LIFETIME - Duration::from_secs(1), true), (CODE_LIFETIME, false)] {
+            iam.memory().codes.insert("code".to_owned(), (asked.clone(), "alice", Instant::now()));
+            tokio::time::advance(waited).await;
+            assert_eq!(redeem(&iam, "gateway", &request).is_some(), good, "{waited:?}");
+        }
+    }
 }

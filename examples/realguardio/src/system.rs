@@ -68,7 +68,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// As without any argument.
+    /// As without any argument, secrets from the environment apart.
     fn default() -> Self {
         clap::Parser::parse_from(["realguardio"])
     }
@@ -207,7 +207,7 @@ impl System {
         let user = Client::new(&issuer, user, redirect.clone())?;
         let services = (systems.url.clone(), statistics.url.clone());
         let bff = Bff::new(user, typed()?, services, Arc::clone(&clock))?;
-        let mut running = Running::start(gateway_at, bff::service(bff)?)?;
+        let mut running = Running::start(gateway_at, bff::service(bff))?;
         running.url = gateway;
         let machine = Client::new(&issuer, machine, redirect)?;
         let follow = options.authorization.follows().then(|| follow(replica, customers.url.clone(), machine));

@@ -144,7 +144,8 @@ async fn services_that_are_down_are_no_no_and_no_yes() {
     system.customers.stop().await;
     let page = alice.visit(&gateway).await;
     assert_eq!((page.status.as_u16(), page.text.contains("Sorry")), (503, true));
-    assert_eq!(alice.submit("/systems/1/arm", &[]).await.status, 503);
+    let page = alice.submit("/systems/1/arm", &[]).await;
+    assert_eq!((page.status.as_u16(), page.url.path()), (503, "/systems/1/arm"));
     // of one that does not exist, the same
     assert_eq!(alice.submit("/systems/99/arm", &[]).await.status, 503);
     assert_eq!(root.visit(&gateway).await.status, 200);

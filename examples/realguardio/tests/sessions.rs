@@ -21,6 +21,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tower_bearer::Algorithm;
 use tower_bearer::testing::{Idp, ManualClock};
 
@@ -34,6 +35,8 @@ enum Script {
     Answer(u16, &'static str),
     /// It changes its answer.
     Alter(Box<dyn Fn(&mut Value) + Send>),
+    /// It says that it was asked, and then waits.
+    Wait(Arc<Notify>, Arc<Notify>),
 }
 
 type Scripted = Arc<Mutex<Script>>;
@@ -43,6 +46,14 @@ async fn play(State(script): State<Scripted>, request: Request, next: Next) -> R
     if let (true, Script::Answer(status, body)) = (is_token, &*script.lock().unwrap()) {
         let json = [(header::CONTENT_TYPE, "application/json")];
         return (StatusCode::from_u16(*status).unwrap(), json, *body).into_response();
+    }
+    let wait = match &*script.lock().unwrap() {
+        Script::Wait(asked, go) if is_token => Some((Arc::clone(asked), Arc::clone(go))),
+        _ => None,
+    };
+    if let Some((asked, go)) = wait {
+        asked.notify_one();
+        go.notified().await;
     }
     let response = next.run(request).await;
     if !is_token || response.status() != StatusCode::OK {
@@ -109,7 +120,12 @@ impl World {
 
     /// Signs in at the identity service, and stops on the way back: returns where to.
     async fn way_back(&self, person: &mut Person, user: &str) -> Url {
-        let request = person.visit(self.gateway()).await.between("name=request value=", ">").to_owned();
+        self.way_back_from(person, "", user).await
+    }
+
+    async fn way_back_from(&self, person: &mut Person, path: &str, user: &str) -> Url {
+        let page = person.visit(&format!("{}{path}", self.gateway())).await;
+        let request = page.between("name=request value=", ">").to_owned();
         let form = [("request", request.as_str()), ("user", user), ("password", "realguardio")];
         let response = bare().post(format!("{}/authorize", self.issuer)).form(&form).send().await.unwrap();
         response.headers()["location"].to_str().unwrap().parse().unwrap()
@@ -156,8 +172,14 @@ async fn a_session_ends_when_the_refresh_token_is_refused_and_for_no_other_error
     world.clock.advance(2 * LIFETIME);
     assert_eq!(alice.visit(&gateway).await.url.path(), "/authorize");
     assert_eq!(alice.cookie(&gateway, SESSION), None);
-    // what the first refresh has brought is there for the tabs that were late, and no more than that
-    assert_ne!(other.visit(&gateway).await.url.path(), "/");
+    // another browser with a copy of it has to sign in, too
+    assert_eq!(other.visit(&gateway).await.url.path(), "/authorize");
+    // as does who must be asked something
+    world.script(Script::Plain);
+    let mut bob = world.signed_in("bob").await;
+    world.script(Script::Answer(400, r#"{"error":"interaction_required"}"#));
+    world.clock.advance(2 * LIFETIME);
+    assert_eq!(bob.visit(&gateway).await.url.path(), "/authorize");
 }
 
 #[tokio::test]
@@ -186,9 +208,75 @@ async fn what_does_not_fit_into_a_cookie_is_refused_and_not_dropped_by_the_brows
     let before = alice.cookie(world.gateway(), SESSION).cloned();
     world.script(Script::Alter(Box::new(|answer| answer["refresh_token"] = "r".repeat(4000).into())));
     assert_eq!(Person::new().sign_in(world.gateway(), "bob").await.status, 502);
+    // for this page it is good; then she must sign in again
     world.clock.advance(LIFETIME);
-    assert_eq!(alice.visit(world.gateway()).await.status, 502);
+    assert_eq!(alice.visit(world.gateway()).await.status, 200);
+    assert_eq!(alice.cookie(world.gateway(), SESSION), None);
+    assert!(before.is_some());
+}
+
+#[tokio::test]
+async fn a_refreshed_token_that_the_services_would_refuse_replaces_none() {
+    let world = World::new().await;
+    let mut alice = world.signed_in("alice").await;
+    let before = alice.cookie(world.gateway(), SESSION).cloned();
+    let other = world.idp.token("alice").audience("https://elsewhere.example").role("employee").sign();
+    world.script(Script::Alter(Box::new(move |answer| answer["access_token"] = json!(other))));
+    world.clock.advance(LIFETIME - Duration::from_secs(5));
+    assert_eq!(alice.visit(world.gateway()).await.status, 200);
     assert_eq!(alice.cookie(world.gateway(), SESSION).cloned(), before);
+}
+
+#[tokio::test]
+async fn a_session_lives_without_a_refresh_token_and_keeps_one_that_is_not_replaced() {
+    let world = World::new().await;
+    let none = || Script::Alter(Box::new(|answer| drop(answer.as_object_mut().unwrap().remove("refresh_token"))));
+    world.script(none());
+    let mut alice = world.signed_in("alice").await;
+    world.clock.advance(LIFETIME - Duration::from_secs(5));
+    assert_eq!(alice.visit(world.gateway()).await.status, 200);
+    world.clock.advance(Duration::from_secs(40));
+    assert_eq!(alice.visit(world.gateway()).await.url.path(), "/authorize");
+
+    world.script(Script::Plain);
+    let mut alice = world.signed_in("alice").await;
+    world.script(none());
+    world.clock.advance(LIFETIME);
+    assert_eq!(alice.visit(world.gateway()).await.status, 200);
+    // there is something to refresh with, and it cannot be done now
+    world.script(Script::Answer(503, "{}"));
+    world.clock.advance(2 * LIFETIME);
+    assert_eq!(alice.visit(world.gateway()).await.status, 502);
+}
+
+#[tokio::test]
+async fn what_was_refreshed_for_a_browser_that_did_not_wait_is_not_lost() {
+    let world = World::new().await;
+    let alice = world.signed_in("alice").await;
+    world.clock.advance(2 * LIFETIME);
+    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    world.script(Script::Wait(Arc::clone(&asked), Arc::clone(&go)));
+    let (mut tab, gateway) = (alice.clone(), world.gateway().to_owned());
+    let waiting = tokio::spawn(async move { tab.visit(&gateway).await.status });
+    asked.notified().await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    world.script(Script::Plain);
+    go.notify_one();
+    let mut alice = alice;
+    assert_eq!(alice.visit(world.gateway()).await.url.path(), "/");
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_a_good_token_sends_nobody_in_a_circle() {
+    let mut world = World::new().await;
+    let mut alice = world.signed_in("alice").await;
+    world.system.systems.stop().await;
+    let at = world.system.systems.url.strip_prefix("http://").unwrap();
+    let refusing = Router::new().fallback(async || StatusCode::UNAUTHORIZED);
+    let _refusing = Running::start(TcpListener::bind(at).await.unwrap(), refusing).unwrap();
+    let page = alice.visit(world.gateway()).await;
+    assert_eq!((page.status.as_u16(), page.text.contains("id=sign-out")), (502, true));
 }
 
 #[tokio::test]
@@ -221,7 +309,10 @@ async fn nobody_finishes_a_sign_in_that_another_has_begun() {
     let own = world.way_back(&mut alice, "alice").await;
     let others = world.way_back(&mut mallory, "bob").await;
     // mallory would have alice signed in as bob
+    // and is not even asked for
+    world.script(Script::Answer(500, "{}"));
     assert_eq!(alice.visit(others.as_str()).await.status, 400);
+    world.script(Script::Plain);
     let (code, state) = (parameter(&others, "code"), parameter(&own, "state"));
     let mixed = Url::parse_with_params(&format!("{}/callback", world.gateway()), [("code", code), ("state", state)]);
     assert_eq!(alice.visit(mixed.unwrap().as_str()).await.status, 400);
@@ -248,6 +339,49 @@ async fn whoever_has_signed_out_is_signed_out_everywhere() {
         assert_eq!(other.visit(gateway).await.url.path(), "/authorize");
     }
     assert_eq!(copy.submit(&format!("{gateway}/systems/1/arm"), &[]).await.status, 401);
+
+    // whoever signs in as somebody else is signed out first
+    let mut alice = world.signed_in("alice").await;
+    let mut copy = alice.clone();
+    let back = world.way_back_from(&mut alice, "/sign-in", "bob").await;
+    assert!(alice.visit(back.as_str()).await.text.contains("id=user>bob<"));
+    assert_eq!(copy.visit(gateway).await.url.path(), "/authorize");
+
+    // and nobody is signed out by a page of another origin, nor stays for longer than a day
+    let session = format!("{SESSION}={}", alice.cookie(gateway, SESSION).unwrap());
+    for (site, status) in [("same-site", 403), ("cross-site", 403), ("same-origin", 200)] {
+        let request = bare().post(format!("{gateway}/sign-out")).header("cookie", &session);
+        assert_eq!(request.header("sec-fetch-site", site).send().await.unwrap().status(), status);
+        assert_eq!(alice.clone().visit(gateway).await.url.path() == "/", status == 403);
+    }
+    let mut alice = world.signed_in("alice").await;
+    world.clock.advance(Duration::from_secs(24 * 60 * 60 + 1));
+    assert_eq!(alice.visit(gateway).await.url.path(), "/authorize");
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_used_up_by_a_thief_ends_the_thiefs_session_too() {
+    let world = World::new().await;
+    let mut alice = world.signed_in("alice").await;
+    let mut thief = alice.clone();
+    world.clock.advance(2 * LIFETIME);
+    assert_eq!(thief.visit(world.gateway()).await.status, 200);
+    // as it is when the thief's refresh is no longer remembered
+    world.script(Script::Answer(400, r#"{"error":"invalid_grant"}"#));
+    world.clock.advance(2 * LIFETIME);
+    let _ = thief.clone().visit(world.gateway()).await;
+    world.script(Script::Plain);
+    assert_eq!(thief.visit(world.gateway()).await.url.path(), "/authorize");
+    // sign-out asks nobody: a cookie that cannot be refreshed ends all the same
+    let mut bob = world.signed_in("bob").await;
+    let mut copy = bob.clone();
+    world.script(Script::Answer(503, "{}"));
+    world.clock.advance(2 * LIFETIME);
+    bob.visit(&format!("{}/health", world.gateway())).await;
+    assert_eq!(bob.submit("/sign-out", &[]).await.status, 200);
+    world.script(Script::Plain);
+    assert_eq!(copy.visit(world.gateway()).await.url.path(), "/authorize");
+    assert_eq!(alice.visit(world.gateway()).await.url.path(), "/authorize");
 }
 
 #[tokio::test]

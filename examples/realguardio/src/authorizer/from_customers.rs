@@ -21,6 +21,9 @@ use crate::problem::Unavailable;
 /// How long the caller waits for the other service.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is read of an answer: some tens of thousands of roles.
+const MAX_BODY: usize = 1024 * 1024;
+
 /// Asks the customer service with the caller's token, by a tower client; the gateway does the same by reqwest.
 #[derive(Clone, Debug)]
 pub struct FromCustomers {
@@ -42,7 +45,7 @@ impl FromCustomers {
         if response.status() != StatusCode::OK {
             return None;
         }
-        let body = Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?.to_bytes();
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.ok()?.to_bytes();
         serde_json::from_slice(&body).ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Authorizer, Permitted, by_roles};
 use crate::actor::Actor;
-use crate::domain::{Action, SecuritySystem};
+use crate::domain::{Action, Roles, SecuritySystem};
 
 /// Reads the roles of the token.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,7 @@ pub struct FromToken;
 #[tonic::async_trait]
 impl Authorizer for FromToken {
     async fn filter(&self, actor: &Actor, action: Action, systems: &[SecuritySystem]) -> Permitted {
-        by_roles(&actor.token.claims().locations, action, systems)
+        let roles = actor.token.claims().locations.as_ref();
+        by_roles(roles.unwrap_or(&Roles::new()), action, systems)
     }
 }

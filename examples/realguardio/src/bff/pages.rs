@@ -70,12 +70,14 @@ pub fn signed_out() -> Response {
 pub fn refused(status: StatusCode) -> Response {
     // who has no role at all has no other page to sign out from
     let forbidden = format!("You may not do this. <a href=/>Back</a> {SIGN_OUT}");
+    // if it is the session that does not work, another one may
+    let sorry = format!("One of our services does not answer. <a href=/>Try again</a> {SIGN_OUT}");
     let (title, text) = match status {
         StatusCode::UNAUTHORIZED => ("Signed out", "Your session is over. <a href=/sign-in>Sign in</a>"),
         StatusCode::FORBIDDEN => ("Not permitted", forbidden.as_str()),
         StatusCode::NOT_FOUND => ("Not found", "There is no such thing. <a href=/>Back</a>"),
         status if status.is_client_error() => ("Not understood", "That did not work. <a href=/>Back</a>"),
-        _ => ("Sorry", "One of our services does not answer. <a href=/>Try again</a>"),
+        _ => ("Sorry", sorry.as_str()),
     };
     protected((status, page(title, &format!("<p>{text}</p>"))).into_response())
 }

@@ -1,7 +1,7 @@
 //! Sessions, each in its browser's cookie, encrypted. The guard behind this sees their token in a cookie, and no other credential of the request.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -10,9 +10,10 @@ use axum_extra::extract::PrivateCookieJar;
 use axum_extra::extract::cookie::{Cookie, Key, SameSite};
 use http::{HeaderValue, Method, StatusCode, header};
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Clock, ErrorKind, ResourceServer, TokenSource};
+use tower_bearer::{Access, Clock, ErrorKind, ResourceServer, TokenSource};
 
 use super::{Bff, pages};
 use crate::actor::Claims;
@@ -33,8 +34,8 @@ const EARLY: Duration = Duration::from_secs(10);
 /// Requests that were under way with the same refresh token, which works once, share its answer for this long.
 const TOGETHER: Duration = Duration::from_secs(30);
 
-/// For how long it is remembered who has signed out: what other tabs have refreshed at that moment, or somebody has copied, opens nothing.
-const ENDED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a session may last, and so for how long it is remembered that one has ended: what other tabs have refreshed at that moment, or somebody has copied, opens nothing.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What browsers take of one cookie (RFC 6265 §6.1).
 const MAX_COOKIE: usize = 4096;
@@ -44,6 +45,7 @@ const MAX_COOKIE: usize = 4096;
 struct Session {
     /// The same from sign-in to sign-out.
     id: String,
+    began: SystemTime,
     access_token: String,
     /// Without one, the user signs in again when the token expires.
     refresh_token: Option<String>,
@@ -57,8 +59,8 @@ pub struct Sessions {
     client: Client,
     server: ResourceServer<Claims>,
     clock: Arc<dyn Clock>,
-    /// By refresh token; `None` if the identity service has refused it.
-    refreshed: Cache<String, Option<Session>>,
+    /// By refresh token and access token, since not every identity service replaces both; `None` if it has refused to.
+    refreshed: Cache<(String, String), Option<Session>>,
     /// By identifier.
     ended: Cache<String, ()>,
 }
@@ -71,7 +73,9 @@ pub fn token() -> TokenSource {
 impl Sessions {
     pub fn new(client: Client, server: ResourceServer<Claims>, clock: Arc<dyn Clock>) -> Self {
         let refreshed = Cache::builder().max_capacity(10_000).time_to_live(TOGETHER).build();
-        let ended = Cache::builder().max_capacity(100_000).time_to_live(ENDED).build();
+        // the oldest go first if there are too many
+        let ended = Cache::builder().max_capacity(100_000).eviction_policy(EvictionPolicy::lru());
+        let ended = ended.time_to_live(LONGEST).build();
         Self { key: Key::generate(), client, server, clock, refreshed, ended }
     }
 
@@ -79,7 +83,8 @@ impl Sessions {
     pub async fn begin(&self, jar: PrivateCookieJar, tokens: Tokens) -> Result<PrivateCookieJar, Fault> {
         // one that is refused here would send the user in a circle: to sign in, and back
         self.server.authenticate(&tokens.access_token).await?;
-        let session = Session { id: random(), access_token: tokens.access_token, refresh_token: tokens.refresh_token };
+        let Tokens { access_token, refresh_token } = tokens;
+        let session = Session { id: random(), began: self.clock.now(), access_token, refresh_token };
         give(jar, SESSION, &session).map_err(|_| "the tokens do not fit into a cookie".into())
     }
 
@@ -93,7 +98,7 @@ impl Sessions {
 
     /// Returns the session as it goes on: as it is, refreshed, or over. With an error it is none of these: the identity service does not answer, and the token is of no use.
     async fn go_on(&self, session: Session) -> Result<Option<Session>, Arc<Fault>> {
-        if self.ended.contains_key(&session.id) {
+        if self.ended.contains_key(&session.id) || self.clock.now() > session.began + LONGEST {
             return Ok(None);
         }
         let usable = match self.server.authenticate(&session.access_token).await {
@@ -118,14 +123,19 @@ impl Sessions {
         }
     }
 
-    async fn refresh(self, Session { id, refresh_token, .. }: Session) -> Result<Option<Session>, Arc<Fault>> {
-        let token = refresh_token.unwrap_or_default();
+    async fn refresh(self, session: Session) -> Result<Option<Session>, Arc<Fault>> {
+        let token = session.refresh_token.clone().unwrap_or_default();
+        let before = (token.clone(), session.access_token.clone());
         let refresh = async {
-            let Some(tokens) = self.client.refresh(token.clone()).await? else { return Ok(None) };
-            let Tokens { access_token, refresh_token } = tokens;
-            Ok(Some(Session { id, access_token, refresh_token: refresh_token.or_else(|| Some(token.clone())) }))
+            let Some(Tokens { access_token, refresh_token }) = self.client.refresh(token.clone()).await? else {
+                // it has expired; or somebody else has used it up, who shall not go on with what they have got
+                self.ended.insert(session.id, ()).await;
+                return Ok(None);
+            };
+            self.server.authenticate(&access_token).await?;
+            Ok(Some(Session { access_token, refresh_token: refresh_token.or_else(|| Some(token.clone())), ..session }))
         };
-        self.refreshed.try_get_with_by_ref(&token, refresh).await
+        self.refreshed.try_get_with(before, refresh).await
     }
 }
 
@@ -142,7 +152,9 @@ async fn answer(
     next: Next,
 ) -> Result<Response, StatusCode> {
     let (mut session, mut unreachable) = (None, false);
-    if let Some(before) = read::<Session>(&jar, SESSION) {
+    // what is for everybody needs no session, and does not wait for one
+    let public = bff.rules.access(request.method(), request.uri().path()) == Some(&Access::Public);
+    if let Some(before) = read::<Session>(&jar, SESSION).filter(|_| !public) {
         match bff.sessions.go_on(before.clone()).await {
             Ok(now) => session = now,
             Err(error) => {
@@ -151,7 +163,8 @@ async fn answer(
             }
         }
         jar = match &session {
-            Some(session) if *session != before => give(jar, SESSION, session)?,
+            // one that has become too large is good for this page
+            Some(session) if *session != before => give(jar.clone(), SESSION, session).unwrap_or(end(jar, SESSION)),
             None if !unreachable => end(jar, SESSION),
             _ => jar,
         };

@@ -74,6 +74,9 @@ pub enum Event {
     Revoked(CustomerId, Grant),
 }
 
+/// How many locations a customer may have.
+const MAX_LOCATIONS: i64 = 1000;
+
 /// How many events come at a time.
 pub const PAGE: i64 = 1000;
 
@@ -113,8 +116,13 @@ impl Customers {
     }
 
     pub async fn add_location(&self, customer: CustomerId, name: &str) -> Result<LocationId, Problem> {
-        let insert = sqlx::query_scalar("INSERT INTO location (customer, name) VALUES (?, ?) RETURNING id");
-        Ok(insert.bind(customer).bind(name).fetch_one(&self.pool).await?)
+        // who is given roles at all of them, by several customers, must still get an answer
+        let insert = sqlx::query_scalar(
+            "INSERT INTO location (customer, name) SELECT ?1, ?2
+             WHERE (SELECT COUNT(*) FROM location WHERE customer = ?1) < ?3 RETURNING id",
+        );
+        let inserted = insert.bind(customer).bind(name).bind(MAX_LOCATIONS).fetch_optional(&self.pool).await?;
+        inserted.ok_or(Problem::Conflict)
     }
 
     pub async fn add_employee(&self, customer: CustomerId, employee: Employee) -> Result<(), Problem> {
