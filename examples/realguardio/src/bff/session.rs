@@ -13,7 +13,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Access, Clock, ErrorKind, ResourceServer, TokenSource};
+use tower_bearer::{Access, Clock, ResourceServer, TokenSource};
 
 use super::{Bff, pages};
 use crate::actor::Claims;
@@ -105,8 +105,6 @@ impl Sessions {
             Ok(token) if token.expires_in(self.clock.now()).is_some_and(|left| left > EARLY) => {
                 return Ok(Some(session));
             }
-            // nobody can say now, which the guard will say
-            Err(error) if error.kind() == ErrorKind::KeysUnavailable => return Ok(Some(session)),
             verdict => verdict.is_ok(),
         };
         if session.refresh_token.is_none() {
