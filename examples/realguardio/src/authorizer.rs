@@ -1,8 +1,8 @@
-//! May this caller do this to this system? Who has which role where is known to the customer service, and comes from there in one of four ways.
+//! May this caller do this to this system? Who has which role where is the customer service's to say, and is known here in one of four ways.
 //!
 //! | way | where the roles are | cost | how fresh |
 //! |---|---|---|---|
-//! | [`FromToken`] (*provide*) | in the token, put there when it was issued | none | as old as the token |
+//! | [`FromToken`] (*provide*) | in the token, put there when it was issued | none | as old as the token, and as what the identity service knows |
 //! | [`FromCustomers`] (*fetch*) | at the customer service, which is asked with the caller's own token | a call | fresh |
 //! | [`FromReplica`] (*replicate*) | in a table here, fed by the customer service's events | a query | a second old; after a minute without news, no answer |
 //! | [`Delegated`] (*delegate*) | in the same table, and a policy engine decides by policies in a file | queries and an evaluation for each system | the same |

@@ -72,7 +72,7 @@ impl Bff {
         self.relay.prepare(&mut request, Some(&actor.caller));
         let request = request.try_into().map_err(|error: reqwest::Error| broken(error.into()))?;
         let response = self.http.execute(request).await.map_err(|error| {
-            tracing::warn!(%error, "a service does not answer");
+            tracing::warn!(error = &error as &(dyn std::error::Error + 'static), "a service does not answer");
             StatusCode::BAD_GATEWAY
         })?;
         match response.status() {
@@ -88,9 +88,14 @@ impl Bff {
 
     async fn read<T: DeserializeOwned>(&self, address: String, actor: &Actor) -> Result<T, StatusCode> {
         let response = self.call(Method::GET, address, actor).await?;
-        let body = response.bytes().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
-        serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_GATEWAY)
+        let body = response.bytes().await.map_err(|error| unreadable(error.into()))?;
+        serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))
     }
+}
+
+fn unreadable(error: Fault) -> StatusCode {
+    tracing::warn!(error, "an answer that cannot be read");
+    StatusCode::BAD_GATEWAY
 }
 
 /// What each page needs. Who signs out needs nothing: not even a token that is still good.

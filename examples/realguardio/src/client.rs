@@ -81,8 +81,13 @@ impl Client {
         let Some(tokens) = granted(exchange.request_async(&self.http).await)? else { return Ok(None) };
         // that this is the answer to our question is what the ID token says; the access token is the services' to read
         let id_token = tokens.id_token().ok_or("no ID token")?;
-        let answers = id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce));
-        Ok(answers.is_ok().then(|| issued(&tokens)))
+        match id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce)) {
+            Ok(_) => Ok(Some(issued(&tokens))),
+            Err(error) => {
+                tracing::warn!(%error, "an ID token that is no answer to this sign-in");
+                Ok(None)
+            }
+        }
     }
 
     /// Fetches fresh tokens; `None` if the identity service refuses, and the user must sign in again.

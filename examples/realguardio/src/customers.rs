@@ -35,7 +35,7 @@ async fn check_manager(customers: &Customers, token: &AccessToken, customer: Cus
     }
 }
 
-/// The first employee of a new customer is the administrator's doing.
+/// Administrators hire and dismiss at every customer, since nobody else could hire the first employee; managers, at their own.
 async fn check_staff(customers: &Customers, token: &AccessToken, customer: CustomerId) -> Result<(), Problem> {
     if token.has_role(ADMIN) { Ok(()) } else { check_manager(customers, token, customer).await }
 }

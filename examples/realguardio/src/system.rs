@@ -154,7 +154,7 @@ impl Drop for Running {
 const FOLLOW: Duration = Duration::from_secs(1);
 
 impl System {
-    /// Starts everything, with some customers in it. All of it goes by this clock.
+    /// Starts everything, with some customers in it. What tokens and sessions say of time is held against this clock.
     pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let gateway_at = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let gateway = url(&gateway_at)?.replace("127.0.0.1", "localhost");
@@ -304,5 +304,8 @@ async fn follow_once(
         *token = None;
     }
     let events: Vec<Numbered> = serde_json::from_slice(&events.error_for_status()?.bytes().await?)?;
-    Ok(replica.follow(events).await.map_err(|_| "the copy cannot be written")?)
+    Ok(replica
+        .follow(events)
+        .await
+        .map_err(|_| "the events do not follow on the copy's last one, or it cannot be written")?)
 }

@@ -1,4 +1,4 @@
-//! The security-system service: list, view, create, arm, disarm and watch, by REST ([`rest`]) and by gRPC ([`grpc`]), which both end up here.
+//! The security-system service: list, view, arm and disarm, by REST ([`rest`]) and by gRPC ([`grpc`]); create by REST, watch by gRPC. Both end up here.
 
 mod grpc;
 mod rest;

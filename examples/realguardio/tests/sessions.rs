@@ -3,6 +3,7 @@
 mod person;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ enum Script {
     Answer(u16, &'static str),
     /// It changes its answer.
     Alter(Box<dyn Fn(&mut Value) + Send>),
+    /// It does, and the keys can be had so many times more.
+    KeysFor(AtomicUsize),
     /// It says that it was asked, and then waits.
     Wait(Arc<Notify>, Arc<Notify>),
 }
@@ -46,6 +49,11 @@ async fn play(State(script): State<Scripted>, request: Request, next: Next) -> R
     if let (true, Script::Answer(status, body)) = (is_token, &*script.lock().unwrap()) {
         let json = [(header::CONTENT_TYPE, "application/json")];
         return (StatusCode::from_u16(*status).unwrap(), json, *body).into_response();
+    }
+    if let ("/jwks", Script::KeysFor(times)) = (request.uri().path(), &*script.lock().unwrap())
+        && times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_err()
+    {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let wait = match &*script.lock().unwrap() {
         Script::Wait(asked, go) if is_token => Some((Arc::clone(asked), Arc::clone(go))),
@@ -205,14 +213,13 @@ async fn a_new_refresh_token_is_kept_though_the_access_token_is_the_same() {
 async fn what_does_not_fit_into_a_cookie_is_refused_and_not_dropped_by_the_browser() {
     let world = World::new().await;
     let mut alice = world.signed_in("alice").await;
-    let before = alice.cookie(world.gateway(), SESSION).cloned();
+    assert!(alice.cookie(world.gateway(), SESSION).is_some());
     world.script(Script::Alter(Box::new(|answer| answer["refresh_token"] = "r".repeat(4000).into())));
     assert_eq!(Person::new().sign_in(world.gateway(), "bob").await.status, 502);
     // for this page it is good; then she must sign in again
     world.clock.advance(LIFETIME);
     assert_eq!(alice.visit(world.gateway()).await.status, 200);
     assert_eq!(alice.cookie(world.gateway(), SESSION), None);
-    assert!(before.is_some());
 }
 
 #[tokio::test]
@@ -308,8 +315,7 @@ async fn nobody_finishes_a_sign_in_that_another_has_begun() {
     let (mut alice, mut mallory) = (Person::new(), Person::new());
     let own = world.way_back(&mut alice, "alice").await;
     let others = world.way_back(&mut mallory, "bob").await;
-    // mallory would have alice signed in as bob
-    // and is not even asked for
+    // mallory would have alice signed in as bob; the identity service is not even asked
     world.script(Script::Answer(500, "{}"));
     assert_eq!(alice.visit(others.as_str()).await.status, 400);
     world.script(Script::Plain);
@@ -360,19 +366,24 @@ async fn whoever_has_signed_out_is_signed_out_everywhere() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_used_up_by_a_thief_ends_the_thiefs_session_too() {
+async fn a_session_whose_refresh_was_refused_is_over_in_every_copy() {
     let world = World::new().await;
     let mut alice = world.signed_in("alice").await;
     let mut thief = alice.clone();
     world.clock.advance(2 * LIFETIME);
     assert_eq!(thief.visit(world.gateway()).await.status, 200);
-    // as it is when the thief's refresh is no longer remembered
+    // the refusal of one copy's refresh ends them all, as when a used one comes again
     world.script(Script::Answer(400, r#"{"error":"invalid_grant"}"#));
     world.clock.advance(2 * LIFETIME);
     let _ = thief.clone().visit(world.gateway()).await;
     world.script(Script::Plain);
     assert_eq!(thief.visit(world.gateway()).await.url.path(), "/authorize");
-    // sign-out asks nobody: a cookie that cannot be refreshed ends all the same
+    assert_eq!(alice.visit(world.gateway()).await.url.path(), "/authorize");
+}
+
+#[tokio::test]
+async fn whoever_signs_out_is_signed_out_though_nothing_can_be_refreshed() {
+    let world = World::new().await;
     let mut bob = world.signed_in("bob").await;
     let mut copy = bob.clone();
     world.script(Script::Answer(503, "{}"));
@@ -381,7 +392,20 @@ async fn a_refresh_token_that_was_used_up_by_a_thief_ends_the_thiefs_session_too
     assert_eq!(bob.submit("/sign-out", &[]).await.status, 200);
     world.script(Script::Plain);
     assert_eq!(copy.visit(world.gateway()).await.url.path(), "/authorize");
-    assert_eq!(alice.visit(world.gateway()).await.url.path(), "/authorize");
+}
+
+#[tokio::test]
+async fn what_was_refreshed_while_no_keys_can_be_had_is_not_lost() {
+    let world = World::new().await;
+    let mut alice = world.signed_in("alice").await;
+    let before = alice.cookie(world.gateway(), SESSION).cloned();
+    // the new token is of a key that the gateway's OAuth client gets to see, and its layer does not
+    world.idp.rotate();
+    world.script(Script::KeysFor(AtomicUsize::new(1)));
+    world.clock.advance(2 * LIFETIME);
+    assert_eq!(alice.visit(world.gateway()).await.status, 503);
+    let after = alice.cookie(world.gateway(), SESSION).cloned();
+    assert!(after.is_some() && after != before);
 }
 
 #[tokio::test]

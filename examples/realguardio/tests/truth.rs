@@ -121,7 +121,7 @@ impl Defect {
     }
 }
 
-/// The whole system, but for a browser.
+/// The three services, which trust a test issuer.
 struct World {
     idp: Idp,
     clock: ManualClock,
@@ -130,7 +130,7 @@ struct World {
     /// Where the services are.
     systems: String,
     statistics: String,
-    feed: String,
+    customers_at: String,
     first: SystemId,
     http: reqwest::Client,
     /// The roles that the identity service knows, for tokens.
@@ -191,10 +191,10 @@ impl World {
         let server = || guard::server(trust(), Arc::new(clock.clone())).unwrap();
         let typed = || guard::server::<Claims>(trust(), Arc::new(clock.clone())).unwrap();
         let rules = guard::customers().unwrap();
-        let (feed, customer_service) =
+        let (customers_at, customer_service) =
             serve(customers::service(customers.clone(), guard::guard(server(), rules))).await;
         let replica = Replica::create().await.unwrap();
-        let authorizer = way.authorizer(&feed, &replica).unwrap();
+        let authorizer = way.authorizer(&customers_at, &replica).unwrap();
         let storage = Systems::create(authorizer).await.unwrap();
         let first = storage.add(yard).await.unwrap().id;
         storage.add(vault).await.unwrap();
@@ -210,7 +210,7 @@ impl World {
             replica,
             systems,
             statistics,
-            feed,
+            customers_at,
             first,
             http,
             roles,
@@ -226,8 +226,13 @@ impl World {
     async fn follow(&self) {
         let after = self.replica.last().await.unwrap();
         let token = self.token("feed").scope("events:read").sign();
-        let events =
-            self.http.get(format!("{}/events?after={after}", self.feed)).bearer_auth(token).send().await.unwrap();
+        let events = self
+            .http
+            .get(format!("{}/events?after={after}", self.customers_at))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(events.status(), 200, "{:?}", events.headers());
         let events: Vec<Numbered> = serde_json::from_str(&events.text().await.unwrap()).unwrap();
         assert!(!events.is_empty());
@@ -436,7 +441,7 @@ async fn what_cannot_be_decided_is_neither_a_yes_nor_a_no() {
     assert_eq!(world.rest(None, View).await, Unauthenticated);
     // a copy that has followed nothing yet knows nothing
     for way in [Authorization::Replicate, Authorization::Delegate] {
-        let storage = Systems::create(way.authorizer(&world.feed, &Replica::create().await.unwrap()).unwrap());
+        let storage = Systems::create(way.authorizer(&world.customers_at, &Replica::create().await.unwrap()).unwrap());
         let storage = storage.await.unwrap();
         storage.add(LocationId(1)).await.unwrap();
         let address = world.another(storage).await;
@@ -469,7 +474,7 @@ async fn a_role_that_is_given_counts_at_once_or_when_the_copy_has_followed() {
         let world = World::new(way).await;
         let norm = world.signed("norm");
         assert_eq!(world.rest(norm.as_deref(), View).await, NotFound, "{way:?}");
-        let give = world.http.put(format!("{}/customers/{}/roles", world.feed, world.shop.0));
+        let give = world.http.put(format!("{}/customers/{}/roles", world.customers_at, world.shop.0));
         let body = json!({ "location": 1, "grantee": { "employee": "norm" }, "role": "viewer" }).to_string();
         let give = give.header("content-type", "application/json").body(body);
         assert_eq!(give.bearer_auth(world.employee("alice")).send().await.unwrap().status(), 200);
@@ -487,7 +492,7 @@ async fn a_role_that_is_taken_away_is_gone_with_the_role_with_the_employee_and_w
         let world = World::new(way).await;
         let alice = world.employee("alice");
         let delete = async |path: &str, body: serde_json::Value| {
-            let delete = world.http.delete(format!("{}/customers/{}{path}", world.feed, world.shop.0));
+            let delete = world.http.delete(format!("{}/customers/{}{path}", world.customers_at, world.shop.0));
             let delete = delete.header("content-type", "application/json").body(body.to_string());
             let status = delete.bearer_auth(&alice).send().await.unwrap().status();
             world.follow().await;
@@ -512,7 +517,7 @@ async fn customers_manage_their_own_and_know_of_no_other() {
     let world = World::new(Authorization::Provide).await;
     let (alice, bob, root) = (world.employee("alice"), world.employee("bob"), world.signed("admin").unwrap());
     let ask = async |method: Method, path: &str, token: &str, body: Option<serde_json::Value>| {
-        let mut request = world.http.request(method, format!("{}{path}", world.feed)).bearer_auth(token);
+        let mut request = world.http.request(method, format!("{}{path}", world.customers_at)).bearer_auth(token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -559,7 +564,7 @@ async fn customers_manage_their_own_and_know_of_no_other() {
         assert!(roles[&LocationId(1)].contains(&Role::Disarmer));
     }
     let names = async |token: &str| {
-        let list = world.http.get(format!("{}/customers", world.feed)).bearer_auth(token).send().await.unwrap();
+        let list = world.http.get(format!("{}/customers", world.customers_at)).bearer_auth(token).send().await.unwrap();
         let list: Vec<customers::Customer> = serde_json::from_str(&list.text().await.unwrap()).unwrap();
         list.into_iter().map(|customer| customer.name).collect::<Vec<_>>()
     };
@@ -600,7 +605,7 @@ async fn whoever_watches_sees_each_change_until_the_token_expires() {
     assert!(!changes.next().await.unwrap().unwrap().armed);
     assert_eq!(world.rest(world.signed("alice").as_deref(), Arm).await, Done);
     assert!(changes.next().await.unwrap().unwrap().armed);
-    // past `exp` and the leeway, by the wall's clock and by tokio's timers
+    // past `exp` and the leeway, by the wall clock and by tokio's timers
     world.clock.advance(Duration::from_secs(35));
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(35)).await;

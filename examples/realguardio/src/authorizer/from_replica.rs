@@ -42,7 +42,7 @@ impl Replica {
         Ok(sqlx::query_scalar("SELECT number FROM followed").fetch_one(&self.pool).await?)
     }
 
-    /// Follows events. Those that come again change nothing, and behind a gap nothing is followed.
+    /// Follows events. Those that come again change nothing; if one is missing among them, none of them is followed.
     pub async fn follow(&self, events: Vec<Numbered>) -> Result<(), Problem> {
         let complete = i64::try_from(events.len()).is_ok_and(|count| count < PAGE);
         let mut transaction = self.pool.begin().await?;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
 use crate::actor::Actor;
 use crate::domain::{EMPLOYEE, SecuritySystem};
 use crate::statistics::Statistics;
-use axum::response::{Html, IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 
 /// Nothing but our own style and our own forms; in nobody's frame.
 const POLICY: &str =
@@ -73,7 +74,7 @@ pub fn refused(status: StatusCode) -> Response {
     // if it is the session that does not work, another one may
     let sorry = format!("One of our services does not answer. <a href=/>Try again</a> {SIGN_OUT}");
     let (title, text) = match status {
-        StatusCode::UNAUTHORIZED => ("Signed out", "Your session is over. <a href=/sign-in>Sign in</a>"),
+        StatusCode::UNAUTHORIZED => ("Signed out", "You are not signed in, or not any more. <a href=/>Go on</a>"),
         StatusCode::FORBIDDEN => ("Not permitted", forbidden.as_str()),
         StatusCode::NOT_FOUND => ("Not found", "There is no such thing. <a href=/>Back</a>"),
         status if status.is_client_error() => ("Not understood", "That did not work. <a href=/>Back</a>"),

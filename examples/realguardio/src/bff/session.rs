@@ -13,7 +13,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Access, Clock, ResourceServer, TokenSource};
+use tower_bearer::{Access, Clock, ErrorKind, ResourceServer, TokenSource};
 
 use super::{Bff, pages};
 use crate::actor::Claims;
@@ -105,6 +105,8 @@ impl Sessions {
             Ok(token) if token.expires_in(self.clock.now()).is_some_and(|left| left > EARLY) => {
                 return Ok(Some(session));
             }
+            // nobody can say now, as the guard will
+            Err(error) if error.kind() == ErrorKind::KeysUnavailable => return Ok(Some(session)),
             verdict => verdict.is_ok(),
         };
         if session.refresh_token.is_none() {
@@ -114,7 +116,7 @@ impl Sessions {
         let refreshed = tokio::spawn(self.clone().refresh(session.clone())).await;
         match refreshed.map_err(|panicked| Arc::new(Fault::from(panicked)))? {
             Err(error) if usable => {
-                tracing::warn!(%error, "a session cannot be refreshed now, and goes on");
+                tracing::warn!(error = &**error, "a session cannot be refreshed now, and goes on");
                 Ok(Some(session))
             }
             refreshed => refreshed,
@@ -130,7 +132,12 @@ impl Sessions {
                 self.ended.insert(session.id, ()).await;
                 return Ok(None);
             };
-            self.server.authenticate(&access_token).await?;
+            match self.server.authenticate(&access_token).await {
+                Ok(_) => {}
+                // it is kept though it cannot be checked now: the refresh token before it may be used up
+                Err(error) if matches!(error.kind(), ErrorKind::KeysUnavailable | ErrorKind::UnknownKey) => {}
+                Err(error) => return Err(error.into()),
+            }
             Ok(Some(Session { access_token, refresh_token: refresh_token.or_else(|| Some(token.clone())), ..session }))
         };
         self.refreshed.try_get_with(before, refresh).await
@@ -156,13 +163,16 @@ async fn answer(
         match bff.sessions.go_on(before.clone()).await {
             Ok(now) => session = now,
             Err(error) => {
-                tracing::warn!(%error, "a session cannot be refreshed now");
+                tracing::warn!(error = &**error, "a session cannot be refreshed now");
                 unreachable = true;
             }
         }
         jar = match &session {
             // one that has become too large is good for this page
-            Some(session) if *session != before => give(jar.clone(), SESSION, session).unwrap_or(end(jar, SESSION)),
+            Some(session) if *session != before => give(jar.clone(), SESSION, session).unwrap_or_else(|_| {
+                tracing::warn!("the refreshed tokens do not fit into a cookie");
+                end(jar, SESSION)
+            }),
             None if !unreachable => end(jar, SESSION),
             _ => jar,
         };
@@ -192,7 +202,7 @@ async fn answer(
     Ok(if done { response } else { (jar, response).into_response() })
 }
 
-/// Reads a cookie of ours. One that we have not made, or not lately, is none.
+/// Reads a cookie of ours. One that this gateway has not made since its start is none.
 pub fn read<T: DeserializeOwned>(jar: &PrivateCookieJar, name: &str) -> Option<T> {
     serde_json::from_str(jar.get(name)?.value()).ok()
 }

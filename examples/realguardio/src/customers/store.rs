@@ -116,7 +116,7 @@ impl Customers {
     }
 
     pub async fn add_location(&self, customer: CustomerId, name: &str) -> Result<LocationId, Problem> {
-        // who is given roles at all of them, by several customers, must still get an answer
+        // the roles of somebody who has some everywhere, at several customers, must still fit into one answer
         let insert = sqlx::query_scalar(
             "INSERT INTO location (customer, name) SELECT ?1, ?2
              WHERE (SELECT COUNT(*) FROM location WHERE customer = ?1) < ?3 RETURNING id",
@@ -135,7 +135,7 @@ impl Customers {
         let insert = insert.bind(customer).bind(&employee.subject).bind(employee.manager);
         insert.execute(&mut *transaction).await?;
         for team in &employee.teams {
-            let insert = sqlx::query("INSERT INTO member (customer, team, subject) VALUES (?, ?, ?)");
+            let insert = sqlx::query("INSERT OR IGNORE INTO member (customer, team, subject) VALUES (?, ?, ?)");
             insert.bind(customer).bind(team).bind(&employee.subject).execute(&mut *transaction).await?;
         }
         record(&mut transaction, &Event::Joined(customer, employee)).await?;
