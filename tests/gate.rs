@@ -294,7 +294,7 @@ async fn a_public_path_is_open_beside_the_rules_too() {
     assert_eq!(send(&app, get("/orders/7", &[])).await.status(), 401);
     assert_eq!(send(&app, get("/open", &[])).await.status(), 401);
     let token = idp.token("alice").sign();
-    assert_eq!(send(&app, support::get_with("/open", &token)).await.status(), 403);
+    assert_eq!(send(&app, get_with("/open", &token)).await.status(), 403);
 }
 
 #[tokio::test]
