@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreProviderMetadata};
 use openidconnect::{
-    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse, TokenResponse,
+    AsyncHttpClient, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,16 @@ impl Client {
         match id_token.claims(&client.id_token_verifier(), &Nonce::new(begun.nonce)) {
             Ok(_) => Ok(Some(issued(&tokens))),
             Err(error) => {
-                tracing::warn!(%error, "an ID token that is no answer to this sign-in");
+                // not the error's own text, which has claims in it
+                let wrong = match error {
+                    ClaimsVerificationError::Expired(_) => "exp",
+                    ClaimsVerificationError::InvalidAudience(_) => "aud",
+                    ClaimsVerificationError::InvalidIssuer(_) => "iss",
+                    ClaimsVerificationError::InvalidNonce(_) => "nonce",
+                    ClaimsVerificationError::SignatureVerification(_) => "the signature",
+                    _ => "another claim",
+                };
+                tracing::warn!(wrong, "an ID token that is no answer to this sign-in");
                 Ok(None)
             }
         }

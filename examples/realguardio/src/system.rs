@@ -139,7 +139,10 @@ impl Running {
 
     /// Serves again, at the same address.
     pub async fn resume(&mut self) -> Result<(), Fault> {
-        *self = Self::start(TcpListener::bind(self.at).await?, self.app.clone())?;
+        let mut running = Self::start(TcpListener::bind(self.at).await?, self.app.clone())?;
+        // under the name that it had
+        running.url = std::mem::take(&mut self.url);
+        *self = running;
         Ok(())
     }
 }

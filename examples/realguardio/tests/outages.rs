@@ -159,6 +159,11 @@ async fn services_that_are_down_are_no_no_and_no_yes() {
     assert_eq!(root.visit(&gateway).await.status, 502);
     system.systems.resume().await.unwrap();
     assert_eq!(root.visit(&gateway).await.status, 200);
+    // the gateway itself, which keeps its sessions' key and its name
+    system.gateway.stop().await;
+    system.gateway.resume().await.unwrap();
+    assert_eq!(system.gateway.url, gateway);
+    assert_eq!(root.visit(&gateway).await.status, 200);
 }
 
 #[tokio::test]
