@@ -8,8 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{Kind, Node, Number, Span, offset};
 
-/// Objects and arrays may be nested this deep; real tokens reach 5.
-const MAX_DEPTH: u8 = 32;
+/// Objects and arrays may be nested this deep: as deep as other servers take them. Real tokens reach 5; serde_json, which
+/// reads the application's own type, takes 127.
+pub(super) const MAX_DEPTH: u8 = 64;
 
 /// Up to this many members are compared with each other; beyond, a hash set keeps the cost linear.
 const FEW_MEMBERS: usize = 24;
@@ -28,7 +29,7 @@ pub(crate) enum Fault {
     NotAnObject,
     #[error("the JSON text is not UTF-8")]
     NotUtf8,
-    #[error("the JSON text is nested too deeply")]
+    #[error("the JSON text is nested more than 64 deep")]
     TooDeep,
 }
 

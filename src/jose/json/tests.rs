@@ -9,6 +9,7 @@ fn parse(text: &str) -> Result<Json, Fault> {
 #[test]
 fn what_is_not_one_strict_object_is_refused_with_its_reason() {
     let deep = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let lists = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     let many = |names: &mut dyn Iterator<Item = u32>| {
         let members: Vec<_> = names.map(|name| format!("\"m{name}\":1")).collect();
         format!("{{{}}}", members.join(","))
@@ -17,7 +18,8 @@ fn what_is_not_one_strict_object_is_refused_with_its_reason() {
         ("{}", None),
         (" {\"a\": [1, {\"b\": null}]} \n", None),
         ("{\"a\":{\"b\":1},\"b\":{\"b\":1}}", None),
-        (&deep(32), None),
+        (&deep(64), None),
+        (&lists(63), None),
         (&many(&mut (0..200)), None),
         ("", Some(Fault::Malformed)),
         ("[]", Some(Fault::NotAnObject)),
@@ -41,12 +43,15 @@ fn what_is_not_one_strict_object_is_refused_with_its_reason() {
         ("{\"x\":[{\"y\":{\"a\":1,\"b\":2,\"a\":3}}]}", Some(Fault::DuplicateMember)),
         (&many(&mut (0..200).chain([3])), Some(Fault::DuplicateMember)),
         (&many(&mut (0..200).chain([150])), Some(Fault::DuplicateMember)),
-        (&deep(33), Some(Fault::TooDeep)),
+        (&deep(65), Some(Fault::TooDeep)),
+        (&lists(64), Some(Fault::TooDeep)),
         (&deep(5000), Some(Fault::TooDeep)),
+        (&lists(5000), Some(Fault::TooDeep)),
     ];
     for (text, expected) in table {
         assert_eq!(parse(text).err(), *expected, "{text:.80}");
     }
+    assert_eq!(Fault::TooDeep.to_string(), format!("the JSON text is nested more than {} deep", build::MAX_DEPTH));
     assert_eq!(Json::parse_all(b"{\"a\":\"\xff\"}".to_vec()).err(), Some(Fault::NotUtf8));
     assert_eq!(Json::parse_all("{}".encode_utf16().flat_map(u16::to_le_bytes).collect()).err(), Some(Fault::Malformed));
 }
