@@ -62,10 +62,13 @@ impl<'r> BearerToken<'r> {
         }
         let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
         text.map(Self).ok_or_else(|| {
-            Error::new(
-                ErrorKind::MalformedRequest,
-                "the credentials are not one token of the characters RFC 6750 §2.1 allows",
-            )
+            let padded = token.windows(2).any(|pair| pair == b"=.");
+            let detail = if padded {
+                "a part of the token is padded base64url (=), which RFC 7515 §2 forbids: leave the padding out"
+            } else {
+                "the credentials are not one token of the characters RFC 6750 §2.1 allows"
+            };
+            Error::new(ErrorKind::MalformedRequest, detail)
         })
     }
 

@@ -26,6 +26,32 @@ pub(super) fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u
     URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok().map(|decoded| &*decoded)
 }
 
+/// Why a text is no base64url.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    Characters,
+    CutOff,
+    Padded,
+    StandardAlphabet,
+    StrayBits,
+}
+
+/// Finds out why a text could not be decoded; most often it was encoded by what knows base64 only.
+pub(super) fn fault(text: &str) -> Fault {
+    let has = |wrong: fn(u8) -> bool| text.bytes().any(wrong);
+    if has(|byte| byte == b'=') {
+        Fault::Padded
+    } else if has(|byte| byte == b'+' || byte == b'/') {
+        Fault::StandardAlphabet
+    } else if has(|byte| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'_') {
+        Fault::Characters
+    } else if text.len() % 4 == 1 {
+        Fault::CutOff
+    } else {
+        Fault::StrayBits
+    }
+}
+
 /// Returns how many bytes a text of this length can stand for at most.
 pub(super) fn max_len(text: &str) -> usize {
     text.len().div_ceil(4).saturating_mul(3)
@@ -52,6 +78,23 @@ mod tests {
             if let Some(bytes) = expected {
                 prop_assert_eq!(decode(&general_purpose::URL_SAFE_NO_PAD.encode(&bytes)), Some(bytes));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64url_is_told_apart() {
+        for (text, expected) in [
+            ("e30=", Fault::Padded),
+            ("e3=0", Fault::Padded),
+            ("+/8=", Fault::Padded),
+            ("+/8", Fault::StandardAlphabet),
+            ("e30~", Fault::Characters),
+            ("e3\n0", Fault::Characters),
+            ("é", Fault::Characters),
+            ("e30AA", Fault::CutOff),
+            ("e31", Fault::StrayBits),
+        ] {
+            assert_eq!((decode(text), fault(text)), (None, expected), "{text:?}");
         }
     }
 

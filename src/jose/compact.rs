@@ -8,9 +8,10 @@ use std::fmt;
 
 use memchr::memchr_iter;
 
+use super::Algorithm;
+use super::base64url::{self, Fault};
 use super::header::Header;
 use super::json::Json;
-use super::{Algorithm, base64url};
 use crate::bearer::BearerToken;
 use crate::error::{Error, ErrorKind};
 
@@ -36,6 +37,21 @@ pub(crate) struct Signed<'t> {
     signature: &'t str,
 }
 
+/// Says what is wrong with the encoding of a part, in a text that costs nothing to make.
+macro_rules! not_base64url {
+    ($part_is:literal, $text:expr) => {
+        malformed(match base64url::fault($text) {
+            Fault::Characters => concat!($part_is, " not base64url: it does not have all of these characters"),
+            Fault::CutOff => concat!($part_is, " not base64url: no text of this length is, so some of it was cut off"),
+            Fault::Padded => {
+                concat!($part_is, " padded base64url (=), which RFC 7515 §2 forbids: leave the padding out")
+            }
+            Fault::StandardAlphabet => concat!($part_is, " base64 (+ and /), not base64url (- and _, RFC 7515 §2)"),
+            Fault::StrayBits => concat!($part_is, " not base64url: bits are left over, so it was cut off or altered"),
+        })
+    };
+}
+
 impl<'t> Compact<'t> {
     pub(crate) fn parse(token: BearerToken<'t>) -> Result<Self, Error> {
         let (header, claims, signed) = split(token.as_str())?;
@@ -45,13 +61,13 @@ impl<'t> Compact<'t> {
         let room = base64url::max_len(header).saturating_add(base64url::max_len(claims));
         let mut json = Json::with_capacity(room);
         let mut text = json.take_text();
-        base64url::decode_to(header, &mut text).ok_or_else(|| malformed("the protected header is not base64url"))?;
+        base64url::decode_to(header, &mut text).ok_or_else(|| not_base64url!("the protected header is", header))?;
         let parsed = json.parse(text, 0);
         parsed.map_err(|fault| malformed(format!("in the protected header, {fault}")))?;
         let algorithm = Header::read(json.root())?.algorithm();
         let mut text = json.take_text();
         let start = text.len();
-        base64url::decode_to(claims, &mut text).ok_or_else(|| malformed("the claims are not base64url"))?;
+        base64url::decode_to(claims, &mut text).ok_or_else(|| not_base64url!("the claims are", claims))?;
         json.parse(text, start).map_err(|fault| malformed(format!("in the claims, {fault}")))?;
         Ok(Self { json, algorithm, signed })
     }
@@ -67,7 +83,8 @@ impl<'t> Signed<'t> {
         if base64url::max_len(self.signature) > buffer.len() {
             return Err(Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm"));
         }
-        base64url::decode_into(self.signature, buffer).ok_or_else(|| malformed("the signature is not base64url"))
+        let decoded = base64url::decode_into(self.signature, buffer);
+        decoded.ok_or_else(|| not_base64url!("the signature is", self.signature))
     }
 }
 

@@ -3,9 +3,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 
+fn parse(token: &str) -> Result<Compact<'_>, Error> {
+    Compact::parse(BearerToken::from_bytes(token.as_bytes())?)
+}
+
 fn kind(token: &str) -> Option<ErrorKind> {
-    let token = BearerToken::from_bytes(token.as_bytes()).unwrap();
-    Compact::parse(token).err().map(|error| error.kind())
+    parse(token).err().map(|error| error.kind())
 }
 
 fn token(header: &str, claims: &str) -> String {
@@ -38,6 +41,30 @@ fn only_three_parts_of_canonical_base64url_are_a_jws() {
     for (token, expected) in table {
         assert_eq!(kind(token), Some(*expected), "{token:.80}");
     }
+}
+
+#[test]
+fn a_wrong_encoding_is_named_and_so_is_the_part_that_has_it() {
+    let good = token(r#"{"alg":"ES256"}"#, "{}");
+    let (header, claims) = (URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), "e30");
+    for (token, expected) in [
+        (format!("{header}.{claims}.c2ln="), "the signature is padded base64url (=)"),
+        (format!("{header}.{claims}.c2+n"), "the signature is base64 (+ and /)"),
+        (format!("{header}.{claims}.c2lnA"), "the signature is not base64url: no text of this length"),
+        (format!("{header}.{claims}.c2l"), "the signature is not base64url: bits are left over"),
+        (format!("{header}.e3+/.c2ln"), "the claims are base64 (+ and /)"),
+        (format!("{header}.e~30.c2ln"), "the claims are not base64url: it does not have"),
+        (format!("{header}A.{claims}.c2ln"), "the protected header is not base64url: "),
+        // two parts that end with padding are no credentials (RFC 6750 §2.1)
+        (format!("{header}.e30=.c2ln"), "a part of the token is padded base64url (=)"),
+        (format!("{header}=.e30=.c2ln="), "a part of the token is padded base64url (=)"),
+    ] {
+        let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
+        let decoded = parse(&token).and_then(|compact| compact.signed.signature(&mut buffer).map(drop));
+        let text = decoded.unwrap_err().to_string();
+        assert!(text.contains(expected), "{token}: {text}");
+    }
+    assert!(parse(&good).is_ok());
 }
 
 #[test]
