@@ -155,10 +155,15 @@ impl<C: ?Sized> AccessToken<C> {
         self.policy().principals.tell(&self.inner.token.json, self.client_id())
     }
 
-    /// Returns the tenant or organisation of the caller, where the issuer's preset or [`tenant_at`](crate::Issuer::tenant_at) says where it is.
+    /// Returns the tenant or organisation of the caller, where the issuer's preset or
+    /// [`tenant_at`](crate::Issuer::tenant_at) says where it is.
+    ///
+    /// Where the way leads through an array to more than one value, there is none.
     pub fn tenant(&self) -> Option<&str> {
-        let path = self.policy().tenant.as_ref()?;
-        path.follow(&self.inner.token.json)?.as_str().filter(|tenant| !tenant.is_empty())
+        let mut found = self.policy().tenant.as_ref()?.follow(&self.inner.token.json);
+        let tenant = found.next()?.value.as_str().filter(|tenant| !tenant.is_empty());
+        // one of several is nobody's tenant
+        tenant.filter(|_| found.next().is_none())
     }
 
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what

@@ -373,6 +373,8 @@ impl Issuer {
     }
 
     /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names: `["tid"]` for Entra, `["firebase", "tenant"]`.
+    ///
+    /// The path has at most 8 names. Through an array it may lead to several values; there is then no tenant.
     #[must_use]
     pub fn tenant_at<I>(mut self, path: I) -> Self
     where

@@ -13,4 +13,6 @@ pub(crate) use self::base64url::decode as decode_base64url;
 pub(crate) use self::base64url::encode as encode_base64url;
 pub(crate) use self::compact::{Compact, SignatureBuffer, Signed};
 pub(crate) use self::header::{Header, media_type};
-pub(crate) use self::json::{Json, Number, Value};
+#[cfg(test)]
+pub(crate) use self::json::LOOKED_AT;
+pub(crate) use self::json::{Json, Number, Row, Value};

@@ -90,6 +90,7 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().accept_typ(""), "accept_typ"),
         (issuer().roles(Roles::at(["a", ""])), "roles"),
         (issuer().roles(Roles::at([by_claim(), "roles".into()])), "roles"),
+        (issuer().roles(Roles::at(["a"; 9])), "roles"),
         (issuer().roles(Roles::at(["a"]).granted_in("")), "roles"),
         (issuer().scopes(Scopes::at([Segment::from("a"), Segment::value_of("")])), "scopes"),
         (issuer().scopes(Scopes::default().with_prefix("a b")), "scopes"),

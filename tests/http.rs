@@ -503,6 +503,29 @@ async fn how_a_user_has_signed_in_is_read_and_nothing_made_up() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_one_value_or_none() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer()).tenant_at(["orgs", "id"]);
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).build().unwrap();
+    for (orgs, expected) in [
+        (serde_json::json!({ "id": "a" }), Some("a")),
+        (serde_json::json!([{ "id": "a" }]), Some("a")),
+        (serde_json::json!([{ "name": "x" }, { "id": "a" }, "id"]), Some("a")),
+        (serde_json::json!([{ "id": "a" }, { "id": "b" }]), None),
+        (serde_json::json!([{ "id": "a" }, { "id": "a" }]), None),
+        (serde_json::json!([{ "id": "a" }, { "id": null }]), None),
+        (serde_json::json!([{ "id": ["a"] }]), None),
+        (serde_json::json!([{ "id": "" }]), None),
+        (serde_json::json!([[{ "id": "a" }]]), None),
+        (serde_json::json!([]), None),
+    ] {
+        let token = idp.token("alice").claim("orgs", orgs.clone()).sign();
+        let token = server.authenticate(&token).await.unwrap();
+        assert_eq!(token.tenant(), expected, "{orgs}");
+    }
+}
+
+#[tokio::test]
 async fn a_challenge_names_scopes_as_the_issuer_calls_them() {
     let idp = Idp::new("https://id.test/");
     let issuer = Issuer::new(idp.issuer()).scopes(Scopes::default().with_prefix("api://orders/"));

@@ -2,13 +2,24 @@
 
 use std::collections::HashMap;
 
-use super::path::{Path, Segment};
+use super::path::{Found, Path, Segment};
 use crate::jose::{Json, Value};
+
+/// Texts that say no, in any case, with or without white space around them: what JSON and YAML write for it.
+const NO: [&str; 6] = ["", "0", "false", "no", "null", "off"];
 
 /// Says where in the claims a token's roles are.
 ///
-/// The default is the claim `roles` (RFC 9068 §2.2.3.1). The value may be an array of strings, one string (one role,
-/// spaces and all), or an object, whose member names are then the roles, but for those with the value `false` or `null`.
+/// The default is the claim `roles` (RFC 9068 §2.2.3.1). The value may be
+///
+/// * an array: each of its strings is a role.
+/// * a string: it is one role, spaces and all, unless [`separated_by`](Self::separated_by) says otherwise.
+/// * an object: the names of its members are the roles. A role is held if the member's value is `true`, an array or
+///   object that is not empty, or a string other than the empty one, `"false"`, `"no"`, `"off"`, `"null"` and `"0"`
+///   (in any case). No number holds a role.
+///
+/// A step into an array leads into each of its objects: `["roles", "name"]` finds `admin` in
+/// `{"roles": [{"name": "admin"}]}`.
 ///
 /// # Examples
 ///
@@ -31,7 +42,7 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Reads roles at a path of member names; a name may hold dots, colons and slashes.
+    /// Reads roles at a path of at most 8 member names; a name may hold dots, colons and slashes.
     #[must_use]
     pub fn at<I>(path: I) -> Self
     where
@@ -59,8 +70,9 @@ impl Roles {
         self
     }
 
-    /// Takes a string for a list of roles that this character separates; spaces around a role are left out. At all paths, but not within an
-    /// array's strings.
+    /// Takes a string for a list of roles that this character separates; spaces around a role are left out.
+    ///
+    /// It holds for all paths, but not within an array's strings.
     #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
@@ -74,8 +86,10 @@ impl Roles {
         self
     }
 
-    /// Takes only the members of objects, and of these only roles whose value is an object with this member: those that are granted in one organisation,
-    /// where each role says in which it is.
+    /// Takes only the roles that are granted in one organisation, where each role says in which it is.
+    ///
+    /// Roles are then the members of an object, and of these only the ones whose value is an object with this member.
+    /// The member's value must say yes, as that of a [role](Self) must.
     ///
     /// ```
     /// use tower_bearer::Roles;
@@ -126,22 +140,23 @@ impl Roles {
 
     /// Returns the roles of a token, in the order of the claims; one that stands in two claims comes twice.
     pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
-        let values = self.paths.iter().filter_map(|path| path.follow(payload));
-        values.flat_map(move |value| self.listed(value, payload)).flat_map(|role| self.ours(role))
+        // looked up once, however many values there are
+        let member = self.member.as_ref().map(|member| member.of(payload));
+        let found = self.paths.iter().flat_map(|path| path.follow(payload));
+        found.flat_map(move |found| self.of_value(found, member)).flat_map(|role| self.ours(role))
     }
 
     /// Returns the roles in one value, by the issuer's names.
-    fn listed<'a>(&'a self, value: Value<'a>, payload: &'a Json) -> impl Iterator<Item = &'a str> {
-        let member = self.member.as_ref().map(|member| member.of(payload));
+    fn of_value<'a>(&'a self, found: Found<'a>, member: Option<Option<&'a str>>) -> impl Iterator<Item = &'a str> {
         let granted = move |value: Value<'_>| match member {
-            Some(member) => member.is_some_and(|member| value.get(member).is_some_and(|value| !value.is_no())),
-            None => !value.is_no(),
+            Some(member) => member.and_then(|member| value.get(member)).is_some_and(says_yes),
+            None => says_yes(value),
         };
-        let names = value.members().filter(move |(_, value)| granted(*value)).map(|(name, _)| name);
+        let names = found.value.members().filter(move |(_, value)| granted(*value)).map(|(name, _)| name);
         // a list does not say in which organisation
-        let listed = if self.member.is_none() { Some(value) } else { None };
-        let text = listed.and_then(Value::as_str).into_iter().flat_map(|text| self.split(text));
-        let strings = listed.into_iter().flat_map(Value::items).filter_map(Value::as_str);
+        let listed = if member.is_none() { Some(found) } else { None };
+        let text = listed.and_then(Found::sole).into_iter().flat_map(|text| self.split(text));
+        let strings = listed.into_iter().flat_map(Found::elements);
         text.chain(strings)
             .chain(names)
             .filter_map(|role| role.strip_prefix(&*self.prefix))
@@ -161,6 +176,14 @@ impl Roles {
         let ours = if self.names.is_empty() { None } else { self.names.get(role) };
         let same = (ours.is_none() && !self.only_named).then_some(role);
         same.into_iter().chain(ours.into_iter().flatten().map(|name| &**name))
+    }
+}
+
+/// Tells whether the value of an object's member says that the role of this name is held.
+fn says_yes(value: Value<'_>) -> bool {
+    match value.as_str().map(str::trim) {
+        Some(text) => !NO.iter().any(|no| no.eq_ignore_ascii_case(text)),
+        None => value.as_bool() == Some(true) || value.items().next().is_some() || value.members().next().is_some(),
     }
 }
 
@@ -184,7 +207,7 @@ mod tests {
         let default = Roles::default();
         assert_eq!(read(&default, r#"{"roles":["admin","user"]}"#), ["admin", "user"]);
         assert_eq!(read(&default, r#"{"roles":"site admin"}"#), ["site admin"]);
-        assert_eq!(read(&default, r#"{"roles":{"admin":{"org":"1"},"user":{}}}"#), ["admin", "user"]);
+        assert_eq!(read(&default, r#"{"roles":{"admin":{"org":"1"},"user":true}}"#), ["admin", "user"]);
         assert_eq!(read(&default, r#"{"roles":[1,{"a":1},"user"]}"#), ["user"]);
         assert_eq!(read(&default, r#"{"roles":{"admin":false,"owner":null,"user":true}}"#), ["user"]);
         assert_eq!(read(&default, r#"{"roles":true}"#), [""; 0]);
@@ -198,6 +221,63 @@ mod tests {
         assert_eq!(read(&keycloak, r#"{"resource_access":["orders"]}"#), [""; 0]);
         assert_eq!(read(&Roles::at(["cognito:groups"]), r#"{"cognito:groups":["g"]}"#), ["g"]);
         assert_eq!(read(&Roles::at(["a.b"]), r#"{"a":{"b":["no"]},"a.b":["yes"]}"#), ["yes"]);
+    }
+
+    #[test]
+    fn a_member_is_a_role_if_its_value_says_yes() {
+        let granted = Roles::default().granted_in("1");
+        for yes in ["true", "\"x\"", "\"true\"", "\"acme.example.com\"", "{\"x\":false}", "[0]", "\"nobody\"", "\"01\""]
+        {
+            assert_eq!(read(&Roles::default(), &format!(r#"{{"roles":{{"admin":{yes}}}}}"#)), ["admin"], "{yes}");
+            assert_eq!(read(&granted, &format!(r#"{{"roles":{{"admin":{{"1":{yes}}}}}}}"#)), ["admin"], "{yes}");
+        }
+        for no in [
+            "false",
+            "null",
+            "0",
+            "1",
+            "-1",
+            "0.5",
+            "1e3",
+            "[]",
+            "{}",
+            r#""""#,
+            r#"" ""#,
+            r#""false""#,
+            r#""False""#,
+            r#"" FALSE\n""#,
+            r#""no""#,
+            r#""No""#,
+            r#""off""#,
+            r#""null""#,
+            r#""0""#,
+        ] {
+            assert_eq!(read(&Roles::default(), &format!(r#"{{"roles":{{"admin":{no}}}}}"#)), [""; 0], "{no}");
+            assert_eq!(read(&granted, &format!(r#"{{"roles":{{"admin":{{"1":{no}}}}}}}"#)), [""; 0], "{no}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_into_each_object_of_a_list() {
+        let names = Roles::at(["roles", "name"]).separated_by(',');
+        for (claims, expected) in [
+            (r#"{"roles":[{"name":"admin"},{"name":"site admin"}]}"#, &["admin", "site admin"][..]),
+            (
+                r#"{"roles":[{"name":["a","b"]},{"name":{"c":true,"d":false}},{"id":1},{"name":7},{"name":"e"}]}"#,
+                &["a", "b", "c", "e"],
+            ),
+            // one of several is never a list in itself
+            (r#"{"roles":[{"name":"a,b"}]}"#, &["a,b"]),
+            (r#"{"roles":{"name":"a,b"}}"#, &["a", "b"]),
+            (r#"{"roles":["name",1,null,[{"name":"no"}],{"x":{"name":"no"}}]}"#, &[]),
+            (r#"{"roles":[]}"#, &[]),
+        ] {
+            assert_eq!(read(&names, claims), expected, "{claims}");
+        }
+        let deep = Roles::at([Segment::from("orgs"), "projects".into(), Segment::value_of("env"), "role".into()]);
+        let claims = r#"{"env":"prod","orgs":[{"projects":[{"prod":{"role":"a"}},{"test":{"role":"no"}},{"prod":[{"role":"b"}]}]},
+            {"projects":{"prod":{"role":"c"}}},{"projects":[]},{"other":[{"prod":{"role":"no"}}]},{"projects":[{"prod":{"role":"d"}}]}]}"#;
+        assert_eq!(read(&deep, claims), ["a", "b", "c", "d"]);
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Scopes (RFC 6749 §3.3, RFC 8693 §4.2).
 
 use super::path::{Path, Segment};
-use crate::jose::{Json, Value};
+use crate::jose::Json;
 
 /// Says which claims hold a token's scopes.
 ///
-/// The default is the union of `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3) and `scp` (Okta, Entra), each either a string of scopes separated
-/// by spaces or an array of strings.
+/// The default is the union of `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3) and `scp` (Okta, Entra).
+///
+/// * A string is a list of scopes, separated by spaces.
+/// * Each string of an array is one scope. If it has a space, it is none, and is left out: a permission
+///   `"SSO Admin"` grants neither `SSO` nor `Admin`.
+/// * A step into an array leads into each of its objects: `["permissions", "scope"]` finds `a` and `b` in
+///   `{"permissions": [{"scope": "a"}, {"scope": "b"}]}`. A string found that way is one scope, as in an array.
 ///
 /// # Examples
 ///
@@ -27,7 +32,7 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// Reads scopes at a path of member names; a name may hold dots, colons and slashes.
+    /// Reads scopes at a path of at most 8 member names; a name may hold dots, colons and slashes.
     #[must_use]
     pub fn at<I>(path: I) -> Self
     where
@@ -48,7 +53,9 @@ impl Scopes {
         self
     }
 
-    /// Separates the scopes of a string by this character too, and not only by spaces; at all paths, but not within an array's strings.
+    /// Separates the scopes of a string by this character too, and not only by spaces.
+    ///
+    /// It holds for all paths, but not within an array's strings.
     #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
@@ -79,12 +86,12 @@ impl Scopes {
 
     /// Returns the scopes of a token, in the order of the claims; one that stands in two claims comes twice.
     pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
-        let values = self.paths.iter().filter_map(|path| path.follow(payload));
-        let words = values.flat_map(|value| {
-            let text = value.as_str().into_iter();
-            let words = text.flat_map(|text| text.split(|char| char == ' ' || Some(char) == self.separator));
-            // some issuers put `"a b"` into an array of one
-            words.chain(value.items().filter_map(Value::as_str).flat_map(|string| string.split(' ')))
+        let found = self.paths.iter().flat_map(|path| path.follow(payload));
+        let words = found.flat_map(|found| {
+            let sole = found.sole().into_iter();
+            let words = sole.flat_map(|text| text.split(|char| char == ' ' || Some(char) == self.separator));
+            // an element is one scope; with a space it is none, and no word of it may become one
+            words.chain(found.elements().filter(|element| !element.contains(' ')))
         });
         words.filter_map(|word| word.strip_prefix(&*self.prefix)).filter(|word| !word.is_empty())
     }
@@ -124,7 +131,7 @@ mod tests {
     fn scopes_are_the_union_of_scope_and_scp_as_string_or_array() {
         let default = Scopes::default();
         assert_eq!(read(&default, r#"{"scope":"a b"}"#), ["a", "b"]);
-        assert_eq!(read(&default, r#"{"scope":["a","b c"]}"#), ["a", "b", "c"]);
+        assert_eq!(read(&default, r#"{"scope":["a","b c","d"]}"#), ["a", "d"]);
         assert_eq!(read(&default, r#"{"scp":["x"],"scope":"a"}"#), ["a", "x"]);
         assert_eq!(read(&default, r#"{"scope":"","scp":"  "}"#), [""; 0]);
         assert_eq!(read(&default, r#"{"scope":7,"scp":{"a":true}}"#), [""; 0]);
@@ -137,8 +144,30 @@ mod tests {
         let scopes = Scopes::at(["o", "per"]).separated_by(',');
         assert_eq!(read(&scopes, r#"{"o":{"per":"read,manage"}}"#), ["read", "manage"]);
         assert_eq!(read(&scopes, r#"{"o":{"per":"a, b,,c ,"}}"#), ["a", "b", "c"]);
-        assert_eq!(read(&scopes, r#"{"o":{"per":["a,b","c d"]}}"#), ["a,b", "c", "d"]);
+        assert_eq!(read(&scopes, r#"{"o":{"per":["a,b","c d","e"]}}"#), ["a,b", "e"]);
         assert_eq!(read(&Scopes::default(), r#"{"scope":"a,b c"}"#), ["a,b", "c"]);
+    }
+
+    #[test]
+    fn only_a_string_that_stands_alone_is_split() {
+        let permissions = Scopes::at(["permissions"]).and(["permissions", "scope"]).separated_by(',');
+        for (claims, expected) in [
+            (r#"{"permissions":["SSO Admin","read"]}"#, &["read"][..]),
+            (r#"{"permissions":["SSO Admin"]}"#, &[]),
+            (r#"{"permissions":[" Admin","Admin ","  "]}"#, &[]),
+            (r#"{"permissions":[["Admin"]]}"#, &[]),
+            (r#"{"permissions":"read write,list"}"#, &["read", "write", "list"]),
+            (r#"{"permissions":{"scope":"read write"}}"#, &["read", "write"]),
+            (r#"{"permissions":{"scope":["read","SSO Admin"]}}"#, &["read"]),
+            (
+                r#"{"permissions":[{"scope":"a"},{"scope":"SSO Admin"},{"scope":["b","c d"]},{"scope":"e,f"}]}"#,
+                &["a", "b", "e,f"],
+            ),
+        ] {
+            assert_eq!(read(&permissions, claims), expected, "{claims}");
+        }
+        let prefixed = Scopes::at(["permissions"]).with_prefix("api:");
+        assert_eq!(read(&prefixed, r#"{"permissions":["api:SSO Admin","x api:admin","api:read"]}"#), ["read"]);
     }
 
     #[test]

@@ -184,8 +184,7 @@ impl Issuer {
         if self.max_age.is_some_and(|max_age| max_age.is_zero()) {
             problems.push(path("max_age"), "the maximum age is zero, so no token could be accepted for long");
         }
-        const PATH: &str =
-            "a path is empty, has an empty name, or begins with the value of a claim; name the claim that holds them";
+        const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that holds them";
         if !self.roles.is_sound() {
             problems.push(path("roles"), PATH);
         }

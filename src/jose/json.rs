@@ -143,6 +143,15 @@ impl Json {
         Value { json: self, index: 0 }
     }
 
+    /// Takes the next value out of a row.
+    pub(crate) fn next_of(&self, row: &mut Row) -> Option<Value<'_>> {
+        let value = Value { json: self, index: row.next };
+        row.next = value.node().filter(|_| row.next < row.end)?.after(row.next);
+        #[cfg(test)]
+        LOOKED_AT.set(LOOKED_AT.get().saturating_add(1));
+        Some(value)
+    }
+
     fn slice(&self, span: Span) -> &str {
         self.text.get(span.range()).unwrap_or_default()
     }
@@ -152,6 +161,19 @@ impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Json({} bytes)", self.text.len())
     }
+}
+
+/// Values that stand side by side in a document, each with all that is inside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Row {
+    next: usize,
+    end: usize,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many values were looked at on this thread: what a reader costs.
+    pub(crate) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// A value in a document.
@@ -178,9 +200,12 @@ impl<'j> Value<'j> {
         if let Kind::Number(number) = self.kind() { Some(number) } else { None }
     }
 
-    /// Tells whether the value is `null` or `false`, which say no.
-    pub(crate) fn is_no(self) -> bool {
-        matches!(self.kind(), Kind::Null | Kind::Bool(false))
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        if let Kind::Bool(bool) = self.kind() { Some(bool) } else { None }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        matches!(self.kind(), Kind::Null)
     }
 
     pub(crate) fn is_array(self) -> bool {
@@ -239,13 +264,16 @@ impl<'j> Value<'j> {
         self.as_str().into_iter().chain(self.items().filter_map(Value::as_str))
     }
 
+    /// Returns an array's elements, or anything else by itself.
+    pub(crate) fn each(self) -> Row {
+        let Some(node) = self.node() else { return Row::default() };
+        let first = if self.is_array() { self.index.saturating_add(1) } else { self.index };
+        Row { next: first, end: node.after(self.index) }
+    }
+
     fn children(self, last: u32) -> impl Iterator<Item = Value<'j>> {
-        let (mut next, last) = (self.index.saturating_add(1), place(last));
-        std::iter::from_fn(move || {
-            let child = Value { json: self.json, index: next };
-            next = child.node().filter(|_| next < last)?.after(next);
-            Some(child)
-        })
+        let mut row = Row { next: self.index.saturating_add(1), end: place(last) };
+        std::iter::from_fn(move || self.json.next_of(&mut row))
     }
 }
 
