@@ -12,7 +12,7 @@ use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
-use crate::jose::Value;
+use crate::jose::{Json, Value};
 use crate::validate::{Claimed, Plausible};
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
@@ -49,19 +49,10 @@ impl<C> AccessToken<C> {
     pub(crate) fn evidence(
         token: Plausible<'_>,
         verified: SignatureVerified,
-        read: fn(&str) -> Result<C, serde_json::Error>,
+        read: fn(&Json) -> Result<C, Error>,
     ) -> Result<Self, Error> {
         let token = token.into_claimed(verified);
-        let claims = read(token.json.text()).map_err(|error| {
-            // serde's own texts may repeat values of the token; where it went wrong may not
-            let detail = format!(
-                "the claims do not fit {} (line {}, column {} of the payload)",
-                std::any::type_name::<C>(),
-                error.line(),
-                error.column()
-            );
-            Error::new(ErrorKind::MalformedClaim, detail).at(&token.policy.issuer)
-        })?;
+        let claims = read(&token.json).map_err(|error| error.at(&token.policy.issuer))?;
         Ok(Self { inner: Arc::new(Inner { token, claims }) })
     }
 

@@ -9,6 +9,7 @@ mod role;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 pub(crate) use self::audience::Audience;
 pub(crate) use self::numeric_date::NumericDate;
@@ -20,3 +21,4 @@ pub(crate) use self::registered::Registered;
 pub use self::role::Roles;
 pub use self::scope::Scopes;
 pub(crate) use self::scope::is_scope_token;
+pub(crate) use self::typed::read_claims;

@@ -31,6 +31,7 @@ pub use self::trust::Trust;
 use crate::access_token::AccessToken;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
+use crate::jose::Json;
 use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
 use crate::sync::after;
 use crate::token_cache::TokenCache;
@@ -78,7 +79,7 @@ struct Engine<C> {
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C, Trusted>,
-    read: fn(&str) -> Result<C, serde_json::Error>,
+    read: fn(&Json) -> Result<C, Error>,
 }
 
 /// What the engine keeps of each trusted issuer.

@@ -88,6 +88,25 @@ async fn it_reads_well_and_is_data() {
 }
 
 #[tokio::test]
+async fn claims_that_do_not_fit_are_explained_by_their_field_and_not_by_their_value() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    for (token, expected) in [
+        (idp.token("alice"), "missing field `tenant_id`"),
+        (
+            idp.token("alice").claim("tenant_id", json!({ "SECRET": 1 })),
+            "`tenant_id`: an object, where a string is expected",
+        ),
+    ] {
+        let explanation = server.explain(&token.sign()).await;
+        let line = explanation.to_string();
+        let line = line.lines().find(|line| line.starts_with("claims type")).unwrap();
+        assert!(line.contains(&format!("explain::Tenant: {expected} (issuer https://id.test/)")), "{line}");
+        assert!(!line.contains("SECRET"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_outage_is_explained_as_one() {
     let idp = Idp::new("https://id.test/");
     idp.outage();

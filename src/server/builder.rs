@@ -1,6 +1,5 @@
 //! The configuration of a server, checked as a whole.
 
-use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,9 +13,11 @@ use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
 use super::{Engine, ResourceServer};
 use crate::challenge::quoted;
+use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock, SystemClock};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Error};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
+use crate::jose::Json;
 #[cfg(feature = "http-client")]
 use crate::jwks::HttpClient;
 use crate::jwks::SavedKeys;
@@ -25,7 +26,7 @@ use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
     settings: Settings,
-    read: fn(&str) -> Result<C, serde_json::Error>,
+    read: fn(&Json) -> Result<C, Error>,
 }
 
 /// What does not depend on the type of the claims.
@@ -153,8 +154,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Reads the application's own claims into this type, after the signature has been verified.
     ///
-    /// A token whose claims do not fit is refused as [`MalformedClaim`](crate::ErrorKind::MalformedClaim). Where serde's
-    /// type lets a member appear as absent, so will this: use `Option` only for claims that may be.
+    /// A token whose claims do not fit is refused as [`MalformedClaim`](crate::ErrorKind::MalformedClaim). The error's
+    /// text names the field and the kind of mismatch, and no value of the token: ``missing field `tenant_id` `` or
+    /// `` `profile.level`: a number out of the range of u8 ``. A `*` in such a path is a name that only the token says.
+    ///
+    /// Where serde's type lets a member appear as absent, so will this: use `Option` only for claims that may be.
     ///
     /// # Security
     ///
@@ -162,12 +166,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// [cache](Self::token_cache): reading must depend on nothing but the claims.
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
-        // `()` is no claims at all, and no claims that are `null`: generic code may ask for it
-        let read = |text: &str| {
-            let none = TypeId::of::<T>() == TypeId::of::<()>();
-            serde_json::from_str(if none { "null" } else { text })
-        };
-        ResourceServerBuilder { settings: self.settings, read }
+        ResourceServerBuilder { settings: self.settings, read: read_claims::<T> }
     }
 
     /// Names the protection space in challenges (RFC 9110 §11.5); the first audience by default.

@@ -1,0 +1,30 @@
+//! The application's own type of claims: read by serde_json and, if it does not fit, once more to find out why.
+
+mod deserializer;
+mod misfit;
+#[cfg(test)]
+mod tests;
+
+use std::any::{TypeId, type_name};
+
+use serde::de::DeserializeOwned;
+
+use self::deserializer::Deserializer;
+use self::misfit::Misfit;
+use crate::error::{Error, ErrorKind};
+use crate::jose::Json;
+
+/// Reads the claims into the application's type.
+pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Result<T, Error> {
+    // `()` is no claims at all, and no claims that are `null`: generic code may ask for it
+    let none = TypeId::of::<T>() == TypeId::of::<()>();
+    serde_json::from_str(if none { "null" } else { payload.text() }).map_err(|_| {
+        let detail = format!("the claims do not fit {}: {}", type_name::<T>(), misfit::<T>(payload));
+        Error::new(ErrorKind::MalformedClaim, detail)
+    })
+}
+
+/// Finds out why the claims do not fit the type, without the texts of serde_json: these repeat values of the token.
+fn misfit<T: DeserializeOwned>(payload: &Json) -> Misfit {
+    T::deserialize(Deserializer::new(payload.root())).err().unwrap_or_else(Misfit::unknown)
+}
