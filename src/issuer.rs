@@ -374,7 +374,7 @@ impl Issuer {
 
     /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names: `["tid"]` for Entra, `["firebase", "tenant"]`.
     ///
-    /// The path has at most 8 names. Through an array it may lead to several values; there is then no tenant.
+    /// The path has at most 8 names. If it leads through an array to several values, none counts.
     #[must_use]
     pub fn tenant_at<I>(mut self, path: I) -> Self
     where

@@ -2,8 +2,8 @@
 
 use crate::jose::{Json, Row, Value};
 
-/// A path has at most this many steps: claims of real tokens nest 5 deep. The way through lists is kept in an array of this
-/// length, so that following a path allocates nothing.
+/// A path has at most this many steps: claims of real tokens nest 5 deep. The way through lists is
+/// kept in an array of this length, so that following a path allocates nothing.
 const MAX_STEPS: usize = 8;
 
 /// One step of a path into the claims: a member's name, taken literally, or what another claim says.
@@ -87,8 +87,9 @@ impl Path {
 
     /// Finds the values to which it leads.
     ///
-    /// A step into an array is one into each of its elements that is an object; an array within an array is not entered.
-    /// No value is looked at more than twice: as what a step leads to, and as where the next one begins.
+    /// A step into an array is one into each of its elements that is an object; an array within an
+    /// array is not entered. No value is looked at more than twice: as what a step leads to, and as
+    /// where the next one begins.
     pub(crate) fn follow<'a>(&'a self, payload: &'a Json) -> Follow<'a> {
         let mut follow = Follow { payload, steps: self.0.len(), levels: [Level::default(); MAX_STEPS], level: 0 };
         for (level, segment) in follow.levels.iter_mut().zip(&self.0) {
@@ -158,7 +159,8 @@ impl<'a> Found<'a> {
         self.value.as_str().filter(|_| !self.listed)
     }
 
-    /// Returns the strings that are elements of an array, each of them one thing, whatever characters it has.
+    /// Returns the strings that are elements of an array, each of them one thing, whatever
+    /// characters it has.
     pub(super) fn elements(self) -> impl Iterator<Item = &'a str> {
         let listed = self.value.as_str().filter(|_| self.listed);
         listed.into_iter().chain(self.value.items().filter_map(Value::as_str))

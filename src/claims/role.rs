@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::path::{Found, Path, Segment};
 use crate::jose::{Json, Value};
 
-/// Texts that say no, in any case, with or without white space around them: what JSON and YAML write for it.
+/// Texts that say no, in any case, with or without white space around them: what JSON and YAML
+/// write for it.
 const NO: [&str; 6] = ["", "0", "false", "no", "null", "off"];
 
 /// Says where in the claims a token's roles are.
@@ -13,10 +14,11 @@ const NO: [&str; 6] = ["", "0", "false", "no", "null", "off"];
 /// The default is the claim `roles` (RFC 9068 §2.2.3.1). The value may be
 ///
 /// * an array: each of its strings is a role.
-/// * a string: it is one role, spaces and all, unless [`separated_by`](Self::separated_by) says otherwise.
-/// * an object: the names of its members are the roles. A role is held if the member's value is `true`, an array or
-///   object that is not empty, or a string other than the empty one, `"false"`, `"no"`, `"off"`, `"null"` and `"0"`
-///   (in any case). No number holds a role.
+/// * a string: it is one role, spaces and all, unless [`separated_by`](Self::separated_by) says
+///   otherwise.
+/// * an object: the names of its members are the roles. A role is held if the member's value is
+///   `true`, an array or object that is not empty, or a string other than the empty one, `"false"`,
+///   `"no"`, `"off"`, `"null"` and `"0"` (in any case). No number holds a role.
 ///
 /// A step into an array leads into each of its objects: `["roles", "name"]` finds `admin` in
 /// `{"roles": [{"name": "admin"}]}`.
@@ -70,7 +72,8 @@ impl Roles {
         self
     }
 
-    /// Takes a string for a list of roles that this character separates; spaces around a role are left out.
+    /// Takes a string for a list of roles that this character separates; spaces around a role are
+    /// left out.
     ///
     /// It holds for all paths, but not within an array's strings.
     #[must_use]
@@ -86,10 +89,11 @@ impl Roles {
         self
     }
 
-    /// Takes only the roles that are granted in one organisation, where each role says in which it is.
+    /// Takes only the roles that are granted in one organisation, where each role says in which it
+    /// is.
     ///
-    /// Roles are then the members of an object, and of these only the ones whose value is an object with this member.
-    /// The member's value must say yes, as that of a [role](Self) must.
+    /// Roles are then the members of an object, and of these only the ones whose value is an object
+    /// with this member. The member's value must say yes, as that of a [role](Self) must.
     ///
     /// ```
     /// use tower_bearer::Roles;

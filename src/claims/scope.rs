@@ -8,10 +8,11 @@ use crate::jose::Json;
 /// The default is the union of `scope` (RFC 8693 §4.2, RFC 9068 §2.2.3) and `scp` (Okta, Entra).
 ///
 /// * A string is a list of scopes, separated by spaces.
-/// * Each string of an array is one scope. If it has a space, it is none, and is left out: a permission
-///   `"SSO Admin"` grants neither `SSO` nor `Admin`.
-/// * A step into an array leads into each of its objects: `["permissions", "scope"]` finds `a` and `b` in
-///   `{"permissions": [{"scope": "a"}, {"scope": "b"}]}`. A string found that way is one scope, as in an array.
+/// * Each string of an array is one scope. If it has a space, it is none, and is left out: a
+///   permission `"SSO Admin"` grants neither `SSO` nor `Admin`.
+/// * A step into an array leads into each of its objects: `["permissions", "scope"]` finds `a` and
+///   `b` in `{"permissions": [{"scope": "a"}, {"scope": "b"}]}`. A string found that way is one
+///   scope, as in an array.
 ///
 /// # Examples
 ///

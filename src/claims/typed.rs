@@ -1,4 +1,5 @@
-//! The application's own type of claims: read by serde_json and, if it does not fit, once more to find out why.
+//! The application's own type of claims: read by serde_json and, if it does not fit, once more to
+//! find out why.
 
 mod deserializer;
 mod misfit;
@@ -24,7 +25,8 @@ pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Resu
     })
 }
 
-/// Finds out why the claims do not fit the type, without the texts of serde_json: these repeat values of the token.
+/// Finds out why the claims do not fit the type, without the texts of serde_json: these repeat
+/// values of the token.
 fn misfit<T: DeserializeOwned>(payload: &Json) -> Misfit {
     T::deserialize(Deserializer::new(payload.root())).err().unwrap_or_else(Misfit::unknown)
 }

@@ -9,8 +9,9 @@ use super::field::{Field, OneOrMany, pairs, refuse_unknown};
 use crate::claims::{Roles, Scopes, Segment};
 use crate::error::ConfigError;
 
-/// A path into the claims: a JSON Pointer (`/realm_access/roles`), the name of one claim, or a list of names; at most 8
-/// of them. An array on the way has no step of its own: each of its elements that is an object is entered.
+/// A path into the claims: a JSON Pointer (`/realm_access/roles`), the name of one claim, or a list
+/// of names; at most 8 of them. An array on the way has no step of its own: each of its elements
+/// that is an object is entered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a JSON Pointer, the name of a claim, or a list of names")]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Path"))]
@@ -62,8 +63,8 @@ pub(super) struct RolesConfig {
     separated_by: Field<char>,
     /// Takes only roles that begin with this, and leaves it out.
     with_prefix: Field<String>,
-    /// Takes only roles whose value has this member, with a value that says yes: those that are granted in one
-    /// organisation.
+    /// Takes only roles whose value has this member, with a value that says yes: those that are
+    /// granted in one organisation.
     granted_in: Field<SegmentConfig>,
     /// The application's own names for the issuer's; roles without one keep theirs.
     renamed: Field<BTreeMap<String, OneOrMany>>,

@@ -154,11 +154,17 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Reads the application's own claims into this type, after the signature has been verified.
     ///
-    /// A token whose claims do not fit is refused as [`MalformedClaim`](crate::ErrorKind::MalformedClaim). The error's
-    /// text names the field and the kind of mismatch, and no value of the token: ``missing field `tenant_id` `` or
-    /// `` `profile.level`: a number out of the range of u8 ``. A `*` in such a path is a name that only the token says.
+    /// A token whose claims do not fit is refused as
+    /// [`MalformedClaim`](crate::ErrorKind::MalformedClaim). The error's text names the field and
+    /// the kind of mismatch, and no value of the token:
     ///
-    /// Where serde's type lets a member appear as absent, so will this: use `Option` only for claims that may be.
+    /// * ``missing field `tenant_id` ``
+    /// * `` `profile.level`: a number out of the range of u8 ``
+    ///
+    /// A `*` in such a path is a name that only the token says.
+    ///
+    /// Where serde's type lets a member appear as absent, so will this: use `Option` only for
+    /// claims that may be.
     ///
     /// # Security
     ///

@@ -1,4 +1,4 @@
-//! Reads parsed claims as serde_json reads their text, but says of what does not fit only what is no secret.
+//! Reads parsed claims as serde_json reads their text, with an error that repeats nothing of them.
 
 use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
@@ -7,7 +7,8 @@ use serde::forward_to_deserialize_any;
 use super::misfit::{Misfit, Place};
 use crate::jose::{Number, Value};
 
-/// By what serde_json's `RawValue` is asked for. It takes any value, and this reader does not have its text.
+/// By what serde_json's `RawValue` is asked for. It takes any value, and this reader does not have
+/// its text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// A value of the claims.

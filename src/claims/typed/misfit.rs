@@ -1,4 +1,4 @@
-//! Why a type does not fit: in words of ours and of the type's, and no text of the token.
+//! Why claims do not fit a type: in our words and the type's, without any text of the token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +24,8 @@ pub(super) enum Place {
     Unnamed,
 }
 
-/// What serde expects, in its words and in ours. Another text may be the application's own and repeat a value.
+/// What serde expects, in its words and in ours. Another text may be the application's own and
+/// repeat a value.
 const EXPECTED: [(&str, &str); 21] = [
     ("a boolean", "a boolean"),
     ("a character", "a character"),

@@ -8,8 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{Kind, Node, Number, Span, offset};
 
-/// Objects and arrays may be nested this deep: as deep as other servers take them. Real tokens reach 5; serde_json, which
-/// reads the application's own type, takes 127.
+/// Objects and arrays may be nested this deep: as deep as other servers take them. Real tokens
+/// reach 5; serde_json, which reads the application's own type, takes 127.
 pub(super) const MAX_DEPTH: u8 = 64;
 
 /// Up to this many members are compared with each other; beyond, a hash set keeps the cost linear.
