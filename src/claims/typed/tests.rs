@@ -87,8 +87,8 @@ struct Id(u32);
 #[serde(untagged)]
 #[allow(dead_code, reason = "only read by serde")]
 enum Either {
-    Number(u8),
-    List(Vec<u8>),
+    Flag(bool),
+    List(Vec<bool>),
 }
 
 /// A type of the application's that repeats what it has found in each of serde's ways.
@@ -180,6 +180,7 @@ struct Flat {
 #[allow(dead_code, reason = "only read by serde")]
 struct Inner {
     tenant_id: String,
+    #[serde(default)]
     level: u8,
 }
 
@@ -279,6 +280,8 @@ fn no_value_and_no_name_of_the_token_is_told() {
 }
 
 /// Whatever serde_json reads, the second reader reads alike; else it could blame what is right.
+/// Where serde reads by way of a buffer, there is no number here: with serde_json's feature
+/// `arbitrary_precision`, serde_json does not read it.
 #[track_caller]
 fn same<T: DeserializeOwned + Debug + 'static>(text: &str) {
     let json = claims(text);
@@ -298,14 +301,14 @@ fn the_second_reader_takes_what_the_first_takes() {
     same::<BTreeMap<String, Shape>>(
         r#"{"a":"Point","b":{"Circle":1},"c":{"Line":[1,2]},"d":{"Box":{"side":1}},"e":{"Point":null}}"#,
     );
-    same::<BTreeMap<String, Either>>(r#"{"a":1,"b":[1,2]}"#);
+    same::<BTreeMap<String, Either>>(r#"{"a":true,"b":[true,false]}"#);
     same::<BTreeMap<String, Profile>>(r#"{"a":{"level":1},"b":[1,"user"]}"#);
-    same::<Flat>(r#"{"own":1,"tenant_id":"t","level":1,"more":[{}]}"#);
-    same::<Tagged>(r#"{"level":1,"kind":"A"}"#);
+    same::<Flat>(r#"{"own":1,"tenant_id":"t","more":[{}]}"#);
+    same::<Tagged>(r#"{"name":"x","kind":"B"}"#);
     same::<Tenant>(
         r#"{"tenant_id":"t","level":255,"weight":1,"mail":"m","flags":[true],"profile":{"level":-128,"kind":"machine"},
             "by_name":{"x":{"level":0}},"by_number":{"7":"user"},"pair":[1,true],"shape":{"Box":{"side":1}},"letter":"x",
-            "id":7,"either":[1],"even":2,"nothing":null,"more":{"a":[1]}}"#,
+            "id":7,"either":[true],"even":2,"nothing":null,"more":{"a":[1]}}"#,
     );
 }
 
