@@ -75,3 +75,14 @@ fn rooms_are_small() {
     let (median, _) = &sizes[sizes.len() / 2];
     assert!(*median <= 180, "the median file has {median} lines");
 }
+
+#[test]
+fn only_the_pure_rust_back_end_touches_jsonwebtoken_and_one_back_end_of_it() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let lines: Vec<_> =
+        manifest.lines().filter(|line| !line.starts_with('#') && line.contains("jsonwebtoken")).collect();
+    let [feature, dependency] = lines[..] else { panic!("{lines:#?}") };
+    assert!(feature.starts_with("rust-crypto = ") && feature.contains("\"jsonwebtoken/rust_crypto\""), "{feature}");
+    assert!(dependency.contains("optional = true") && dependency.contains("default-features = false"), "{dependency}");
+    assert!(!manifest.contains("aws_lc_rs"), "jsonwebtoken with two back ends makes the application's calls panic");
+}

@@ -1,19 +1,17 @@
-//! Keys of the test issuer, and signatures by jsonwebtoken.
+//! Keys of the test issuer, made and used by the back end that verifies, too.
 
 #[cfg(feature = "aws-lc-rs")]
 #[path = "keys/aws_lc.rs"]
-mod generate;
+mod backend;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 #[path = "keys/rust_crypto.rs"]
-mod generate;
+mod backend;
 
-use jsonwebtoken::EncodingKey;
-#[cfg(feature = "aws-lc-rs")]
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use self::backend::Private;
 use crate::jose::{Algorithm, Curve, Family, encode_base64url};
 
 /// A private key, and its public half as a JWK.
@@ -21,17 +19,11 @@ use crate::jose::{Algorithm, Curve, Family, encode_base64url};
 pub(super) struct SigningKey {
     algorithm: Algorithm,
     kid: Box<str>,
-    private: EncodingKey,
+    private: Arc<Private>,
     jwk: Value,
 }
 
-/// What the back ends make: a private key in DER, and the members of the public one.
-struct Generated {
-    /// PKCS #1 for RSA, else PKCS #8.
-    der: Vec<u8>,
-    public: Public,
-}
-
+/// The members of a public key.
 enum Public {
     Ec { x: Vec<u8>, y: Vec<u8> },
     Ed25519 { x: Vec<u8> },
@@ -41,25 +33,19 @@ enum Public {
 impl SigningKey {
     #[expect(clippy::expect_used, reason = "a test issuer without keys can only say so")]
     pub(super) fn generate(algorithm: Algorithm, kid: &str) -> Self {
-        let Generated { der, public } = generate::key(algorithm.family()).expect("the back end makes a key");
-        let private = match algorithm.family() {
-            Family::Ecdsa(_) => EncodingKey::from_ec_der(&der),
-            Family::Ed25519 => EncodingKey::from_ed_der(&der),
-            Family::RsaPkcs1 | Family::RsaPss => EncodingKey::from_rsa_der(&der),
-            Family::Hmac => EncodingKey::from_secret(&der),
-        };
+        let (private, public) = Private::generate(algorithm.family()).expect("the back end makes a key");
         let mut jwk = public.members(algorithm);
         if let Some(members) = jwk.as_object_mut() {
             members.insert("kid".into(), kid.into());
             members.insert("use".into(), "sig".into());
             members.insert("alg".into(), algorithm.name().into());
         }
-        Self { algorithm, kid: kid.into(), private, jwk }
+        Self { algorithm, kid: kid.into(), private: Arc::new(private), jwk }
     }
 
     /// Uses a shared secret.
     pub(super) fn secret(algorithm: Algorithm, secret: &[u8]) -> Self {
-        Self { algorithm, kid: "secret".into(), private: EncodingKey::from_secret(secret), jwk: Value::Null }
+        Self { algorithm, kid: "secret".into(), private: Arc::new(Private::secret(secret)), jwk: Value::Null }
     }
 
     pub(super) fn algorithm(&self) -> Algorithm {
@@ -77,9 +63,7 @@ impl SigningKey {
     /// Signs as JWS does, and encodes the signature.
     #[expect(clippy::expect_used, reason = "a test issuer that cannot sign can only say so")]
     pub(super) fn sign(&self, message: &[u8]) -> String {
-        let algorithm = self.algorithm.name().parse().expect("jsonwebtoken knows the algorithm");
-        let signer = (DEFAULT_PROVIDER.signer_factory)(&algorithm, &self.private).expect("the key fits the algorithm");
-        encode_base64url(&signer.try_sign(message).expect("the key signs"))
+        encode_base64url(&self.private.sign(self.algorithm, message).expect("the key fits the algorithm, and signs"))
     }
 }
 
