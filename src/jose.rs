@@ -6,7 +6,7 @@ mod compact;
 mod header;
 mod json;
 
-pub use self::algorithm::Algorithm;
+pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub(crate) use self::algorithm::{Curve, Family, Hash};
 pub(crate) use self::base64url::decode as decode_base64url;
 #[cfg(any(feature = "testing", feature = "rust-crypto"))]

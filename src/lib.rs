@@ -132,7 +132,7 @@ pub use crate::config::ResourceServerConfig;
 pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
 pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;
-pub use crate::jose::Algorithm;
+pub use crate::jose::{Algorithm, UnknownAlgorithm};
 #[cfg(feature = "http-client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
 pub use crate::jwks::HttpClient;

@@ -122,10 +122,10 @@ impl IssuerConfig {
         reading.set("allow_clients", self.allow_clients, |issuer, clients| issuer.allow_clients(Vec::from(clients)));
         reading.set("client_claim", self.client_claim, Issuer::client_claim);
         if let Some(names) = self.algorithms.take(&at("algorithms"), reading.problems).map(Vec::from) {
-            let algorithms = names.iter().map(|name| Algorithm::from_name(name).ok_or(name));
+            let algorithms = names.iter().map(|name| name.parse::<Algorithm>().map_err(|error| (name, error)));
             match algorithms.collect::<Result<Vec<_>, _>>() {
                 Ok(algorithms) => reading.issuer = reading.issuer.algorithms(algorithms),
-                Err(name) => reading.problems.push(at("algorithms"), format!("{name} is no known algorithm")),
+                Err((name, error)) => reading.problems.push(at("algorithms"), format!("{name:?} is {error}")),
             }
         }
         reading.seconds("leeway_seconds", self.leeway_seconds, Issuer::leeway);

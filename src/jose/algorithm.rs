@@ -1,13 +1,36 @@
 //! All that the crate knows about each signature algorithm, in one table.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A JWS signature algorithm (RFC 7518 §3.1, RFC 8037, RFC 9864).
 ///
 /// `none` is not among them. The HMAC algorithms can only be used with
 /// [`StaticKeys::hmac`](crate::StaticKeys::hmac), never with published keys.
+///
+/// # Examples
+///
+/// An algorithm is read from its name, by [`FromStr`] or by serde:
+///
+/// ```
+/// use tower_bearer::Algorithm;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     algorithms: Vec<Algorithm>,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!("ES256".parse::<Algorithm>()?, Algorithm::Es256);
+///
+/// let settings: Settings = serde_json::from_str(r#"{ "algorithms": ["RS256", "EdDSA"] }"#)?;
+/// assert_eq!(settings.algorithms, [Algorithm::Rs256, Algorithm::Ed25519]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -129,6 +152,39 @@ impl fmt::Display for Algorithm {
     }
 }
 
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    /// Reads the exact registered name, in upper and lower case as it is; `Ed25519` is `EdDSA`.
+    fn from_str(name: &str) -> Result<Self, UnknownAlgorithm> {
+        Self::from_name(name).ok_or(UnknownAlgorithm(()))
+    }
+}
+
+/// No supported [`Algorithm`] has this name. The text lists those that there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UnknownAlgorithm(());
+
+impl fmt::Display for UnknownAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not the exact name of a supported algorithm; there are")?;
+        for (index, algorithm) in Algorithm::ASYMMETRIC.iter().chain(Algorithm::SYMMETRIC).enumerate() {
+            write!(f, "{} {algorithm}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownAlgorithm {}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    /// Reads the name, as [`FromStr`] does.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(|error| D::Error::custom(format_args!("{name:?} is {error}")))
+    }
+}
+
 impl Serialize for Algorithm {
     /// Writes the [`name`](Self::name).
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -143,17 +199,32 @@ mod tests {
     #[test]
     fn every_algorithm_answers_to_its_names() {
         for algorithm in Algorithm::ASYMMETRIC.iter().chain(Algorithm::SYMMETRIC) {
-            assert_eq!(Algorithm::from_name(algorithm.name()), Some(*algorithm));
+            assert_eq!(algorithm.name().parse(), Ok(*algorithm));
+            let written = serde_json::to_string(algorithm).unwrap();
+            assert_eq!(serde_json::from_str::<Algorithm>(&written).unwrap(), *algorithm);
         }
-        assert_eq!(Algorithm::from_name("Ed25519"), Some(Ed25519));
+        assert_eq!("Ed25519".parse(), Ok(Ed25519));
         assert!(Algorithm::ASYMMETRIC.iter().all(|algorithm| !algorithm.is_symmetric()));
         assert!(Algorithm::SYMMETRIC.iter().all(|algorithm| algorithm.is_symmetric()));
     }
 
     #[test]
     fn names_are_case_sensitive_and_none_is_no_algorithm() {
-        for name in ["none", "None", "nOnE", "", "rs256", "RS256 ", "ES512", "ES256K", "Ed448", "RSA-OAEP", "dir"] {
-            assert_eq!(Algorithm::from_name(name), None, "{name}");
+        for name in
+            ["none", "None", "nOnE", "", "rs256", "RS256 ", "Es256", "ES512", "ES256K", "Ed448", "RSA-OAEP", "dir"]
+        {
+            assert_eq!(name.parse::<Algorithm>(), Err(UnknownAlgorithm(())), "{name}");
+            assert!(serde_json::from_value::<Algorithm>(name.into()).is_err(), "{name}");
         }
+        assert!(serde_json::from_str::<Algorithm>("7").is_err());
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_those_that_there_are() {
+        let error = "RS255".parse::<Algorithm>().unwrap_err();
+        let all = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512";
+        assert_eq!(error.to_string(), format!("not the exact name of a supported algorithm; there are {all}"));
+        let error = serde_json::from_str::<Algorithm>("\"rs256\"").unwrap_err();
+        assert!(error.to_string().starts_with("\"rs256\" is not the exact name"), "{error}");
     }
 }
