@@ -106,7 +106,8 @@ async fn a_token_without_kid_may_lack_its_key_because_of_an_outage() {
 #[test]
 fn what_saved_keys_do_not_have_is_an_outage_until_the_issuer_was_asked() {
     let idp = Idp::new("https://id.test/");
-    let saved = serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks() }]);
+    let saved =
+        serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks().to_string() }]);
     let saved: Vec<SavedKeys> = serde_json::from_value(saved).unwrap();
     let server = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
     let verdict = |token: String| futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
@@ -399,10 +400,12 @@ async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
     let third = server().saved_keys(saved()).build().unwrap();
     assert_eq!(kind(&third, &idp.token("alice").sign()).await, None);
     // what is not configured is left out, and what makes no sense does no harm
-    let strange = r#"[{"issuer":"https://other.test/","fresh_until":1,"jwks":{"keys":[]}},
-        {"issuer":"https://id.test/","fresh_until":18446744073709551615,"jwks":"x"},
-        {"issuer":"https://id.test/","fresh_until":18446744073709551615,"jwks":{"keys":[]}}]"#;
-    let strange: Vec<SavedKeys> = serde_json::from_str(strange).unwrap();
+    let strange = serde_json::json!([
+        { "issuer": "https://other.test/", "fresh_until": 1, "jwks": "{\"keys\":[]}" },
+        { "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": "x" },
+        { "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": "{\"keys\":[]}" },
+    ]);
+    let strange: Vec<SavedKeys> = serde_json::from_value(strange).unwrap();
     let fourth = server().saved_keys(strange).build().unwrap();
     assert_eq!(fourth.status()[0].state, KeysState::NeverLoaded);
 }
@@ -410,7 +413,8 @@ async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
 #[tokio::test(start_paused = true)]
 async fn a_saved_set_is_not_fresh_for_longer_than_any_could_be() {
     let idp = Idp::new("https://id.test/");
-    let saved = serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks() }]);
+    let saved =
+        serde_json::json!([{ "issuer": "https://id.test/", "fresh_until": u64::MAX, "jwks": idp.jwks().to_string() }]);
     let saved: Vec<SavedKeys> = serde_json::from_value(saved).unwrap();
     let server = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
     idp.outage();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::cache::Keys;
@@ -16,7 +15,7 @@ use crate::clock::UnixTime;
 /// An issuer's keys as they were fetched, to be saved and given to the next process; see
 /// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).
 ///
-/// They are public keys, and can be serialised in any format of serde.
+/// They are public keys, and can be serialised in any format of serde, whether it describes itself (JSON) or not (postcard).
 ///
 /// # Security
 ///
@@ -26,7 +25,8 @@ pub struct SavedKeys {
     pub(crate) issuer: String,
     /// When they cease to be fresh, in seconds since the epoch.
     pub(crate) fresh_until: u64,
-    pub(crate) jwks: Value,
+    /// The text of the JWK Set: formats that do not describe themselves could not read it as a value.
+    pub(crate) jwks: String,
 }
 
 impl SavedKeys {
@@ -42,7 +42,7 @@ impl Keys {
         let fresh_until = self.shared.state().schedule.fresh_until()?;
         let instant = Instant::now();
         let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(max_stale, instant).is_some())?;
-        let jwks = serde_json::from_slice(current.document.as_ref()?).ok()?;
+        let jwks = std::str::from_utf8(current.document.as_ref()?).ok()?.to_owned();
         let (ahead, ago) =
             (fresh_until.saturating_duration_since(instant), instant.saturating_duration_since(fresh_until));
         let fresh_until = now.0.saturating_add(ahead).saturating_sub(ago).as_secs();
@@ -56,7 +56,7 @@ impl Keys {
         let ahead = Duration::from_secs(saved.fresh_until).saturating_sub(now.0).min(MAX_TTL);
         let ago = now.0.saturating_sub(Duration::from_secs(saved.fresh_until));
         let fresh_until = instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
-        let document: Arc<[u8]> = saved.jwks.to_string().into_bytes().into();
+        let document: Arc<[u8]> = saved.jwks.as_bytes().into();
         if let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document, None)) {
             self.shared.restore(Arc::new(set), Some(document), fresh_until);
         }
