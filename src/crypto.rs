@@ -9,11 +9,13 @@ mod backend;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 #[path = "crypto/rust_crypto.rs"]
 mod backend;
+mod ed25519;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+pub(crate) use self::backend::MAX_RSA_BITS;
 use crate::jose::{Algorithm, Curve, Family};
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -62,9 +64,14 @@ impl fmt::Debug for Material {
     }
 }
 
-/// The key cannot be used: not on its curve, out of range, or refused by the back end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct InvalidKey;
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BadKey {
+    /// It is not on its curve, out of range, or refused by the back end.
+    Invalid,
+    /// Its order on the curve is small, so that anybody can make signatures that it verifies.
+    SmallOrder,
+}
 
 /// The evidence that a signature was verified; only [`VerifyingKey::verify`] makes one.
 #[derive(Debug, Eq, PartialEq)]
@@ -82,9 +89,12 @@ pub(crate) struct VerifyingKey {
 
 impl VerifyingKey {
     /// Prepares a key. `material` must fit the algorithm.
-    pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+    pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, BadKey> {
         if !material.fits(algorithm) {
-            return Err(InvalidKey);
+            return Err(BadKey::Invalid);
+        }
+        if let Material::Ed25519 { x } = material {
+            ed25519::check(x)?;
         }
         Ok(Self { algorithm, key: backend::Key::new(algorithm, material)? })
     }

@@ -7,8 +7,11 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 
-use super::{BadSignature, InvalidKey, Material};
+use super::{BadKey, BadSignature, Material};
 use crate::jose::{Algorithm, Curve, Family, Hash};
+
+/// The longest RSA modulus, in bits.
+pub(crate) const MAX_RSA_BITS: usize = 8192;
 
 pub(super) enum Key {
     /// Boxed for its size.
@@ -17,7 +20,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, BadKey> {
         let public = match material {
             Material::Ec { curve, x, y } => {
                 let parameters = match curve {
@@ -40,7 +43,7 @@ impl Key {
                 return Ok(Self::Hmac(Box::new(hmac::Key::new(hash, secret))));
             }
         };
-        public.map(Self::Public).map_err(|_| InvalidKey)
+        public.map(Self::Public).map_err(|_| BadKey::Invalid)
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {

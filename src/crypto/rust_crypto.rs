@@ -4,8 +4,11 @@
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
-use super::{BadSignature, InvalidKey, Material};
+use super::{BadKey, BadSignature, Material};
 use crate::jose::{Algorithm, Curve, encode_base64url};
+
+/// The longest RSA modulus, in bits: the bound of the crate `rsa`. Larger keys cost too much to verify with.
+pub(crate) const MAX_RSA_BITS: usize = 4096;
 
 pub(super) struct Key {
     algorithm: jsonwebtoken::Algorithm,
@@ -13,27 +16,26 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, InvalidKey> {
+    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, BadKey> {
         let key = match material {
             Material::Ec { curve, x, y } => {
                 if !is_on_curve(*curve, &[&[4], &**x, &**y].concat()) {
-                    return Err(InvalidKey);
+                    return Err(BadKey::Invalid);
                 }
                 DecodingKey::from_ec_components(&encode_base64url(x), &encode_base64url(y))
             }
             Material::Ed25519 { x } => {
-                ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| InvalidKey)?;
+                ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| BadKey::Invalid)?;
                 DecodingKey::from_ed_components(&encode_base64url(x))
             }
             Material::Rsa { modulus, exponent } => {
                 let (n, e) = (rsa::BigUint::from_bytes_be(modulus), rsa::BigUint::from_bytes_be(exponent));
-                // the crate's own bound is 4096 bits; larger keys cost too much to verify with, so they are skipped
-                rsa::RsaPublicKey::new(n, e).map_err(|_| InvalidKey)?;
+                rsa::RsaPublicKey::new(n, e).map_err(|_| BadKey::Invalid)?;
                 Ok(DecodingKey::from_rsa_raw_components(modulus, exponent))
             }
             Material::Secret(secret) => Ok(DecodingKey::from_secret(secret)),
         };
-        Ok(Self { algorithm: theirs(algorithm), key: key.map_err(|_| InvalidKey)? })
+        Ok(Self { algorithm: theirs(algorithm), key: key.map_err(|_| BadKey::Invalid)? })
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {

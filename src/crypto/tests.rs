@@ -44,6 +44,92 @@ fn a_key_cannot_be_prepared_for_an_algorithm_that_is_not_its_own() {
     assert!(VerifyingKey::new(Algorithm::Es256, &material).is_err());
 }
 
+/// p = 2^255 - 19 and a little more or less, as an Ed25519 public key; with the sign of x, if it is negative.
+fn near_p(more: i16, negative: bool) -> [u8; 32] {
+    let mut key = [0xff; 32];
+    key[0] = u8::try_from(0xed + more).unwrap();
+    key[31] = if negative { 0xff } else { 0x7f };
+    key
+}
+
+fn small(y: u8, negative: bool) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[0] = y;
+    key[31] = if negative { 0x80 } else { 0 };
+    key
+}
+
+/// Both back ends must agree, and so the same table runs on each.
+#[test]
+fn an_ed25519_key_must_decode_and_must_not_be_of_small_order() {
+    let order_8 = |text: &str| decode_base64url(text).unwrap().try_into().unwrap();
+    let (a, b): ([u8; 32], [u8; 32]) = (
+        order_8("JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU"),
+        order_8("xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o"),
+    );
+    let negative = |mut key: [u8; 32]| {
+        key[31] |= 0x80;
+        key
+    };
+    let table = [
+        // these are on the curve
+        (small(3, false), None),
+        (small(3, true), None),
+        (small(4, false), None),
+        (near_p(-3, false), None),
+        // RFC 8032 §5.1.3: y must be below p
+        (near_p(0, false), Some(BadKey::Invalid)),
+        (near_p(0, true), Some(BadKey::Invalid)),
+        (near_p(1, false), Some(BadKey::Invalid)),
+        (near_p(1, true), Some(BadKey::Invalid)),
+        (near_p(3, false), Some(BadKey::Invalid)),
+        (near_p(18, false), Some(BadKey::Invalid)),
+        (near_p(18, true), Some(BadKey::Invalid)),
+        // and if x is 0, it has no sign; but these are of small order anyway
+        (small(1, true), Some(BadKey::SmallOrder)),
+        (near_p(-1, true), Some(BadKey::SmallOrder)),
+        (small(1, false), Some(BadKey::SmallOrder)),
+        (near_p(-1, false), Some(BadKey::SmallOrder)),
+        (small(0, false), Some(BadKey::SmallOrder)),
+        (small(0, true), Some(BadKey::SmallOrder)),
+        (a, Some(BadKey::SmallOrder)),
+        (negative(a), Some(BadKey::SmallOrder)),
+        (b, Some(BadKey::SmallOrder)),
+        (negative(b), Some(BadKey::SmallOrder)),
+    ];
+    for (x, expected) in table {
+        let key = VerifyingKey::new(Algorithm::Ed25519, &Material::Ed25519 { x });
+        assert_eq!(key.err(), expected, "{x:02x?}");
+    }
+}
+
+#[test]
+fn an_ed25519_key_that_is_not_on_the_curve_verifies_nothing() {
+    // aws-lc-rs looks at the point for each signature, dalek once
+    for x in [small(2, false), small(7, true)] {
+        let key = VerifyingKey::new(Algorithm::Ed25519, &Material::Ed25519 { x });
+        let signature = decode_base64url(SIGNATURE).unwrap();
+        for signature in [&*signature, &[0; 64], &[&x[..], &[0; 32]].concat()] {
+            assert!(key.as_ref().is_err() || key.as_ref().is_ok_and(|key| key.verify(MESSAGE, signature).is_err()));
+        }
+    }
+}
+
+#[test]
+fn a_point_must_be_on_its_curve_and_its_coordinates_below_the_order_of_the_field() {
+    // NIST SP 800-186 §3.2.1.3: the point of P-256 with x = 0, and p
+    let y = decode_base64url("ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q").unwrap();
+    let p = decode_base64url("_____wAAAAEAAAAAAAAAAAAAAAD_______________8").unwrap();
+    let key = |x: &[u8], y: &[u8]| {
+        let material = Material::Ec { curve: Curve::P256, x: x.to_vec(), y: y.to_vec() };
+        VerifyingKey::new(Algorithm::Es256, &material).err()
+    };
+    assert_eq!(key(&[0; 32], &y), None);
+    for (x, y) in [(&*p, &*y), (&[0; 32], &[0; 32]), (&[0; 32], &[1; 32]), (&[0xff; 32], &[0xff; 32])] {
+        assert_eq!(key(x, y), Some(BadKey::Invalid), "{x:02x?}");
+    }
+}
+
 #[test]
 fn debug_shows_no_key_material() {
     let shown = format!("{:?} {:?}", key(), Material::Secret(b"hunter2".to_vec()));

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key_set::KeySet;
-use crate::crypto::{Material, VerifyingKey};
+use crate::crypto::{BadKey, MAX_RSA_BITS, Material, VerifyingKey};
 use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
 
-/// RSA moduli, in bits (RFC 7518 §3.3). The upper bound is what aws-lc-rs verifies with; RustCrypto skips those above 4096.
+/// The shortest RSA modulus, in bits (RFC 7518 §3.3). The longest is the back end's.
 const MIN_RSA_BITS: usize = 2048;
-const MAX_RSA_BITS: usize = 8192;
 
 /// The smallest RSA exponent in real use; anything below is 1 or even, or a mistake.
 const MIN_EXPONENT: u64 = 3;
@@ -46,6 +45,8 @@ pub enum SkipReason {
     Malformed,
     /// It contains private members; whoever publishes it should replace it.
     PrivateKey,
+    /// The Ed25519 key has a small order, so that anybody can make signatures that it verifies.
+    SmallOrder,
     /// It is a shared secret (`kty` is `oct`), which cannot be published.
     SymmetricKey,
     /// The set has more than 256 keys; this one and those behind it are not looked at.
@@ -58,7 +59,7 @@ pub enum SkipReason {
     UnsupportedType,
     /// The RSA exponent is even, below 3, or longer than 32 bits.
     WeakExponent,
-    /// The RSA modulus has fewer than 2048 bits, or more than 8192.
+    /// The RSA modulus has fewer than 2048 bits, or more than 8192 (4096 with `rust-crypto`).
     WeakModulus,
     /// `use` or `key_ops` say that it is not for verifying signatures.
     WrongUse,
@@ -70,6 +71,7 @@ impl fmt::Display for SkipReason {
             Self::InvalidKey => "its values are invalid",
             Self::Malformed => "malformed",
             Self::PrivateKey => "contains private members",
+            Self::SmallOrder => "of small order, so that anybody can make signatures that it verifies",
             Self::SymmetricKey => "a symmetric key",
             Self::TooMany => "the set has too many keys",
             Self::UnsupportedAlgorithm => "alg is not supported",
@@ -147,7 +149,10 @@ impl Jwk {
             check_rsa(modulus, exponent)?;
         }
         let prepared = algorithms.iter().map(|algorithm| VerifyingKey::new(*algorithm, &material).map(Arc::new));
-        let prepared = prepared.collect::<Result<_, _>>().map_err(|_| SkipReason::InvalidKey)?;
+        let prepared = prepared.collect::<Result<_, _>>().map_err(|bad| match bad {
+            BadKey::Invalid => SkipReason::InvalidKey,
+            BadKey::SmallOrder => SkipReason::SmallOrder,
+        })?;
         Ok(Self { kid, issuer: None, material, prepared })
     }
 }
