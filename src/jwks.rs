@@ -7,6 +7,7 @@ mod client;
 mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
+mod document;
 #[cfg(feature = "http-client")]
 mod http;
 mod jwk;
@@ -18,6 +19,7 @@ mod pem;
 mod reach;
 mod saved;
 mod schedule;
+mod skipped;
 mod source;
 mod static_keys;
 mod status;
@@ -29,16 +31,17 @@ pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;
 pub(crate) use self::demand::{Demand, Fetch, Outage, Want};
+pub use self::document::NotAKeySet;
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
-pub use self::jwk::SkipReason;
 pub(crate) use self::keeper::MAX_FETCH;
+pub use self::key_set::KeyStatus;
 pub(crate) use self::key_set::{Answer, KeySet};
-pub use self::key_set::{KeyStatus, SkippedKey};
 pub(crate) use self::lease::GRACE;
 #[cfg(feature = "http-client")]
 pub(crate) use self::reach::{Reach, is_loopback};
 pub use self::saved::SavedKeys;
+pub use self::skipped::{SkipReason, SkippedKey};
 pub(crate) use self::source::DynKeySource;
 pub use self::source::{FetchError, FetchedKeys, KeySource};
 pub use self::static_keys::{KeyError, StaticKeys};

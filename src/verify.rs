@@ -1,5 +1,6 @@
 //! Step 6, pure: the signature is verified.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::crypto::{SignatureVerified, VerifyingKey};
@@ -17,23 +18,32 @@ pub(crate) fn verify<'k>(
     keys: &'k KeySet,
 ) -> Result<(SignatureVerified, &'k Arc<VerifyingKey>), Error> {
     let header = token.header();
-    let fail = |kind, detail| Err(Error::new(kind, detail).at(token.issuer()).for_key(header.kid()));
+    let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail).at(token.issuer()).for_key(header.kid()));
     let issuer = token.issuer();
     let mut candidates = match keys.answer(header.kid(), header.algorithm(), issuer) {
         Answer::Candidates(candidates) => candidates,
-        Answer::OtherAlgorithm => {
-            return fail(ErrorKind::UnsupportedAlgorithm, "the key of this kid is for another algorithm");
-        }
-        Answer::Unknown if header.kid().is_none() => {
-            return fail(ErrorKind::UnknownKey, "the token has no kid, and no key of the issuer fits its algorithm");
-        }
-        Answer::Unknown => return fail(ErrorKind::UnknownKey, "the issuer's set has no key of this kid"),
+        Answer::OtherAlgorithm => return fail(ErrorKind::UnsupportedAlgorithm, OTHER_ALGORITHM.into()),
+        Answer::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),
+        Answer::Unknown => return fail(ErrorKind::UnknownKey, keys.why_unknown(header.kid())),
     };
     let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
     let signature = token.signed().signature(&mut buffer)?;
     let message = token.signed().message();
-    match candidates.find_map(|key| Some((key.verify(message, signature).ok()?, key))) {
+    let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature).ok()?, key));
+    match candidates.by_ref().take(keys.max_tried()).find_map(verified) {
         Some(verified) => Ok(verified),
-        None => fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it"),
+        // the key may be among those that were not tried, so nobody knows whether the signature is bad
+        None if candidates.next().is_some() => {
+            let max = keys.max_tried();
+            let detail = format!(
+                "none of the first {max} keys that fit verifies it, and no more are tried; the issuer should name each key by a kid of its own"
+            );
+            fail(ErrorKind::UnknownKey, detail.into())
+        }
+        None => fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it".into()),
     }
 }
+
+const OTHER_ALGORITHM: &str = "the key of this kid is for another algorithm";
+
+const OTHER_ISSUER: &str = "the key of this kid is only for the tokens of another issuer, by its member issuer";

@@ -185,7 +185,10 @@ async fn a_set_without_a_usable_key_is_a_failure_and_the_keys_in_hand_are_used_o
     assert_eq!(kind(&server, &before).await, None);
     let status = &server.status()[0];
     let error = status.last_error.as_deref().unwrap();
-    assert!(error.contains("no usable key; 0: a symmetric key") && !error.contains("secret"), "{error}");
+    assert!(
+        error.contains("no usable key; key 0 is not used: it is a symmetric key") && !error.contains("secret"),
+        "{error}"
+    );
     assert_eq!((status.state, status.keys.len()), (KeysState::Fresh, 1), "{status:?}");
     sleep(62 * MINUTE).await;
     assert_eq!(kind(&server, &before).await, Some(ErrorKind::KeysUnavailable));

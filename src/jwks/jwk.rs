@@ -3,13 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use base64_simd::STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::key_set::KeySet;
+use super::pem;
+use super::skipped::SkipReason;
 use crate::crypto::{BadKey, MAX_RSA_BITS, Material, VerifyingKey};
 use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
@@ -34,59 +38,10 @@ pub(crate) struct Jwk {
     pub(super) prepared: Vec<Arc<VerifyingKey>>,
 }
 
-/// Why a key in a set is not used.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SkipReason {
-    /// It has the form of a key, but its values are invalid: not on the curve, or out of range.
-    InvalidKey,
-    /// A member is missing, has the wrong type, or is not canonical base64url.
-    Malformed,
-    /// It contains private members; whoever publishes it should replace it.
-    PrivateKey,
-    /// The Ed25519 key has a small order, so that anybody can make signatures that it verifies.
-    SmallOrder,
-    /// It is a shared secret (`kty` is `oct`), which cannot be published.
-    SymmetricKey,
-    /// The set has more than 256 keys; this one and those behind it are not looked at.
-    TooMany,
-    /// `alg` is unknown, or not one that a key of this type can have.
-    UnsupportedAlgorithm,
-    /// `crv` is not supported.
-    UnsupportedCurve,
-    /// `kty` is not supported.
-    UnsupportedType,
-    /// The RSA exponent is even, below 3, or longer than 32 bits.
-    WeakExponent,
-    /// The RSA modulus has fewer than 2048 bits, or more than 8192 (4096 with `rust-crypto`).
-    WeakModulus,
-    /// `use` or `key_ops` say that it is not for verifying signatures.
-    WrongUse,
-}
-
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InvalidKey => "its values are invalid",
-            Self::Malformed => "malformed",
-            Self::PrivateKey => "contains private members",
-            Self::SmallOrder => "of small order, so that anybody can make signatures that it verifies",
-            Self::SymmetricKey => "a symmetric key",
-            Self::TooMany => "the set has too many keys",
-            Self::UnsupportedAlgorithm => "alg is not supported",
-            Self::UnsupportedCurve => "crv is not supported",
-            Self::UnsupportedType => "kty is not supported",
-            Self::WeakExponent => "the RSA exponent is unsafe",
-            Self::WeakModulus => "the RSA modulus is too short or too long",
-            Self::WrongUse => "not for verifying signatures",
-        })
-    }
-}
-
+/// What matters of a JWK. A member that is `null` is absent; one that comes twice is an error (RFC 7517 §4).
 #[derive(Deserialize)]
-struct Members {
-    kty: String,
+struct Members<'j> {
+    kty: Option<String>,
     kid: Option<String>,
     issuer: Option<String>,
     #[serde(rename = "use")]
@@ -98,14 +53,41 @@ struct Members {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    /// Only read if there is nothing else.
+    #[serde(borrow)]
+    x5c: Option<&'j RawValue>,
+    /// Of secrets, only the presence counts.
+    k: Option<IgnoredAny>,
+    d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
+    q: Option<IgnoredAny>,
+    dp: Option<IgnoredAny>,
+    dq: Option<IgnoredAny>,
+    qi: Option<IgnoredAny>,
+    oth: Option<IgnoredAny>,
+}
+
+/// Reads members of a key, which must be an object: serde takes arrays for one, too.
+fn read<'j, T: Deserialize<'j>>(jwk: &'j RawValue) -> Option<T> {
+    if jwk.get().starts_with('{') { serde_json::from_str(jwk.get()).ok() } else { None }
+}
+
+/// Returns the name of a key that cannot be used otherwise, if it has one that can be read.
+pub(super) fn kid(jwk: &RawValue) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    struct Named {
+        kid: Option<Box<str>>,
+    }
+
+    read::<Named>(jwk)?.kid
 }
 
 impl Jwk {
     /// Reads one element of `keys`, or goes on with the same key of a former set. Members that are not understood are ignored
     /// (RFC 7517 §4).
-    pub(super) fn parse(jwk: &Value, former: Option<&KeySet>) -> Result<Self, SkipReason> {
-        let members = Members::deserialize(jwk).map_err(|_| SkipReason::Malformed)?;
-        check_secrecy(&members.kty, jwk)?;
+    pub(super) fn parse(jwk: &RawValue, former: Option<&KeySet>) -> Result<Self, SkipReason> {
+        let members: Members<'_> = read(jwk).ok_or(SkipReason::Malformed)?;
+        check_secrecy(&members)?;
         check_usage(&members)?;
         let material = material(&members)?;
         let algorithms: Vec<Algorithm> = match &members.alg {
@@ -158,48 +140,75 @@ impl Jwk {
 }
 
 /// Refuses what must not be public: `oct` keys and private members (RFC 7517 §9.2, §9.3).
-fn check_secrecy(kty: &str, jwk: &Value) -> Result<(), SkipReason> {
-    if kty == "oct" || jwk.get("k").is_some() {
+fn check_secrecy(members: &Members<'_>) -> Result<(), SkipReason> {
+    let Members { kty, k, d, p, q, dp, dq, qi, oth, .. } = members;
+    if kty.as_deref() == Some("oct") || k.is_some() {
         return Err(SkipReason::SymmetricKey);
     }
-    let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
-    if private.iter().any(|name| jwk.get(name).is_some()) { Err(SkipReason::PrivateKey) } else { Ok(()) }
+    if [d, p, q, dp, dq, qi, oth].iter().any(|member| member.is_some()) { Err(SkipReason::PrivateKey) } else { Ok(()) }
 }
 
-/// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for it), and `key_ops` must not repeat itself (RFC 7517 §4.2, §4.3).
-fn check_usage(members: &Members) -> Result<(), SkipReason> {
+/// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for it), and `key_ops` must not
+/// repeat itself or be for encryption or agreement as well; other values are allowed (RFC 7517 §4.2, §4.3).
+fn check_usage(members: &Members<'_>) -> Result<(), SkipReason> {
+    const UNRELATED: &[&str] = &["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
     let usage = members.usage.as_deref().is_none_or(|usage| matches!(usage, "sig" | "jwt-svid"));
     let operations = members.key_ops.as_ref().is_none_or(|operations| {
-        operations.iter().filter(|operation| *operation == "verify").count() == 1
-            && operations.iter().all(|operation| operation == "verify" || operation == "sign")
-            && operations.iter().filter(|operation| *operation == "sign").count() <= 1
+        let mut seen = HashSet::new();
+        operations.iter().all(|operation| seen.insert(&**operation) && !UNRELATED.contains(&&**operation))
+            && seen.contains("verify")
     });
     if usage && operations { Ok(()) } else { Err(SkipReason::WrongUse) }
 }
 
-fn material(members: &Members) -> Result<Material, SkipReason> {
-    let bytes = |member: &Option<String>| member.as_deref().and_then(decode_base64url).ok_or(SkipReason::Malformed);
-    match (members.kty.as_str(), members.crv.as_deref()) {
-        ("RSA", _) => Ok(Material::Rsa { modulus: minimal(bytes(&members.n)?), exponent: minimal(bytes(&members.e)?) }),
-        ("EC", Some(name)) => {
-            let curve = match name {
-                "P-256" => Curve::P256,
-                "P-384" => Curve::P384,
-                _ => return Err(SkipReason::UnsupportedCurve),
-            };
-            let (x, y) = (bytes(&members.x)?, bytes(&members.y)?);
+fn material(members: &Members<'_>) -> Result<Material, SkipReason> {
+    let Members { kty, crv, n, e, x, y, x5c, .. } = members;
+    let kty = kty.as_deref().ok_or(SkipReason::MissingMember)?;
+    let curve = match (kty, crv.as_deref()) {
+        ("RSA", _) | ("OKP", None | Some("Ed25519")) | ("EC", None) => None,
+        ("EC", Some("P-256")) => Some(Curve::P256),
+        ("EC", Some("P-384")) => Some(Curve::P384),
+        ("EC" | "OKP", Some(_)) => return Err(SkipReason::UnsupportedCurve),
+        _ => return Err(SkipReason::UnsupportedType),
+    };
+    if let (Some(x5c), [None, None, None, None]) = (x5c, [n, e, x, y]) {
+        return certified(kty, curve, x5c).ok_or(SkipReason::Certificate);
+    }
+    if kty == "RSA" {
+        return Ok(Material::Rsa { modulus: minimal(bytes(n)?), exponent: minimal(bytes(e)?) });
+    }
+    if crv.is_none() {
+        return Err(SkipReason::MissingMember);
+    }
+    let x = bytes(x)?;
+    match curve {
+        Some(curve) => {
+            let y = bytes(y)?;
             // RFC 7518 §6.2.1.2: always the full length
             let full = x.len() == curve.coordinate_len() && y.len() == curve.coordinate_len();
-            if full { Ok(Material::Ec { curve, x, y }) } else { Err(SkipReason::Malformed) }
+            if full { Ok(Material::Ec { curve, x, y }) } else { Err(SkipReason::WrongLength) }
         }
-        ("OKP", Some("Ed25519")) => {
-            let x = bytes(&members.x)?.try_into().map_err(|_| SkipReason::Malformed)?;
-            Ok(Material::Ed25519 { x })
-        }
-        ("OKP", Some(_)) => Err(SkipReason::UnsupportedCurve),
-        ("EC" | "OKP", None) => Err(SkipReason::Malformed),
-        _ => Err(SkipReason::UnsupportedType),
+        None => Ok(Material::Ed25519 { x: x.try_into().map_err(|_| SkipReason::WrongLength)? }),
     }
+}
+
+fn bytes(member: &Option<String>) -> Result<Vec<u8>, SkipReason> {
+    let text = member.as_deref().ok_or(SkipReason::MissingMember)?;
+    decode_base64url(text).ok_or(SkipReason::NotBase64url)
+}
+
+/// Reads the key of the first certificate of `x5c`, which is in base64 with padding (RFC 7517 §4.7). It must be of the type and
+/// curve that the other members say.
+fn certified(kty: &str, named: Option<Curve>, x5c: &RawValue) -> Option<Material> {
+    let chain: Vec<String> = serde_json::from_str(x5c.get()).ok()?;
+    let material = pem::from_certificate(&STANDARD.decode_to_vec(chain.first()?).ok()?)?;
+    let fits = match &material {
+        Material::Ec { curve, .. } => kty == "EC" && named.is_none_or(|named| named == *curve),
+        Material::Ed25519 { .. } => kty == "OKP",
+        Material::Rsa { .. } => kty == "RSA",
+        Material::Secret(_) => false,
+    };
+    fits.then_some(material)
 }
 
 /// Drops leading zeros: some issuers write the sign byte of DER into `n`.

@@ -10,15 +10,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::cache::{Shared, Snapshot, State, jitter};
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event};
+use super::skipped::Unused;
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
 use crate::trace::{count, event};
 
 /// How long one fetch of any source may take, discovery included.
 pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
-
-/// Of a set without a usable key, so many are named with the reason.
-const MAX_NAMED: usize = 8;
 
 /// Dropped in whatever way the task ends.
 pub(super) struct Keeper {
@@ -98,13 +96,11 @@ impl Keeper {
             }
             Fetched::Document { document, max_age, validator } => {
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
-                    .ok_or_else(|| FetchError::message("what was fetched is not a JWK Set of at most 512 KiB"))?;
+                    .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
                 if set.is_empty() {
                     // the keys in hand are better than none: an issuer that has no key cannot sign either
-                    let why =
-                        set.skipped().iter().take(MAX_NAMED).map(|key| format!("; {}: {}", key.index, key.reason));
-                    let why = why.collect::<String>();
-                    return Err(FetchError::message(format!("the issuer's set holds no usable key{why}")));
+                    let unused = Unused(set.skipped());
+                    return Err(FetchError::message(format!("the issuer's set holds no usable key{unused}")));
                 }
                 let document = self.shared.configured.then(|| document.into());
                 Ok(News { set: Arc::new(set), document, max_age, validator })

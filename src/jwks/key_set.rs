@@ -3,15 +3,16 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::jwk::{Jwk, SkipReason};
+use super::document::{self, NotAKeySet};
+use super::jwk::{self, Jwk};
+use super::skipped::{SkipReason, SkippedKey, Unused};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
 
@@ -19,10 +20,15 @@ use crate::jose::Algorithm;
 pub(super) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
-const MAX_KEYS: usize = 256;
+pub(super) const MAX_KEYS: usize = 256;
 
-/// At most this many keys are tried for a token, the first of the set, so that it cannot choose its cost.
-const MAX_CANDIDATES: usize = 4;
+/// At most this many keys of a fetched set are tried for a token, the first of the set, so that neither the token nor the
+/// issuer chooses what it costs. Real sets with more keys name them.
+const MAX_TRIED: usize = 4;
+
+/// And this many of a set that is configured: a list of the keys of a group's members, say. That is 2 to 4 ms for a forged
+/// token, which the operator has chosen.
+pub(super) const MAX_TRIED_CONFIGURED: usize = 64;
 
 /// The usable keys of a set, and the names and faults of the others.
 #[derive(Clone, Debug, Default)]
@@ -33,40 +39,44 @@ pub(crate) struct KeySet {
     skipped: Vec<SkippedKey>,
     /// For a key that was configured by hand without a name: it answers to every `kid`.
     answers_any_kid: bool,
+    /// Whether the operator has chosen the keys, and so what a token may cost.
+    configured: bool,
 }
 
 /// What a key set says to a token.
 pub(crate) enum Answer<I> {
-    /// One of these, at most four, must verify the signature.
+    /// One of these must verify the signature. Only the first [`max_tried`](KeySet::max_tried) may be tried.
     Candidates(I),
     /// The key exists, but is not for the token's algorithm.
     OtherAlgorithm,
-    /// There is no such key, or without `kid` none for the algorithm.
+    /// The key exists, but only for the tokens of another issuer.
+    OtherIssuer,
+    /// There is no such key, or without `kid` none for the algorithm; see [`why_unknown`](KeySet::why_unknown).
     Unknown,
 }
 
 impl KeySet {
     /// Reads a JWK Set (RFC 7517 §5) key by key; one that cannot be used never harms the others.
     ///
-    /// Keys that a `former` set has had too stay the same. `None` if the document is not a JWK Set at all, or longer than 512 KiB.
-    pub(crate) fn parse(document: &[u8], former: Option<&Self>) -> Option<Self> {
-        let document = Some(document).filter(|document| document.len() <= MAX_DOCUMENT_LEN)?;
-        let document: Value = serde_json::from_slice(document).ok()?;
+    /// Keys that a `former` set has had too stay the same.
+    pub(crate) fn parse(document: &[u8], former: Option<&Self>) -> Result<Self, NotAKeySet> {
         let mut set = Self::default();
-        for (index, jwk) in document.get("keys")?.as_array()?.iter().enumerate() {
+        for (index, jwk) in document::keys(document)?.into_iter().enumerate() {
             if index == MAX_KEYS {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
             match Jwk::parse(jwk, former) {
                 Ok(key) => set.add(key),
-                Err(reason) => {
-                    let kid = jwk.get("kid").and_then(Value::as_str).map(Into::into);
-                    set.skipped.push(SkippedKey { index, kid, reason });
-                }
+                Err(reason) => set.skipped.push(SkippedKey { index, kid: jwk::kid(jwk), reason }),
             }
         }
-        Some(set)
+        Ok(set)
+    }
+
+    /// Lets more keys be tried for a token, since the operator has chosen them.
+    pub(crate) fn configured(self) -> Self {
+        Self { configured: true, ..self }
     }
 
     /// Makes a set of one key that answers to every `kid` if it has none itself.
@@ -101,21 +111,70 @@ impl KeySet {
         algorithm: Algorithm,
         issuer: &'i str,
     ) -> Answer<impl Iterator<Item = &'s Arc<VerifyingKey>> + use<'s, 'i>> {
+        let mut named = self.named(kid).peekable();
+        let is_there = kid.is_some() && named.peek().is_some();
+        let mut keys = named.filter(move |key| key.is_for(issuer)).peekable();
+        let is_ours = keys.peek().is_some();
+        let prepared = keys.flat_map(|key| &key.prepared);
+        let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).peekable();
+        if candidates.peek().is_some() {
+            Answer::Candidates(candidates)
+        } else if !is_there {
+            Answer::Unknown
+        } else if is_ours {
+            Answer::OtherAlgorithm
+        } else {
+            Answer::OtherIssuer
+        }
+    }
+
+    /// Returns the keys of this name; all of them for a token that names none.
+    fn named<'s>(&'s self, kid: Option<&str>) -> impl Iterator<Item = &'s Jwk> + use<'s> {
         let named = kid.filter(|_| !self.answers_any_kid);
         let indices = named.map(|kid| self.by_kid.get(kid).map(Vec::as_slice).unwrap_or_default());
         let all = if indices.is_none() { self.keys.as_slice() } else { &[] };
-        let some = indices.unwrap_or_default().iter().filter_map(|index| self.keys.get(*index));
-        let mut keys = all.iter().chain(some).filter(move |key| key.is_for(issuer)).peekable();
-        let is_there = kid.is_some() && keys.peek().is_some();
-        let prepared = keys.flat_map(|key| &key.prepared);
-        let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).take(MAX_CANDIDATES).peekable();
-        if candidates.peek().is_some() {
-            Answer::Candidates(candidates)
-        } else if is_there {
-            Answer::OtherAlgorithm
-        } else {
-            Answer::Unknown
+        all.iter().chain(indices.unwrap_or_default().iter().filter_map(|index| self.keys.get(*index)))
+    }
+
+    /// Tells whether the set has more keys than are looked at.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.skipped.last().is_some_and(|key| key.reason == SkipReason::TooMany)
+    }
+
+    /// Returns how many keys may be tried for a token.
+    pub(crate) fn max_tried(&self) -> usize {
+        if self.configured { MAX_TRIED_CONFIGURED } else { MAX_TRIED }
+    }
+
+    /// Returns how many keys would have to be tried at most for a token that one of them has signed, and names as far as it
+    /// has a name.
+    pub(super) fn most_candidates(&self) -> usize {
+        let candidates = |jwk: &Jwk, algorithm| {
+            let prepared = self.named(jwk.kid.as_deref()).flat_map(|key| &key.prepared);
+            prepared.filter(|key| key.algorithm() == algorithm).count()
+        };
+        let each =
+            self.keys.iter().flat_map(|jwk| jwk.prepared.iter().map(move |key| candidates(jwk, key.algorithm())));
+        each.max().unwrap_or_default()
+    }
+
+    /// Says why there is no key for a token: perhaps it is there, but not used.
+    pub(crate) fn why_unknown(&self, kid: Option<&str>) -> Cow<'static, str> {
+        let Some(kid) = kid else {
+            let unused = Unused(&self.skipped);
+            return format!("the token has no kid, and no key of the issuer fits its algorithm{unused}").into();
+        };
+        if let Some(key) = self.skipped.iter().find(|key| key.kid.as_deref() == Some(kid)) {
+            return format!("the issuer's set has the key of this kid, but it is not used: {}", key.reason).into();
         }
+        if self.is_cut_off() {
+            return "the issuer's set has no key of this kid among its first 256; those behind are not looked at"
+                .into();
+        }
+        if self.keys.iter().any(|key| key.kid.is_none()) {
+            return "the issuer's set has no key of this kid; its keys without kid are for tokens without kid".into();
+        }
+        "the issuer's set has no key of this kid".into()
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Jwk> {
@@ -149,22 +208,4 @@ pub struct KeyStatus {
     pub kid: Option<Box<str>>,
     /// The algorithms that it is for; the issuer's policy may allow fewer.
     pub algorithms: Vec<Algorithm>,
-}
-
-/// A key of a set that is not used, and why.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct SkippedKey {
-    /// Its place in the set, from 0.
-    pub index: usize,
-    /// The key's name, if it has one that can be read.
-    pub kid: Option<Box<str>>,
-    /// Why it is not used.
-    pub reason: SkipReason,
-}
-
-impl fmt::Display for SkippedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key {} ({:?}): {}", self.index, self.kid.as_deref().unwrap_or("no kid"), self.reason)
-    }
 }

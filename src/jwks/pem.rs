@@ -1,10 +1,12 @@
-//! Public keys in PEM (RFC 7468): `PUBLIC KEY` (SubjectPublicKeyInfo) and `RSA PUBLIC KEY` (PKCS #1).
+//! Public keys in PEM (RFC 7468): `PUBLIC KEY` (SubjectPublicKeyInfo), `RSA PUBLIC KEY` (PKCS #1), and those of a
+//! `CERTIFICATE` (RFC 5280).
 
 use pkcs1::RsaPublicKey;
-use spki::der::asn1::ObjectIdentifier;
-use spki::der::{Decode, pem};
+use spki::der::asn1::{AnyRef, ObjectIdentifier};
+use spki::der::{Decode, SliceReader, Tag, Tagged, pem};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
+use super::static_keys::KeyError;
 use crate::crypto::Material;
 use crate::jose::Curve;
 
@@ -14,14 +16,41 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
-/// Reads one public key; `None` if the text is anything else.
-pub(super) fn parse(text: &str) -> Option<Material> {
+/// Reads one public key. Of a chain of certificates, the first is the one that counts.
+pub(super) fn parse(text: &str) -> Result<Material, KeyError> {
+    let first = text.split_inclusive("-----END CERTIFICATE-----").next().unwrap_or_default();
+    block(first).ok_or_else(|| {
+        if first.contains("-----BEGIN CERTIFICATE-----") { KeyError::Certificate } else { KeyError::NotAPublicKey }
+    })
+}
+
+fn block(text: &str) -> Option<Material> {
     let (label, der) = pem::decode_vec(text.trim().as_bytes()).ok()?;
     match label {
+        "CERTIFICATE" => from_certificate(&der),
         "PUBLIC KEY" => from_spki(&SubjectPublicKeyInfoRef::from_der(&der).ok()?),
         "RSA PUBLIC KEY" => from_pkcs1(&der),
         _ => None,
     }
+}
+
+/// Reads the public key of a certificate in DER (RFC 5280 §4.1), and nothing else of it: not its dates, names and
+/// extensions, and not who has signed it.
+pub(super) fn from_certificate(der: &[u8]) -> Option<Material> {
+    let certificate = AnyRef::from_der(der).ok()?;
+    let mut tbs = inside(AnyRef::decode(&mut inside(certificate)?).ok()?)?;
+    let version = AnyRef::decode(&mut tbs).ok()?;
+    // a certificate of version 1 does not say so, and begins with its serial number
+    let before = if version.tag().is_context_specific() { 5 } else { 4 };
+    // serial number, algorithm, issuer, validity, subject
+    for _ in 0..before {
+        AnyRef::decode(&mut tbs).ok()?;
+    }
+    from_spki(&SubjectPublicKeyInfoRef::decode(&mut tbs).ok()?)
+}
+
+fn inside(sequence: AnyRef<'_>) -> Option<SliceReader<'_>> {
+    if sequence.tag() == Tag::Sequence { SliceReader::new(sequence.value()).ok() } else { None }
 }
 
 fn from_spki(key: &SubjectPublicKeyInfoRef<'_>) -> Option<Material> {

@@ -57,7 +57,7 @@ impl Keys {
         let ago = now.0.saturating_sub(Duration::from_secs(saved.fresh_until));
         let fresh_until = instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
         let document: Arc<[u8]> = saved.jwks.as_bytes().into();
-        if let (Some(fresh_until), Some(set)) = (fresh_until, KeySet::parse(&document, None)) {
+        if let (Some(fresh_until), Ok(set)) = (fresh_until, KeySet::parse(&document, None)) {
             self.shared.restore(Arc::new(set), Some(document), fresh_until);
         }
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::jwk::{Jwk, SkipReason};
-use super::key_set::KeySet;
+use super::document::NotAKeySet;
+use super::jwk::Jwk;
+use super::key_set::{KeySet, MAX_KEYS, MAX_TRIED_CONFIGURED};
 use super::pem;
+use super::skipped::SkipReason;
 use crate::crypto::Material;
 use crate::jose::{Algorithm, Hash};
 
@@ -33,28 +35,43 @@ pub struct StaticKeys {
 impl StaticKeys {
     /// Reads a JWK Set (RFC 7517 §5).
     ///
+    /// A token with a `kid` is verified with the keys of this `kid` only. A token without one is tried with each key that
+    /// fits its algorithm, which costs one signature for each: give keys a `kid` if the issuer writes one into its tokens.
+    ///
+    /// Of a key that is only there as a certificate (`x5c`), the public key is read, and nothing else: neither the
+    /// certificate's dates nor its chain are checked.
+    ///
     /// # Errors
     ///
-    /// If the text is not a JWK Set or holds no usable key; the error names each key that was skipped.
+    /// * The text is not a JWK Set, or has more than 256 keys.
+    /// * It holds no usable key; the error names each key that was skipped.
+    /// * More than 64 keys of one algorithm have no `kid`, or the same.
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
-        let set = KeySet::parse(document.as_bytes(), None).ok_or(KeyError::NotAKeySet)?;
+        let set = KeySet::parse(document.as_bytes(), None).map_err(KeyError::NotAKeySet)?.configured();
         if set.is_empty() {
             return Err(KeyError::NoUsableKey(
                 set.skipped().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             ));
         }
+        if set.is_cut_off() {
+            return Err(KeyError::TooManyKeys { max: MAX_KEYS });
+        }
+        if set.most_candidates() > MAX_TRIED_CONFIGURED {
+            return Err(KeyError::TooManyAlike { max: MAX_TRIED_CONFIGURED });
+        }
         Ok(Self { set, symmetric: None })
     }
 
-    /// Reads one public key in PEM, `PUBLIC KEY` or `RSA PUBLIC KEY`, to be used with `algorithm`.
+    /// Reads one public key in PEM, `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`, to be used with `algorithm`.
     ///
-    /// It verifies tokens with any `kid`, or none.
+    /// It verifies tokens with any `kid`, or none. Of a certificate, the public key is read, and nothing else: neither its
+    /// dates nor its chain are checked. Of several certificates, the first one counts.
     ///
     /// # Errors
     ///
     /// If the text holds no such key, or one that is too weak or does not fit the algorithm.
     pub fn pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
-        let material = pem::parse(text).ok_or(KeyError::NotAPublicKey)?;
+        let material = pem::parse(text)?;
         if !material.fits(algorithm) {
             return Err(KeyError::OtherAlgorithm(algorithm));
         }
@@ -103,14 +120,19 @@ impl fmt::Debug for StaticKeys {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// The certificate cannot be read, or its key is of a type that is not supported.
+    #[error("the certificate cannot be read, or its key is not an RSA, P-256, P-384 or Ed25519 key")]
+    Certificate,
     /// The set is well-formed, but each of its keys was skipped.
     #[error("the key set holds no usable key: {0}")]
     NoUsableKey(String),
     /// The text is not a JWK Set.
-    #[error("the text is not a JSON object with an array `keys`")]
-    NotAKeySet,
+    #[error("the text is {0}")]
+    NotAKeySet(NotAKeySet),
     /// The text is not a public key in PEM.
-    #[error("the text is not a PEM block `PUBLIC KEY` or `RSA PUBLIC KEY` with an RSA, P-256, P-384 or Ed25519 key")]
+    #[error(
+        "the text is not a PEM block `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE` with an RSA, P-256, P-384 or Ed25519 key"
+    )]
     NotAPublicKey,
     /// The algorithm is for another type of key.
     #[error("{0} is for another type of key")]
@@ -120,6 +142,18 @@ pub enum KeyError {
     ShortSecret {
         /// The fewest bytes that will do.
         min: usize,
+    },
+    /// A token could be from too many keys: those without `kid`, or with the same.
+    #[error("more than {max} keys of one algorithm have no kid, or the same; give each a kid of its own")]
+    TooManyAlike {
+        /// The most keys that are tried for a token.
+        max: usize,
+    },
+    /// The set has too many keys.
+    #[error("the set has more than {max} keys")]
+    TooManyKeys {
+        /// The most keys that are looked at.
+        max: usize,
     },
     /// The key is weak or invalid.
     #[error("the key cannot be used: {0}")]

@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::cache::Keys;
-use super::key_set::{KeySet, KeyStatus, SkippedKey};
+use super::key_set::{KeySet, KeyStatus};
+use super::skipped::SkippedKey;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///

@@ -1,0 +1,184 @@
+//! The text of a JWK Set (RFC 7517 §5): the texts of its keys, or what it is instead.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::key_set::MAX_DOCUMENT_LEN;
+
+/// Why a document is not a JWK Set (RFC 7517 §5).
+///
+/// Its text names what the document is instead, and repeats nothing of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NotAKeySet {
+    /// It is an array.
+    Array,
+    /// It is a single key (JWK).
+    BareKey,
+    /// It begins with the byte order mark of UTF-8.
+    ByteOrderMark,
+    /// It is compressed by gzip.
+    Compressed,
+    /// It ends in the middle.
+    CutOff,
+    /// It is an object in which a member such as `keys` comes twice.
+    Duplicate,
+    /// Nothing is in it but white space.
+    Empty,
+    /// The member `keys` is not an array.
+    KeysNotAnArray,
+    /// It is HTML or XML.
+    Markup,
+    /// It is the metadata of an issuer, which say where the keys are.
+    Metadata,
+    /// It is an object without `keys`.
+    NoKeys,
+    /// It is not a JSON object.
+    NotAnObject,
+    /// It begins as a JSON object does, but is not JSON.
+    NotJson,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is PEM.
+    Pem,
+    /// It is longer than 512 KiB.
+    TooLong,
+}
+
+impl fmt::Display for NotAKeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a JWK Set: ")?;
+        f.write_str(match self {
+            Self::Array => "it is an array; put the keys into an object, as its member `keys`",
+            Self::BareKey => "it is a single key; put it into an object, in its array `keys`",
+            Self::ByteOrderMark => "it begins with a byte order mark; save it as UTF-8 without one",
+            Self::Compressed => "it is compressed (gzip), which it must not be",
+            Self::CutOff => "it ends in the middle",
+            Self::Duplicate => "a member of it comes twice",
+            Self::Empty => "it is empty",
+            Self::KeysNotAnArray => "its member `keys` is not an array",
+            Self::Markup => "it is an HTML or XML page; check the address, and whether it demands a login",
+            Self::Metadata => "it is the issuer's metadata; the keys are at the address in its `jwks_uri`",
+            Self::NoKeys => "it is an object without the array `keys`",
+            Self::NotAnObject => "it is not a JSON object",
+            Self::NotJson => "it is not JSON",
+            Self::NotUtf8 => "it is not UTF-8",
+            Self::Pem => "it is PEM; a single key in PEM is read by StaticKeys::pem",
+            Self::TooLong => "it is longer than 512 KiB",
+        })
+    }
+}
+
+impl std::error::Error for NotAKeySet {}
+
+/// Takes a document apart into the texts of its keys. None of them is looked at, so that each stands or falls alone.
+///
+/// It takes linear time and no recursion, however deep the document is.
+pub(super) fn keys(document: &[u8]) -> Result<Vec<&RawValue>, NotAKeySet> {
+    /// Of members that say what else it is, only the presence counts.
+    #[derive(Deserialize)]
+    struct Object<'d> {
+        #[serde(borrow)]
+        keys: Option<&'d RawValue>,
+        kty: Option<IgnoredAny>,
+        jwks_uri: Option<IgnoredAny>,
+    }
+
+    let object: Object<'_> = serde_json::from_str(object(document)?).map_err(|error| match error.classify() {
+        Category::Data => NotAKeySet::Duplicate,
+        Category::Eof => NotAKeySet::CutOff,
+        Category::Io | Category::Syntax => NotAKeySet::NotJson,
+    })?;
+    match object {
+        Object { keys: Some(keys), .. } => serde_json::from_str(keys.get()).map_err(|_| NotAKeySet::KeysNotAnArray),
+        Object { kty: Some(_), .. } => Err(NotAKeySet::BareKey),
+        Object { jwks_uri: Some(_), .. } => Err(NotAKeySet::Metadata),
+        Object { .. } => Err(NotAKeySet::NoKeys),
+    }
+}
+
+/// Returns the text of a document that begins as an object does.
+fn object(document: &[u8]) -> Result<&str, NotAKeySet> {
+    if document.len() > MAX_DOCUMENT_LEN {
+        return Err(NotAKeySet::TooLong);
+    }
+    if document.starts_with(b"\xef\xbb\xbf") {
+        return Err(NotAKeySet::ByteOrderMark);
+    }
+    if document.starts_with(b"\x1f\x8b") {
+        return Err(NotAKeySet::Compressed);
+    }
+    let text = std::str::from_utf8(document).map_err(|_| NotAKeySet::NotUtf8)?;
+    let text = text.trim_ascii_start();
+    match text.as_bytes().first() {
+        Some(b'{') => Ok(text),
+        Some(b'[') => Err(NotAKeySet::Array),
+        Some(b'<') => Err(NotAKeySet::Markup),
+        Some(b'-') if text.starts_with("-----BEGIN ") => Err(NotAKeySet::Pem),
+        Some(_) => Err(NotAKeySet::NotAnObject),
+        None => Err(NotAKeySet::Empty),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_set_is_named() {
+        use NotAKeySet as N;
+        let nested = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let long = format!("{{\"keys\":[]}}{}", " ".repeat(MAX_DOCUMENT_LEN));
+        let table: &[(&[u8], N)] = &[
+            (b"", N::Empty),
+            (b" \n\t", N::Empty),
+            (b"[]", N::Array),
+            (b"[{\"kty\":\"EC\"}]", N::Array),
+            (b"null", N::NotAnObject),
+            (b"7", N::NotAnObject),
+            (b"\"keys\"", N::NotAnObject),
+            (b"eyJhbGciOiJFUzI1NiJ9.e30.c2ln", N::NotAnObject),
+            (b"{}", N::NoKeys),
+            (b"{\"keys\":null}", N::NoKeys),
+            (b"{\"error\":\"secret\"}", N::NoKeys),
+            (nested.as_bytes(), N::NoKeys),
+            (b"{\"kty\":\"EC\",\"x\":\"secret\"}", N::BareKey),
+            (b"{\"issuer\":\"https://id.test/\",\"jwks_uri\":\"https://id.test/k\"}", N::Metadata),
+            (b"{\"keys\":{}}", N::KeysNotAnArray),
+            (b"{\"keys\":\"[]\"}", N::KeysNotAnArray),
+            (b"{\"keys\":[],\"k\\u0065ys\":[]}", N::Duplicate),
+            (b"{\"keys\":[]", N::CutOff),
+            (b"{\"keys\":[{\"kid\":\"a", N::CutOff),
+            (b"{\"keys\":[]}]", N::NotJson),
+            (b"{keys:[]}", N::NotJson),
+            (b"{\"keys\":[01]}", N::NotJson),
+            (b"<!doctype html><html>secret</html>", N::Markup),
+            (b"\n<?xml version=\"1.0\"?>", N::Markup),
+            (b"-----BEGIN PUBLIC KEY-----\n", N::Pem),
+            (b"\xef\xbb\xbf{\"keys\":[]}", N::ByteOrderMark),
+            (b"\xff\xfe{\0}\0", N::NotUtf8),
+            (b"{\"keys\":[\"caf\xe9\"]}", N::NotUtf8),
+            (b"\x1f\x8b\x08\0", N::Compressed),
+            (long.as_bytes(), N::TooLong),
+        ];
+        for (document, expected) in table {
+            let shown = String::from_utf8_lossy(document);
+            assert_eq!(keys(document).map(|keys| keys.len()), Err(*expected), "{shown:.80}");
+            let text = expected.to_string();
+            assert!(text.starts_with("not a JWK Set: ") && !text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_taken_apart_whatever_its_keys_are() {
+        let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let document = format!("\r\n {{\"x\":{nested},\"keys\":[ {nested} , null,{{\"kid\":\"\\ud800\"}},1e999]}} ");
+        let keys = keys(document.as_bytes()).unwrap();
+        let texts: Vec<_> = keys.iter().map(|key| key.get()).collect();
+        assert_eq!(texts, [&*nested, "null", "{\"kid\":\"\\ud800\"}", "1e999"]);
+    }
+}
