@@ -36,8 +36,8 @@ pub(crate) use self::template::Template;
 /// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`, `also_known_as`, `require_…` and `forbid_…` add to what it sets; all others replace it. A preset's
 /// argument that is called `base` may end with a slash; one that is called `issuer` is the tokens' `iss`, byte for byte.
 ///
-/// A token without a `kid`, or with one that several keys share, is tried with the first four keys for its algorithm, and
-/// with up to 64 of [`StaticKeys`](crate::StaticKeys).
+/// A token without a `kid`, or with one that several keys share, is tried with the first four keys
+/// for its algorithm, and with up to 64 of [`StaticKeys`](crate::StaticKeys).
 ///
 /// # Examples
 ///

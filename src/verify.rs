@@ -32,7 +32,8 @@ pub(crate) fn verify<'k>(
     let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature).ok()?, key));
     match candidates.by_ref().take(keys.max_tried()).find_map(verified) {
         Some(verified) => Ok(verified),
-        // the key may be among those that were not tried, so nobody knows whether the signature is bad
+        // the key may be among those that were not tried, so nobody knows whether the signature is
+        // bad
         None if candidates.next().is_some() => {
             let max = keys.max_tried();
             let detail = format!(

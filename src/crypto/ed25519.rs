@@ -1,6 +1,6 @@
-//! Which 32 bytes can be an Ed25519 public key (RFC 8032 §5.1.3). The back ends differ in what they let through, so this is
-//! checked before either of them sees a key. That the point is on the curve is left to them: RustCrypto refuses the key, and
-//! aws-lc-rs each signature.
+//! Which 32 bytes can be an Ed25519 public key (RFC 8032 §5.1.3). The back ends differ in what they
+//! let through, so this is checked before either of them sees a key. That the point is on the curve
+//! is left to them: RustCrypto refuses the key, and aws-lc-rs each signature.
 
 use super::BadKey;
 
@@ -10,7 +10,8 @@ const P: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
 ];
 
-/// The y of the points whose order is 4, 1, 2, 8 and 8: all those of a small order. Where x is 0, so is the order small.
+/// The y of the points whose order is 4, 1, 2, 8 and 8: all those of a small order. Where x is 0,
+/// so is the order small.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],

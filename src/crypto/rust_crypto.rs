@@ -7,7 +7,8 @@ use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use super::{BadKey, BadSignature, Material};
 use crate::jose::{Algorithm, Curve, encode_base64url};
 
-/// The longest RSA modulus, in bits: the bound of the crate `rsa`. Larger keys cost too much to verify with.
+/// The longest RSA modulus, in bits: the bound of the crate `rsa`. Larger keys cost too much to
+/// verify with.
 pub(crate) const MAX_RSA_BITS: usize = 4096;
 
 pub(super) struct Key {

@@ -44,7 +44,8 @@ fn a_key_cannot_be_prepared_for_an_algorithm_that_is_not_its_own() {
     assert!(VerifyingKey::new(Algorithm::Es256, &material).is_err());
 }
 
-/// p = 2^255 - 19 and a little more or less, as an Ed25519 public key; with the sign of x, if it is negative.
+/// p = 2^255 - 19 and a little more or less, as an Ed25519 public key; with the sign of x, if it is
+/// negative.
 fn near_p(more: i16, negative: bool) -> [u8; 32] {
     let mut key = [0xff; 32];
     key[0] = u8::try_from(0xed + more).unwrap();

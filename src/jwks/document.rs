@@ -75,7 +75,8 @@ impl fmt::Display for NotAKeySet {
 
 impl std::error::Error for NotAKeySet {}
 
-/// Takes a document apart into the texts of its keys. None of them is looked at, so that each stands or falls alone.
+/// Takes a document apart into the texts of its keys. None of them is looked at, so that each
+/// stands or falls alone.
 ///
 /// It takes linear time and no recursion, however deep the document is.
 pub(super) fn keys(document: &[u8]) -> Result<Vec<&RawValue>, NotAKeySet> {

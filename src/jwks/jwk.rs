@@ -38,7 +38,8 @@ pub(crate) struct Jwk {
     pub(super) prepared: Vec<Arc<VerifyingKey>>,
 }
 
-/// What matters of a JWK. A member that is `null` is absent; one that comes twice is an error (RFC 7517 §4).
+/// What matters of a JWK. A member that is `null` is absent; one that comes twice is an error (RFC
+/// 7517 §4).
 #[derive(Deserialize)]
 struct Members<'j> {
     kty: Option<String>,
@@ -148,8 +149,9 @@ fn check_secrecy(members: &Members<'_>) -> Result<(), SkipReason> {
     if [d, p, q, dp, dq, qi, oth].iter().any(|member| member.is_some()) { Err(SkipReason::PrivateKey) } else { Ok(()) }
 }
 
-/// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for it), and `key_ops` must not
-/// repeat itself or be for encryption or agreement as well; other values are allowed (RFC 7517 §4.2, §4.3).
+/// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for
+/// it), and `key_ops` must not repeat itself or be for encryption or agreement as well; other
+/// values are allowed (RFC 7517 §4.2, §4.3).
 fn check_usage(members: &Members<'_>) -> Result<(), SkipReason> {
     const UNRELATED: &[&str] = &["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
     let usage = members.usage.as_deref().is_none_or(|usage| matches!(usage, "sig" | "jwt-svid"));
@@ -197,8 +199,8 @@ fn bytes(member: &Option<String>) -> Result<Vec<u8>, SkipReason> {
     decode_base64url(text).ok_or(SkipReason::NotBase64url)
 }
 
-/// Reads the key of the first certificate of `x5c`, which is in base64 with padding (RFC 7517 §4.7). It must be of the type and
-/// curve that the other members say.
+/// Reads the key of the first certificate of `x5c`, which is in base64 with padding (RFC 7517
+/// §4.7). It must be of the type and curve that the other members say.
 fn certified(kty: &str, named: Option<Curve>, x5c: &RawValue) -> Option<Material> {
     let chain: Vec<String> = serde_json::from_str(x5c.get()).ok()?;
     let material = pem::from_certificate(&STANDARD.decode_to_vec(chain.first()?).ok()?)?;

@@ -22,12 +22,12 @@ pub(super) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
 pub(super) const MAX_KEYS: usize = 256;
 
-/// At most this many keys of a fetched set are tried for a token, the first of the set, so that neither the token nor the
-/// issuer chooses what it costs. Real sets with more keys name them.
+/// At most this many keys of a fetched set are tried for a token, the first of the set, so that
+/// neither the token nor the issuer chooses what it costs. Real sets with more keys name them.
 const MAX_TRIED: usize = 4;
 
-/// And this many of a set that is configured: a list of the keys of a group's members, say. That is 2 to 4 ms for a forged
-/// token, which the operator has chosen.
+/// And this many of a set that is configured, such as a list of the keys of a group's members: the
+/// operator has chosen what a forged token costs.
 pub(super) const MAX_TRIED_CONFIGURED: usize = 64;
 
 /// The usable keys of a set, and the names and faults of the others.
@@ -45,13 +45,15 @@ pub(crate) struct KeySet {
 
 /// What a key set says to a token.
 pub(crate) enum Answer<I> {
-    /// One of these must verify the signature. Only the first [`max_tried`](KeySet::max_tried) may be tried.
+    /// One of these must verify the signature. Only the first [`max_tried`](KeySet::max_tried) may
+    /// be tried.
     Candidates(I),
     /// The key exists, but is not for the token's algorithm.
     OtherAlgorithm,
     /// The key exists, but only for the tokens of another issuer.
     OtherIssuer,
-    /// There is no such key, or without `kid` none for the algorithm; see [`why_unknown`](KeySet::why_unknown).
+    /// There is no such key, or without `kid` none for the algorithm; see
+    /// [`why_unknown`](KeySet::why_unknown).
     Unknown,
 }
 
@@ -146,8 +148,8 @@ impl KeySet {
         if self.configured { MAX_TRIED_CONFIGURED } else { MAX_TRIED }
     }
 
-    /// Returns how many keys would have to be tried at most for a token that one of them has signed, and names as far as it
-    /// has a name.
+    /// Returns how many keys would have to be tried at most for a token that one of them has
+    /// signed, and names as far as it has a name.
     pub(super) fn most_candidates(&self) -> usize {
         let candidates = |jwk: &Jwk, algorithm| {
             let prepared = self.named(jwk.kid.as_deref()).flat_map(|key| &key.prepared);

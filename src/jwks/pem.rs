@@ -1,5 +1,5 @@
-//! Public keys in PEM (RFC 7468): `PUBLIC KEY` (SubjectPublicKeyInfo), `RSA PUBLIC KEY` (PKCS #1), and those of a
-//! `CERTIFICATE` (RFC 5280).
+//! Public keys in PEM (RFC 7468): `PUBLIC KEY` (SubjectPublicKeyInfo), `RSA PUBLIC KEY` (PKCS #1),
+//! and those of a `CERTIFICATE` (RFC 5280).
 
 use pkcs1::RsaPublicKey;
 use spki::der::asn1::{AnyRef, ObjectIdentifier};
@@ -34,8 +34,8 @@ fn block(text: &str) -> Option<Material> {
     }
 }
 
-/// Reads the public key of a certificate in DER (RFC 5280 §4.1), and nothing else of it: not its dates, names and
-/// extensions, and not who has signed it.
+/// Reads the public key of a certificate in DER (RFC 5280 §4.1), and nothing else of it: not its
+/// dates, names and extensions, and not who has signed it.
 pub(super) fn from_certificate(der: &[u8]) -> Option<Material> {
     let certificate = AnyRef::from_der(der).ok()?;
     let mut tbs = inside(AnyRef::decode(&mut inside(certificate)?).ok()?)?;

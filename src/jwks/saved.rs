@@ -15,7 +15,8 @@ use crate::clock::UnixTime;
 /// An issuer's keys as they were fetched, to be saved and given to the next process; see
 /// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).
 ///
-/// They are public keys, and can be serialised in any format of serde, whether it describes itself (JSON) or not (postcard).
+/// They are public keys, and can be serialised in any format of serde, whether it describes itself
+/// (JSON) or not (postcard).
 ///
 /// # Security
 ///
@@ -25,7 +26,8 @@ pub struct SavedKeys {
     pub(crate) issuer: String,
     /// When they cease to be fresh, in seconds since the epoch.
     pub(crate) fresh_until: u64,
-    /// The text of the JWK Set: formats that do not describe themselves could not read it as a value.
+    /// The text of the JWK Set: formats that do not describe themselves could not read it as a
+    /// value.
     pub(crate) jwks: String,
 }
 

@@ -14,7 +14,8 @@ const MAX_NAMED: usize = 4;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// The key is only there as a certificate (`x5c`), which cannot be read or holds a key of another type.
+    /// The key is only there as a certificate (`x5c`), which cannot be read or holds a key of
+    /// another type.
     Certificate,
     /// The values of the key are invalid: not on the curve, or out of range.
     InvalidKey,

@@ -35,17 +35,20 @@ pub struct StaticKeys {
 impl StaticKeys {
     /// Reads a JWK Set (RFC 7517 §5).
     ///
-    /// A token with a `kid` is verified with the keys of this `kid` only. A token without one is tried with each key that
-    /// fits its algorithm, which costs one signature for each: give keys a `kid` if the issuer writes one into its tokens.
-    ///
-    /// Of a key that is only there as a certificate (`x5c`), the public key is read, and nothing else: neither the
-    /// certificate's dates nor its chain are checked.
+    /// A token with a `kid` is verified with the keys of this `kid` only. A token without one is
+    /// tried with each key that fits its algorithm, which costs one signature for each: give keys a
+    /// `kid` if the issuer writes one into its tokens.
     ///
     /// # Errors
     ///
     /// * The text is not a JWK Set, or has more than 256 keys.
     /// * It holds no usable key; the error names each key that was skipped.
     /// * More than 64 keys of one algorithm have no `kid`, or the same.
+    ///
+    /// # Security
+    ///
+    /// Of a key that is only there as a certificate (`x5c`), the public key is read, and nothing
+    /// else: neither the certificate's dates nor its chain are checked.
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
         let set = KeySet::parse(document.as_bytes(), None).map_err(KeyError::NotAKeySet)?.configured();
         if set.is_empty() {
@@ -62,14 +65,19 @@ impl StaticKeys {
         Ok(Self { set, symmetric: None })
     }
 
-    /// Reads one public key in PEM, `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`, to be used with `algorithm`.
+    /// Reads one public key in PEM, `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`, to be used
+    /// with `algorithm`.
     ///
-    /// It verifies tokens with any `kid`, or none. Of a certificate, the public key is read, and nothing else: neither its
-    /// dates nor its chain are checked. Of several certificates, the first one counts.
+    /// It verifies tokens with any `kid`, or none. Of several certificates, the first one counts.
     ///
     /// # Errors
     ///
     /// If the text holds no such key, or one that is too weak or does not fit the algorithm.
+    ///
+    /// # Security
+    ///
+    /// Of a certificate, the public key is read, and nothing else: neither its dates nor its chain
+    /// are checked.
     pub fn pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
         let material = pem::parse(text)?;
         if !material.fits(algorithm) {
