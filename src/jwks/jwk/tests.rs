@@ -169,6 +169,26 @@ fn a_key_that_cannot_verify_is_skipped_with_its_reason() {
 }
 
 #[test]
+fn a_certificate_that_is_cut_or_altered_anywhere_is_read_or_refused() {
+    let der = STANDARD.decode_to_vec(EC_CERTIFICATE).unwrap();
+    let whole = pem::from_certificate(&der).unwrap();
+    for at in 0..der.len() {
+        assert!(pem::from_certificate(&der[..at]).is_none(), "{at}");
+        for flip in [0x01, 0x20, 0x80, 0xff] {
+            let mut altered = der.clone();
+            altered[at] ^= flip;
+            let _ = pem::from_certificate(&altered);
+        }
+    }
+    // it ends with the signature, which is not looked at
+    let mut altered = der.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    assert_eq!(pem::from_certificate(&altered), Some(whole));
+    altered.push(0);
+    assert_eq!(pem::from_certificate(&altered), None);
+}
+
+#[test]
 fn a_member_that_is_null_is_absent() {
     let ec = || json!({ "kty": "EC", "crv": "P-256", "x": X, "y": Y });
     let rsa = || json!({ "kty": "RSA", "n": modulus(2048), "e": "AQAB", "alg": "RS256" });
