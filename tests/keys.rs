@@ -82,10 +82,7 @@ fn a_group_that_is_too_large_to_be_tried_is_refused_at_once() {
     let alike = KeyError::TooManyAlike { max: 64 };
     assert_eq!(refused(without_kid), Some(alike.clone()));
     assert_eq!(refused(|key| key["kid"] = "same".into()), Some(alike.clone()));
-    assert_eq!(
-        alike.to_string(),
-        "more than 64 keys of one algorithm have no kid, or the same; give each a kid of its own"
-    );
+    assert!(alike.to_string().ends_with("give each a kid of its own"), "{alike}");
     let named = std::sync::atomic::AtomicU32::new(0);
     let name = |key: &mut Value| {
         key["kid"] = named.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string().into();

@@ -43,7 +43,7 @@ impl StaticKeys {
     ///
     /// * The text is not a JWK Set, or has more than 256 keys.
     /// * It holds no usable key; the error names each key that was skipped.
-    /// * More than 64 keys of one algorithm have no `kid`, or the same.
+    /// * More than 64 keys would have to be tried for a token, since keys have no `kid`, or the same.
     ///
     /// # Security
     ///
@@ -152,7 +152,9 @@ pub enum KeyError {
         min: usize,
     },
     /// A token could be from too many keys: those without `kid`, or with the same.
-    #[error("more than {max} keys of one algorithm have no kid, or the same; give each a kid of its own")]
+    #[error(
+        "more than {max} keys would have to be tried for a token, since keys have no kid, or the same; give each a kid of its own"
+    )]
     TooManyAlike {
         /// The most keys that are tried for a token.
         max: usize,
