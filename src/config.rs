@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use self::field::{Field, OneOrMany, refuse_unknown};
 use self::issuer::IssuerConfig;
@@ -86,7 +86,7 @@ pub struct ResourceServerConfig {
     token_cache_bytes: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
-    unknown: BTreeMap<String, Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 impl ResourceServerConfig {
