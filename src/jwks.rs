@@ -8,12 +8,16 @@ mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
 #[cfg(feature = "http-client")]
+mod document;
+#[cfg(feature = "http-client")]
 mod http;
 mod jwk;
 mod keeper;
 mod key_set;
 mod lease;
 mod pem;
+#[cfg(feature = "http-client")]
+mod plain;
 #[cfg(feature = "http-client")]
 mod reach;
 mod saved;
@@ -37,7 +41,9 @@ pub(crate) use self::key_set::{Answer, KeySet};
 pub use self::key_set::{KeyStatus, SkippedKey};
 pub(crate) use self::lease::GRACE;
 #[cfg(feature = "http-client")]
-pub(crate) use self::reach::{Reach, is_loopback};
+pub(crate) use self::plain::{Plain, PlainHost};
+#[cfg(feature = "http-client")]
+pub(crate) use self::reach::{Reach, is_bare_host, shown};
 pub use self::saved::SavedKeys;
 pub(crate) use self::source::DynKeySource;
 pub use self::source::{FetchError, FetchedKeys, KeySource};

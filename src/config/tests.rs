@@ -133,6 +133,21 @@ fn no_value_that_may_be_secret_is_shown() {
 }
 
 #[test]
+#[cfg(feature = "http-client")]
+fn hosts_that_keys_come_from_over_plain_http_are_named_one_by_one() {
+    let issuers = json!([{ "issuer": "http://keycloak:8080/realms/shop" }]);
+    let named = |hosts: Value| {
+        paths(json!({ "audience": "a", "issuers": issuers, "dangerously_fetch_keys_over_plain_http_from": hosts }))
+    };
+    assert_eq!(named(json!("keycloak:8080")), [""; 0]);
+    assert_eq!(named(json!(["other", "keycloak:8080"])), [""; 0]);
+    assert_eq!(named(json!("keycloak")), ["issuers[http://keycloak:8080/realms/shop].id"]);
+    let fault = "dangerously_fetch_keys_over_plain_http_from";
+    assert_eq!(named(json!("http://keycloak:8080")), [fault, "issuers[http://keycloak:8080/realms/shop].id"]);
+    assert_eq!(named(json!(true)), [fault, "issuers[http://keycloak:8080/realms/shop].id"]);
+}
+
+#[test]
 fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced() {
     let keycloak = json!({ "keycloak": { "base": "https://id.test", "realm": "shop" } });
     let plain = Issuer::keycloak("https://id.test", "shop");

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// Where keys are. `Debug` leaves out the query, which may hold a key of some API, and shows nothing where there may be a password.
+/// Where keys are. `Debug` leaves out the query, which may hold a key of some API, and shows
+/// nothing where there may be a password.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) struct Address(String);
 
 impl Address {
