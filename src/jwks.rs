@@ -4,11 +4,11 @@ mod absent;
 mod cache;
 #[cfg(feature = "http-client")]
 mod client;
+#[cfg(feature = "http-client")]
+mod content;
 mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
-#[cfg(feature = "http-client")]
-mod document;
 #[cfg(feature = "http-client")]
 mod http;
 mod jwk;

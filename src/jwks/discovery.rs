@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::document::other_than_json;
+use super::content::other_than_json;
 use super::source::FetchError;
 
 /// Returns the addresses at which an issuer may publish its metadata, in the order in which they are tried: OpenID

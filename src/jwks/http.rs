@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::client::{Answer, HttpClient, TOTAL_TIMEOUT};
+use super::content::demand_json;
 use super::discovery;
-use super::document::demand_json;
 use super::plain::Plain;
 use super::reach::{NOT_A_URL, Reach, is_loopback, may_be_this_host, shown};
 use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
