@@ -27,7 +27,6 @@ pub(super) struct IssuerConfig {
     /// Whether tokens that name no issuer are this one's.
     accept_absent_iss: Field<bool>,
     /// Where the keys are, if they are not to be found by discovery.
-    #[cfg_attr(test, schemars(with = "Field<String>"))]
     jwks_uri: Field<Address>,
     /// What this issuer's tokens must name, in place of the server's audience.
     audience: Field<OneOrMany>,

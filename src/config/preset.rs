@@ -10,110 +10,36 @@ use crate::issuer::{Address, Issuer};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum Preset {
-    Auth0 {
-        domain: String,
-    },
-    Authelia {
-        issuer: String,
-    },
-    Authentik {
-        base: String,
-        slug: String,
-    },
-    Clerk {
-        base: String,
-        origins: OneOrMany,
-    },
-    CloudflareAccess {
-        team: String,
-        aud_tag: String,
-    },
-    Cognito {
-        region: String,
-        pool: String,
-        clients: OneOrMany,
-    },
-    Descope {
-        project: String,
-    },
-    Duende {
-        base: String,
-    },
-    Entra {
-        tenant: String,
-    },
-    EntraB2c {
-        name: String,
-        tenant: String,
-        policy: String,
-    },
-    EntraV1 {
-        tenant: String,
-    },
-    Firebase {
-        project: String,
-    },
-    Fusionauth {
-        base: String,
-        issuer: String,
-        application: String,
-    },
-    GithubActions {
-        owner_id: String,
-    },
-    GitlabCi {
-        base: String,
-        namespace_id: String,
-    },
+    Auth0 { domain: String },
+    Authelia { issuer: String },
+    Authentik { base: String, slug: String },
+    Clerk { base: String, origins: OneOrMany },
+    CloudflareAccess { team: String, aud_tag: String },
+    Cognito { region: String, pool: String, clients: OneOrMany },
+    Descope { project: String },
+    Duende { base: String },
+    Entra { tenant: String },
+    EntraB2c { name: String, tenant: String, policy: String },
+    EntraV1 { tenant: String },
+    Firebase { project: String },
+    Fusionauth { base: String, issuer: String, application: String },
+    GithubActions { owner_id: String },
+    GitlabCi { base: String, namespace_id: String },
     Google {},
-    GoogleIap {
-        audience: String,
-    },
-    Hydra {
-        issuer: String,
-    },
-    Kanidm {
-        base: String,
-        client: String,
-    },
-    Keycloak {
-        base: String,
-        realm: String,
-    },
-    Kubernetes {
-        issuer: String,
-    },
-    Logto {
-        base: String,
-    },
-    Okta {
-        base: String,
-        server: String,
-    },
-    Pingone {
-        domain: String,
-        environment: String,
-    },
-    Spiffe {
-        trust_domain: String,
-        #[cfg_attr(test, schemars(with = "String"))]
-        jwks_uri: Address,
-    },
-    Spring {
-        issuer: String,
-    },
-    Supabase {
-        project: String,
-    },
-    Workos {
-        client: String,
-    },
-    Wso2 {
-        base: String,
-    },
-    Zitadel {
-        base: String,
-    },
+    GoogleIap { audience: String },
+    Hydra { issuer: String },
+    Kanidm { base: String, client: String },
+    Keycloak { base: String, realm: String },
+    Kubernetes { issuer: String },
+    Logto { base: String },
+    Okta { base: String, server: String },
+    Pingone { domain: String, environment: String },
+    Spiffe { trust_domain: String, jwks_uri: Address },
+    Spring { issuer: String },
+    Supabase { project: String },
+    Workos { client: String },
+    Wso2 { base: String },
+    Zitadel { base: String },
 }
 
 impl Preset {
