@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use self::field::{Field, OneOrMany, refuse_unknown};
 use self::issuer::IssuerConfig;
@@ -84,9 +84,11 @@ pub struct ResourceServerConfig {
     realm: Field<String>,
     /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     token_cache_bytes: Field<u64>,
+    /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the way can forge tokens.
+    dangerously_fetch_keys_over_plain_http_from: Field<OneOrMany>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
-    unknown: BTreeMap<String, Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 impl ResourceServerConfig {
@@ -96,7 +98,8 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache_bytes, unknown } = self;
+        let Self { audience, issuers, realm, token_cache_bytes, unknown, .. } = self;
+        let plain_hosts = self.dangerously_fetch_keys_over_plain_http_from;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
             if !problems.concerns("audience") {
@@ -111,6 +114,9 @@ impl ResourceServerConfig {
         if let Some(bytes) = token_cache_bytes.take("token_cache_bytes", &mut problems) {
             builder = builder.token_cache(bytes);
         }
+        if let Some(hosts) = plain_hosts.take("dangerously_fetch_keys_over_plain_http_from", &mut problems) {
+            builder = over_plain_http(builder, Vec::from(hosts), &mut problems);
+        }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");
             let issuer = issuer.take(&path, &mut problems).and_then(|issuer| issuer.read(&path, &mut problems));
@@ -121,4 +127,20 @@ impl ResourceServerConfig {
         refuse_unknown("", &unknown, &mut problems);
         builder.with_problems(problems)
     }
+}
+
+#[cfg(feature = "http-client")]
+fn over_plain_http(builder: ResourceServerBuilder, hosts: Vec<String>, _: &mut ConfigError) -> ResourceServerBuilder {
+    hosts.into_iter().fold(builder, ResourceServerBuilder::dangerously_fetch_keys_over_plain_http_from)
+}
+
+#[cfg(not(feature = "http-client"))]
+fn over_plain_http(
+    builder: ResourceServerBuilder,
+    _: Vec<String>,
+    problems: &mut ConfigError,
+) -> ResourceServerBuilder {
+    let fix = "keys can be fetched over HTTP only with the feature `http-client`";
+    problems.push("dangerously_fetch_keys_over_plain_http_from", fix);
+    builder
 }

@@ -1,5 +1,6 @@
 //! Step 3: the issuer is selected by its exact `iss`. Policy, pure data.
 
+mod address;
 mod policy;
 mod presets;
 mod set;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::claims::{Path, Principals, Roles, Scopes, Segment};
 use crate::jose::{Algorithm, media_type};
 
+pub(crate) use self::address::Address;
 pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy, Switch};
 pub(crate) use self::presets::is_guid;
 pub(crate) use self::set::{Clash, IssuerSet};
@@ -57,7 +59,7 @@ pub struct Issuer {
     id: Box<str>,
     other_names: Vec<Box<str>>,
     unnamed: bool,
-    jwks_uri: Option<Box<str>>,
+    jwks_uri: Option<Address>,
     audiences: Vec<Box<str>>,
     algorithms: Option<Vec<Algorithm>>,
     leeway: Duration,
@@ -151,7 +153,7 @@ impl Issuer {
     /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
     #[must_use]
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
-        self.jwks_uri = Some(uri.into().into());
+        self.jwks_uri = Some(Address::new(uri.into()));
         self
     }
 

@@ -4,6 +4,8 @@ mod absent;
 mod cache;
 #[cfg(feature = "http-client")]
 mod client;
+#[cfg(feature = "http-client")]
+mod content;
 mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
@@ -15,6 +17,8 @@ mod keeper;
 mod key_set;
 mod lease;
 mod pem;
+#[cfg(feature = "http-client")]
+mod plain;
 #[cfg(feature = "http-client")]
 mod reach;
 mod saved;
@@ -39,7 +43,9 @@ pub use self::key_set::KeyStatus;
 pub(crate) use self::key_set::{Answer, KeySet};
 pub(crate) use self::lease::GRACE;
 #[cfg(feature = "http-client")]
-pub(crate) use self::reach::{Reach, is_loopback};
+pub(crate) use self::plain::{Plain, PlainHost};
+#[cfg(feature = "http-client")]
+pub(crate) use self::reach::{Reach, is_bare_host, shown};
 pub use self::saved::SavedKeys;
 pub use self::skipped::{SkipReason, SkippedKey};
 pub(crate) use self::source::DynKeySource;

@@ -90,7 +90,10 @@ fn wrongs() -> Vec<(&'static str, Answer, &'static str)> {
         ("500", Arc::new(|_, _| status_of(StatusCode::INTERNAL_SERVER_ERROR)), "500"),
         ("503", Arc::new(|_, _| status_of(StatusCode::SERVICE_UNAVAILABLE)), "503"),
         ("404", Arc::new(|_, _| status_of(StatusCode::NOT_FOUND)), "404"),
+        ("203", Arc::new(|_, _| status_of(StatusCode::NON_AUTHORITATIVE_INFORMATION)), "203"),
+        ("204", Arc::new(|_, _| status_of(StatusCode::NO_CONTENT)), "204"),
         ("206", Arc::new(|_, _| status_of(StatusCode::PARTIAL_CONTENT)), "206"),
+        ("300", Arc::new(|_, _| status_of(StatusCode::MULTIPLE_CHOICES)), "300"),
         ("304 that nobody asked for", Arc::new(|_, _| status_of(StatusCode::NOT_MODIFIED)), "304"),
         ("a redirect", Arc::new(|_, _| to_private()), "307"),
         ("HTML", Arc::new(|_, _| html("text/html")), "content-type"),
@@ -349,6 +352,170 @@ async fn what_has_not_changed_is_not_sent_again() {
     assert_eq!(seen[0], (None, false));
     assert!(seen.contains(&(Some("\"es256-1\"".to_owned()), true)), "{seen:?}");
     assert_eq!(*seen.last().unwrap(), (Some("\"es256-1\"".to_owned()), false));
+}
+
+#[tokio::test]
+async fn unchanged_is_only_what_is_in_hand() {
+    // (what the keys came with, what the 304 has, whether our tag is sent at all, whether the 304
+    // is believed)
+    for (ours, theirs, sent, believed) in [
+        ("\"1\"", &["\"1\""][..], true, true),
+        ("\"1\"", &[], true, true),
+        ("\"1\"", &["W/\"1\""], true, true),
+        ("W/\"1\"", &["\"1\""], true, true),
+        ("\"1\"", &["\"2\""], true, false),
+        ("\"1\"", &["W/\"2\""], true, false),
+        ("\"1\"", &["\"1\"", "\"2\""], true, false),
+        ("\"1\"", &["1"], true, false),
+        ("*", &["*"], false, false),
+        ("1", &["1"], false, false),
+        ("\"1\", \"2\"", &["\"1\""], false, false),
+    ] {
+        let keys = KeyServer::start().await;
+        let idp = Idp::new(&keys.address);
+        let publisher = idp.clone();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        keys.answers(move |_, headers| {
+            let asked = headers.contains_key(IF_NONE_MATCH);
+            log.lock().unwrap().push(asked);
+            let mut response =
+                if asked { status_of(StatusCode::NOT_MODIFIED) } else { json_of(publisher.jwks().to_string()) };
+            let ours = [ours];
+            for tag in if asked { theirs } else { &ours } {
+                response.headers_mut().append(ETAG, tag.parse().unwrap());
+            }
+            response
+        });
+        let trust = Issuer::new(&keys.address).jwks_uri(format!("{}/keys", keys.address));
+        let server = ResourceServer::new(API).trust(trust).build().unwrap();
+        server.ready().await.unwrap();
+        idp.rotate();
+        server.refresh(&keys.address).await.unwrap();
+        let new = server.status()[0].keys[0].kid.as_deref() == idp.jwks()["keys"][0]["kid"].as_str();
+        assert_eq!(new, !believed, "{ours} {theirs:?}");
+        let expected = match (sent, believed) {
+            (true, true) => &[false, true][..],
+            (true, false) => &[false, true, false],
+            (false, _) => &[false, false],
+        };
+        assert_eq!(*seen.lock().unwrap(), expected, "{ours} {theirs:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_etag_of_an_address_that_the_keys_have_left_is_not_sent_to_the_new_one() {
+    let keys = KeyServer::start().await;
+    let idp = Idp::new(&keys.address);
+    let place = Arc::new(Mutex::new("old"));
+    let (publisher, address, current) = (idp.clone(), keys.address.clone(), Arc::clone(&place));
+    keys.answers(move |path, headers| {
+        let place = *current.lock().unwrap();
+        if path.contains("well-known") {
+            return json_of(json!({ "issuer": address, "jwks_uri": format!("{address}/{place}") }).to_string());
+        }
+        let mut response = match headers.get(IF_NONE_MATCH) {
+            Some(_) if path == "/new" => panic!("a tag of another address"),
+            Some(_) => status_of(StatusCode::NOT_MODIFIED),
+            None => json_of(publisher.jwks().to_string()),
+        };
+        response.headers_mut().insert(ETAG, "\"1\"".parse().unwrap());
+        response
+    });
+    let server = ResourceServer::new(API).trust(Issuer::new(&keys.address)).build().unwrap();
+    server.ready().await.unwrap();
+    *place.lock().unwrap() = "new";
+    pass(61 * MINUTE).await;
+    idp.rotate();
+    assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+}
+
+/// An issuer whose key server writes these bytes for every request, and says no more.
+async fn raw(bytes: impl Fn(&Idp) -> Vec<u8> + Send + 'static, hang: bool) -> (Idp, ResourceServer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let idp = Idp::new(&address);
+    let publisher = idp.clone();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 2048]).await;
+            let _ = stream.write_all(&bytes(&publisher)).await;
+            if hang {
+                open.push(stream);
+            }
+        }
+    });
+    let trust = Issuer::new(&address).jwks_uri(format!("{address}/keys"));
+    (idp, ResourceServer::new(API).trust(trust).build().unwrap())
+}
+
+#[tokio::test]
+async fn what_is_no_good_http_is_a_failure_and_what_comes_before_an_answer_is_none() {
+    type Bytes = fn(&Idp) -> Vec<u8>;
+    fn answer(idp: &Idp, before: &str, head: &str) -> Vec<u8> {
+        format!("{before}HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{head}\r\n\r\n{}", idp.jwks())
+            .into_bytes()
+    }
+    let good: [Bytes; 3] = [
+        |idp| answer(idp, "", "connection: close"),
+        |idp| {
+            answer(
+                idp,
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
+                "connection: close",
+            )
+        },
+        |idp| answer(idp, &"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000), "connection: close"),
+    ];
+    for (number, bytes) in good.into_iter().enumerate() {
+        let (idp, server) = raw(bytes, false).await;
+        let verdict = server.authenticate(&idp.token("alice").sign()).await;
+        assert!(verdict.is_ok(), "{number}: {verdict:?}");
+    }
+    let bad: [(&str, Bytes); 8] = [
+        ("a length that is too long", |idp| answer(idp, "", "content-length: 100000")),
+        ("a length that is too short", |idp| answer(idp, "", "content-length: 20")),
+        ("two lengths", |idp| answer(idp, "", "content-length: 20\r\ncontent-length: 21")),
+        ("a length that is none", |idp| answer(idp, "", "content-length: -1")),
+        ("another protocol", |_| {
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n{}".into()
+        }),
+        ("a head of 1 MiB", |idp| answer(idp, "", &format!("x: {}", "a".repeat(1 << 20)))),
+        ("a head of 10,000 lines", |idp| answer(idp, "", &"x: a\r\n".repeat(10_000))),
+        ("no HTTP", |_| b"SSH-2.0-OpenSSH_9.6\r\n".into()),
+    ];
+    for (name, bytes) in bad {
+        let (idp, server) = raw(bytes, false).await;
+        let error = server.authenticate(&idp.token("alice").sign()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeysUnavailable, "{name}");
+        assert_eq!(server.status()[0].failures, 1, "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_given_up_after_five_seconds() {
+    for head in ["HTTP/1.1 200 OK\r\nx: ", "HTTP/1.1 103 Early Hints\r\n\r\n", ""] {
+        let (_, server) =
+            raw(move |_| head.repeat(if head.contains("103") { 1000 } else { 1 }).into_bytes(), true).await;
+        tokio::time::pause();
+        let error = server.ready().await.unwrap_err();
+        assert!(error.to_string().contains("within 5 s"), "{error}");
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn frames_without_data_do_not_go_on_for_ever() {
+    let endless = tower::service_fn(|_: http::Request<http_body_util::Empty<Bytes>>| async {
+        let frames = tokio_stream::StreamExt::map(tokio_stream::iter(0_u64..), |_| {
+            Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::new()))
+        });
+        Ok::<_, std::io::Error>(Response::new(http_body_util::StreamBody::new(frames)))
+    });
+    let client = HttpClient::from_service(endless);
+    let server = ResourceServer::new(API).trust(Issuer::new("https://id.test/")).http_client(client).build().unwrap();
+    assert!(server.ready().await.unwrap_err().to_string().contains("512 KiB"));
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use super::strict;
 use crate::error::ConfigError;
@@ -57,7 +56,7 @@ impl<T> Field<T> {
 }
 
 /// Refuses what no setting is called.
-pub(super) fn refuse_unknown(path: &str, unknown: &BTreeMap<String, Value>, problems: &mut ConfigError) {
+pub(super) fn refuse_unknown(path: &str, unknown: &BTreeMap<String, IgnoredAny>, problems: &mut ConfigError) {
     for name in unknown.keys() {
         let separator = if path.is_empty() { "" } else { "." };
         problems.push(format!("{path}{separator}{name}"), "there is no setting of this name");

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::field::{Field, OneOrMany, pairs, refuse_unknown};
 use super::preset::Preset;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::error::ConfigError;
-use crate::issuer::{Issuer, Switch};
+use crate::issuer::{Address, Issuer, Switch};
 use crate::jose::Algorithm;
 
 /// An issuer, by its identifier or by a preset, and the terms on which its tokens are accepted.
@@ -27,7 +27,7 @@ pub(super) struct IssuerConfig {
     /// Whether tokens that name no issuer are this one's.
     accept_absent_iss: Field<bool>,
     /// Where the keys are, if they are not to be found by discovery.
-    jwks_uri: Field<String>,
+    jwks_uri: Field<Address>,
     /// What this issuer's tokens must name, in place of the server's audience.
     audience: Field<OneOrMany>,
     /// A claim that stands for an absent `aud`, and what it may be.
@@ -72,7 +72,7 @@ pub(super) struct IssuerConfig {
     tenant_at: Field<PathConfig>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
-    unknown: BTreeMap<String, Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 /// A claim that stands for an absent `aud`, and what it may be.

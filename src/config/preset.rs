@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::field::OneOrMany;
-use crate::issuer::Issuer;
+use crate::issuer::{Address, Issuer};
 
 /// A provider whose tokens are known; see the method of [`Issuer`] of the same name.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,7 +34,7 @@ pub(super) enum Preset {
     Logto { base: String },
     Okta { base: String, server: String },
     Pingone { domain: String, environment: String },
-    Spiffe { trust_domain: String, jwks_uri: String },
+    Spiffe { trust_domain: String, jwks_uri: Address },
     Spring { issuer: String },
     Supabase { project: String },
     Workos { client: String },
@@ -69,7 +69,7 @@ impl Preset {
             Self::Logto { base } => Issuer::logto(&base),
             Self::Okta { base, server } => Issuer::okta(&base, &server),
             Self::Pingone { domain, environment } => Issuer::pingone(&domain, &environment),
-            Self::Spiffe { trust_domain, jwks_uri } => Issuer::spiffe(&trust_domain, &jwks_uri),
+            Self::Spiffe { trust_domain, jwks_uri } => Issuer::spiffe(&trust_domain, &String::from(jwks_uri)),
             Self::Spring { issuer } => Issuer::spring(&issuer),
             Self::Supabase { project } => Issuer::supabase(&project),
             Self::Workos { client } => Issuer::workos(&client),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::field::{Field, OneOrMany, pairs, refuse_unknown};
 use crate::claims::{Roles, Scopes, Segment};
@@ -47,7 +47,7 @@ pub(super) struct ScopesConfig {
     with_prefix: Field<String>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
-    unknown: BTreeMap<String, Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 /// Where the roles are; `roles` by default.
@@ -72,7 +72,7 @@ pub(super) struct RolesConfig {
     only_renamed: Field<BTreeMap<String, OneOrMany>>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
-    unknown: BTreeMap<String, Value>,
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 impl PathConfig {

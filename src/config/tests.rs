@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ::config::{Config, Environment, File, FileFormat};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::claims::{Roles, Scopes, Segment};
@@ -113,6 +113,38 @@ fn every_setting_is_what_the_method_of_its_name_does() {
     let known = schema["$defs"]["Issuer"]["properties"].as_object().unwrap();
     let tried: Vec<_> = config.as_object().unwrap().keys().collect();
     assert_eq!(known.keys().filter(|name| *name != "preset").collect::<Vec<_>>(), tried, "none is left out here");
+}
+
+#[test]
+fn no_value_that_may_be_secret_is_shown() {
+    let secret = "https://id.test/keys?api_key=secret";
+    for issuer in [
+        json!({ "issuer": "https://id.test/", "jwks_uri": secret }),
+        json!({ "issuer": "https://id.test/", "jwks_url": secret }),
+        json!({ "issuer": "https://id.test/", "roles": { "jwks_uri": secret } }),
+        json!({ "preset": { "spiffe": { "trust_domain": "id.test", "jwks_uri": secret } } }),
+    ] {
+        let config: ResourceServerConfig =
+            serde_json::from_value(json!({ "audience": "a", "issuers": [issuer] })).unwrap();
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+        let builder = config.builder();
+        assert!(!format!("{builder:?}").contains("secret") && !format!("{:?}", builder.build()).contains("secret"));
+    }
+}
+
+#[test]
+#[cfg(feature = "http-client")]
+fn hosts_that_keys_come_from_over_plain_http_are_named_one_by_one() {
+    let issuers = json!([{ "issuer": "http://keycloak:8080/realms/shop" }]);
+    let named = |hosts: Value| {
+        paths(json!({ "audience": "a", "issuers": issuers, "dangerously_fetch_keys_over_plain_http_from": hosts }))
+    };
+    assert_eq!(named(json!("keycloak:8080")), [""; 0]);
+    assert_eq!(named(json!(["other", "keycloak:8080"])), [""; 0]);
+    assert_eq!(named(json!("keycloak")), ["issuers[http://keycloak:8080/realms/shop].id"]);
+    let fault = "dangerously_fetch_keys_over_plain_http_from";
+    assert_eq!(named(json!("http://keycloak:8080")), [fault, "issuers[http://keycloak:8080/realms/shop].id"]);
+    assert_eq!(named(json!(true)), [fault, "issuers[http://keycloak:8080/realms/shop].id"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Issuer;
+use super::{Address, Issuer};
 use crate::claims::{Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
 use crate::error::ConfigError;
@@ -88,7 +88,7 @@ pub(crate) struct Policy {
 
 impl Issuer {
     pub(crate) fn jwks_address(&self) -> Option<&str> {
-        self.jwks_uri.as_deref()
+        self.jwks_uri.as_ref().map(Address::as_str)
     }
 
     /// Returns by what else its tokens may name it.

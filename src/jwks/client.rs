@@ -1,5 +1,7 @@
 //! The HTTP client that fetches metadata and keys: ours, or the application's.
 
+mod ours;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -10,16 +12,15 @@ use http::header::{ACCEPT, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
-use reqwest::redirect::Policy;
 use tokio::time::timeout;
 use tower_service::Service;
 use url::Url;
 
+use self::ours::Ours;
 use super::key_set::MAX_DOCUMENT_LEN;
 use super::reach::{Reach, shown};
 use super::source::FetchError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One request with its whole answer.
 pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,14 +31,17 @@ type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// Empty unless the status is 200.
     pub(super) body: Vec<u8>,
 }
 
 /// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
 ///
-/// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service). The limits stay: https unless
-/// loopback, 5 s for each request with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
-/// refused; what a service follows, it alone knows.
+/// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
+/// The limits stay: https unless loopback, 5 s for each request with its answer, and 512 KiB. Of a
+/// [`reqwest::Client`], an answer that it got by following a redirect is refused; what a service
+/// follows, it alone knows. Names below `localhost` are not taken for loopback, since the client
+/// decides where they lead.
 ///
 /// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
 /// one [`reqwest::Client`] are not.
@@ -63,7 +67,10 @@ pub(super) struct Answer {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct HttpClient(Arc<dyn Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync>);
+pub struct HttpClient {
+    send: Arc<dyn Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync>,
+    ours: bool,
+}
 
 impl HttpClient {
     /// Makes one of any tower service, such as hyper's client with layers around it. Each request has a default body, which is to be empty.
@@ -89,10 +96,10 @@ impl HttpClient {
         B: Default + Send + 'static,
         B2: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        Self(Arc::new(move |url, etag| {
+        Self::of(move |url, etag| {
             let mut service = service.clone();
             Box::pin(async move {
-                let failed = |error: BoxError| FetchError::caused(format!("no answer from {}", shown(&url)), error);
+                let failed = |error: BoxError| no_answer(&url, error);
                 let mut request = Request::new(B::default());
                 *request.uri_mut() = Uri::try_from(url.as_str()).map_err(|error| failed(error.into()))?;
                 *request.headers_mut() = headers(etag);
@@ -100,48 +107,43 @@ impl HttpClient {
                 let response = service.call(request).await.map_err(|error| failed(error.into()))?;
                 read(&url, response).await
             })
-        }))
+        })
     }
 
-    /// Tells whether this is a clone of the other.
+    fn of(send: impl Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync + 'static) -> Self {
+        Self { send: Arc::new(send), ours: false }
+    }
+
+    /// Prepares a client of our own, which is made when it is first needed.
+    pub(crate) fn ours(reach: Reach) -> Self {
+        let ours = Arc::new(Ours::new(reach));
+        let client = Self::of(move |url, etag| {
+            let ours = Arc::clone(&ours);
+            Box::pin(async move { send(ours.client(&url).await?, url, etag).await })
+        });
+        Self { ours: true, ..client }
+    }
+
+    /// Tells whether it is one of our own, and not the application's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Tells whether this is a clone of the other, or both are our own.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Makes a client of our own. The environment's proxy serves all but loopback addresses and issuers found at run time, whose addresses
-    /// could not be checked behind it.
-    pub(crate) fn new(reach: &Reach, loopback: bool) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT);
-        let builder = if loopback || reach.is_limited() { builder.no_proxy() } else { builder };
-        let builder = if reach.is_limited() { builder.dns_resolver(reach.clone()) } else { builder };
-        builder.build().map(Self::from)
+        self.ours && other.ours || Arc::ptr_eq(&self.send, &other.send)
     }
 
     /// Sends one GET, on condition if there is an ETag, and reads the whole answer.
     pub(super) async fn get(&self, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
         let late = || FetchError::message(format!("no complete answer from {} within 5 s", shown(&url)));
-        timeout(TOTAL_TIMEOUT, (self.0)(url.clone(), etag)).await.unwrap_or_else(|_| Err(late()))
+        timeout(TOTAL_TIMEOUT, (self.send)(url.clone(), etag)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
 impl From<reqwest::Client> for HttpClient {
     fn from(client: reqwest::Client) -> Self {
-        Self(Arc::new(move |url, etag| {
-            let request = client.get(url.clone()).headers(headers(etag));
-            Box::pin(async move {
-                let failed = |error: reqwest::Error| {
-                    FetchError::caused(format!("no answer from {}", shown(&url)), error.without_url())
-                };
-                let response = request.send().await.map_err(failed)?;
-                if *response.url() != url {
-                    return Err(FetchError::message(format!("{} answered with a redirect", shown(&url))));
-                }
-                read(&url, Response::from(response)).await
-            })
-        }))
+        Self::of(move |url, etag| Box::pin(send(client.clone(), url, etag)))
     }
 }
 
@@ -149,6 +151,18 @@ impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
     }
+}
+
+async fn send(client: reqwest::Client, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
+    let response = client.get(url.clone()).headers(headers(etag)).send().await;
+    let response = response.map_err(|error| no_answer(&url, error))?;
+    if *response.url() != url {
+        return Err(FetchError::message(format!(
+            "{} answered with a redirect that the http_client has followed; give it redirect(Policy::none())",
+            shown(&url)
+        )));
+    }
+    read(&url, Response::from(response)).await
 }
 
 fn headers(etag: Option<HeaderValue>) -> HeaderMap {
@@ -160,25 +174,33 @@ fn headers(etag: Option<HeaderValue>) -> HeaderMap {
     headers
 }
 
-/// Reads an answer, up to the limit, which counts what has been decompressed.
+/// Reads an answer, up to the limit, which counts what has been decompressed, and each frame as a
+/// byte at least: some that are empty could go on for ever. The body of what is no document is left
+/// alone.
 async fn read<B>(url: &Url, response: Response<B>) -> Result<Answer, FetchError>
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send,
 {
-    let (parts, body) = response.into_parts();
-    let (mut incoming, mut body) = (pin!(body), Vec::new());
-    while let Some(frame) = incoming.frame().await {
-        let failed = |error: B::Error| FetchError::caused(format!("no answer from {}", shown(url)), error);
-        let Ok(mut data) = frame.map_err(failed)?.into_data() else { continue };
-        while bytes::Buf::has_remaining(&data) {
-            let chunk = bytes::Buf::chunk(&data);
-            let len = chunk.len();
-            if body.len().saturating_add(len) > MAX_DOCUMENT_LEN {
-                return Err(FetchError::message(format!("{} answered with more than 512 KiB", shown(url))));
-            }
-            body.extend_from_slice(chunk);
-            bytes::Buf::advance(&mut data, len);
+    let (parts, incoming) = response.into_parts();
+    let (mut incoming, mut body, mut left) = (pin!(incoming), Vec::new(), MAX_DOCUMENT_LEN);
+    while parts.status == StatusCode::OK
+        && let Some(frame) = incoming.frame().await
+    {
+        let data = frame.map_err(|error| no_answer(url, error))?.into_data().ok();
+        let len = data.as_ref().map(bytes::Buf::remaining).unwrap_or_default();
+        let too_long = || FetchError::message(format!("{} answered with more than 512 KiB", shown(url)));
+        left = left.checked_sub(len.max(1)).ok_or_else(too_long)?;
+        if let Some(data) = data {
+            bytes::BufMut::put(&mut body, data);
         }
     }
     Ok(Answer { status: parts.status, headers: parts.headers, body })
+}
+
+/// Reports a failure of the client. reqwest's errors hold the whole URL, whose query may hold a key
+/// of some API.
+fn no_answer(url: &Url, error: impl Into<BoxError>) -> FetchError {
+    let error =
+        error.into().downcast::<reqwest::Error>().map_or_else(|error| error, |error| error.without_url().into());
+    FetchError::caused(format!("no answer from {}", shown(url)), error)
 }

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::content::other_than_json;
 use super::source::FetchError;
 
 /// Returns the addresses at which an issuer may publish its metadata, in the order in which they are tried: OpenID
@@ -21,21 +22,41 @@ pub(super) fn locations(issuer: &str) -> Vec<String> {
 }
 
 /// Returns the `jwks_uri` of a document, which must be that of exactly our issuer (RFC 8414 §3.3).
-pub(super) fn jwks_uri(document: &[u8], issuer: &str) -> Result<String, FetchError> {
+/// Whose it is else is said only if the document may be `shown`.
+pub(super) fn jwks_uri(document: &[u8], issuer: &str, shown: bool) -> Result<String, FetchError> {
     #[derive(Deserialize)]
     struct Metadata {
         issuer: String,
         jwks_uri: Option<String>,
     }
 
-    let metadata: Metadata = serde_json::from_slice(document)
-        .map_err(|_| FetchError::message("the metadata is not a JSON object with the string `issuer`"))?;
+    let metadata: Metadata = serde_json::from_slice(document).map_err(|_| {
+        let found = other_than_json(document).unwrap_or("no JSON object with the string `issuer`");
+        FetchError::message(format!("the metadata are {found}"))
+    })?;
     if metadata.issuer != issuer {
-        let slash = metadata.issuer.trim_end_matches('/') == issuer.trim_end_matches('/');
-        let how = if slash { "differs from ours by a trailing slash" } else { "is not ours" };
-        return Err(FetchError::message(format!("the `issuer` of the metadata {how}; it must be exactly {issuer}")));
+        let whose = whose(&metadata.issuer, issuer, shown);
+        return Err(FetchError::message(format!("the metadata are {whose}; their `issuer` must be exactly {issuer}")));
     }
-    metadata.jwks_uri.ok_or_else(|| FetchError::message("the metadata has no jwks_uri"))
+    metadata.jwks_uri.ok_or_else(|| FetchError::message("the metadata have no jwks_uri"))
+}
+
+/// Longer identifiers are not worth a place in a log.
+const MAX_SHOWN: usize = 200;
+
+/// Says whose metadata they are.
+fn whose(found: &str, issuer: &str, shown: bool) -> String {
+    let plain = found.len() <= MAX_SHOWN && found.bytes().all(|byte| byte.is_ascii_graphic());
+    let name = if shown && plain { found } else { "another issuer" };
+    let hint = if found.trim_end_matches('/') == issuer.trim_end_matches('/') {
+        " (a trailing slash makes the difference)"
+    } else if found.contains('{') {
+        " (a pattern for many: trust one by its own identifier or preset, such as Issuer::entra, or many with an IssuerTemplate, such as \
+         IssuerTemplate::entra)"
+    } else {
+        ""
+    };
+    format!("those of {name}{hint}")
 }
 
 #[cfg(test)]
@@ -64,7 +85,7 @@ mod tests {
 
     #[test]
     fn only_metadata_of_exactly_this_issuer_is_believed() {
-        let uri = |document: &str| jwks_uri(document.as_bytes(), "https://id.test/").ok();
+        let uri = |document: &str| jwks_uri(document.as_bytes(), "https://id.test/", true).ok();
         let good = r#"{"issuer":"https://id.test/","jwks_uri":"https://keys.test/jwks","x":[1]}"#;
         assert_eq!(uri(good).as_deref(), Some("https://keys.test/jwks"));
         for bad in [
@@ -79,5 +100,34 @@ mod tests {
         ] {
             assert_eq!(uri(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn it_is_said_whose_metadata_they_are_unless_a_token_has_chosen_the_issuer() {
+        let why =
+            |document: &str, shown| jwks_uri(document.as_bytes(), "https://id.test/", shown).unwrap_err().to_string();
+        for (found, told) in [
+            ("https://id.test", "https://id.test (a trailing slash"),
+            ("https://other.test/", "those of https://other.test/; their `issuer` must be exactly https://id.test/"),
+            ("https://id.test/{tenantid}/v2.0", "IssuerTemplate"),
+            ("two\\nlines", "those of another issuer;"),
+            ("b\u{fc}cher", "those of another issuer;"),
+            (&"a".repeat(MAX_SHOWN + 1), "those of another issuer;"),
+        ] {
+            let document = format!("{{\"issuer\":\"{found}\"}}");
+            assert!(why(&document, true).contains(told), "{}", why(&document, true));
+            assert!(why(&document, false).contains("those of another issuer"), "{}", why(&document, false));
+        }
+        for (document, told) in [
+            ("<html>secret</html>", "an HTML page"),
+            ("", "nothing"),
+            ("\u{feff}{}", "byte order mark"),
+            ("{\"keys\":[]}", "no JSON object with the string `issuer`"),
+            ("[]", "no JSON object with the string `issuer`"),
+            ("{\"issuer\":\"https://id.test/\"}", "have no jwks_uri"),
+        ] {
+            assert!(why(document, true).contains(told), "{}", why(document, true));
+        }
+        assert!(jwks_uri(b"\x1f\x8b\x08", "x", true).unwrap_err().to_string().contains("gzip"));
     }
 }

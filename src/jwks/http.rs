@@ -7,14 +7,16 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, EXPIRES};
+use http::header::{AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::{HttpClient, TOTAL_TIMEOUT};
+use super::client::{Answer, HttpClient, TOTAL_TIMEOUT};
+use super::content::demand_json;
 use super::discovery;
-use super::reach::{NOT_A_URL, Reach, is_loopback, shown};
+use super::plain::Plain;
+use super::reach::{NOT_A_URL, Reach, is_loopback, may_be_this_host, shown};
 use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
 use crate::sync::{after, lock};
 
@@ -27,6 +29,7 @@ const RETRY_DISCOVERY: Duration = Duration::from_secs(60);
 pub(crate) struct HttpSource {
     client: HttpClient,
     reach: Reach,
+    plain: Plain,
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
     given: Option<Url>,
@@ -39,37 +42,44 @@ impl HttpSource {
     pub(crate) fn new(
         client: HttpClient,
         reach: Reach,
+        plain: Plain,
         issuer: &str,
         jwks_uri: Option<&str>,
     ) -> Result<Self, &'static str> {
-        let given = jwks_uri.map(|uri| reach.checked(uri, true)).transpose()?;
+        let given = jwks_uri.map(|uri| reach.checked(uri, true, &plain)).transpose()?;
         if given.is_none() {
-            let url = reach.checked(issuer, true).map_err(|what| match what {
+            let url = reach.checked(issuer, true, &plain).map_err(|what| match what {
                 NOT_A_URL => "not a URL; give the address of the keys with jwks_uri",
                 _ => what,
             })?;
-            if url.query().is_some() || url.fragment().is_some() {
+            if url.query().is_some() || issuer.contains('#') {
                 return Err("an issuer whose keys are discovered must have neither query nor fragment (RFC 8414 §2)");
             }
         }
-        Ok(Self { client, reach, issuer: issuer.into(), given, discovered: Mutex::new(None) })
+        Ok(Self { client, reach, plain, issuer: issuer.into(), given, discovered: Mutex::new(None) })
+    }
+
+    /// Returns the address of the keys, if it was given.
+    pub(crate) fn address(&self) -> Option<&Url> {
+        self.given.as_ref()
     }
 
     async fn discover(&self) -> Result<Url, FetchError> {
-        let loopback = is_loopback(&self.issuer);
         let mut error = None;
         for location in discovery::locations(&self.issuer) {
-            let url = self.reach.checked(&location, true).map_err(FetchError::message)?;
-            let answer = self.client.get(url.clone(), None).await?;
+            let url = self.checked(&location).map_err(FetchError::message)?;
+            let answer = self.metadata(&url).await?;
             if answer.status != StatusCode::OK {
-                error.get_or_insert_with(|| FetchError::message(format!("{} answered {}", shown(&url), answer.status)));
+                error.get_or_insert_with(|| no_document(&url, answer.status));
                 continue;
             }
-            match check_type(&url, &answer.headers).and_then(|()| discovery::jwks_uri(&answer.body, &self.issuer)) {
-                // an issuer elsewhere must not send us to this host's own services
+            let jwks_uri = self.demand_json(&url, &answer);
+            let jwks_uri =
+                jwks_uri.and_then(|()| discovery::jwks_uri(&answer.body, &self.issuer, self.is_configured()));
+            match jwks_uri {
                 Ok(uri) => {
                     let wrong = |what| FetchError::message(format!("jwks_uri: {what}"));
-                    return self.reach.checked(&uri, loopback).map_err(wrong);
+                    return self.checked_jwks_uri(&uri, &url).map_err(wrong);
                 }
                 // what is wrong with a document says more than that another is missing
                 Err(wrong) => error = Some(wrong),
@@ -78,21 +88,68 @@ impl HttpSource {
         Err(error.unwrap_or_else(|| FetchError::message("the issuer publishes no metadata")))
     }
 
+    /// Asks for metadata. One redirect is followed, if it stays on the same scheme, host and port:
+    /// what it leads to must name the issuer all the same.
+    async fn metadata(&self, url: &Url) -> Result<Answer, FetchError> {
+        let answer = self.client.get(url.clone(), None).await?;
+        let there = moved_to(url, &answer).filter(|there| there.origin() == url.origin());
+        match there.and_then(|there| self.checked(there.as_str()).ok()) {
+            Some(there) => self.client.get(there, None).await,
+            None => Ok(answer),
+        }
+    }
+
+    /// Checks an address of the issuer itself.
+    fn checked(&self, uri: &str) -> Result<Url, &'static str> {
+        self.reach.checked(uri, true, &self.plain)
+    }
+
+    /// Checks what metadata name: an issuer elsewhere must send us neither to this host's own
+    /// services nor, over plain http, to another host.
+    fn checked_jwks_uri(&self, uri: &str, metadata: &Url) -> Result<Url, &'static str> {
+        let url = self.reach.checked(uri, may_be_this_host(metadata), &self.plain)?;
+        if url.scheme() == "http" && !is_loopback(&url) && url.origin() != metadata.origin() {
+            return Err("metadata cannot send us to another host over plain http; name it by jwks_uri");
+        }
+        Ok(url)
+    }
+
+    /// Tells whether the issuer was configured: what it answers may then be shown, since nobody
+    /// else has chosen it.
+    fn is_configured(&self) -> bool {
+        !self.reach.is_limited()
+    }
+
+    fn demand_json(&self, url: &Url, answer: &Answer) -> Result<(), FetchError> {
+        let wrong = |found| FetchError::message(format!("{} answered with {found}", shown(url)));
+        demand_json(answer, self.is_configured()).map_err(wrong)
+    }
+
     /// Fetches the set, or learns that it has not changed.
     async fn fetch_set(&self, url: Url, known: Option<&Validator>) -> Result<Fetched, FetchError> {
-        let known = known.filter(|known| *known.address == *url.as_str());
-        let answer = self.client.get(url.clone(), known.map(|known| known.etag.clone())).await?;
-        let max_age = max_age(&answer.headers);
-        match (answer.status, known) {
-            (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched::Unchanged { max_age: max_age.or(known.max_age) }),
-            (StatusCode::OK, _) => {
-                check_type(&url, &answer.headers)?;
-                let etag = answer.headers.get(ETAG).filter(|etag| etag.len() <= MAX_ETAG_LEN).cloned();
-                let validator = etag.map(|etag| Validator { address: url.as_str().into(), etag, max_age });
-                Ok(Fetched::Document { document: answer.body, max_age, validator })
+        if let Some(known) = known.filter(|known| *known.address == *url.as_str()) {
+            let answer = self.client.get(url.clone(), Some(known.etag.clone())).await?;
+            if answer.status != StatusCode::NOT_MODIFIED {
+                return self.document(&url, answer);
             }
-            (status, _) => Err(FetchError::message(format!("{} answered {status}", shown(&url)))),
+            if answer.headers.get_all(ETAG).iter().all(|etag| opaque_tag(etag) == opaque_tag(&known.etag)) {
+                return Ok(Fetched::Unchanged { max_age: max_age(&answer.headers).or(known.max_age) });
+            }
+            // what has not changed is another version than ours, so ask without a condition
         }
+        let answer = self.client.get(url.clone(), None).await?;
+        self.document(&url, answer)
+    }
+
+    fn document(&self, url: &Url, answer: Answer) -> Result<Fetched, FetchError> {
+        if answer.status != StatusCode::OK {
+            return Err(no_document(url, answer.status));
+        }
+        self.demand_json(url, &answer)?;
+        let max_age = max_age(&answer.headers);
+        let etag = answer.headers.get(ETAG).filter(|etag| opaque_tag(etag).is_some()).cloned();
+        let validator = etag.map(|etag| Validator { address: url.as_str().into(), etag, max_age });
+        Ok(Fetched::Document { document: answer.body, max_age, validator })
     }
 
     async fn fetch(&self, known: Option<Validator>) -> Result<Fetched, FetchError> {
@@ -149,16 +206,28 @@ impl fmt::Debug for HttpSource {
 /// Longer ones are not worth their memory.
 const MAX_ETAG_LEN: usize = 256;
 
-/// Demands JSON by the server's own word, where it gives one: `application/json`, `text/json`, or anything that ends in `+json`.
-fn check_type(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    if matches!(&*essence, "application/json" | "text/json") || essence.ends_with("+json") {
-        return Ok(());
-    }
-    Err(FetchError::message(format!("{} answered with a content-type that is not JSON", shown(url))))
+/// Returns what two entity tags have in common if they are alike by the weak comparison (RFC 9110
+/// §8.8.3.2). What is none, such as `*`, which fits everything, must not be sent back as one.
+fn opaque_tag(etag: &HeaderValue) -> Option<&[u8]> {
+    let etag = Some(etag.as_bytes()).filter(|etag| etag.len() <= MAX_ETAG_LEN)?;
+    let tag = etag.strip_prefix(b"W/").unwrap_or(etag).strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    (!tag.contains(&b'"')).then_some(tag)
 }
+
+/// Returns where a redirect leads (RFC 9110 §15.4).
+fn moved_to(url: &Url, answer: &Answer) -> Option<Url> {
+    let moved = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = answer.headers.get(LOCATION).filter(|_| moved)?;
+    url.join(location.to_str().ok()?).ok()
+}
+
+fn no_document(url: &Url, status: StatusCode) -> FetchError {
+    let redirect = if status.is_redirection() && status != StatusCode::NOT_MODIFIED { NOT_FOLLOWED } else { "" };
+    FetchError::message(format!("{} answered {status}{redirect}", shown(url)))
+}
+
+const NOT_FOLLOWED: &str =
+    " (a redirect is followed only once, and only of metadata to the same scheme, host and port)";
 
 /// Reads how much longer a response is fresh (RFC 9111 §4.2); zero if it must not be reused without asking.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {

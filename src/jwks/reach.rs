@@ -3,13 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::plain::Plain;
+
 pub(super) const NOT_A_URL: &str = "not a URL";
+const ONLY_HTTPS: &str = "keys are fetched over https only (plain http is for loopback addresses)";
 
 /// How far a client may reach.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,10 +35,12 @@ impl Reach {
         }
     }
 
-    /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1). `loopback` says whether it may be on this host,
-    /// as it may if it was configured.
-    pub(super) fn checked(&self, uri: &str, loopback: bool) -> Result<Url, &'static str> {
-        let url = Url::parse(uri).map_err(|_| NOT_A_URL)?;
+    /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1), and leaves out the
+    /// fragment, which no server sees: with it, one address would be two. `loopback` says whether
+    /// it may be on this host, as it may if it was configured.
+    pub(super) fn checked(&self, uri: &str, loopback: bool, plain: &Plain) -> Result<Url, &'static str> {
+        let mut url = Url::parse(uri).map_err(|_| NOT_A_URL)?;
+        url.set_fragment(None);
         let Some(host) = url.host() else { return Err("the URL has no host") };
         if !url.username().is_empty() || url.password().is_some() {
             return Err("the URL holds a user name or password");
@@ -55,8 +60,8 @@ impl Reach {
         }
         match url.scheme() {
             "https" => Ok(url),
-            "http" if is_loopback_url(&url) => Ok(url),
-            _ => Err("keys are fetched over https only (http is for loopback addresses)"),
+            "http" => plain.check(&url).map(|()| url).map_err(|why| if self.is_limited() { ONLY_HTTPS } else { why }),
+            _ => Err(ONLY_HTTPS),
         }
     }
 }
@@ -65,7 +70,11 @@ impl Resolve for Reach {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.clone();
         Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<_> = if is_localhost(name.as_str()) {
+                LOOPBACK.into_iter().map(|address| SocketAddr::new(address, 0)).collect()
+            } else {
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
+            };
             let all = reach.allows(name.as_str());
             let allowed: Vec<_> = found.into_iter().filter(|address| all || is_public(address.ip())).collect();
             if allowed.is_empty() {
@@ -78,42 +87,50 @@ impl Resolve for Reach {
 }
 
 /// A host as it is written without brackets.
-fn bare(host: &Host<&str>) -> String {
+fn bare<S: AsRef<str>>(host: &Host<S>) -> String {
     match host {
-        Host::Domain(name) => (*name).to_owned(),
+        Host::Domain(name) => name.as_ref().to_owned(),
         Host::Ipv4(address) => address.to_string(),
         Host::Ipv6(address) => address.to_string(),
     }
 }
 
-/// Tells whether an address is on this host, by its own word: a loopback address, or the name `localhost`.
-pub(crate) fn is_loopback(uri: &str) -> bool {
-    Url::parse(uri).is_ok_and(|url| is_loopback_url(&url))
+/// Tells whether a text is a host as hosts are compared here: one name, or an address in its
+/// canonical form, without brackets and port.
+pub(crate) fn is_bare_host(text: &str) -> bool {
+    let host = text.parse().map(Host::Ipv6).or_else(|_| Host::parse(text));
+    !text.contains('*') && host.is_ok_and(|host| bare(&host).eq_ignore_ascii_case(text))
 }
 
-fn is_loopback_url(url: &Url) -> bool {
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Tells whether a name is that of this host, or one below it: they are looked up nowhere, since
+/// another resolver than ours might ask a server (RFC 6761 §6.3).
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.rsplit('.').next().is_some_and(|top| top.eq_ignore_ascii_case("localhost"))
+}
+
+/// Tells whether an address is on this host, by its own word: a loopback address, or the name
+/// `localhost` or one below it.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Domain(name)) => is_localhost(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
     }
 }
 
 /// Tells whether an address leads to this host in any spelling that needs no look-up of the name.
-fn may_be_this_host(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.strip_suffix('.').unwrap_or(name);
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
-        Some(Host::Ipv6(address)) => {
-            let address = address.to_canonical();
-            address.is_loopback() || address.is_unspecified()
-        }
+pub(super) fn may_be_this_host(url: &Url) -> bool {
+    let unspecified = match url.host() {
+        Some(Host::Domain(_)) => false,
+        Some(Host::Ipv4(address)) => address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_unspecified(),
         None => true,
-    }
+    };
+    unspecified || is_loopback(url)
 }
 
 /// Tells whether an address is globally reachable, by the special-purpose registries of RFC 6890.
@@ -155,7 +172,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 /// An address for logs and errors: without its query, which may hold a key of some API.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.to_string().chars().take(200).collect()

@@ -103,8 +103,11 @@ impl FetchedKeys {
     }
 }
 
-/// Why a key set could not be fetched, or a [resolver](crate::IssuerResolver) could not decide. Those of the crate's own sources never
-/// hold what a server sent.
+/// Why a key set could not be fetched, or a [resolver](crate::IssuerResolver) could not decide.
+///
+/// Those of the crate's own sources hold nothing of what a server sent but its status and, of
+/// issuers that are configured, the media type, the coding, and the `issuer` of its metadata: each
+/// only if it is short and of visible characters.
 #[derive(Debug)]
 pub struct FetchError {
     /// `None` if the cause says it all.

@@ -1,7 +1,7 @@
 //! What fetches keys over HTTP, for the issuers that are configured or for those that are found at run time.
 
 #[cfg(feature = "http-client")]
-use crate::jwks::HttpClient;
+use crate::jwks::{HttpClient, PlainHost};
 
 #[cfg(not(feature = "http-client"))]
 use std::sync::Arc;
@@ -18,15 +18,17 @@ pub(super) struct HttpSettings {
     pub(super) client: Option<HttpClient>,
     #[cfg(feature = "http-client")]
     pub(super) private_hosts: Vec<Box<str>>,
+    #[cfg(feature = "http-client")]
+    pub(super) plain_hosts: Vec<PlainHost>,
 }
 
 #[cfg(feature = "http-client")]
 mod with_http {
     use std::collections::HashMap;
-    use std::sync::{Arc, Mutex, OnceLock, Weak};
+    use std::sync::{Arc, Mutex, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
+    use crate::jwks::{HttpClient, HttpSource, Keys, Plain, Reach, shown};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -34,11 +36,9 @@ mod with_http {
 
     #[derive(Clone)]
     pub(in crate::server) struct Client {
-        /// The application's.
-        own: Option<HttpClient>,
-        /// Ours, made when an issuer first needs it.
-        ours: Arc<OnceLock<HttpClient>>,
+        http: HttpClient,
         reach: Reach,
+        plain: Plain,
         /// For issuers that share their keys with those of the same address: those of a template, say.
         shared: Option<Arc<SharedKeys>>,
     }
@@ -46,58 +46,60 @@ mod with_http {
     impl Client {
         /// For issuers that are configured.
         pub(in crate::server) fn configured(settings: &HttpSettings) -> Self {
-            Self { own: settings.client.clone(), ours: Arc::default(), reach: Reach::Anywhere, shared: None }
+            let mut new = Self::new(settings, Reach::Anywhere);
+            new.plain.hosts = settings.plain_hosts.clone().into();
+            new
         }
 
         /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
         pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
-            let (own, and) = (settings.client.clone(), settings.private_hosts.clone().into());
-            let new = Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) };
+            let mut new = Self::new(settings, Reach::Public { and: settings.private_hosts.clone().into() });
+            new.shared = Some(Arc::default());
             former.filter(|former| former.is(&new)).cloned().unwrap_or(new)
+        }
+
+        fn new(settings: &HttpSettings, reach: Reach) -> Self {
+            let http = settings.client.clone().unwrap_or_else(|| HttpClient::ours(reach.clone()));
+            let plain = Plain { hosts: Arc::default(), below_localhost: http.is_ours() };
+            Self { http, reach, plain, shared: None }
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
         pub(in crate::server) fn is(&self, other: &Self) -> bool {
-            let same_client = match (&self.own, &other.own) {
-                (Some(own), Some(other)) => own.is(other),
-                (None, None) => true,
-                _ => false,
-            };
-            same_client && self.reach == other.reach
+            self.http.is(&other.http) && self.reach == other.reach
         }
 
-        /// Checks the addresses and makes a cache for the keys; the error says what is wrong with them.
-        pub(in crate::server) fn keys(&self, issuer: &Arc<str>, jwks_uri: Option<&str>) -> Result<Arc<Keys>, String> {
-            let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
-            let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
-            let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
+        /// Checks the addresses and makes a cache for the keys, or goes on with one that is
+        /// `known`; the error says what is wrong with the addresses.
+        pub(in crate::server) fn keys(
+            &self,
+            issuer: &Arc<str>,
+            jwks_uri: Option<&str>,
+            known: Option<&Arc<Keys>>,
+        ) -> Result<Arc<Keys>, String> {
+            let (http, reach, plain) = (self.http.clone(), self.reach.clone(), self.plain.clone());
+            let source = HttpSource::new(http, reach, plain, issuer, jwks_uri)?;
+            if let Some(known) = known {
+                return Ok(Arc::clone(known));
+            }
+            let Some((shared, url)) = self.shared.as_ref().zip(source.address()) else {
                 return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), !self.is_for_found(), Box::new(source))));
             };
+            let (address, name) = (Box::from(url.as_str()), shown(url));
             let mut shared = lock(shared);
             shared.retain(|_, keys| keys.strong_count() > 0);
-            if let Some(keys) = shared.get(uri).and_then(Weak::upgrade) {
+            if let Some(keys) = shared.get(&address).and_then(Weak::upgrade) {
                 return Ok(keys);
             }
-            // they are no single issuer's; a query may hold a key of some API
-            let name = uri.split('?').next().unwrap_or_default();
+            // they are no single issuer's
             let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source)));
-            shared.insert(uri.into(), Arc::downgrade(&keys));
+            shared.insert(address, Arc::downgrade(&keys));
             Ok(keys)
         }
 
         /// Tells whether it is for issuers that are found at run time.
         pub(in crate::server) fn is_for_found(&self) -> bool {
             self.shared.is_some()
-        }
-
-        fn client(&self, loopback: bool) -> Result<HttpClient, String> {
-            let known = self.own.as_ref().or_else(|| self.ours.get().filter(|_| !loopback));
-            if let Some(known) = known {
-                return Ok(known.clone());
-            }
-            let made = HttpClient::new(&self.reach, loopback)
-                .map_err(|error| format!("the HTTP client cannot be set up: {error}"))?;
-            Ok(if loopback { made } else { self.ours.get_or_init(|| made).clone() })
         }
     }
 }
@@ -127,7 +129,7 @@ impl Client {
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>) -> Result<Arc<Keys>, String> {
+    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
         Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
     }
 }

@@ -62,11 +62,7 @@ pub(super) fn prepare(
             over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), client: client.clone() });
             let known =
                 known.filter(|known| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
-            let keys = match known {
-                Some(known) => Ok(Arc::clone(&known.keys)),
-                None => client.keys(&id, jwks_uri),
-            };
-            let keys = keys.map_err(|fix| {
+            let keys = client.keys(&id, jwks_uri, known.map(|known| &known.keys)).map_err(|fix| {
                 let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
                 problems.push(path(field), fix);
             });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::jwks::PlainHost;
 
 #[test]
 fn freshness_is_read_from_cache_control_or_expires() {
@@ -46,19 +47,48 @@ fn freshness_is_read_from_cache_control_or_expires() {
 }
 
 #[test]
-fn only_json_is_taken_for_json() {
-    let url = Url::parse("https://id.test/jwks").unwrap();
-    let json = |content_type: &'static str| {
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        check_type(&url, &headers).is_ok()
-    };
-    for good in ["application/json", "Application/JSON; charset=utf-8", "application/jwk-set+json", "text/json"] {
-        assert!(json(good), "{good}");
+fn entity_tags_are_compared_weakly_and_what_is_none_is_like_nothing() {
+    let tag = |text: &'static str| HeaderValue::from_static(text);
+    for (one, other) in [("\"a\"", "\"a\""), ("W/\"a\"", "\"a\""), ("W/\"a\"", "W/\"a\""), ("\"\"", "\"\"")] {
+        assert_eq!(opaque_tag(&tag(one)), opaque_tag(&tag(other)), "{one} {other}");
+        assert!(opaque_tag(&tag(one)).is_some(), "{one}");
     }
-    for bad in
-        ["text/html", "text/plain", "application/octet-stream", "", "application/jsonx", "text/html; application/json"]
-    {
-        assert!(!json(bad), "{bad}");
+    assert_ne!(opaque_tag(&tag("\"a\"")), opaque_tag(&tag("\"A\"")));
+    for none in ["", "*", "a", "\"", "\"a", "a\"", "w/\"a\"", "W/a", "\"a\", \"b\"", "W/*"] {
+        assert_eq!(opaque_tag(&tag(none)), None, "{none}");
     }
-    assert!(check_type(&url, &HeaderMap::new()).is_ok());
+    let long = HeaderValue::from_str(&format!("\"{}\"", "a".repeat(MAX_ETAG_LEN))).unwrap();
+    assert_eq!(opaque_tag(&long), None);
+}
+
+fn source(issuer: &str, jwks_uri: Option<&str>, plain: &[&str]) -> Result<HttpSource, &'static str> {
+    let hosts = plain.iter().map(|host| PlainHost::parse(host).unwrap()).collect();
+    let client = HttpClient::ours(Reach::Anywhere);
+    HttpSource::new(client, Reach::Anywhere, Plain { hosts, below_localhost: true }, issuer, jwks_uri)
+}
+
+#[test]
+fn plain_http_is_for_hosts_that_are_named_and_metadata_send_nobody_elsewhere_over_it() {
+    let hosts = ["keycloak:8080", "keys:9000"];
+    assert!(source("http://keycloak:8080/realms/shop", None, &[]).is_err());
+    assert!(source("http://keycloak:8081/realms/shop", None, &hosts).is_err());
+    assert!(
+        source("https://id.test/", Some("http://keycloak:8080/keys"), &hosts).is_ok(),
+        "both by the operator's word"
+    );
+    for (issuer, jwks_uri, good) in [
+        ("http://keycloak:8080/realms/shop", "http://keycloak:8080/keys", true),
+        ("http://keycloak:8080/realms/shop", "https://keys.test/keys", true),
+        ("http://keycloak:8080/realms/shop", "http://keys:9000/keys", false),
+        ("http://keycloak:8080/realms/shop", "http://keycloak:8081/keys", false),
+        ("http://keycloak:8080/realms/shop", "http://localhost/keys", false),
+        ("https://id.test/", "http://keycloak:8080/keys", false),
+        ("https://keycloak:8080/", "http://keycloak:8080/keys", false),
+        ("http://localhost:1/", "http://keys.localhost:2/keys", true),
+        ("http://localhost:1/", "http://keycloak:8080/keys", false),
+    ] {
+        let source = source(issuer, None, &hosts).unwrap();
+        let checked = source.checked_jwks_uri(jwks_uri, &Url::parse(issuer).unwrap());
+        assert_eq!(checked.is_ok(), good, "{issuer} {jwks_uri} {checked:?}");
+    }
 }

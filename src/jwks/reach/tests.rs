@@ -1,11 +1,23 @@
 use super::*;
 
+/// What our own client may do where no host is named.
+fn checked(reach: &Reach, uri: &str, loopback: bool) -> Result<Url, &'static str> {
+    reach.checked(uri, loopback, &Plain { hosts: Arc::new([]), below_localhost: true })
+}
+
 #[test]
 fn keys_come_over_https_or_from_loopback_only() {
-    for good in
-        ["https://id.test/jwks", "http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]/", "http://localhost/"]
-    {
-        assert!(Reach::Anywhere.checked(good, true).is_ok(), "{good}");
+    for good in [
+        "https://id.test/jwks",
+        "http://127.0.0.1:8080/",
+        "http://127.1.2.3/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://localhost/",
+        "http://localhost./",
+        "http://keys.localhost:8080/",
+    ] {
+        assert!(checked(&Reach::Anywhere, good, true).is_ok(), "{good}");
     }
     for bad in [
         "http://id.test/jwks",
@@ -17,11 +29,12 @@ fn keys_come_over_https_or_from_loopback_only() {
         "ftp://id.test/",
         "https://user:pw@id.test/",
         "http://0.0.0.0/",
-        "http://keys.localhost/",
+        "http://keys.localhost.test/",
+        "http://notlocalhost/",
         "acme.com",
         "",
     ] {
-        assert!(Reach::Anywhere.checked(bad, true).is_err(), "{bad}");
+        assert!(checked(&Reach::Anywhere, bad, true).is_err(), "{bad}");
     }
     for own in [
         "http://127.0.0.1/",
@@ -30,12 +43,13 @@ fn keys_come_over_https_or_from_loopback_only() {
         "https://localhost:8443/",
         "https://LOCALHOST./",
         "https://keys.localhost/",
+        "https://KEYS.LOCALHOST./",
         "https://[::1]/",
         "https://[::ffff:127.0.0.1]/",
         "https://0.0.0.0/",
         "https://[::]/",
     ] {
-        assert!(Reach::Anywhere.checked(own, false).is_err(), "{own}");
+        assert!(checked(&Reach::Anywhere, own, false).is_err(), "{own}");
     }
 }
 
@@ -80,25 +94,49 @@ fn only_public_addresses_are_reached_for_issuers_found_at_run_time() {
         assert!(!is_public(special.parse().unwrap()), "{special}");
         let host = if special.contains(':') { format!("[{special}]") } else { special.to_owned() };
         let closed = Reach::Public { and: Arc::new([]) };
-        assert!(closed.checked(&format!("https://{host}/jwks"), true).is_err(), "{special}");
+        assert!(checked(&closed, &format!("https://{host}/jwks"), true).is_err(), "{special}");
     }
     let open = Reach::Public { and: Arc::new(["10.1.2.3".into(), "fd12::1".into()]) };
     for allowed in ["https://10.1.2.3/", "https://[fd12::1]:8443/", "https://1.1.1.1/", "https://id.test/"] {
-        assert!(open.checked(allowed, true).is_ok(), "{allowed}");
+        assert!(checked(&open, allowed, true).is_ok(), "{allowed}");
     }
-    assert!(open.checked("https://10.1.2.4/", true).is_err());
+    assert!(checked(&open, "https://10.1.2.4/", true).is_err());
     // other spellings of an address are the address
-    assert!(open.checked("https://0x0a010204/", true).is_err());
-    assert!(open.checked("https://167838212/", true).is_err());
+    assert!(checked(&open, "https://0x0a010204/", true).is_err());
+    assert!(checked(&open, "https://167838212/", true).is_err());
 }
 
 #[tokio::test]
 async fn names_are_checked_where_they_are_resolved() {
-    let resolve = async |reach: Reach| reach.resolve("localhost".parse().unwrap()).await.map(|found| found.count());
-    assert!(resolve(Reach::Anywhere).await.unwrap() > 0);
-    assert!(resolve(Reach::Public { and: Arc::new(["LOCALHOST".into()]) }).await.unwrap() > 0);
-    let error = resolve(Reach::Public { and: Arc::new([]) }).await.unwrap_err();
-    assert!(error.to_string().contains("private"), "{error}");
+    let resolve = async |reach: Reach, name: &str| reach.resolve(name.parse().unwrap()).await.map(Vec::from_iter);
+    for name in ["localhost", "LOCALHOST.", "keys.localhost", "a.b.localhost."] {
+        let found = resolve(Reach::Anywhere, name).await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{name}: {found:?}");
+        assert!(
+            !resolve(Reach::Public { and: Arc::new([name.to_uppercase().into()]) }, name).await.unwrap().is_empty()
+        );
+        let error = resolve(Reach::Public { and: Arc::new([]) }, name).await.unwrap_err();
+        assert!(error.to_string().contains("private"), "{error}");
+    }
+}
+
+#[test]
+fn a_fragment_makes_no_other_address() {
+    for uri in ["https://id.test/keys#x", "https://ID.test:443/keys#", "https://id.test/keys"] {
+        assert_eq!(checked(&Reach::Anywhere, uri, true).unwrap().as_str(), "https://id.test/keys", "{uri}");
+    }
+}
+
+#[test]
+fn a_private_host_is_a_bare_name_or_address() {
+    for host in ["keys.internal", "KEYS", "10.1.2.3", "fd12::1", "::1", "localhost"] {
+        assert!(is_bare_host(host), "{host}");
+    }
+    for nonsense in
+        ["", "https://10.1.2.3", "10.1.2.3:80", "[fd12::1]", "fd12:0::1", "a/b", "*.internal", "10.0.0.0/8", "a b"]
+    {
+        assert!(!is_bare_host(nonsense), "{nonsense}");
+    }
 }
 
 #[test]
