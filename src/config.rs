@@ -84,6 +84,8 @@ pub struct ResourceServerConfig {
     realm: Field<String>,
     /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     token_cache_bytes: Field<u64>,
+    /// How many bytes a token may have; 16384 by default, at most 65536.
+    max_token_bytes: Field<usize>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
     unknown: BTreeMap<String, Value>,
@@ -96,7 +98,7 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache_bytes, unknown } = self;
+        let Self { audience, issuers, realm, token_cache_bytes, max_token_bytes, unknown } = self;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
             if !problems.concerns("audience") {
@@ -110,6 +112,9 @@ impl ResourceServerConfig {
         }
         if let Some(bytes) = token_cache_bytes.take("token_cache_bytes", &mut problems) {
             builder = builder.token_cache(bytes);
+        }
+        if let Some(bytes) = max_token_bytes.take("max_token_bytes", &mut problems) {
+            builder = builder.max_token_bytes(bytes);
         }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");

@@ -88,6 +88,34 @@ async fn it_reads_well_and_is_data() {
 }
 
 #[tokio::test]
+async fn a_long_token_needs_a_setting_which_the_refusal_names() {
+    let idp = Idp::new("https://id.test/");
+    let server = |max: Option<usize>| {
+        let builder = ResourceServer::new("https://api.test").trust(&idp);
+        if let Some(max) = max { builder.max_token_bytes(max) } else { builder }.build()
+    };
+    // a user with hundreds of groups, and one with a thousand
+    for (groups, kib) in [(360, 17), (950, 46)] {
+        let groups: Vec<_> = (0..groups).map(|index| format!("{index:08}-1111-1111-1111-111111111111")).collect();
+        let token = idp.token("alice").claim("roles", groups.clone()).sign();
+        assert!(token.len() > kib * 1024, "{}", token.len());
+        let error = server(None).unwrap().authenticate(&token).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedRequest);
+        assert!(error.to_string().contains("more than max_token_bytes, 16384"), "{error}");
+        let explanation = server(None).unwrap().explain(&token).await;
+        assert_eq!(failed(&explanation), [("form", ErrorKind::MalformedRequest)]);
+        let known = server(Some(64 * 1024)).unwrap().authenticate(&token).await.unwrap();
+        assert_eq!(known.roles().count(), groups.len());
+        assert!(server(Some(token.len())).unwrap().authenticate(&token).await.is_ok());
+        assert!(server(Some(token.len() - 1)).unwrap().authenticate(&token).await.is_err());
+    }
+    for bad in [0, 64 * 1024 + 1, usize::MAX] {
+        let error = server(Some(bad)).unwrap_err();
+        assert_eq!(error.problems()[0].path(), "max_token_bytes");
+    }
+}
+
+#[tokio::test]
 async fn an_outage_is_explained_as_one() {
     let idp = Idp::new("https://id.test/");
     idp.outage();

@@ -242,6 +242,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "audience": 7,
         "realm": ["x"],
         "token_cache_bytes": -1,
+        "max_token_bytes": "64 KiB",
         "isuers": [],
         "issuers": [
             { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
@@ -263,6 +264,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "audience",
         "realm",
         "token_cache_bytes",
+        "max_token_bytes",
         "issuers[0].algorithms",
         "issuers[0].leeway_seconds",
         "issuers[0].rfc9068",

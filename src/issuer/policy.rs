@@ -22,6 +22,8 @@ pub(crate) struct ServerPolicy {
     /// The `realm` of challenges, escaped and quoted.
     pub(crate) realm: Arc<str>,
     pub(crate) clock: SharedClock,
+    /// The longest token that is looked at, in bytes.
+    pub(crate) max_token_len: usize,
 }
 
 /// By what an issuer's tokens may name it, besides its identifier.

@@ -112,7 +112,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             steps.push(Step { name, found, outcome });
             passed
         };
-        let form = BearerToken::from_bytes(token.as_bytes()).and_then(Compact::parse);
+        let form = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len).and_then(Compact::parse);
         let compact = match form {
             Ok(compact) => compact,
             Err(error) => {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Claims, json};
 
 use super::*;
-use crate::bearer::BearerToken;
+use crate::bearer::{BearerToken, DEFAULT_MAX_LEN};
 use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigError;
 use crate::issuer::{Issuer, ServerPolicy};
@@ -14,8 +14,12 @@ use crate::issuer::{Issuer, ServerPolicy};
 const NOW: u64 = 1_800_000_000;
 
 fn policy(issuer: Issuer) -> Arc<Policy> {
-    let server =
-        ServerPolicy { audiences: vec!["api".into()], realm: "\"api\"".into(), clock: SharedClock::new(SystemClock) };
+    let server = ServerPolicy {
+        audiences: vec!["api".into()],
+        realm: "\"api\"".into(),
+        clock: SharedClock::new(SystemClock),
+        max_token_len: DEFAULT_MAX_LEN,
+    };
     let mut problems = ConfigError::default();
     let policy = issuer.into_policy(&Arc::new(server), None, &mut problems);
     assert!(problems.problems().is_empty(), "{problems}");
@@ -24,7 +28,7 @@ fn policy(issuer: Issuer) -> Arc<Policy> {
 
 fn check_raw(policy: &Arc<Policy>, header: &str, claims: &str) -> Result<(), Error> {
     let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes())?)?;
+    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes(), policy.server.max_token_len)?)?;
     Plausible::check(compact, policy, UnixTime(Duration::from_secs(NOW))).map(drop)
 }
 
