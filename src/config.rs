@@ -1,5 +1,6 @@
 //! The whole policy of a server as data, from a file or the environment.
 
+mod claim;
 mod field;
 mod issuer;
 mod preset;
@@ -21,8 +22,8 @@ use crate::server::{ResourceServer, ResourceServerBuilder};
 /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
 /// configuration.
 ///
-/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`), and in the plural where a method is called once for each
-/// (`require_claim_values`); [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
+/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`). Where a method is called once for each, a list says it at once
+/// (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
 /// `{"google": {}}`.
 ///
 /// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names: `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one

@@ -4,10 +4,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{Audience, NumericDate, Registered};
+use crate::claims::{Audience, Claim, NumericDate, Registered, Unmet};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
@@ -86,7 +87,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
     check_client(payload, policy)?;
-    check_presence(payload, policy)?;
+    policy.demands.iter().try_for_each(|claim| check_demand(payload, claim))?;
     check_binding(&claims)?;
     Ok(dates)
 }
@@ -94,7 +95,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
 /// What one of the checks looks at, as the token has it, and what it says.
 pub(crate) struct Checked<'t> {
     pub(crate) name: &'static str,
-    pub(crate) found: Vec<(&'t str, Option<Value<'t>>)>,
+    pub(crate) found: Vec<(Cow<'t, str>, Option<Value<'t>>)>,
     pub(crate) result: Result<(), Error>,
 }
 
@@ -104,26 +105,27 @@ pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixT
     let claims = Registered::of(payload);
     let times =
         Dates::read(&claims).and_then(|dates| dates.check(policy, now).and_then(|()| dates.check_lifetime(policy)));
-    let of_header = |name| vec![(name, payload.first().get(name))];
-    let of_claims = |names: &[&'t str]| names.iter().map(|name| (*name, payload.root().get(name))).collect();
+    let of_header = |name: &'t str| vec![(name.into(), payload.first().get(name))];
+    let of_claims =
+        |names: &[&'t str]| names.iter().map(|name| ((*name).into(), payload.root().get(name))).collect::<Vec<_>>();
     let audience: Vec<&str> =
         ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
-    let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
-    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
-    let demanded = named.chain(&policy.forbidden_claims).chain(policy.forbidden_values.iter().map(|(name, _)| name));
-    let demanded: Vec<&str> = demanded.map(|name| &**name).collect();
     let checked = |name, found, result| Checked { name, found, result };
-    vec![
+    let demanded = policy.demands.iter().map(|claim| {
+        let found = claim.values(payload).map(|value| (claim.name().into(), Some(value))).collect();
+        checked("demanded claim", found, check_demand(payload, claim))
+    });
+    let first = [
         checked("algorithm", of_header("alg"), check_algorithm(header, policy)),
         checked("type", of_header("typ"), check_type(header, policy)),
         checked("times", of_claims(&["exp", "nbf", "iat"]), times),
         checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
         checked("string claims", of_claims(&["sub", "client_id", "azp", "jti"]), check_texts(&claims)),
         checked("client", of_claims(&clients), check_client(payload, policy)),
-        checked("demanded claims", of_claims(&demanded), check_presence(payload, policy)),
-        checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims)),
-    ]
+    ];
+    let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
+    first.into_iter().chain(demanded).chain([last]).collect()
 }
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
@@ -284,36 +286,21 @@ fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
-    let root = payload.root();
-    let named = policy.required_values.iter().map(|(name, _)| name);
-    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
-    if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
-        return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
-    }
-    if let Some(name) = policy.forbidden_claims.iter().find(|name| root.get(name).is_some()) {
-        let detail = format!("the token has {name}, which access tokens of this issuer do not have");
-        return Err(Error::new(ErrorKind::WrongType, detail));
-    }
-    let text = |name: &str| root.get(name).and_then(|claim| claim.as_str());
-    if let Some((name, _)) = policy.forbidden_values.iter().find(|(name, value)| text(name) == Some(value)) {
-        let detail = format!("{name} has a value that the terms of its issuer forbid");
-        return Err(Error::new(ErrorKind::WrongClaim, detail));
-    }
-    let none_of = |(name, values): &&(Box<str>, Vec<Box<str>>)| {
-        text(name).is_none_or(|text| values.iter().all(|value| **value != *text))
-    };
-    let begins = |name, prefix: &str| text(name).is_some_and(|text| text.starts_with(prefix));
-    let value = policy.required_values.iter().find(none_of).map(|(name, _)| name);
-    let prefix = policy.required_prefixes.iter().find(|(name, prefix)| !begins(name, prefix)).map(|(name, _)| name);
-    match value.or(prefix) {
-        // the value is not repeated: that of a template comes from the token
-        Some(name) => {
-            let detail = format!("{name} is not what the terms of its issuer demand");
-            Err(Error::new(ErrorKind::WrongClaim, detail))
+/// What else the issuer's terms demand.
+fn check_demand(payload: &Json, claim: &Claim) -> Result<(), Error> {
+    let Err(unmet) = claim.check(payload) else { return Ok(()) };
+    let name = claim.name();
+    let (kind, detail) = match unmet {
+        Unmet::Missing => (ErrorKind::MissingClaim, format!("{name} is absent")),
+        Unmet::Present => {
+            (ErrorKind::WrongType, format!("the token has {name}, which access tokens of this issuer do not have"))
         }
-        None => Ok(()),
-    }
+        // what is demanded is not repeated: that of a template comes from the token
+        Unmet::Wrong(found) => {
+            (ErrorKind::WrongClaim, format!("{name}, {found}, is not what the terms of its issuer demand"))
+        }
+    };
+    Err(Error::new(kind, detail))
 }
 
 /// A token that is bound to its sender's key proves nothing without the proof (RFC 7800, RFC 9449 §7.2, RFC 8705 §3).

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
+use tower_bearer::{Algorithm, Claim, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
 
 #[derive(Deserialize)]
 struct Tenant {
@@ -29,7 +29,7 @@ fn failed(explanation: &Explanation) -> Vec<(&str, ErrorKind)> {
 async fn each_refusal_is_explained_by_its_step() {
     use ErrorKind as K;
     let idp = Idp::new("https://id.test/");
-    let trust = (Issuer::new(idp.issuer()).allow_clients(["shop"]).require_claims(["jti"]), idp.clone());
+    let trust = (Issuer::new(idp.issuer()).allow_clients(["shop"]).require(Claim::at(["jti"])), idp.clone());
     let server = ResourceServer::new("https://api.test").trust(trust).claims::<Tenant>().build().unwrap();
     let good = || idp.token("alice").claim("client_id", "shop").claim("jti", "1").claim("tenant_id", "t");
     let table: Vec<(String, &[(&str, K)])> = vec![
@@ -46,7 +46,7 @@ async fn each_refusal_is_explained_by_its_step() {
         (good().audience("https://other.test").sign(), &[("audience", K::WrongAudience)]),
         (good().claim("sub", 1).sign(), &[("string claims", K::MalformedClaim)]),
         (good().claim("client_id", "other").sign(), &[("client", K::WrongClaim)]),
-        (good().without("jti").sign(), &[("demanded claims", K::MissingClaim)]),
+        (good().without("jti").sign(), &[("demanded claim", K::MissingClaim)]),
         (good().claim("cnf", json!({ "jkt": "x" })).sign(), &[("sender constraint", K::SenderConstrained)]),
         (good().wrong_key().sign(), &[("key and signature", K::BadSignature)]),
         (good().unknown_kid().sign(), &[("key and signature", K::UnknownKey)]),
@@ -85,6 +85,28 @@ async fn it_reads_well_and_is_data() {
     assert!(audience["reason"].as_str().unwrap().contains("https://api.test"), "{audience}");
     // for logs, only the verdict
     assert!(!format!("{explanation:?}").contains("other.test"));
+}
+
+#[tokio::test]
+async fn each_demand_is_explained_with_what_the_token_has() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer())
+        .require(Claim::at(["email_verified"]).equals(true))
+        .require(Claim::at(["org", "id"]).equals(7))
+        .require(Claim::absent(["nonce"]))
+        .require(Claim::at(["amr"]).contains("mfa"));
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).build().unwrap();
+    let good = || {
+        let token = idp.token("alice").claim("email_verified", true).claim("org", json!({ "id": 7 }));
+        token.claim("amr", json!(["pwd", "mfa"]))
+    };
+    assert!(server.explain(&good().sign()).await.accepted);
+    let bad = good().claim("email_verified", "true").claim("nonce", "n").claim("amr", json!(["pwd"])).sign();
+    let explanation = server.explain(&bad).await;
+    let (kind, step) = (ErrorKind::WrongClaim, "demanded claim");
+    assert_eq!(failed(&explanation), [(step, kind), (step, ErrorKind::WrongType), (step, kind)], "{explanation}");
+    let found: Vec<_> = explanation.steps.iter().filter(|shown| shown.name == step).map(|shown| &shown.found).collect();
+    assert_eq!(found, ["email_verified \"true\"", "/org/id 7", "nonce \"n\"", "amr [\"pwd\"]"]);
 }
 
 #[tokio::test]

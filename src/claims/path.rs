@@ -1,5 +1,7 @@
 //! Where in the claims something is.
 
+use std::fmt;
+
 use crate::jose::{Json, Value};
 
 /// One step of a path into the claims: a member's name, taken literally, or what another claim says.
@@ -79,5 +81,18 @@ impl Path {
 
     pub(crate) fn follow<'a>(&'a self, payload: &'a Json) -> Option<Value<'a>> {
         self.0.iter().try_fold(payload.root(), |value, segment| value.get(segment.of(payload)?))
+    }
+}
+
+impl fmt::Display for Path {
+    /// Writes a sole name as it is, and others behind slashes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [Segment(Step::Name(name))] = self.0.as_slice() {
+            return f.write_str(name);
+        }
+        self.0.iter().try_for_each(|Segment(step)| match step {
+            Step::Name(name) => write!(f, "/{name}"),
+            Step::ValueOf(claim) => write!(f, "/{{{claim}}}"),
+        })
     }
 }

@@ -174,8 +174,16 @@ impl<'j> Value<'j> {
         if let Kind::String(span) = self.kind() { Some(self.json.slice(span)) } else { None }
     }
 
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        if let Kind::Bool(value) = self.kind() { Some(value) } else { None }
+    }
+
     pub(crate) fn as_number(self) -> Option<Number> {
         if let Kind::Number(number) = self.kind() { Some(number) } else { None }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        matches!(self.kind(), Kind::Null)
     }
 
     /// Tells whether the value is `null` or `false`, which say no.
@@ -213,7 +221,8 @@ impl<'j> Value<'j> {
             Kind::Array { .. } if self.items().all(|item| item.as_str().is_some()) => {
                 format!("{:?}", self.strings().collect::<Vec<_>>())
             }
-            Kind::Array { .. } | Kind::Bool(_) | Kind::Null | Kind::Object { .. } => self.type_name().to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Array { .. } | Kind::Null | Kind::Object { .. } => self.type_name().to_owned(),
         }
     }
 

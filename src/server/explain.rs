@@ -1,5 +1,6 @@
 //! Why a token is accepted or refused, step by step, for whoever has to find out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -122,7 +123,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let header = Header::of(compact.json.first(), compact.algorithm);
         step("form", short(&format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default())), Ok(()));
         let iss = compact.json.root().get("iss");
-        let issuer = show(&[("iss", iss)]);
+        let issuer = show(&[("iss".into(), iss)]);
         let Ok(trusted) = engine.select(iss, None) else {
             let unresolved = || Error::from(ErrorKind::UnknownIssuer);
             return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
@@ -158,7 +159,7 @@ fn short(text: &str) -> String {
 }
 
 /// Writes what a token has under some names.
-fn show(found: &[(&str, Option<Value<'_>>)]) -> String {
+fn show(found: &[(Cow<'_, str>, Option<Value<'_>>)]) -> String {
     let there = found.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?.describe())));
     short(&there.collect::<Vec<_>>().join(", "))
 }

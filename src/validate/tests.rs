@@ -7,6 +7,7 @@ use serde_json::{Value as Claims, json};
 
 use super::*;
 use crate::bearer::{BearerToken, DEFAULT_MAX_LEN};
+use crate::claims::Claim;
 use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigError;
 use crate::issuer::{Issuer, ServerPolicy};
@@ -182,11 +183,36 @@ fn only_allowed_clients_are_let_in_and_only_by_the_claim_that_names_them() {
 }
 
 #[test]
-fn a_forbidden_claim_gives_another_kind_of_token_away() {
-    let issuer = || Issuer::new("i").dangerously_accept_any_audience().forbid_claims(["at_hash", "nonce"]);
+fn a_claim_that_must_not_be_there_gives_another_kind_of_token_away() {
+    let issuer = || {
+        let any = Issuer::new("i").dangerously_accept_any_audience();
+        any.require(Claim::absent(["at_hash"])).require(Claim::absent(["nonce"]))
+    };
     assert_eq!(under(issuer(), ""), None);
     for claims in [r#","at_hash":"x""#, r#","nonce":null"#] {
         assert_eq!(under(issuer(), claims), Some(ErrorKind::WrongType), "{claims}");
+    }
+}
+
+#[test]
+fn what_is_demanded_of_a_claim_must_hold_and_its_value_is_not_repeated() {
+    let any = || Issuer::new("i").dangerously_accept_any_audience();
+    let issuer =
+        || any().require(Claim::at(["tenant"]).equals(10133)).require(Claim::at(["email_verified"]).equals(true));
+    assert_eq!(under(issuer(), r#","tenant":10133,"email_verified":true"#), None);
+    for (claims, kind, detail) in [
+        (r#","tenant":10133"#, ErrorKind::MissingClaim, "email_verified is absent"),
+        (r#","tenant":10133,"email_verified":null"#, ErrorKind::MissingClaim, "email_verified is absent"),
+        (
+            r#","tenant":"secret","email_verified":true"#,
+            ErrorKind::WrongClaim,
+            "tenant, a string, is not what the terms of its issuer demand",
+        ),
+    ] {
+        let claims = format!(r#"{{"iss":"i","exp":{}{claims}}}"#, NOW + 60);
+        let error = check_raw(&policy(issuer()), r#"{"alg":"ES256"}"#, &claims).unwrap_err();
+        assert_eq!(error.kind(), kind, "{claims}");
+        assert!(error.to_string().contains(detail) && !error.to_string().contains("secret"), "{error}");
     }
 }
 

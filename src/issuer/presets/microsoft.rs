@@ -1,7 +1,7 @@
 //! Microsoft's issuers.
 
 use super::is_guid;
-use crate::claims::{Mark, Principals};
+use crate::claims::{Claim, Mark, Principals};
 use crate::issuer::Issuer;
 
 const ENTRA: Principals = Principals { users: &[Mark::Has("scp")], clients: &[Mark::Is("idtyp", "app")] };
@@ -27,8 +27,8 @@ impl Issuer {
     #[must_use]
     pub fn entra(tenant: &str) -> Self {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
-            .require_claim_value("tid", tenant)
-            .require_claims(["azp"])
+            .require(Claim::at(["tid"]).equals(tenant))
+            .require(Claim::at(["azp"]))
             .client_claim("azp")
             .expecting(
                 is_guid(tenant),
@@ -52,8 +52,8 @@ impl Issuer {
         // the metadata are those of another host
         Self::new(format!("https://sts.windows.net/{tenant}/"))
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
-            .require_claim_value("tid", tenant)
-            .require_claims(["appid"])
+            .require(Claim::at(["tid"]).equals(tenant))
+            .require(Claim::at(["appid"]))
             .expecting(
                 is_guid(tenant),
                 "tenant",
@@ -86,10 +86,10 @@ impl Issuer {
         Self::new(format!("{host}/{tenant}/v2.0/"))
             .also_known_as(format!("{host}/tfp/{tenant}/{}/v2.0/", policy.to_lowercase()))
             .jwks_uri(format!("{host}/{name}.onmicrosoft.com/{policy}/discovery/v2.0/keys"))
-            .require_claim_value("tfp", policy)
-            .require_claims(["scp"])
+            .require(Claim::at(["tfp"]).equals(policy))
+            .require(Claim::at(["scp"]))
             .expecting(is_guid(tenant), "tenant", "expected the tenant's GUID, in lower case")
-            .forbid_claims(["nonce", "at_hash", "c_hash"])
+            .lacking(["nonce", "at_hash", "c_hash"])
             .client_claim("azp")
             .told_by(ENTRA)
     }
