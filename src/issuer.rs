@@ -12,7 +12,7 @@ use crate::jose::{Algorithm, media_type};
 
 pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy, Switch};
 pub(crate) use self::presets::is_guid;
-pub(crate) use self::set::{Clash, IssuerSet};
+pub(crate) use self::set::{Clash, IssuerSet, differ_little};
 pub(crate) use self::template::Template;
 
 /// An authorization server whose access tokens are trusted, and on what terms.

@@ -12,7 +12,7 @@ use crate::claims::{Audience, Claim, NumericDate, Registered, Unmet};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
-use crate::issuer::Policy;
+use crate::issuer::{Policy, differ_little};
 use crate::jose::{Algorithm, Compact, Header, Json, Signed, Value, media_type};
 
 /// A token whose claims hold, if its signature does.
@@ -238,40 +238,56 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
-        let named = payload.root().get(name).map(|value| value.as_str());
-        return match named {
-            Some(Some(theirs)) if clients.iter().any(|client| **client == *theirs) => Ok(()),
-            Some(_) => {
-                let detail = format!("aud is absent, and {name}, which stands for it, is none of {clients:?}");
-                Err(Error::new(ErrorKind::WrongAudience, detail))
-            }
-            None => {
-                let detail =
-                    format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
-                Err(Error::new(ErrorKind::MissingClaim, detail))
-            }
+        let claim = payload.root().get(name);
+        let Some(named) = claim.map(|value| value.as_str().unwrap_or_default()) else {
+            let detail = format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
+            return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
+        if clients.iter().any(|client| **client == *named) {
+            return Ok(());
+        }
+        let detail = nearly(name, [named], clients)
+            .unwrap_or_else(|| format!("{name}, which stands for it, is none of {clients:?}"));
+        return Err(Error::new(ErrorKind::WrongAudience, format!("aud is absent, and {detail}")));
     };
     if audience.names(ours) {
         return Ok(());
     }
-    let count = audience.iter().count();
-    let detail =
-        format!("expected one of {ours:?}, and the token names {count} other; was it issued for this service?");
+    let detail = nearly("aud", audience.iter(), ours).unwrap_or_else(|| {
+        let count = audience.iter().count();
+        format!("expected one of {ours:?}, and the token names {count} other; was it issued for this service?")
+    });
     Err(Error::new(ErrorKind::WrongAudience, detail))
+}
+
+/// Names which of ours was probably meant, without repeating what the token says.
+fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box<str>]) -> Option<String> {
+    /// Real tokens name a few audiences; a refusal is not to cost more for one that names thousands.
+    const MAX_COMPARED: usize = 16;
+    let meant = |theirs| ours.iter().find(|own| differ_little(theirs, own));
+    let meant = theirs.into_iter().take(MAX_COMPARED).find_map(meant)?;
+    Some(format!(
+        "{name} differs from {meant:?} only by scheme, case or a trailing slash; it must be configured byte for byte"
+    ))
 }
 
 /// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.clients else { return Ok(()) };
-    let Some(client) = policy.client_claims.iter().find_map(|name| payload.root().get(name)) else {
+    let named = policy.client_claims.iter().find_map(|name| {
+        let client = payload.root().get(name)?;
+        Some((name, client))
+    });
+    let Some((name, client)) = named else {
         let detail = format!("the token names no client; expected in {}", policy.client_claims.join(" or "));
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };
     if client.as_str().is_some_and(|client| clients.iter().any(|allowed| **allowed == *client)) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::WrongClaim, format!("the token was issued to another client than {clients:?}")))
+    let detail = nearly(name, client.as_str(), clients)
+        .unwrap_or_else(|| format!("the token was issued to another client than {clients:?}"));
+    Err(Error::new(ErrorKind::WrongClaim, detail))
 }
 
 /// The claims that the accessors hand out as text are text or absent.

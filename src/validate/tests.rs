@@ -299,6 +299,33 @@ fn the_operator_learns_what_was_expected_and_nothing_of_the_token() {
     );
 }
 
+#[test]
+fn the_operator_learns_which_audience_was_probably_meant() {
+    let detail = |issuer: Issuer, claims: Claims| {
+        let mut claims = claims;
+        (claims["iss"], claims["exp"]) = (json!("i"), json!(NOW + 60));
+        check_raw(&policy(issuer), r#"{"alg":"ES256"}"#, &claims.to_string()).unwrap_err().to_string()
+    };
+    let api = || Issuer::new("i").audience("https://Api.test/orders");
+    let only = "differs from \"https://Api.test/orders\" only by scheme, case or a trailing slash";
+    for near in ["https://Api.test/orders/", "https://api.test/orders", "http://Api.test/orders", "api.TEST/orders/"] {
+        assert!(detail(api(), json!({ "aud": near })).contains(&format!("aud {only}")), "{near}");
+        assert!(detail(api(), json!({ "aud": ["x", near] })).contains(&format!("aud {only}")), "{near}");
+    }
+    for far in [json!(""), json!("/"), json!("https://api.test"), json!("https://api.test/orders2"), json!([])] {
+        assert!(detail(api(), json!({ "aud": far })).contains("expected one of"), "{far}");
+    }
+    let many: Vec<_> =
+        (0..1000).map(|index| format!("x{index}")).chain(["https://api.test/orders".to_owned()]).collect();
+    assert!(detail(api(), json!({ "aud": many })).contains("expected one of"), "not all are compared");
+    let origin = || Issuer::new("i").audience_claim("azp", ["https://Api.test/orders"]);
+    let text = detail(origin(), json!({ "azp": "https://api.test/orders" }));
+    assert!(text.contains(&format!("aud is absent, and azp {only}")), "{text}");
+    let client = || Issuer::new("i").allow_clients(["https://Api.test/orders"]);
+    let text = detail(client(), json!({ "aud": "api", "client_id": "https://Api.test/orders/" }));
+    assert!(text.contains(&format!("client_id {only}")), "{text}");
+}
+
 fn any_json() -> impl Strategy<Value = Claims> {
     let leaf = prop_oneof![
         Just(Claims::Null),
