@@ -65,6 +65,7 @@ pub struct Issuer {
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
     demands: Vec<Claim>,
+    numeric_ids: bool,
     audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     any_audience: bool,
     absent_audience: bool,
@@ -96,6 +97,7 @@ impl Issuer {
             types: None,
             rfc9068: false,
             demands: Vec::new(),
+            numeric_ids: false,
             audience_claim: None,
             any_audience: false,
             absent_audience: false,
@@ -305,6 +307,26 @@ impl Issuer {
     #[must_use]
     pub fn require(mut self, claim: Claim) -> Self {
         self.demands.push(claim);
+        self
+    }
+
+    /// Accepts integers for `sub`, `jti`, `azp` and `client_id`, and reads them as the text of their
+    /// digits.
+    ///
+    /// The standards demand strings (RFC 7519 §4.1.2), and without this setting such tokens are refused.
+    /// So it is for issuers that cannot be changed.
+    ///
+    /// * `7` is then `"7"`, for [`allow_clients`](Self::allow_clients) and [`require`](Self::require),
+    ///   too. The application's own claims type sees the number.
+    /// * It also holds for the claim that [`client_claim`](Self::client_claim) names.
+    /// * Numbers with a fraction or an exponent, or beyond 64 bits, are refused.
+    ///
+    /// # Security
+    ///
+    /// The subjects `7` and `"7"` are then the same. Use it only for issuers that write numbers.
+    #[must_use]
+    pub fn accept_numeric_ids(mut self) -> Self {
+        self.numeric_ids = true;
         self
     }
 

@@ -13,7 +13,7 @@ use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Policy, differ_little};
-use crate::jose::{Algorithm, Compact, Header, Json, Signed, Value, media_type};
+use crate::jose::{Algorithm, Compact, Header, Json, Number, Signed, Value, media_type};
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -45,7 +45,8 @@ pub(crate) struct Dates {
 impl<'t> Plausible<'t> {
     /// Checks the header and the claims of a token that names the policy's issuer.
     pub(crate) fn check(token: Compact<'t>, policy: &Arc<Policy>, now: UnixTime) -> Result<Self, Error> {
-        let Compact { json, algorithm, signed } = token;
+        let Compact { mut json, algorithm, signed } = token;
+        spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
         let dates = check(header, &json, policy, now).map_err(|error| error.at(&policy.issuer))?;
         let claimed = Claimed { json, policy: Arc::clone(policy), dates };
@@ -100,7 +101,9 @@ pub(crate) struct Checked<'t> {
 }
 
 /// Runs every check of [`Plausible::check`], whatever those before it say, for an explanation.
-pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+    spell_ids(&mut token.json, policy);
+    let token = &*token;
     let (header, payload) = (Header::of(token.json.first(), token.algorithm), &token.json);
     let claims = Registered::of(payload);
     let times =
@@ -126,6 +129,14 @@ pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixT
     ];
     let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
     first.into_iter().chain(demanded).chain([last]).collect()
+}
+
+/// Reads identifiers that are integers as text, where the issuer's terms say so.
+fn spell_ids(json: &mut Json, policy: &Policy) {
+    if policy.numeric_ids {
+        json.spell_integers(["sub", "jti", "client_id", "azp"]);
+        json.spell_integers(policy.client_claims.iter().map(|name| &**name));
+    }
 }
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
@@ -238,7 +249,7 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
-        let claim = payload.root().get(name);
+        let claim = payload.root().get(name).filter(|value| !value.is_null());
         let Some(named) = claim.map(|value| value.as_str().unwrap_or_default()) else {
             let detail = format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
@@ -275,7 +286,7 @@ fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.clients else { return Ok(()) };
     let named = policy.client_claims.iter().find_map(|name| {
-        let client = payload.root().get(name)?;
+        let client = payload.root().get(name).filter(|client| !client.is_null())?;
         Some((name, client))
     });
     let Some((name, client)) = named else {
@@ -290,12 +301,17 @@ fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     Err(Error::new(ErrorKind::WrongClaim, detail))
 }
 
-/// The claims that the accessors hand out as text are text or absent.
+/// The claims that the accessors hand out as text are text, or absent, as `null` is.
 fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
     let texts = [("sub", claims.sub), ("client_id", claims.client_id), ("azp", claims.azp), ("jti", claims.jti)];
     for (name, claim) in texts {
-        if let Some(value) = claim.filter(|value| value.as_str().is_none()) {
-            let detail = format!("{name} is {}, not a string", value.type_name());
+        if let Some(value) = claim.filter(|value| value.as_str().is_none() && !value.is_null()) {
+            let hint = if matches!(value.as_number(), Some(Number::Unsigned(_) | Number::Negative(_))) {
+                "; accept_numeric_ids reads integers as text"
+            } else {
+                ""
+            };
+            let detail = format!("{name} is {}, not a string{hint}", value.type_name());
             return Err(Error::new(ErrorKind::MalformedClaim, detail));
         }
     }

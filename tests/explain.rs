@@ -138,6 +138,25 @@ async fn a_long_token_needs_a_setting_which_the_refusal_names() {
 }
 
 #[tokio::test]
+async fn identifiers_that_are_numbers_read_as_text() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer()).accept_numeric_ids().allow_clients(["10133"]);
+    let server =
+        ResourceServer::new("https://api.test").trust((issuer, idp.clone())).claims::<Tenant>().build().unwrap();
+    let token = || idp.token("alice").claim("tenant_id", "t");
+    let numbers = token().without("client_id").claim("sub", 7).claim("jti", -1).claim("azp", 10133).sign();
+    for _ in 0..2 {
+        let token = server.authenticate(&numbers).await.unwrap();
+        let text = (token.subject(), token.jwt_id(), token.client_id());
+        assert_eq!(text, (Some("7"), Some("-1"), Some("10133")));
+    }
+    assert!(server.explain(&numbers).await.accepted);
+    let null = token().claim("sub", json!(null)).claim("client_id", json!(null)).claim("azp", "10133");
+    let token = server.authenticate(&null.sign()).await.unwrap();
+    assert_eq!((token.subject(), token.client_id()), (None, Some("10133")));
+}
+
+#[tokio::test]
 async fn an_outage_is_explained_as_one() {
     let idp = Idp::new("https://id.test/");
     idp.outage();

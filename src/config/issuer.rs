@@ -57,6 +57,8 @@ pub(super) struct IssuerConfig {
     rfc9068: Field<bool>,
     /// What must hold of claims.
     require: Field<Vec<Field<ClaimConfig>>>,
+    /// Whether `sub`, `jti`, `azp` and `client_id` may be integers, which are read as text.
+    accept_numeric_ids: Field<bool>,
     /// Where the scopes are.
     scopes: Field<ScopesConfig>,
     /// Where the roles are.
@@ -134,6 +136,7 @@ impl IssuerConfig {
                 reading.issuer = reading.issuer.require(claim);
             }
         }
+        reading.switch("accept_numeric_ids", self.accept_numeric_ids, Switch::NumericIds);
         if let Some(scopes) = self.scopes.take(&at("scopes"), reading.problems) {
             let scopes = scopes.read(reading.issuer.scopes_so_far(), &at("scopes"), reading.problems);
             reading.issuer = reading.issuer.scopes(scopes);

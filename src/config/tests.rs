@@ -70,6 +70,7 @@ fn every_setting_is_what_the_method_of_its_name_does() {
             { "claim": "nonce", "absent": "true" },
             { "claim": "[\"sts\"]", "if_present": true, "not_equals": "pending" },
         ],
+        "accept_numeric_ids": true,
         "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "with_prefix": "p:" },
         "roles": { "at": ["r"], "separated_by": ";", "with_prefix": "q", "granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
@@ -107,6 +108,7 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         .require(Claim::at(["amr"]).contains("mfa"))
         .require(Claim::absent(["nonce"]))
         .require(Claim::if_present(["sts"]).not_equals("pending"))
+        .accept_numeric_ids()
         .scopes(
             Scopes::at(["a", "b/c~"])
                 .and(["https://x/y"])
@@ -279,7 +281,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
                 { "claim": 7, "absent": 2 },
                 { "claim": "a", "absent": true, "equals": 1 },
                 { "claim": "" },
-            ] },
+            ], "accept_numeric_ids": 1 },
             { "issuer": "https://c.test/", "tenant_at": "", "roles": { "renamed": {}, "only_renamed": {} } },
         ],
     });
@@ -314,6 +316,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "issuers[10].require[5]",
         "issuers[10].require[6].claim",
         "issuers[10].require[6].absent",
+        "issuers[10].accept_numeric_ids",
         "issuers[11].roles.only_renamed",
         "isuers",
         "issuers[http://id.test].id",

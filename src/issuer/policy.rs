@@ -46,6 +46,7 @@ pub(crate) enum Switch {
     AbsentAudience,
     AbsentIss,
     AnyAudience,
+    NumericIds,
     Rfc9068,
 }
 
@@ -71,6 +72,8 @@ pub(crate) struct Policy {
     pub(crate) untyped: bool,
     /// What must hold of claims.
     pub(crate) demands: Vec<Claim>,
+    /// Whether identifiers may be integers.
+    pub(crate) numeric_ids: bool,
     /// Where the client is named; the first of these that is there.
     pub(crate) client_claims: Vec<Box<str>>,
     /// The only clients whose tokens will do.
@@ -98,6 +101,7 @@ impl Issuer {
             Switch::AbsentAudience => &mut self.absent_audience,
             Switch::AbsentIss => &mut self.unnamed,
             Switch::AnyAudience => &mut self.any_audience,
+            Switch::NumericIds => &mut self.numeric_ids,
             Switch::Rfc9068 => &mut self.rfc9068,
         } = on;
         self
@@ -238,6 +242,7 @@ impl Issuer {
                 None => DEFAULT_TYPES.iter().map(|typ| (*typ).into()).collect(),
             },
             demands,
+            numeric_ids: self.numeric_ids,
             client_claims: match self.client_claim {
                 Some(claim) => vec![claim],
                 None => ["client_id", "azp"].map(Into::into).into(),

@@ -143,6 +143,24 @@ impl Json {
         Value { json: self, index: 0 }
     }
 
+    /// Turns members of the object that was parsed last from integers into strings of their digits. The text of
+    /// the document stays as it is.
+    pub(crate) fn spell_integers<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names {
+            let Some(value) = self.root().get(name) else { continue };
+            let (index, digits) = match value.as_number() {
+                Some(Number::Negative(number)) => (value.index, number.to_string()),
+                Some(Number::Unsigned(number)) => (value.index, number.to_string()),
+                Some(Number::Float(_)) | None => continue,
+            };
+            let start = self.text.len();
+            self.text.push_str(&digits);
+            if let Some(node) = self.nodes.get_mut(index) {
+                node.kind = Kind::String(Span::new(start, self.text.len()));
+            }
+        }
+    }
+
     fn slice(&self, span: Span) -> &str {
         self.text.get(span.range()).unwrap_or_default()
     }

@@ -114,7 +114,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             passed
         };
         let form = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len).and_then(Compact::parse);
-        let compact = match form {
+        let mut compact = match form {
             Ok(compact) => compact,
             Err(error) => {
                 return step("form", format!("{} characters", token.len()), Err(error));
@@ -130,7 +130,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         };
         step("issuer", issuer, Ok(()));
         let now = engine.policy.clock.now();
-        let checked = validate::explain(&compact, &trusted.policy, now);
+        let checked = validate::explain(&mut compact, &trusted.policy, now);
         let passed: Vec<bool> =
             checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();
         passed.into_iter().all(|passed| passed)
