@@ -31,8 +31,10 @@ impl Issuer {
 
     /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session tokens.
     ///
-    /// * They have no `aud`: `azp`, the origin of the page, is checked in its place, and one without it is refused. Those of a sign-in that is not complete (`sts` is
-    ///   `pending`) are refused, and so are OAuth and machine tokens.
+    /// * `azp`, the origin of the page, must be one of these. Session tokens have no `aud`, unless a
+    ///   custom claim adds it; then it must be this service's, too.
+    /// * Tokens of a sign-in that is not complete (`sts` is `pending`) are refused, and so are OAuth and
+    ///   machine tokens.
     /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
     ///   together with features; read them into your claims type.
     /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
@@ -48,9 +50,11 @@ impl Issuer {
         I::Item: Into<String>,
     {
         let base = base.trim_end_matches('/');
+        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
         Self::new(base)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
-            .audience_claim("azp", origins)
+            .audience_claim("azp", origins.clone())
+            .require(Claim::at(["azp"]).one_of(origins))
             .accept_typ("JWT")
             .require(Claim::at(["sid"]))
             .require(Claim::at(["sub"]).starts_with("user_"))
@@ -63,8 +67,9 @@ impl Issuer {
 
     /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
     ///
-    /// * Only access tokens: their `token_use` is `access`. They have no `aud`, so it is the client that is checked. A token that is bound to a resource has one, and is
-    ///   checked by that, whoever the client is.
+    /// * Only access tokens: their `token_use` is `access`.
+    /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource; then
+    ///   it must be this service's, too.
     /// * Roles are the groups. A user calls if the token has `username`.
     ///
     /// ```
@@ -77,9 +82,11 @@ impl Issuer {
         I: IntoIterator,
         I::Item: Into<String>,
     {
+        let clients: Vec<String> = clients.into_iter().map(Into::into).collect();
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
             .require(Claim::at(["token_use"]).equals("access"))
-            .audience_claim("client_id", clients)
+            .audience_claim("client_id", clients.clone())
+            .require(Claim::at(["client_id"]).one_of(clients))
             .roles(Roles::at(["cognito:groups"]))
             .told_by(Principals { users: &[Mark::Has("username")], clients: &[Mark::Lacks("username")] })
     }
