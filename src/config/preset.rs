@@ -10,6 +10,7 @@ use crate::issuer::Issuer;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum Preset {
+    Adfs { base: String },
     Auth0 { domain: String },
     Authelia { issuer: String },
     Authentik { base: String, slug: String },
@@ -45,6 +46,7 @@ pub(super) enum Preset {
 impl Preset {
     pub(super) fn issuer(self) -> Issuer {
         match self {
+            Self::Adfs { base } => Issuer::adfs(&base),
             Self::Auth0 { domain } => Issuer::auth0(&domain),
             Self::Authelia { issuer } => Issuer::authelia(&issuer),
             Self::Authentik { base, slug } => Issuer::authentik(&base, &slug),

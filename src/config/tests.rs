@@ -146,6 +146,7 @@ fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced(
 fn every_preset_is_that_constructor_with_its_arguments_in_place() {
     let guid = "11111111-1111-1111-1111-111111111111";
     let all = [
+        (json!({ "adfs": { "base": "https://b.test" } }), Issuer::adfs("https://b.test")),
         (json!({ "auth0": { "domain": "d.test" } }), Issuer::auth0("d.test")),
         (json!({ "authelia": { "issuer": "https://i.test" } }), Issuer::authelia("https://i.test")),
         (json!({ "authentik": { "base": "https://b.test", "slug": "s" } }), Issuer::authentik("https://b.test", "s")),
@@ -242,6 +243,7 @@ fn arguments_that_a_preset_cannot_mean_are_refused() {
         (json!({ "entra_v1": { "tenant": "contoso.onmicrosoft.com" } }), "tenant"),
         (json!({ "entra": { "tenant": "11111111-1111-1111-1111-11111111111A" } }), "tenant"),
         (json!({ "entra_b2c": { "name": "n", "tenant": "n", "policy": "p" } }), "tenant"),
+        (json!({ "adfs": { "base": "https://b.test/adfs" } }), "base"),
         (json!({ "github_actions": { "owner_ids": ["1", "octocat"] } }), "owner_ids"),
         (json!({ "gitlab_ci": { "base": "https://b.test", "namespace_ids": "" } }), "namespace_ids"),
         (json!({ "auth0": { "domain": "https://t.auth0.com" } }), "domain"),
