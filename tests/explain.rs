@@ -6,10 +6,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Claim, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
+use tower_bearer::{Algorithm, BearerAuthLayer, Claim, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
 
 #[derive(Deserialize)]
 struct Tenant {
@@ -134,6 +138,27 @@ async fn a_long_token_needs_a_setting_which_the_refusal_names() {
     for bad in [0, 64 * 1024 + 1, usize::MAX] {
         let error = server(Some(bad)).unwrap_err();
         assert_eq!(error.problems()[0].path(), "max_token_bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_long_token_comes_over_http() {
+    let idp = Idp::new("https://id.test/");
+    let groups: Vec<_> = (0..950).map(|index| format!("{index:08}-1111-1111-1111-111111111111")).collect();
+    let token = idp.token("alice").claim("roles", groups).sign();
+    for (max, expected) in [(16 * 1024, "HTTP/1.1 400 "), (64 * 1024, "HTTP/1.1 200 ")] {
+        let server = ResourceServer::new("https://api.test").trust(&idp).max_token_bytes(max).build().unwrap();
+        let app = Router::new().route("/", get(async || "")).layer(BearerAuthLayer::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let serving = tokio::spawn(axum::serve(listener, app).into_future());
+        let request =
+            format!("GET / HTTP/1.1\r\nhost: api.test\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with(expected), "{response}");
+        serving.abort();
     }
 }
 
