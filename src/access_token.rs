@@ -23,7 +23,7 @@ use crate::validate::{Claimed, Plausible};
 /// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken` fits
 /// every server and offers everything but [`claims`](Self::claims).
 ///
-/// Cheap to clone. `Debug` shows neither the token nor its claims.
+/// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as absent.
 ///
 /// # Examples
 ///
@@ -84,8 +84,9 @@ impl<C: Send + Sync + 'static> From<AccessToken<C>> for AccessToken {
 }
 
 impl<C: ?Sized> AccessToken<C> {
+    /// Returns a top-level claim; `null` is none.
     fn claim(&self, name: &str) -> Option<Value<'_>> {
-        self.inner.token.json.root().get(name)
+        self.inner.token.json.root().get(name).filter(|value| !value.is_null())
     }
 
     pub(crate) fn policy(&self) -> &Arc<Policy> {

@@ -16,8 +16,11 @@ pub(crate) use self::source::{Found, Place, find};
 pub(crate) use self::web_socket::{choose_protocol, take_token_from};
 use crate::error::{Error, ErrorKind};
 
-/// The longest token that is looked at, in bytes. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
-pub(crate) const MAX_TOKEN_LEN: usize = 16 * 1024;
+/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
+pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
+
+/// What can be told otherwise: a user with a thousand groups has some 45 KiB.
+pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
 
 /// A token that satisfies the grammar of RFC 6750 §2.1; nothing about it is believed yet.
 ///
@@ -56,9 +59,10 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
 
 impl<'r> BearerToken<'r> {
     /// Checks the grammar, and the length first.
-    pub(crate) fn from_bytes(token: &'r [u8]) -> Result<Self, Error> {
-        if token.len() > MAX_TOKEN_LEN {
-            return Err(Error::new(ErrorKind::MalformedRequest, "the token is longer than 16 KiB"));
+    pub(crate) fn from_bytes(token: &'r [u8], max_len: usize) -> Result<Self, Error> {
+        if token.len() > max_len {
+            let detail = format!("the token has {} bytes, more than max_token_bytes, {max_len}", token.len());
+            return Err(Error::new(ErrorKind::MalformedRequest, detail));
         }
         let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
         text.map(Self).ok_or_else(|| {

@@ -1,6 +1,7 @@
 //! The claims of the payload, by type, still unverified: registered claims (RFC 7519 §4.1), scopes and roles.
 
 mod audience;
+mod claim;
 mod numeric_date;
 mod path;
 mod principal;
@@ -12,6 +13,8 @@ mod tests;
 mod typed;
 
 pub(crate) use self::audience::Audience;
+pub(crate) use self::claim::Unmet;
+pub use self::claim::{Claim, ClaimValue};
 pub(crate) use self::numeric_date::NumericDate;
 pub(crate) use self::path::Path;
 pub use self::path::Segment;

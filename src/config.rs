@@ -1,5 +1,6 @@
 //! The whole policy of a server as data, from a file or the environment.
 
+mod claim;
 mod field;
 mod issuer;
 mod preset;
@@ -21,8 +22,8 @@ use crate::server::{ResourceServer, ResourceServerBuilder};
 /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
 /// configuration.
 ///
-/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`), and in the plural where a method is called once for each
-/// (`require_claim_values`); [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
+/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`). Where a method is called once for each, a list says it at once
+/// (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
 /// `{"google": {}}`.
 ///
 /// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names: `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one
@@ -86,6 +87,8 @@ pub struct ResourceServerConfig {
     token_cache_bytes: Field<u64>,
     /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the way can forge tokens.
     dangerously_fetch_keys_over_plain_http_from: Field<OneOrMany>,
+    /// How many bytes a token may have; 16384 by default, at most 65536.
+    max_token_bytes: Field<usize>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
     unknown: BTreeMap<String, IgnoredAny>,
@@ -98,7 +101,7 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache_bytes, unknown, .. } = self;
+        let Self { audience, issuers, realm, token_cache_bytes, max_token_bytes, unknown, .. } = self;
         let plain_hosts = self.dangerously_fetch_keys_over_plain_http_from;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
@@ -116,6 +119,9 @@ impl ResourceServerConfig {
         }
         if let Some(hosts) = plain_hosts.take("dangerously_fetch_keys_over_plain_http_from", &mut problems) {
             builder = over_plain_http(builder, Vec::from(hosts), &mut problems);
+        }
+        if let Some(bytes) = max_token_bytes.take("max_token_bytes", &mut problems) {
+            builder = builder.max_token_bytes(bytes);
         }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");

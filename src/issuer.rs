@@ -8,13 +8,13 @@ mod template;
 
 use std::time::Duration;
 
-use crate::claims::{Path, Principals, Roles, Scopes, Segment};
+use crate::claims::{Claim, Path, Principals, Roles, Scopes, Segment};
 use crate::jose::{Algorithm, media_type};
 
 pub(crate) use self::address::Address;
 pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy, Switch};
 pub(crate) use self::presets::is_guid;
-pub(crate) use self::set::{Clash, IssuerSet};
+pub(crate) use self::set::{Clash, IssuerSet, differ_little};
 pub(crate) use self::template::Template;
 
 /// An authorization server whose access tokens are trusted, and on what terms.
@@ -35,7 +35,7 @@ pub(crate) use self::template::Template;
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
-/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`, `also_known_as`, `require_…` and `forbid_…` add to what it sets; all others replace it. A preset's
+/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`, `also_known_as`, `allow_clients` and `require` add to what it sets; all others replace it. A preset's
 /// argument that is called `base` may end with a slash; one that is called `issuer` is the tokens' `iss`, byte for byte.
 ///
 /// A token without a `kid`, or with one that several keys share, is tried with the first four keys
@@ -67,11 +67,8 @@ pub struct Issuer {
     max_lifetime: Option<Duration>,
     types: Option<Vec<Box<str>>>,
     rfc9068: bool,
-    required_claims: Vec<Box<str>>,
-    required_values: Vec<(Box<str>, Vec<Box<str>>)>,
-    required_prefixes: Vec<(Box<str>, Box<str>)>,
-    forbidden_claims: Vec<Box<str>>,
-    forbidden_values: Vec<(Box<str>, Box<str>)>,
+    demands: Vec<Claim>,
+    numeric_ids: bool,
     audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
     any_audience: bool,
     absent_audience: bool,
@@ -102,11 +99,8 @@ impl Issuer {
             max_lifetime: None,
             types: None,
             rfc9068: false,
-            required_claims: Vec::new(),
-            required_values: Vec::new(),
-            required_prefixes: Vec::new(),
-            forbidden_claims: Vec::new(),
-            forbidden_values: Vec::new(),
+            demands: Vec::new(),
+            numeric_ids: false,
             audience_claim: None,
             any_audience: false,
             absent_audience: false,
@@ -169,16 +163,21 @@ impl Issuer {
     }
 
     /// Accepts tokens without `aud` if this top-level claim is one of these strings: `client_id` for Amazon Cognito, whose access tokens name only the
-    /// client. A token that has `aud` is checked by that, as always.
+    /// client. A token that has `aud` is checked by that, as always, and this claim is then not looked at.
     ///
     /// ```
+    /// use tower_bearer::{Claim, Issuer};
+    ///
     /// // what was issued to this client, and is no ID token
-    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool")
+    /// let issuer = Issuer::new("https://id.example.com/pool")
     ///     .audience_claim("client_id", ["7tvr1q"])
-    ///     .require_claim_value("token_use", "access");
+    ///     .require(Claim::at(["token_use"]).equals("access"));
     /// ```
     ///
     /// # Security
+    ///
+    /// If the claim must be right in every token, demand it by [`require`](Self::require) or
+    /// [`allow_clients`](Self::allow_clients), too.
     ///
     /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
     #[must_use]
@@ -296,68 +295,41 @@ impl Issuer {
         self
     }
 
-    /// Demands that these top-level claims are present, whatever they hold.
-    #[must_use]
-    pub fn require_claims<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        self.required_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
-        self
-    }
-
-    /// Demands that this top-level claim is a string with exactly this value; may be called several times, for other claims, or for other values of the same one, of which it must then
-    /// have one.
+    /// Demands something of a claim, such as that it is there or has a certain value.
+    ///
+    /// May be called several times; all demands must be met. See [`Claim`].
     ///
     /// ```
+    /// use tower_bearer::{Claim, Issuer};
+    ///
     /// // Cognito's access tokens, and not its ID tokens
-    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/pool").require_claim_value("token_use", "access");
+    /// let issuer = Issuer::new("https://id.example.com/pool")
+    ///     .require(Claim::at(["token_use"]).equals("access"))
+    ///     .require(Claim::absent(["at_hash"]));
     /// ```
     #[must_use]
-    pub fn require_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let (name, value): (Box<str>, Box<str>) = (name.into().into(), value.into().into());
-        match self.required_values.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => self.required_values.push((name, vec![value])),
-        }
+    pub fn require(mut self, claim: Claim) -> Self {
+        self.demands.push(claim);
         self
     }
 
-    /// Demands that this top-level claim is a string that begins with this; may be called several times.
+    /// Accepts integers for `sub`, `jti`, `azp` and `client_id`, and reads them as the text of their
+    /// digits.
     ///
-    /// ```
-    /// // one namespace of a Kubernetes cluster
-    /// let issuer = tower_bearer::Issuer::new("https://kubernetes.default.svc.cluster.local")
-    ///     .require_claim_prefix("sub", "system:serviceaccount:shop:");
-    /// ```
+    /// The standards demand strings (RFC 7519 §4.1.2), and without this setting such tokens are refused.
+    /// So it is for issuers that cannot be changed.
+    ///
+    /// * `7` is then `"7"`, for [`allow_clients`](Self::allow_clients) and [`require`](Self::require),
+    ///   too. The application's own claims type sees the number.
+    /// * It also holds for the claim that [`client_claim`](Self::client_claim) names.
+    /// * Numbers with a fraction or an exponent, or beyond 64 bits, are refused.
     ///
     /// # Security
     ///
-    /// End it with what separates the parts: `…:shop` also admits `…:shop2`.
+    /// The subjects `7` and `"7"` are then the same. Use it only for issuers that write numbers.
     #[must_use]
-    pub fn require_claim_prefix(mut self, name: impl Into<String>, prefix: impl Into<String>) -> Self {
-        self.required_prefixes.push((name.into().into(), prefix.into().into()));
-        self
-    }
-
-    /// Refuses tokens that have one of these top-level claims, whatever they hold: those by which the issuer's other kinds of tokens can
-    /// be told, such as `at_hash` of ID tokens.
-    #[must_use]
-    pub fn forbid_claims<I>(mut self, names: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        self.forbidden_claims.extend(names.into_iter().map(|name| name.into().into_boxed_str()));
-        self
-    }
-
-    /// Refuses tokens in which this top-level claim is a string with exactly this value, such as Clerk's `sts`, which is `pending` until a sign-in is complete; may be called
-    /// several times.
-    #[must_use]
-    pub fn forbid_claim_value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.forbidden_values.push((name.into().into(), value.into().into()));
+    pub fn accept_numeric_ids(mut self) -> Self {
+        self.numeric_ids = true;
         self
     }
 

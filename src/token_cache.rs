@@ -26,9 +26,6 @@ use crate::jwks::KeySet;
 /// What the cache may take, in bytes, unless told otherwise: some 4600 tokens of 1.1 KB.
 pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
-/// Longer tokens are not kept.
-const MAX_TOKEN_LEN: usize = 8 * 1024;
-
 /// What an entry costs beside its text and the evidence: the map's own bookkeeping, the entry, and the allocator's.
 const OVERHEAD: usize = 320;
 
@@ -52,6 +49,8 @@ const PROMOTE_EACH: u32 = 16;
 
 /// Tokens that one server has verified; `I` is what it knows of configured issuers.
 pub(crate) struct TokenCache<C, I> {
+    /// The longest token that can have been verified, in bytes.
+    max_len: usize,
     hasher: RandomState,
     front: Box<[Slot<C, I>]>,
     /// `None` if it is turned off.
@@ -97,8 +96,8 @@ struct Query<'t> {
 }
 
 impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
-    /// Makes a cache of so many bytes; none at all for 0.
-    pub(crate) fn new(capacity: u64) -> Self {
+    /// Makes a cache of so many bytes, for tokens of up to so many; none at all for 0.
+    pub(crate) fn new(capacity: u64, max_len: usize) -> Self {
         let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut options = OptionsBuilder::new();
@@ -108,6 +107,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         let entries = options.map(|options| Cache::with_options(options, Weight, RandomState::default(), DropLater));
         let slots = if entries.is_some() { (capacity / BYTES_PER_SLOT).clamp(1, MAX_SLOTS) } else { 0 };
         Self {
+            max_len,
             hasher: RandomState::default(),
             front: (0..slots).map(|_| Slot { hash: AtomicU64::new(0), entry: ArcSwapOption::empty() }).collect(),
             entries,
@@ -118,8 +118,8 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
 
     /// Lets `use_entry` see what is kept of a token, if anything is that it can use.
     pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C, I>) -> Option<T>) -> Option<T> {
-        // what is too long to be kept is not worth a hash
-        let entries = self.entries.as_ref().filter(|_| text.len() <= MAX_TOKEN_LEN)?;
+        // what is too long is refused, and not worth a hash
+        let entries = self.entries.as_ref().filter(|_| text.len() <= self.max_len)?;
         let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         if slot.hash.load(Ordering::Relaxed) == hash {
@@ -150,9 +150,6 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         now: UnixTime,
     ) {
         let Some(entries) = &self.entries else { return };
-        if text.len() > MAX_TOKEN_LEN {
-            return;
-        }
         let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
         let (token, key) = (token.clone(), Arc::clone(key));
         let generation = AtomicU64::new(generation);

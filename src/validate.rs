@@ -4,15 +4,16 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{Audience, NumericDate, Registered};
+use crate::claims::{Audience, Claim, NumericDate, Registered, Unmet};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
-use crate::issuer::Policy;
-use crate::jose::{Algorithm, Compact, Header, Json, Signed, Value, media_type};
+use crate::issuer::{Policy, differ_little};
+use crate::jose::{Algorithm, Compact, Header, Json, Number, Signed, Value, media_type};
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -44,7 +45,8 @@ pub(crate) struct Dates {
 impl<'t> Plausible<'t> {
     /// Checks the header and the claims of a token that names the policy's issuer.
     pub(crate) fn check(token: Compact<'t>, policy: &Arc<Policy>, now: UnixTime) -> Result<Self, Error> {
-        let Compact { json, algorithm, signed } = token;
+        let Compact { mut json, algorithm, signed } = token;
+        spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
         let dates = check(header, &json, policy, now).map_err(|error| error.at(&policy.issuer))?;
         let claimed = Claimed { json, policy: Arc::clone(policy), dates };
@@ -86,7 +88,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
     check_client(payload, policy)?;
-    check_presence(payload, policy)?;
+    policy.demands.iter().try_for_each(|claim| check_demand(payload, claim))?;
     check_binding(&claims)?;
     Ok(dates)
 }
@@ -94,36 +96,47 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
 /// What one of the checks looks at, as the token has it, and what it says.
 pub(crate) struct Checked<'t> {
     pub(crate) name: &'static str,
-    pub(crate) found: Vec<(&'t str, Option<Value<'t>>)>,
+    pub(crate) found: Vec<(Cow<'t, str>, Option<Value<'t>>)>,
     pub(crate) result: Result<(), Error>,
 }
 
 /// Runs every check of [`Plausible::check`], whatever those before it say, for an explanation.
-pub(crate) fn explain<'t>(token: &'t Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+    spell_ids(&mut token.json, policy);
+    let token = &*token;
     let (header, payload) = (Header::of(token.json.first(), token.algorithm), &token.json);
     let claims = Registered::of(payload);
     let times =
         Dates::read(&claims).and_then(|dates| dates.check(policy, now).and_then(|()| dates.check_lifetime(policy)));
-    let of_header = |name| vec![(name, payload.first().get(name))];
-    let of_claims = |names: &[&'t str]| names.iter().map(|name| (*name, payload.root().get(name))).collect();
+    let of_header = |name: &'t str| vec![(name.into(), payload.first().get(name))];
+    let of_claims =
+        |names: &[&'t str]| names.iter().map(|name| ((*name).into(), payload.root().get(name))).collect::<Vec<_>>();
     let audience: Vec<&str> =
         ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
-    let named = policy.required_values.iter().map(|(name, _)| name).chain(&policy.required_claims);
-    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
-    let demanded = named.chain(&policy.forbidden_claims).chain(policy.forbidden_values.iter().map(|(name, _)| name));
-    let demanded: Vec<&str> = demanded.map(|name| &**name).collect();
     let checked = |name, found, result| Checked { name, found, result };
-    vec![
+    let demanded = policy.demands.iter().map(|claim| {
+        let found = claim.values(payload).map(|value| (claim.name().into(), Some(value))).collect();
+        checked("demanded claim", found, check_demand(payload, claim))
+    });
+    let first = [
         checked("algorithm", of_header("alg"), check_algorithm(header, policy)),
         checked("type", of_header("typ"), check_type(header, policy)),
         checked("times", of_claims(&["exp", "nbf", "iat"]), times),
         checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
         checked("string claims", of_claims(&["sub", "client_id", "azp", "jti"]), check_texts(&claims)),
         checked("client", of_claims(&clients), check_client(payload, policy)),
-        checked("demanded claims", of_claims(&demanded), check_presence(payload, policy)),
-        checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims)),
-    ]
+    ];
+    let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
+    first.into_iter().chain(demanded).chain([last]).collect()
+}
+
+/// Reads identifiers that are integers as text, where the issuer's terms say so.
+fn spell_ids(json: &mut Json, policy: &Policy) {
+    if policy.numeric_ids {
+        json.spell_integers(["sub", "jti", "client_id", "azp"]);
+        json.spell_integers(policy.client_claims.iter().map(|name| &**name));
+    }
 }
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
@@ -236,84 +249,90 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
             return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
-        let named = payload.root().get(name).map(|value| value.as_str());
-        return match named {
-            Some(Some(theirs)) if clients.iter().any(|client| **client == *theirs) => Ok(()),
-            Some(_) => {
-                let detail = format!("aud is absent, and {name}, which stands for it, is none of {clients:?}");
-                Err(Error::new(ErrorKind::WrongAudience, detail))
-            }
-            None => {
-                let detail =
-                    format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
-                Err(Error::new(ErrorKind::MissingClaim, detail))
-            }
+        let claim = payload.root().get(name).filter(|value| !value.is_null());
+        let Some(named) = claim.map(|value| value.as_str().unwrap_or_default()) else {
+            let detail = format!("aud is absent, and so is {name}, which stands for it; expected one of {clients:?}");
+            return Err(Error::new(ErrorKind::MissingClaim, detail));
         };
+        if clients.iter().any(|client| **client == *named) {
+            return Ok(());
+        }
+        let detail = nearly(name, [named], clients)
+            .unwrap_or_else(|| format!("{name}, which stands for it, is none of {clients:?}"));
+        return Err(Error::new(ErrorKind::WrongAudience, format!("aud is absent, and {detail}")));
     };
     if audience.names(ours) {
         return Ok(());
     }
-    let count = audience.iter().count();
-    let detail =
-        format!("expected one of {ours:?}, and the token names {count} other; was it issued for this service?");
+    let detail = nearly("aud", audience.iter(), ours).unwrap_or_else(|| {
+        let count = audience.iter().count();
+        format!("expected one of {ours:?}, and the token names {count} other; was it issued for this service?")
+    });
     Err(Error::new(ErrorKind::WrongAudience, detail))
+}
+
+/// Names which of ours was probably meant, without repeating what the token says.
+fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box<str>]) -> Option<String> {
+    /// Real tokens name a few audiences; a refusal is not to cost more for one that names thousands.
+    const MAX_COMPARED: usize = 16;
+    let meant = |theirs| ours.iter().find(|own| differ_little(theirs, own));
+    let meant = theirs.into_iter().take(MAX_COMPARED).find_map(meant)?;
+    Some(format!(
+        "{name} differs from {meant:?} only by scheme, case or a trailing slash; it must be configured byte for byte"
+    ))
 }
 
 /// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.clients else { return Ok(()) };
-    let Some(client) = policy.client_claims.iter().find_map(|name| payload.root().get(name)) else {
+    let named = policy.client_claims.iter().find_map(|name| {
+        let client = payload.root().get(name).filter(|client| !client.is_null())?;
+        Some((name, client))
+    });
+    let Some((name, client)) = named else {
         let detail = format!("the token names no client; expected in {}", policy.client_claims.join(" or "));
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };
     if client.as_str().is_some_and(|client| clients.iter().any(|allowed| **allowed == *client)) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::WrongClaim, format!("the token was issued to another client than {clients:?}")))
+    let detail = nearly(name, client.as_str(), clients)
+        .unwrap_or_else(|| format!("the token was issued to another client than {clients:?}"));
+    Err(Error::new(ErrorKind::WrongClaim, detail))
 }
 
-/// The claims that the accessors hand out as text are text or absent.
+/// The claims that the accessors hand out as text are text, or absent, as `null` is.
 fn check_texts(claims: &Registered<'_>) -> Result<(), Error> {
     let texts = [("sub", claims.sub), ("client_id", claims.client_id), ("azp", claims.azp), ("jti", claims.jti)];
     for (name, claim) in texts {
-        if let Some(value) = claim.filter(|value| value.as_str().is_none()) {
-            let detail = format!("{name} is {}, not a string", value.type_name());
+        if let Some(value) = claim.filter(|value| value.as_str().is_none() && !value.is_null()) {
+            let hint = if matches!(value.as_number(), Some(Number::Unsigned(_) | Number::Negative(_))) {
+                "; accept_numeric_ids reads integers as text"
+            } else {
+                ""
+            };
+            let detail = format!("{name} is {}, not a string{hint}", value.type_name());
             return Err(Error::new(ErrorKind::MalformedClaim, detail));
         }
     }
     Ok(())
 }
 
-fn check_presence(payload: &Json, policy: &Policy) -> Result<(), Error> {
-    let root = payload.root();
-    let named = policy.required_values.iter().map(|(name, _)| name);
-    let named = named.chain(policy.required_prefixes.iter().map(|(name, _)| name));
-    if let Some(name) = policy.required_claims.iter().chain(named).find(|name| root.get(name).is_none()) {
-        return Err(Error::new(ErrorKind::MissingClaim, format!("{name} is absent")));
-    }
-    if let Some(name) = policy.forbidden_claims.iter().find(|name| root.get(name).is_some()) {
-        let detail = format!("the token has {name}, which access tokens of this issuer do not have");
-        return Err(Error::new(ErrorKind::WrongType, detail));
-    }
-    let text = |name: &str| root.get(name).and_then(|claim| claim.as_str());
-    if let Some((name, _)) = policy.forbidden_values.iter().find(|(name, value)| text(name) == Some(value)) {
-        let detail = format!("{name} has a value that the terms of its issuer forbid");
-        return Err(Error::new(ErrorKind::WrongClaim, detail));
-    }
-    let none_of = |(name, values): &&(Box<str>, Vec<Box<str>>)| {
-        text(name).is_none_or(|text| values.iter().all(|value| **value != *text))
-    };
-    let begins = |name, prefix: &str| text(name).is_some_and(|text| text.starts_with(prefix));
-    let value = policy.required_values.iter().find(none_of).map(|(name, _)| name);
-    let prefix = policy.required_prefixes.iter().find(|(name, prefix)| !begins(name, prefix)).map(|(name, _)| name);
-    match value.or(prefix) {
-        // the value is not repeated: that of a template comes from the token
-        Some(name) => {
-            let detail = format!("{name} is not what the terms of its issuer demand");
-            Err(Error::new(ErrorKind::WrongClaim, detail))
+/// What else the issuer's terms demand.
+fn check_demand(payload: &Json, claim: &Claim) -> Result<(), Error> {
+    let Err(unmet) = claim.check(payload) else { return Ok(()) };
+    let name = claim.name();
+    let (kind, detail) = match unmet {
+        Unmet::Missing => (ErrorKind::MissingClaim, format!("{name} is absent")),
+        Unmet::Present => {
+            (ErrorKind::WrongType, format!("the token has {name}, which access tokens of this issuer do not have"))
         }
-        None => Ok(()),
-    }
+        // what is demanded is not repeated: that of a template comes from the token
+        Unmet::Wrong(found) => {
+            (ErrorKind::WrongClaim, format!("{name}, {found}, is not what the terms of its issuer demand"))
+        }
+    };
+    Err(Error::new(kind, detail))
 }
 
 /// A token that is bound to its sender's key proves nothing without the proof (RFC 7800, RFC 9449 §7.2, RFC 8705 §3).

@@ -8,8 +8,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuth, BearerAuthLayer, ConfigError, Error, ErrorKind, FetchError, FetchedKeys,
-    Issuer, IssuerStatus, KeyError, NotAKeySet, Rejection, Require, RequireLayer, ResourceServer,
+    AccessToken, Algorithm, BearerAuth, BearerAuthLayer, Claim, ClaimValue, ConfigError, Error, ErrorKind, FetchError,
+    FetchedKeys, Issuer, IssuerStatus, KeyError, NotAKeySet, Rejection, Require, RequireLayer, ResourceServer,
     ResourceServerBuilder, Roles, Rule, Scopes, Segment, StaticKeys, Trust, UnknownAlgorithm,
 };
 
@@ -25,6 +25,8 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<Algorithm>();
     shared::<BearerAuth<(), NotDebug>>();
     shared::<BearerAuthLayer<NotDebug>>();
+    shared::<Claim>();
+    shared::<ClaimValue>();
     shared::<ConfigError>();
     shared::<Error>();
     shared::<ErrorKind>();
@@ -84,9 +86,12 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().audience_claim("a", [""]), "audience_claim"),
         (issuer().client_claim(""), "client_claim"),
         (issuer().allow_clients(["a", ""]), "allow_clients"),
-        (issuer().require_claims([""]), "require_claims"),
-        (issuer().require_claim_value("", "a"), "require_claim_value"),
-        (issuer().forbid_claims([""]), "forbid_claims"),
+        (issuer().require(Claim::at([""])), "require"),
+        (issuer().require(Claim::at(["a", ""]).equals("a")), "require"),
+        (issuer().require(Claim::at([by_claim()])), "require"),
+        (issuer().require(Claim::absent(["a"]).equals(1)), "require"),
+        (issuer().require(Claim::absent(["a"])).require(Claim::at(["a"])), "require"),
+        (issuer().require(Claim::at(["a"]).one_of([""; 0])), "require"),
         (issuer().accept_typ(""), "accept_typ"),
         (issuer().roles(Roles::at(["a", ""])), "roles"),
         (issuer().roles(Roles::at([by_claim(), "roles".into()])), "roles"),

@@ -6,10 +6,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
+use tower_bearer::{Algorithm, BearerAuthLayer, Claim, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
 
 #[derive(Deserialize)]
 struct Tenant {
@@ -29,7 +33,7 @@ fn failed(explanation: &Explanation) -> Vec<(&str, ErrorKind)> {
 async fn each_refusal_is_explained_by_its_step() {
     use ErrorKind as K;
     let idp = Idp::new("https://id.test/");
-    let trust = (Issuer::new(idp.issuer()).allow_clients(["shop"]).require_claims(["jti"]), idp.clone());
+    let trust = (Issuer::new(idp.issuer()).allow_clients(["shop"]).require(Claim::at(["jti"])), idp.clone());
     let server = ResourceServer::new("https://api.test").trust(trust).claims::<Tenant>().build().unwrap();
     let good = || idp.token("alice").claim("client_id", "shop").claim("jti", "1").claim("tenant_id", "t");
     let table: Vec<(String, &[(&str, K)])> = vec![
@@ -46,7 +50,7 @@ async fn each_refusal_is_explained_by_its_step() {
         (good().audience("https://other.test").sign(), &[("audience", K::WrongAudience)]),
         (good().claim("sub", 1).sign(), &[("string claims", K::MalformedClaim)]),
         (good().claim("client_id", "other").sign(), &[("client", K::WrongClaim)]),
-        (good().without("jti").sign(), &[("demanded claims", K::MissingClaim)]),
+        (good().without("jti").sign(), &[("demanded claim", K::MissingClaim)]),
         (good().claim("cnf", json!({ "jkt": "x" })).sign(), &[("sender constraint", K::SenderConstrained)]),
         (good().wrong_key().sign(), &[("key and signature", K::BadSignature)]),
         (good().unknown_kid().sign(), &[("key and signature", K::UnknownKey)]),
@@ -104,6 +108,96 @@ async fn claims_that_do_not_fit_are_explained_by_their_field_and_not_by_their_va
         assert!(line.contains(&format!("explain::Tenant: {expected} (issuer https://id.test/)")), "{line}");
         assert!(!line.contains("SECRET"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn each_demand_is_explained_with_what_the_token_has() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer())
+        .require(Claim::at(["email_verified"]).equals(true))
+        .require(Claim::at(["org", "id"]).equals(7))
+        .require(Claim::absent(["nonce"]))
+        .require(Claim::at(["amr"]).contains("mfa"));
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).build().unwrap();
+    let good = || {
+        let token = idp.token("alice").claim("email_verified", true).claim("org", json!({ "id": 7 }));
+        token.claim("amr", json!(["pwd", "mfa"]))
+    };
+    assert!(server.explain(&good().sign()).await.accepted);
+    let bad = good().claim("email_verified", "true").claim("nonce", "n").claim("amr", json!(["pwd"])).sign();
+    let explanation = server.explain(&bad).await;
+    let (kind, step) = (ErrorKind::WrongClaim, "demanded claim");
+    assert_eq!(failed(&explanation), [(step, kind), (step, ErrorKind::WrongType), (step, kind)], "{explanation}");
+    let found: Vec<_> = explanation.steps.iter().filter(|shown| shown.name == step).map(|shown| &shown.found).collect();
+    assert_eq!(found, ["email_verified \"true\"", "/org/id 7", "nonce \"n\"", "amr [\"pwd\"]"]);
+}
+
+#[tokio::test]
+async fn a_long_token_needs_a_setting_which_the_refusal_names() {
+    let idp = Idp::new("https://id.test/");
+    let server = |max: Option<usize>| {
+        let builder = ResourceServer::new("https://api.test").trust(&idp);
+        if let Some(max) = max { builder.max_token_bytes(max) } else { builder }.build()
+    };
+    // a user with hundreds of groups, and one with a thousand
+    for (groups, kib) in [(360, 17), (950, 46)] {
+        let groups: Vec<_> = (0..groups).map(|index| format!("{index:08}-1111-1111-1111-111111111111")).collect();
+        let token = idp.token("alice").claim("roles", groups.clone()).sign();
+        assert!(token.len() > kib * 1024, "{}", token.len());
+        let error = server(None).unwrap().authenticate(&token).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedRequest);
+        assert!(error.to_string().contains("more than max_token_bytes, 16384"), "{error}");
+        let explanation = server(None).unwrap().explain(&token).await;
+        assert_eq!(failed(&explanation), [("form", ErrorKind::MalformedRequest)]);
+        let known = server(Some(64 * 1024)).unwrap().authenticate(&token).await.unwrap();
+        assert_eq!(known.roles().count(), groups.len());
+        assert!(server(Some(token.len())).unwrap().authenticate(&token).await.is_ok());
+        assert!(server(Some(token.len() - 1)).unwrap().authenticate(&token).await.is_err());
+    }
+    for bad in [0, 64 * 1024 + 1, usize::MAX] {
+        let error = server(Some(bad)).unwrap_err();
+        assert_eq!(error.problems()[0].path(), "max_token_bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_long_token_comes_over_http() {
+    let idp = Idp::new("https://id.test/");
+    let groups: Vec<_> = (0..950).map(|index| format!("{index:08}-1111-1111-1111-111111111111")).collect();
+    let token = idp.token("alice").claim("roles", groups).sign();
+    for (max, expected) in [(16 * 1024, "HTTP/1.1 400 "), (64 * 1024, "HTTP/1.1 200 ")] {
+        let server = ResourceServer::new("https://api.test").trust(&idp).max_token_bytes(max).build().unwrap();
+        let app = Router::new().route("/", get(async || "")).layer(BearerAuthLayer::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let serving = tokio::spawn(axum::serve(listener, app).into_future());
+        let request =
+            format!("GET / HTTP/1.1\r\nhost: api.test\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with(expected), "{response}");
+        serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn identifiers_that_are_numbers_read_as_text() {
+    let idp = Idp::new("https://id.test/");
+    let issuer = Issuer::new(idp.issuer()).accept_numeric_ids().allow_clients(["10133"]);
+    let server =
+        ResourceServer::new("https://api.test").trust((issuer, idp.clone())).claims::<Tenant>().build().unwrap();
+    let token = || idp.token("alice").claim("tenant_id", "t");
+    let numbers = token().without("client_id").claim("sub", 7).claim("jti", -1).claim("azp", 10133).sign();
+    for _ in 0..2 {
+        let token = server.authenticate(&numbers).await.unwrap();
+        let text = (token.subject(), token.jwt_id(), token.client_id());
+        assert_eq!(text, (Some("7"), Some("-1"), Some("10133")));
+    }
+    assert!(server.explain(&numbers).await.accepted);
+    let null = token().claim("sub", json!(null)).claim("client_id", json!(null)).claim("azp", "10133");
+    let token = server.authenticate(&null.sign()).await.unwrap();
+    assert_eq!((token.subject(), token.client_id()), (None, Some("10133")));
 }
 
 #[tokio::test]

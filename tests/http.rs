@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use support::{challenge, get, get_with, send, status};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, Permission, ProblemJson, Rejection, Require,
-    RequireLayer, ResourceServer, Rule, Scopes, permissions,
+    AccessToken, Algorithm, BearerAuthLayer, Claim, Error, ErrorKind, Issuer, Permission, ProblemJson, Rejection,
+    Require, RequireLayer, ResourceServer, Rule, Scopes, permissions,
 };
 
 permissions! {
@@ -325,7 +325,10 @@ async fn the_strict_profile_and_other_terms_belong_to_one_issuer() {
     let (strict, lenient) = (Idp::new("https://strict.test/"), Idp::new("https://lenient.test/"));
     let server = ResourceServer::new("https://api.test")
         .trust((Issuer::new("https://strict.test/").rfc9068().audience("api://strict"), strict.clone()))
-        .trust((Issuer::new("https://lenient.test/").accept_typ("x-token").require_claims(["tenant"]), lenient.clone()))
+        .trust((
+            Issuer::new("https://lenient.test/").accept_typ("x-token").require(Claim::at(["tenant"])),
+            lenient.clone(),
+        ))
         .build()
         .unwrap();
     let kind = async |token: String| server.authenticate(&token).await.err().map(|error| error.kind());

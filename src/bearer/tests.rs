@@ -7,7 +7,7 @@ fn taken(values: &[&[u8]]) -> Result<String, ErrorKind> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     }
-    let token = credentials(&headers).and_then(BearerToken::from_bytes);
+    let token = credentials(&headers).and_then(|token| BearerToken::from_bytes(token, DEFAULT_MAX_LEN));
     token.map(|token| token.as_str().to_owned()).map_err(|error| error.kind())
 }
 
@@ -61,13 +61,13 @@ fn two_authorization_headers_are_refused_in_any_order() {
 
 #[test]
 fn a_token_over_the_limit_is_refused_before_it_is_read() {
-    let at_limit = [b"Bearer ".as_slice(), &vec![b'.'; MAX_TOKEN_LEN]].concat();
-    let over = [b"Bearer ".as_slice(), &vec![b'.'; MAX_TOKEN_LEN + 1]].concat();
-    assert_eq!(taken(&[&at_limit]).unwrap().len(), MAX_TOKEN_LEN);
+    let at_limit = [b"Bearer ".as_slice(), &vec![b'.'; DEFAULT_MAX_LEN]].concat();
+    let over = [b"Bearer ".as_slice(), &vec![b'.'; DEFAULT_MAX_LEN + 1]].concat();
+    assert_eq!(taken(&[&at_limit]).unwrap().len(), DEFAULT_MAX_LEN);
     assert_eq!(taken(&[&over]), Err(ErrorKind::MalformedRequest));
 }
 
 #[test]
 fn debug_does_not_show_the_token() {
-    assert_eq!(format!("{:?}", BearerToken::from_bytes(b"secret").unwrap()), "BearerToken(…)");
+    assert_eq!(format!("{:?}", BearerToken::from_bytes(b"secret", DEFAULT_MAX_LEN).unwrap()), "BearerToken(…)");
 }

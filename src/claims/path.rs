@@ -1,5 +1,7 @@
 //! Where in the claims something is.
 
+use std::fmt;
+
 use crate::jose::{Json, Row, Value};
 
 /// A path has at most this many steps: claims of real tokens nest 5 deep. The way through lists is
@@ -164,5 +166,18 @@ impl<'a> Found<'a> {
     pub(super) fn elements(self) -> impl Iterator<Item = &'a str> {
         let listed = self.value.as_str().filter(|_| self.listed);
         listed.into_iter().chain(self.value.items().filter_map(Value::as_str))
+    }
+}
+
+impl fmt::Display for Path {
+    /// Writes a sole name as it is, and others behind slashes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [Segment(Step::Name(name))] = self.0.as_slice() {
+            return f.write_str(name);
+        }
+        self.0.iter().try_for_each(|Segment(step)| match step {
+            Step::Name(name) => write!(f, "/{name}"),
+            Step::ValueOf(claim) => write!(f, "/{{{claim}}}"),
+        })
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::field::{Field, OneOrMany, pairs, refuse_unknown};
+use super::claim::ClaimConfig;
+use super::field::{Field, OneOrMany, refuse_unknown};
 use super::preset::Preset;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::error::ConfigError;
@@ -54,16 +55,10 @@ pub(super) struct IssuerConfig {
     accept_typ: Field<OneOrMany>,
     /// Whether the whole profile of RFC 9068 is demanded.
     rfc9068: Field<bool>,
-    /// Claims that must be there.
-    require_claims: Field<OneOrMany>,
-    /// Claims, and the strings of which each must be one.
-    require_claim_values: Field<BTreeMap<String, OneOrMany>>,
-    /// Claims, and what each must begin with.
-    require_claim_prefixes: Field<BTreeMap<String, String>>,
-    /// Claims that must not be there.
-    forbid_claims: Field<OneOrMany>,
-    /// Claims, and strings that each must not be.
-    forbid_claim_values: Field<BTreeMap<String, OneOrMany>>,
+    /// What must hold of claims.
+    require: Field<Vec<Field<ClaimConfig>>>,
+    /// Whether `sub`, `jti`, `azp` and `client_id` may be integers, which are read as text.
+    accept_numeric_ids: Field<bool>,
     /// Where the scopes are.
     scopes: Field<ScopesConfig>,
     /// Where the roles are.
@@ -134,17 +129,14 @@ impl IssuerConfig {
         reading.seconds("max_stale_seconds", self.max_stale_seconds, Issuer::max_stale);
         reading.each("accept_typ", self.accept_typ, Issuer::accept_typ);
         reading.switch("rfc9068", self.rfc9068, Switch::Rfc9068);
-        reading.set("require_claims", self.require_claims, |issuer, names| issuer.require_claims(Vec::from(names)));
-        reading.set("require_claim_values", self.require_claim_values, |issuer, values| {
-            pairs(values).fold(issuer, |issuer, (name, value)| issuer.require_claim_value(name, value))
-        });
-        reading.set("require_claim_prefixes", self.require_claim_prefixes, |issuer, prefixes| {
-            prefixes.into_iter().fold(issuer, |issuer, (name, prefix)| issuer.require_claim_prefix(name, prefix))
-        });
-        reading.set("forbid_claims", self.forbid_claims, |issuer, names| issuer.forbid_claims(Vec::from(names)));
-        reading.set("forbid_claim_values", self.forbid_claim_values, |issuer, values| {
-            pairs(values).fold(issuer, |issuer, (name, value)| issuer.forbid_claim_value(name, value))
-        });
+        for (index, claim) in self.require.take(&at("require"), reading.problems).into_iter().flatten().enumerate() {
+            let path = at(&format!("require[{index}]"));
+            let claim = claim.take(&path, reading.problems).and_then(|claim| claim.read(&path, reading.problems));
+            if let Some(claim) = claim {
+                reading.issuer = reading.issuer.require(claim);
+            }
+        }
+        reading.switch("accept_numeric_ids", self.accept_numeric_ids, Switch::NumericIds);
         if let Some(scopes) = self.scopes.take(&at("scopes"), reading.problems) {
             let scopes = scopes.read(reading.issuer.scopes_so_far(), &at("scopes"), reading.problems);
             reading.issuer = reading.issuer.scopes(scopes);

@@ -10,6 +10,7 @@ use crate::issuer::{Address, Issuer};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum Preset {
+    Adfs { base: String },
     Auth0 { domain: String },
     Authelia { issuer: String },
     Authentik { base: String, slug: String },
@@ -23,8 +24,8 @@ pub(super) enum Preset {
     EntraV1 { tenant: String },
     Firebase { project: String },
     Fusionauth { base: String, issuer: String, application: String },
-    GithubActions { owner_id: String },
-    GitlabCi { base: String, namespace_id: String },
+    GithubActions { owner_ids: OneOrMany },
+    GitlabCi { base: String, namespace_ids: OneOrMany },
     Google {},
     GoogleIap { audience: String },
     Hydra { issuer: String },
@@ -45,6 +46,7 @@ pub(super) enum Preset {
 impl Preset {
     pub(super) fn issuer(self) -> Issuer {
         match self {
+            Self::Adfs { base } => Issuer::adfs(&base),
             Self::Auth0 { domain } => Issuer::auth0(&domain),
             Self::Authelia { issuer } => Issuer::authelia(&issuer),
             Self::Authentik { base, slug } => Issuer::authentik(&base, &slug),
@@ -58,8 +60,8 @@ impl Preset {
             Self::EntraV1 { tenant } => Issuer::entra_v1(&tenant),
             Self::Firebase { project } => Issuer::firebase(&project),
             Self::Fusionauth { base, issuer, application } => Issuer::fusionauth(&base, &issuer, &application),
-            Self::GithubActions { owner_id } => Issuer::github_actions(&owner_id),
-            Self::GitlabCi { base, namespace_id } => Issuer::gitlab_ci(&base, &namespace_id),
+            Self::GithubActions { owner_ids } => Issuer::github_actions(Vec::from(owner_ids)),
+            Self::GitlabCi { base, namespace_ids } => Issuer::gitlab_ci(&base, Vec::from(namespace_ids)),
             Self::Google {} => Issuer::google(),
             Self::GoogleIap { audience } => Issuer::google_iap(&audience),
             Self::Hydra { issuer } => Issuer::hydra(&issuer),

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::claims::{Roles, Scopes, Segment};
+use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
@@ -60,11 +60,17 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "max_stale_seconds": 10,
         "accept_typ": "at+jwt",
         "rfc9068": true,
-        "require_claims": ["x", "y"],
-        "require_claim_values": { "token_use": "access" },
-        "require_claim_prefixes": { "sub": "spiffe://" },
-        "forbid_claims": "nonce",
-        "forbid_claim_values": { "sts": ["pending"] },
+        "require": [
+            { "claim": "x" },
+            { "claim": "/a/b", "equals": "access" },
+            { "claim": ["email_verified"], "equals": true },
+            { "claim": "tenant", "one_of": [10133, -1, 18_446_744_073_709_551_615_u64, "true", "7"] },
+            { "claim": "sub", "starts_with": "spiffe://", "not_equals": "spiffe://x" },
+            { "claim": "amr", "contains": "mfa" },
+            { "claim": "nonce", "absent": "true" },
+            { "claim": "[\"sts\"]", "if_present": true, "not_equals": "pending" },
+        ],
+        "accept_numeric_ids": true,
         "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "with_prefix": "p:" },
         "roles": { "at": ["r"], "separated_by": ";", "with_prefix": "q", "granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
@@ -88,11 +94,21 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         .max_stale(Duration::from_secs(10))
         .accept_typ("at+jwt")
         .rfc9068()
-        .require_claims(["x", "y"])
-        .require_claim_value("token_use", "access")
-        .require_claim_prefix("sub", "spiffe://")
-        .forbid_claims(["nonce"])
-        .forbid_claim_value("sts", "pending")
+        .require(Claim::at(["x"]))
+        .require(Claim::at(["a", "b"]).equals("access"))
+        .require(Claim::at(["email_verified"]).equals(true))
+        .require(Claim::at(["tenant"]).one_of([
+            10133.into(),
+            (-1).into(),
+            u64::MAX.into(),
+            ClaimValue::from("true"),
+            "7".into(),
+        ]))
+        .require(Claim::at(["sub"]).not_equals("spiffe://x").starts_with("spiffe://"))
+        .require(Claim::at(["amr"]).contains("mfa"))
+        .require(Claim::absent(["nonce"]))
+        .require(Claim::if_present(["sts"]).not_equals("pending"))
+        .accept_numeric_ids()
         .scopes(
             Scopes::at(["a", "b/c~"])
                 .and(["https://x/y"])
@@ -162,6 +178,7 @@ fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced(
 fn every_preset_is_that_constructor_with_its_arguments_in_place() {
     let guid = "11111111-1111-1111-1111-111111111111";
     let all = [
+        (json!({ "adfs": { "base": "https://b.test" } }), Issuer::adfs("https://b.test")),
         (json!({ "auth0": { "domain": "d.test" } }), Issuer::auth0("d.test")),
         (json!({ "authelia": { "issuer": "https://i.test" } }), Issuer::authelia("https://i.test")),
         (json!({ "authentik": { "base": "https://b.test", "slug": "s" } }), Issuer::authentik("https://b.test", "s")),
@@ -178,10 +195,10 @@ fn every_preset_is_that_constructor_with_its_arguments_in_place() {
             json!({ "fusionauth": { "base": "https://b.test", "issuer": "i", "application": "a" } }),
             Issuer::fusionauth("https://b.test", "i", "a"),
         ),
-        (json!({ "github_actions": { "owner_id": "1" } }), Issuer::github_actions("1")),
+        (json!({ "github_actions": { "owner_ids": ["1", "2"] } }), Issuer::github_actions(["1", "2"])),
         (
-            json!({ "gitlab_ci": { "base": "https://b.test", "namespace_id": "1" } }),
-            Issuer::gitlab_ci("https://b.test", "1"),
+            json!({ "gitlab_ci": { "base": "https://b.test", "namespace_ids": "1" } }),
+            Issuer::gitlab_ci("https://b.test", ["1"]),
         ),
         (json!({ "google": {} }), Issuer::google()),
         (json!({ "google_iap": { "audience": "a" } }), Issuer::google_iap("a")),
@@ -224,19 +241,19 @@ fn what_a_preset_has_turned_on_is_turned_off_by_false() {
 
 #[test]
 fn a_list_may_be_a_string_and_a_string_that_looks_like_one_must_be() {
-    let plain = json!({ "issuer": "https://id.test/", "forbid_claims": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "granted_in": { "value_of": "org" } } });
-    let texts = json!({ "issuer": "https://id.test/", "forbid_claims": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
+    let plain = json!({ "issuer": "https://id.test/", "accept_typ": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "granted_in": { "value_of": "org" } } });
+    let texts = json!({ "issuer": "https://id.test/", "accept_typ": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
     assert_eq!(issuer(texts), issuer(plain));
     for bad in ["['a', 'b']", " [\"a\"", "[\"a\"", "[a, b]", "{a}", "[]", "[1]"] {
-        let found =
-            paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "forbid_claims": bad }] }));
-        assert_eq!(found, ["issuers[0].forbid_claims"], "{bad}");
+        let found = paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "accept_typ": bad }] }));
+        assert_eq!(found, ["issuers[0].accept_typ"], "{bad}");
     }
     let twice = r#"[{"issuer":"https://id.test/","issuer":"https://evil.test/"}]"#;
     assert_eq!(paths(json!({ "audience": "a", "issuers": twice })), ["issuers"]);
     // values are values, though
-    let value = json!({ "issuer": "https://id.test/", "require_claim_values": { "x": "[y]" } });
-    assert_eq!(issuer(value), format!("{:?}", Issuer::new("https://id.test/").require_claim_value("x", "[y]")));
+    let value = json!({ "issuer": "https://id.test/", "require": "[{\"claim\": \"x\", \"equals\": \"[y]\"}]" });
+    let by_hand = Issuer::new("https://id.test/").require(Claim::at(["x"]).equals("[y]"));
+    assert_eq!(issuer(value), format!("{by_hand:?}"));
 }
 
 #[test]
@@ -245,7 +262,7 @@ fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
         r#"{ "audience": "a", "audience": "b" }"#,
         r#"{ "issuers": [{ "issuer": "a", "issuer": "b" }] }"#,
         r#"{ "issuers": [{ "roles": { "at": "a", "at": "b" } }] }"#,
-        r#"{ "issuers": [{ "forbid_claim_values": { "a": "b", "a": "c" } }] }"#,
+        r#"{ "issuers": [{ "require": [{ "claim": "b", "claim": "c" }] }] }"#,
     ] {
         assert!(serde_json::from_str::<ResourceServerConfig>(twice).is_err(), "{twice}");
     }
@@ -258,8 +275,9 @@ fn arguments_that_a_preset_cannot_mean_are_refused() {
         (json!({ "entra_v1": { "tenant": "contoso.onmicrosoft.com" } }), "tenant"),
         (json!({ "entra": { "tenant": "11111111-1111-1111-1111-11111111111A" } }), "tenant"),
         (json!({ "entra_b2c": { "name": "n", "tenant": "n", "policy": "p" } }), "tenant"),
-        (json!({ "github_actions": { "owner_id": "octocat" } }), "owner_id"),
-        (json!({ "gitlab_ci": { "base": "https://b.test", "namespace_id": "" } }), "namespace_id"),
+        (json!({ "adfs": { "base": "https://b.test/adfs" } }), "base"),
+        (json!({ "github_actions": { "owner_ids": ["1", "octocat"] } }), "owner_ids"),
+        (json!({ "gitlab_ci": { "base": "https://b.test", "namespace_ids": "" } }), "namespace_ids"),
         (json!({ "auth0": { "domain": "https://t.auth0.com" } }), "domain"),
         (json!({ "pingone": { "domain": "auth.pingone.eu/x", "environment": "e" } }), "domain"),
     ] {
@@ -274,6 +292,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "audience": 7,
         "realm": ["x"],
         "token_cache_bytes": -1,
+        "max_token_bytes": "64 KiB",
         "isuers": [],
         "issuers": [
             { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
@@ -283,9 +302,20 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
             {},
             7,
             { "issuer": "https://b.test/", "roles": { "ad": ["x"] }, "scopes": { "at": ["a", 1] }, "audience": null },
-            { "issuer": "https://d.test/", "forbid_claims": "['nonce']", "accept_typ": [], "roles": { "only_renamed": null, "granted_in": null } },
+            { "issuer": "https://d.test/", "require": "[{'claim': 'nonce'}]", "accept_typ": [], "roles": { "only_renamed": null, "granted_in": null } },
             { "issuer": "https://e.test/", "accept_absent_iss": true },
             { "issuer": "https://f.test/", "accept_absent_iss": true },
+            { "issuer": "https://g.test/", "require": [
+                { "claim": "a", "equals": 1.5 },
+                { "claim": "a", "absent": true, "if_present": true },
+                { "equals": 1 },
+                { "claim": "a", "value": 1 },
+                { "claim": "a", "starts_with": null },
+                { "claim": "a", "one_of": [null] },
+                { "claim": 7, "absent": 2 },
+                { "claim": "a", "absent": true, "equals": 1 },
+                { "claim": "" },
+            ], "accept_numeric_ids": 1 },
             { "issuer": "https://c.test/", "tenant_at": "", "roles": { "renamed": {}, "only_renamed": {} } },
         ],
     });
@@ -295,6 +325,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "audience",
         "realm",
         "token_cache_bytes",
+        "max_token_bytes",
         "issuers[0].algorithms",
         "issuers[0].leeway_seconds",
         "issuers[0].rfc9068",
@@ -308,14 +339,25 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "issuers[6].scopes.at",
         "issuers[6].roles.ad",
         "issuers[7].accept_typ",
-        "issuers[7].forbid_claims",
+        "issuers[7].require",
         "issuers[7].roles.granted_in",
         "issuers[7].roles.only_renamed",
-        "issuers[10].roles.only_renamed",
+        "issuers[10].require[0]",
+        "issuers[10].require[1]",
+        "issuers[10].require[2]",
+        "issuers[10].require[3]",
+        "issuers[10].require[4]",
+        "issuers[10].require[5]",
+        "issuers[10].require[6].claim",
+        "issuers[10].require[6].absent",
+        "issuers[10].accept_numeric_ids",
+        "issuers[11].roles.only_renamed",
         "isuers",
         "issuers[http://id.test].id",
         "issuers[http://id.test].max_age",
         "issuers[https://f.test/]",
+        "issuers[https://g.test/].require",
+        "issuers[https://g.test/].require",
         "issuers[https://c.test/].tenant_at",
     ];
     assert_eq!(found_paths, expected, "{found:#?}");

@@ -9,13 +9,18 @@ mod servers;
 mod workloads;
 
 use super::Issuer;
-use crate::claims::Principals;
+use crate::claims::{Claim, Principals};
 
 impl Issuer {
     /// Says by what the tokens tell users and clients apart.
     fn told_by(mut self, principals: Principals) -> Self {
         self.principals = Some(principals);
         self
+    }
+
+    /// Refuses tokens that have one of these claims, by which other kinds of them can be told.
+    fn lacking<const N: usize>(self, names: [&str; N]) -> Self {
+        names.into_iter().fold(self, |issuer, name| issuer.require(Claim::absent([name])))
     }
 
     /// Notes, to be said when the server is built, that an argument cannot be meant.

@@ -108,10 +108,19 @@ impl<T> IssuerSet<T> {
     }
 }
 
-/// An identifier without what issuers and configurations most often disagree about.
+/// Tells whether two identifiers differ by what issuers and configurations most often disagree about, and nothing else.
+pub(crate) fn differ_little(one: &str, other: &str) -> bool {
+    core(one).eq_ignore_ascii_case(core(other))
+}
+
 fn bare(id: &str) -> String {
+    core(id).to_ascii_lowercase()
+}
+
+/// An identifier without its scheme, and without slashes at its end.
+fn core(id: &str) -> &str {
     let id = id.trim_end_matches('/');
-    id.split_once("://").map_or(id, |(_, rest)| rest).to_ascii_lowercase()
+    id.split_once("://").map_or(id, |(_, rest)| rest)
 }
 
 /// What comes after an identifier's host.

@@ -152,6 +152,24 @@ impl Json {
         Some(value)
     }
 
+    /// Turns members of the object that was parsed last from integers into strings of their digits. The text of
+    /// the document stays as it is.
+    pub(crate) fn spell_integers<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names {
+            let Some(value) = self.root().get(name) else { continue };
+            let (index, digits) = match value.as_number() {
+                Some(Number::Negative(number)) => (value.index, number.to_string()),
+                Some(Number::Unsigned(number)) => (value.index, number.to_string()),
+                Some(Number::Float(_)) | None => continue,
+            };
+            let start = self.text.len();
+            self.text.push_str(&digits);
+            if let Some(node) = self.nodes.get_mut(index) {
+                node.kind = Kind::String(Span::new(start, self.text.len()));
+            }
+        }
+    }
+
     fn slice(&self, span: Span) -> &str {
         self.text.get(span.range()).unwrap_or_default()
     }
@@ -196,12 +214,12 @@ impl<'j> Value<'j> {
         if let Kind::String(span) = self.kind() { Some(self.json.slice(span)) } else { None }
     }
 
-    pub(crate) fn as_number(self) -> Option<Number> {
-        if let Kind::Number(number) = self.kind() { Some(number) } else { None }
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        if let Kind::Bool(value) = self.kind() { Some(value) } else { None }
     }
 
-    pub(crate) fn as_bool(self) -> Option<bool> {
-        if let Kind::Bool(bool) = self.kind() { Some(bool) } else { None }
+    pub(crate) fn as_number(self) -> Option<Number> {
+        if let Kind::Number(number) = self.kind() { Some(number) } else { None }
     }
 
     pub(crate) fn is_null(self) -> bool {
@@ -238,7 +256,8 @@ impl<'j> Value<'j> {
             Kind::Array { .. } if self.items().all(|item| item.as_str().is_some()) => {
                 format!("{:?}", self.strings().collect::<Vec<_>>())
             }
-            Kind::Array { .. } | Kind::Bool(_) | Kind::Null | Kind::Object { .. } => self.type_name().to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Array { .. } | Kind::Null | Kind::Object { .. } => self.type_name().to_owned(),
         }
     }
 

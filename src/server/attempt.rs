@@ -82,7 +82,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             return Attempt::Done(Ok(known));
         }
         let in_realm = |error: Error| error.in_realm(&engine.policy.realm);
-        let token = match BearerToken::from_bytes(token) {
+        let token = match BearerToken::from_bytes(token, engine.policy.max_token_len) {
             Ok(token) => token,
             Err(error) => return Attempt::Done(Err(in_realm(error))),
         };
@@ -94,7 +94,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let engine = Arc::clone(&engine);
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
-            let token = BearerToken::from_bytes(token.as_bytes())?;
+            let token = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len)?;
             engine.wait(token, wait).await.map_err(|error| error.in_realm(&engine.policy.realm))
         }))
     }

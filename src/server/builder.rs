@@ -12,6 +12,7 @@ use super::keys::prepare;
 use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
 use super::{Engine, ResourceServer};
+use crate::bearer::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
 use crate::challenge::quoted;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock, SystemClock};
@@ -41,6 +42,7 @@ struct Settings {
     http: HttpSettings,
     saved: Vec<SavedKeys>,
     token_cache: u64,
+    max_token_bytes: usize,
 }
 
 impl ResourceServerBuilder {
@@ -55,6 +57,7 @@ impl ResourceServerBuilder {
             http: HttpSettings::default(),
             saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
+            max_token_bytes: DEFAULT_MAX_LEN,
         };
         // no type of claims, no second look at the payload
         Self { settings, read: |_| Ok(()) }
@@ -176,7 +179,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Sets how many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     ///
     /// A token that comes again is then not verified again. It is still checked that its times hold, that its issuer is
-    /// trusted, and that the key that verified it is still published. Only verified tokens of at most 8 KiB are kept, in memory, until a new
+    /// trusted, and that the key that verified it is still published. Only verified tokens are kept, in memory, until a new
     /// token comes after they have expired; these are looked for once a minute. Up to a quarter more is taken for the tokens that come most often. A reload begins with an
     /// empty cache.
     ///
@@ -187,6 +190,24 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[must_use]
     pub fn token_cache(mut self, max_bytes: u64) -> Self {
         self.settings.token_cache = max_bytes;
+        self
+    }
+
+    /// Accepts tokens of up to this many bytes; 16 KiB by default, at most 64 KiB.
+    ///
+    /// Longer ones are refused as [`MalformedRequest`](crate::ErrorKind::MalformedRequest). The token of
+    /// a user with hundreds of groups can be longer than the default.
+    ///
+    /// Whatever is in front must let such headers pass, too. Many proxies take 8 KiB. Over HTTP/2, hyper
+    /// takes 16 KiB of headers, unless its `max_header_list_size` says otherwise (in tonic,
+    /// `http2_max_header_list_size`).
+    ///
+    /// # Security
+    ///
+    /// Whoever sends a request makes the service read so many bytes before it can refuse them.
+    #[must_use]
+    pub fn max_token_bytes(mut self, max: usize) -> Self {
+        self.settings.max_token_bytes = max;
         self
     }
 
@@ -256,7 +277,21 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Makes the engine of a new server, or of one that goes on where a former has been.
     pub(super) fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
         let Self { settings, read } = self;
-        let Settings { audiences, trusted, resolvers, mut problems, realm, clock, http, saved, token_cache } = settings;
+        let Settings {
+            audiences,
+            trusted,
+            resolvers,
+            mut problems,
+            realm,
+            clock,
+            http,
+            saved,
+            token_cache,
+            max_token_bytes,
+        } = settings;
+        if !(1..=LARGEST_MAX_LEN).contains(&max_token_bytes) {
+            problems.push("max_token_bytes", format!("expected 1 to {LARGEST_MAX_LEN} bytes"));
+        }
         if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
@@ -271,7 +306,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
-        let policy = Arc::new(ServerPolicy { audiences, realm, clock });
+        let policy = Arc::new(ServerPolicy { audiences, realm, clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
@@ -293,7 +328,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let former = former.map(|former| &former.found);
         let found = FoundIssuers::new(resolvers, found, Arc::clone(&policy), former);
-        let cache = TokenCache::new(token_cache);
+        let cache = TokenCache::new(token_cache, max_token_bytes);
         Ok(Engine { issuers, found, policy, cache, read })
     }
 }

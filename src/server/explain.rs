@@ -1,5 +1,6 @@
 //! Why a token is accepted or refused, step by step, for whoever has to find out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -112,8 +113,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             steps.push(Step { name, found, outcome });
             passed
         };
-        let form = BearerToken::from_bytes(token.as_bytes()).and_then(Compact::parse);
-        let compact = match form {
+        let form = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len).and_then(Compact::parse);
+        let mut compact = match form {
             Ok(compact) => compact,
             Err(error) => {
                 return step("form", format!("{} characters", token.len()), Err(error));
@@ -122,14 +123,14 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let header = Header::of(compact.json.first(), compact.algorithm);
         step("form", short(&format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default())), Ok(()));
         let iss = compact.json.root().get("iss");
-        let issuer = show(&[("iss", iss)]);
+        let issuer = show(&[("iss".into(), iss)]);
         let Ok(trusted) = engine.select(iss, None) else {
             let unresolved = || Error::from(ErrorKind::UnknownIssuer);
             return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
         };
         step("issuer", issuer, Ok(()));
         let now = engine.policy.clock.now();
-        let checked = validate::explain(&compact, &trusted.policy, now);
+        let checked = validate::explain(&mut compact, &trusted.policy, now);
         let passed: Vec<bool> =
             checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();
         passed.into_iter().all(|passed| passed)
@@ -158,7 +159,7 @@ fn short(text: &str) -> String {
 }
 
 /// Writes what a token has under some names.
-fn show(found: &[(&str, Option<Value<'_>>)]) -> String {
+fn show(found: &[(Cow<'_, str>, Option<Value<'_>>)]) -> String {
     let there = found.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?.describe())));
     short(&there.collect::<Vec<_>>().join(", "))
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::trust::Trust;
+use crate::claims::Claim;
 use crate::issuer::{Issuer, Template, is_guid};
 use crate::jwks::FetchError;
 
@@ -174,7 +175,7 @@ impl IssuerTemplate {
         let tenant = Template::parse(&self.template)?.tenant(id).filter(|tenant| (self.is_tenant)(tenant))?;
         let mut issuer = (self.terms)(Issuer::new(id));
         if let Some(claim) = &self.tenant_claim {
-            issuer = issuer.require_claim_value(&**claim, tenant);
+            issuer = issuer.require(Claim::at([&**claim]).equals(tenant));
         }
         if let Some(uri) = &self.jwks_uri {
             issuer = issuer.jwks_uri(Template::parse(uri).map_or_else(|| uri.to_string(), |uri| uri.fill(tenant)));

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value as Claims, json};
 
 use super::*;
-use crate::bearer::BearerToken;
+use crate::bearer::{BearerToken, DEFAULT_MAX_LEN};
+use crate::claims::Claim;
 use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigError;
 use crate::issuer::{Issuer, ServerPolicy};
@@ -14,8 +15,12 @@ use crate::issuer::{Issuer, ServerPolicy};
 const NOW: u64 = 1_800_000_000;
 
 fn policy(issuer: Issuer) -> Arc<Policy> {
-    let server =
-        ServerPolicy { audiences: vec!["api".into()], realm: "\"api\"".into(), clock: SharedClock::new(SystemClock) };
+    let server = ServerPolicy {
+        audiences: vec!["api".into()],
+        realm: "\"api\"".into(),
+        clock: SharedClock::new(SystemClock),
+        max_token_len: DEFAULT_MAX_LEN,
+    };
     let mut problems = ConfigError::default();
     let policy = issuer.into_policy(&Arc::new(server), None, &mut problems);
     assert!(problems.problems().is_empty(), "{problems}");
@@ -24,7 +29,7 @@ fn policy(issuer: Issuer) -> Arc<Policy> {
 
 fn check_raw(policy: &Arc<Policy>, header: &str, claims: &str) -> Result<(), Error> {
     let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes())?)?;
+    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes(), policy.server.max_token_len)?)?;
     Plausible::check(compact, policy, UnixTime(Duration::from_secs(NOW))).map(drop)
 }
 
@@ -54,10 +59,11 @@ fn a_wrong_type_is_never_taken_for_an_absent_claim() {
         assert_eq!(raw(name, "1e400"), Some(ErrorKind::MalformedToken), "{name}");
     }
     for name in ["sub", "client_id", "azp", "jti"] {
-        for wrong in ["1", "null", "[]", "{}", "true", "[\"a\"]"] {
+        for wrong in ["1", "[]", "{}", "true", "[\"a\"]"] {
             assert_eq!(raw(name, wrong), Some(ErrorKind::MalformedClaim), "{name}: {wrong}");
         }
         assert_eq!(raw(name, "\"\""), None, "{name} may be empty");
+        assert_eq!(raw(name, "null"), None, "{name} is then absent");
     }
 }
 
@@ -141,7 +147,7 @@ fn another_claim_stands_for_the_audience_only_where_there_is_none() {
     }
     let elsewhere = Issuer::new("i").audience_claim("x", ["mine"]);
     assert_eq!(under(elsewhere.clone(), r#","x":["mine"]"#), Some(WrongAudience));
-    assert_eq!(under(elsewhere, r#","x":null"#), Some(WrongAudience));
+    assert_eq!(under(elsewhere, r#","x":null"#), Some(MissingClaim));
 }
 
 #[test]
@@ -163,6 +169,8 @@ fn only_allowed_clients_are_let_in_and_only_by_the_claim_that_names_them() {
         (r#","azp":"b""#, None),
         (r#","client_id":"a","azp":"x""#, None),
         (r#","client_id":"x","azp":"a""#, Some(WrongClaim)),
+        (r#","client_id":null,"azp":"a""#, None),
+        (r#","client_id":null"#, Some(MissingClaim)),
         (r#","client_id":"A""#, Some(WrongClaim)),
         (r#","client_id":"""#, Some(WrongClaim)),
         (r#","client_id":["a"]"#, Some(MalformedClaim)),
@@ -178,12 +186,60 @@ fn only_allowed_clients_are_let_in_and_only_by_the_claim_that_names_them() {
 }
 
 #[test]
-fn a_forbidden_claim_gives_another_kind_of_token_away() {
-    let issuer = || Issuer::new("i").dangerously_accept_any_audience().forbid_claims(["at_hash", "nonce"]);
+fn a_claim_that_must_not_be_there_gives_another_kind_of_token_away() {
+    let issuer = || {
+        let any = Issuer::new("i").dangerously_accept_any_audience();
+        any.require(Claim::absent(["at_hash"])).require(Claim::absent(["nonce"]))
+    };
     assert_eq!(under(issuer(), ""), None);
     for claims in [r#","at_hash":"x""#, r#","nonce":null"#] {
         assert_eq!(under(issuer(), claims), Some(ErrorKind::WrongType), "{claims}");
     }
+}
+
+#[test]
+fn what_is_demanded_of_a_claim_must_hold_and_its_value_is_not_repeated() {
+    let any = || Issuer::new("i").dangerously_accept_any_audience();
+    let issuer =
+        || any().require(Claim::at(["tenant"]).equals(10133)).require(Claim::at(["email_verified"]).equals(true));
+    assert_eq!(under(issuer(), r#","tenant":10133,"email_verified":true"#), None);
+    for (claims, kind, detail) in [
+        (r#","tenant":10133"#, ErrorKind::MissingClaim, "email_verified is absent"),
+        (r#","tenant":10133,"email_verified":null"#, ErrorKind::MissingClaim, "email_verified is absent"),
+        (
+            r#","tenant":"secret","email_verified":true"#,
+            ErrorKind::WrongClaim,
+            "tenant, a string, is not what the terms of its issuer demand",
+        ),
+    ] {
+        let claims = format!(r#"{{"iss":"i","exp":{}{claims}}}"#, NOW + 60);
+        let error = check_raw(&policy(issuer()), r#"{"alg":"ES256"}"#, &claims).unwrap_err();
+        assert_eq!(error.kind(), kind, "{claims}");
+        assert!(error.to_string().contains(detail) && !error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn numbers_are_identifiers_only_where_the_issuer_writes_them() {
+    let any = || Issuer::new("i").dangerously_accept_any_audience();
+    let numeric = || any().accept_numeric_ids();
+    for name in ["sub", "client_id", "azp", "jti"] {
+        for number in ["7", "0", "-7", "18446744073709551615", "-9223372036854775808"] {
+            let claims = format!(r#","{name}":{number}"#);
+            assert_eq!(under(any(), &claims), Some(ErrorKind::MalformedClaim), "{claims}");
+            let same = || numeric().require(Claim::at([name]).equals(number));
+            assert_eq!(under(same(), &claims), None, "{claims}");
+            assert_eq!(under(same(), &format!(r#","{name}":"{number}""#)), None, "a string stays one");
+            assert_eq!(under(same(), &format!(r#","{name}":1"#)), Some(ErrorKind::WrongClaim), "{claims}");
+        }
+        for wrong in ["7.0", "7.5", "1e3", "18446744073709551616", "true", "[7]", "{}"] {
+            let claims = format!(r#","{name}":{wrong}"#);
+            assert_eq!(under(numeric(), &claims), Some(ErrorKind::MalformedClaim), "{claims}");
+        }
+    }
+    assert_eq!(under(numeric().allow_clients(["7"]), r#","azp":7"#), None);
+    assert_eq!(under(numeric().allow_clients(["8"]), r#","azp":7"#), Some(ErrorKind::WrongClaim));
+    assert_eq!(under(numeric().client_claim("cid").allow_clients(["7"]), r#","cid":7"#), None);
 }
 
 #[test]
@@ -267,6 +323,33 @@ fn the_operator_learns_what_was_expected_and_nothing_of_the_token() {
         "the token is meant for another audience: expected one of [\"api\"], and the token names 2 other; was it issued for \
          this service? (issuer i)"
     );
+}
+
+#[test]
+fn the_operator_learns_which_audience_was_probably_meant() {
+    let detail = |issuer: Issuer, claims: Claims| {
+        let mut claims = claims;
+        (claims["iss"], claims["exp"]) = (json!("i"), json!(NOW + 60));
+        check_raw(&policy(issuer), r#"{"alg":"ES256"}"#, &claims.to_string()).unwrap_err().to_string()
+    };
+    let api = || Issuer::new("i").audience("https://Api.test/orders");
+    let only = "differs from \"https://Api.test/orders\" only by scheme, case or a trailing slash";
+    for near in ["https://Api.test/orders/", "https://api.test/orders", "http://Api.test/orders", "api.TEST/orders/"] {
+        assert!(detail(api(), json!({ "aud": near })).contains(&format!("aud {only}")), "{near}");
+        assert!(detail(api(), json!({ "aud": ["x", near] })).contains(&format!("aud {only}")), "{near}");
+    }
+    for far in [json!(""), json!("/"), json!("https://api.test"), json!("https://api.test/orders2"), json!([])] {
+        assert!(detail(api(), json!({ "aud": far })).contains("expected one of"), "{far}");
+    }
+    let many: Vec<_> =
+        (0..1000).map(|index| format!("x{index}")).chain(["https://api.test/orders".to_owned()]).collect();
+    assert!(detail(api(), json!({ "aud": many })).contains("expected one of"), "not all are compared");
+    let origin = || Issuer::new("i").audience_claim("azp", ["https://Api.test/orders"]);
+    let text = detail(origin(), json!({ "azp": "https://api.test/orders" }));
+    assert!(text.contains(&format!("aud is absent, and azp {only}")), "{text}");
+    let client = || Issuer::new("i").allow_clients(["https://Api.test/orders"]);
+    let text = detail(client(), json!({ "aud": "api", "client_id": "https://Api.test/orders/" }));
+    assert!(text.contains(&format!("client_id {only}")), "{text}");
 }
 
 fn any_json() -> impl Strategy<Value = Claims> {

@@ -37,6 +37,7 @@ async fn clerk() {
     assert_eq!(caller(&token), (Principal::User, Some("org_1")));
     let active = provider.accept(&header, &but(&claims, &json!({ "sts": "active", "o": null }))).await;
     assert_eq!((roles(&active), active.tenant(), active.session_id()), (vec![], None, Some("sess_1")));
+    provider.accept(&header, &but(&claims, &json!({ "aud": "https://api.test" }))).await;
     for (wrong, expected) in [
         (json!({ "azp": "https://evil.test" }), ErrorKind::WrongAudience),
         (json!({ "azp": null }), ErrorKind::MissingClaim),
@@ -44,6 +45,9 @@ async fn clerk() {
         (json!({ "sub": "mch_1", "sid": null }), ErrorKind::MissingClaim),
         (json!({ "sub": "mch_1" }), ErrorKind::WrongClaim),
         (json!({ "aud": "https://elsewhere.test" }), ErrorKind::WrongAudience),
+        // an audience of its own does not make up for the origin
+        (json!({ "aud": "https://api.test", "azp": "https://evil.test" }), ErrorKind::WrongClaim),
+        (json!({ "aud": "https://api.test", "azp": null }), ErrorKind::MissingClaim),
     ] {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
@@ -72,12 +76,14 @@ async fn cognito() {
         (json!({ "client_id": null }), ErrorKind::MissingClaim),
         (json!({ "aud": "https://other.test" }), ErrorKind::WrongAudience),
         (json!({ "aud": "c" }), ErrorKind::WrongAudience),
+        // bound to this resource, but issued to another client
+        (json!({ "aud": "https://api.test", "client_id": "other" }), ErrorKind::WrongClaim),
+        (json!({ "aud": "https://api.test", "client_id": null }), ErrorKind::MissingClaim),
     ] {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
-    let bound =
-        provider.accept(&header, &but(&claims, &json!({ "aud": "https://api.test", "client_id": "other" }))).await;
-    assert_eq!(bound.client_id(), Some("other"), "bound to this resource");
+    let bound = provider.accept(&header, &but(&claims, &json!({ "aud": "https://api.test" }))).await;
+    assert_eq!(bound.client_id(), Some("c"), "bound to this resource");
 }
 
 #[tokio::test]

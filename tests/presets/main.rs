@@ -52,7 +52,10 @@ impl Provider {
         all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         let jwks = self.idp.jwks();
         let key = jwks["keys"].as_array().unwrap().iter().find(|key| key["alg"] == header["alg"]).unwrap();
-        header["kid"] = key["kid"].clone();
+        // Windows writes the key's name as the thumbprint of a certificate only
+        if header.get("x5t").is_none() {
+            header["kid"] = key["kid"].clone();
+        }
         let algorithm = match header["alg"].as_str() {
             Some("ES256") => Algorithm::Es256,
             Some("ES384") => Algorithm::Es384,
@@ -104,7 +107,7 @@ fn every_preset_has_its_place_in_the_guide() {
     let files = ["hosted", "microsoft", "servers", "workloads"];
     let sources = files.map(|file| std::fs::read_to_string(format!("src/issuer/presets/{file}.rs")).unwrap());
     let names: Vec<_> = sources.iter().flat_map(|text| text.split("pub fn ").skip(1)).collect();
-    assert_eq!(names.len(), 30);
+    assert_eq!(names.len(), 31);
     for name in names {
         let name = name.split(['(', '<']).next().unwrap();
         assert!(guide.contains(&format!("(crate::Issuer::{name})")), "{name}");
@@ -117,6 +120,7 @@ async fn keys_are_looked_for_where_the_provider_has_them() {
     let tenant = "11111111-1111-1111-1111-111111111111";
     let disc = "/.well-known/openid-configuration";
     let rows = [
+        (Issuer::adfs("https://a.test/"), "https://a.test/adfs/discovery/keys".to_owned()),
         (Issuer::auth0("t.test"), format!("https://t.test{disc}")),
         (Issuer::authelia("https://a.test"), format!("https://a.test{disc}")),
         (Issuer::authentik("https://a.test", "s"), format!("https://a.test/application/o/s{disc}")),
@@ -136,8 +140,8 @@ async fn keys_are_looked_for_where_the_provider_has_them() {
             "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com".to_owned(),
         ),
         (Issuer::fusionauth("https://f.test/", "i", "a"), "https://f.test/.well-known/jwks.json".to_owned()),
-        (Issuer::github_actions("1"), format!("https://token.actions.githubusercontent.com{disc}")),
-        (Issuer::gitlab_ci("https://g.test", "1"), format!("https://g.test{disc}")),
+        (Issuer::github_actions(["1"]), format!("https://token.actions.githubusercontent.com{disc}")),
+        (Issuer::gitlab_ci("https://g.test", ["1"]), format!("https://g.test{disc}")),
         (Issuer::google(), format!("https://accounts.google.com{disc}")),
         (Issuer::google_iap("a"), "https://www.gstatic.com/iap/verify/public_key-jwk".to_owned()),
         (Issuer::hydra("https://h.test/"), format!("https://h.test{disc}")),
@@ -154,7 +158,7 @@ async fn keys_are_looked_for_where_the_provider_has_them() {
         (Issuer::wso2("https://w.test"), "https://w.test/oauth2/jwks".to_owned()),
         (Issuer::zitadel("https://z.test"), format!("https://z.test{disc}")),
     ];
-    assert_eq!(rows.len(), 30);
+    assert_eq!(rows.len(), 31);
     for (preset, expected) in rows {
         let (asked, first) = tokio::sync::mpsc::unbounded_channel();
         let answer = service_fn(move |request: Request<Body>| {

@@ -4,6 +4,45 @@ const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_TENANT: &str = "33333333-3333-3333-3333-333333333333";
 
 #[tokio::test]
+async fn adfs() {
+    const ROLE: &str = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
+    let api = "microsoft:identityserver:orders";
+    let provider = Provider::of(Issuer::adfs("https://adfs.test/").audience(api));
+    let claims = json!({
+        "aud": api, "apptype": "Confidential", "appid": "c", "authmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",
+        "auth_time": "2026-11-30T10:21:15.733Z", "ver": "1.0", "scp": "openid orders", "sub": "xBZp=", "role": "editor",
+        ROLE: ["auditor", "site admin"],
+    });
+    // access tokens have the thumbprint of the certificate alone, others both
+    for header in [
+        json!({ "alg": "RS256", "typ": "JWT", "x5t": "l_OZUmitFFug_qgT4aBrvnyxm94" }),
+        json!({ "alg": "RS256", "typ": "JWT" }),
+    ] {
+        let token = provider.accept(&header, &claims).await;
+        assert_eq!(token.issuer(), "http://adfs.test/adfs/services/trust");
+        assert_eq!(
+            (scopes(&token), roles(&token)),
+            (vec!["openid", "orders"], vec!["editor", "auditor", "site admin"])
+        );
+        assert_eq!((token.client_id(), token.principal()), (Some("c"), Principal::User));
+        assert_eq!(token.auth_time(), None, "it is a text");
+        let machine = but(&claims, &json!({ "scp": null, "sub": null, "role": null, ROLE: null }));
+        let machine = provider.accept(&header, &machine).await;
+        assert_eq!((machine.subject(), machine.principal()), (None, Principal::Unknown));
+        for (wrong, expected) in [
+            // an ID token
+            (json!({ "iss": "https://adfs.test/adfs", "aud": "c", "appid": null }), ErrorKind::UnknownIssuer),
+            (json!({ "iss": "https://adfs.test/adfs/services/trust" }), ErrorKind::UnknownIssuer),
+            (json!({ "aud": "urn:microsoft:userinfo" }), ErrorKind::WrongAudience),
+            (json!({ "aud": "orders" }), ErrorKind::WrongAudience),
+            (json!({ "appid": null }), ErrorKind::MissingClaim),
+        ] {
+            assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn entra() {
     let api = "22222222-2222-2222-2222-222222222222";
     let provider = Provider::of(Issuer::entra(TENANT).audience(api));

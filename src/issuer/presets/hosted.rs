@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::is_host;
-use crate::claims::{Mark, Principals, Roles, Scopes, Segment};
+use crate::claims::{Claim, Mark, Principals, Roles, Scopes, Segment};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
@@ -31,8 +31,10 @@ impl Issuer {
 
     /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session tokens.
     ///
-    /// * They have no `aud`: `azp`, the origin of the page, is checked in its place, and one without it is refused. Those of a sign-in that is not complete (`sts` is
-    ///   `pending`) are refused, and so are OAuth and machine tokens.
+    /// * `azp`, the origin of the page, must be one of these. Session tokens have no `aud`, unless a
+    ///   custom claim adds it; then it must be this service's, too.
+    /// * Tokens of a sign-in that is not complete (`sts` is `pending`) are refused, and so are OAuth and
+    ///   machine tokens.
     /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
     ///   together with features; read them into your claims type.
     /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
@@ -48,13 +50,15 @@ impl Issuer {
         I::Item: Into<String>,
     {
         let base = base.trim_end_matches('/');
+        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
         Self::new(base)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
-            .audience_claim("azp", origins)
+            .audience_claim("azp", origins.clone())
+            .require(Claim::at(["azp"]).one_of(origins))
             .accept_typ("JWT")
-            .require_claims(["sid"])
-            .require_claim_prefix("sub", "user_")
-            .forbid_claim_value("sts", "pending")
+            .require(Claim::at(["sid"]))
+            .require(Claim::at(["sub"]).starts_with("user_"))
+            .require(Claim::if_present(["sts"]).not_equals("pending"))
             .leeway(Duration::from_secs(5))
             .roles(Roles::at(["o", "rol"]))
             .tenant_at(["o", "id"])
@@ -63,8 +67,9 @@ impl Issuer {
 
     /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
     ///
-    /// * Only access tokens: their `token_use` is `access`. They have no `aud`, so it is the client that is checked. A token that is bound to a resource has one, and is
-    ///   checked by that, whoever the client is.
+    /// * Only access tokens: their `token_use` is `access`.
+    /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource; then
+    ///   it must be this service's, too.
     /// * Roles are the groups. A user calls if the token has `username`.
     ///
     /// ```
@@ -77,9 +82,11 @@ impl Issuer {
         I: IntoIterator,
         I::Item: Into<String>,
     {
+        let clients: Vec<String> = clients.into_iter().map(Into::into).collect();
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
-            .require_claim_value("token_use", "access")
-            .audience_claim("client_id", clients)
+            .require(Claim::at(["token_use"]).equals("access"))
+            .audience_claim("client_id", clients.clone())
+            .require(Claim::at(["client_id"]).one_of(clients))
             .roles(Roles::at(["cognito:groups"]))
             .told_by(Principals { users: &[Mark::Has("username")], clients: &[Mark::Lacks("username")] })
     }
@@ -97,7 +104,7 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the project. `require_claims(["aud"])` refuses such tokens.
+    /// Without an audience, a token is good at every service of the project. [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
     #[must_use]
     pub fn descope(project: &str) -> Self {
         let address = format!("https://api.descope.com/{project}");
@@ -107,7 +114,7 @@ impl Issuer {
             .also_known_as(address)
             .audience(project)
             .dangerously_accept_absent_audience()
-            .require_claim_value("drn", "DS")
+            .require(Claim::at(["drn"]).equals("DS"))
             .scopes(Scopes::default().and(["permissions"]).and(of_tenant("permissions")))
             .roles(Roles::default().and(of_tenant("roles")))
             .tenant_at(["dct"])
@@ -128,7 +135,8 @@ impl Issuer {
         Self::new(format!("https://securetoken.google.com/{project}"))
             .audience(project)
             .algorithms([Algorithm::Rs256])
-            .require_claims(["sub", "auth_time"])
+            .require(Claim::at(["sub"]))
+            .require(Claim::at(["auth_time"]))
             .jwks_uri("https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com")
             .tenant_at(["firebase", "tenant"])
             .told_by(Principals { users: &[Mark::Always], clients: &[] })
@@ -186,7 +194,7 @@ impl Issuer {
     #[must_use]
     pub fn okta(base: &str, server: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require_claims(["cid"]);
+        let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require(Claim::at(["cid"]));
         issuer
             .roles(Roles::at(["groups"]))
             .told_by(Principals { users: &[Mark::Has("uid")], clients: &[Mark::Lacks("uid")] })
@@ -205,7 +213,7 @@ impl Issuer {
     pub fn pingone(domain: &str, environment: &str) -> Self {
         Self::new(format!("https://{domain}/{environment}/as"))
             .expecting(is_host(domain), "domain", "expected a domain, such as auth.pingone.eu")
-            .require_claims(["client_id"])
+            .require(Claim::at(["client_id"]))
             .told_by(Principals { users: &[Mark::Has("sid")], clients: &[Mark::Lacks("sid")] })
     }
 
@@ -244,7 +252,7 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the application. `require_claims(["aud"])` refuses such tokens.
+    /// Without an audience, a token is good at every service of the application. [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
     #[must_use]
     pub fn workos(client: &str) -> Self {
         Self::new(format!("https://api.workos.com/user_management/{client}"))
@@ -253,7 +261,7 @@ impl Issuer {
             .jwks_uri(format!("https://api.workos.com/sso/jwks/{client}"))
             .audience(client)
             .dangerously_accept_absent_audience()
-            .require_claims(["sid"])
+            .require(Claim::at(["sid"]))
             .scopes(Scopes::at(["permissions"]))
             .roles(Roles::at(["roles"]).and(["role"]))
             .tenant_at(["org_id"])

@@ -1,12 +1,54 @@
 //! Microsoft's issuers.
 
-use super::is_guid;
-use crate::claims::{Mark, Principals};
+use super::{is_guid, is_host};
+use crate::claims::{Claim, Mark, Principals, Roles};
 use crate::issuer::Issuer;
+
+/// The claim for roles, as Windows calls it.
+const ROLE: &str = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
 
 const ENTRA: Principals = Principals { users: &[Mark::Has("scp")], clients: &[Mark::Is("idtyp", "app")] };
 
 impl Issuer {
+    /// Trusts an AD FS (Windows Server 2016 or newer) by its address, such as
+    /// `https://adfs.example.com`.
+    ///
+    /// * Access tokens name the *federation service identifier*, which is
+    ///   `http://adfs.example.com/adfs/services/trust` unless it was changed. The metadata call it
+    ///   `access_token_issuer`. If yours differs, even by case only, add it by
+    ///   [`also_known_as`](Self::also_known_as).
+    /// * ID tokens name `https://adfs.example.com/adfs`, and are refused.
+    /// * The audience is the identifier of the *Web API*. If that is no address, the token has
+    ///   `microsoft:identityserver:` before it.
+    /// * Roles are in `role`, or in the claim that Windows calls so, where a rule of the Web API adds
+    ///   them. For groups, read [`roles`](Self::roles)`(Roles::at(["group"]))`, or whatever the rule
+    ///   calls them.
+    /// * The client is in `appid`, which must be there. A user calls where there are scopes.
+    /// * The usual mistake: a client that names no `resource` gets a token for
+    ///   `urn:microsoft:userinfo`.
+    ///
+    /// ```
+    /// let issuer = tower_bearer::Issuer::adfs("https://adfs.example.com");
+    /// assert_eq!(issuer.id(), "http://adfs.example.com/adfs/services/trust");
+    /// ```
+    #[must_use]
+    pub fn adfs(base: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let host = base.split_once("://").map_or(base, |(_, host)| host);
+        // the metadata name another issuer, that of ID tokens
+        Self::new(format!("http://{host}/adfs/services/trust"))
+            .jwks_uri(format!("{base}/adfs/discovery/keys"))
+            .expecting(
+                is_host(host),
+                "base",
+                "expected the server's address without a path, such as https://adfs.example.com",
+            )
+            .require(Claim::at(["appid"]))
+            .client_claim("appid")
+            .roles(Roles::at(["role"]).and([ROLE]))
+            .told_by(Principals { users: &[Mark::Has("scp")], clients: &[] })
+    }
+
     /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 2.
     ///
     /// * The audience is the GUID of the API's registration. The usual mistake: its `requestedAccessTokenVersion` is not 2, and then the tokens are
@@ -27,8 +69,8 @@ impl Issuer {
     #[must_use]
     pub fn entra(tenant: &str) -> Self {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
-            .require_claim_value("tid", tenant)
-            .require_claims(["azp"])
+            .require(Claim::at(["tid"]).equals(tenant))
+            .require(Claim::at(["azp"]))
             .client_claim("azp")
             .expecting(
                 is_guid(tenant),
@@ -52,8 +94,8 @@ impl Issuer {
         // the metadata are those of another host
         Self::new(format!("https://sts.windows.net/{tenant}/"))
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
-            .require_claim_value("tid", tenant)
-            .require_claims(["appid"])
+            .require(Claim::at(["tid"]).equals(tenant))
+            .require(Claim::at(["appid"]))
             .expecting(
                 is_guid(tenant),
                 "tenant",
@@ -86,10 +128,10 @@ impl Issuer {
         Self::new(format!("{host}/{tenant}/v2.0/"))
             .also_known_as(format!("{host}/tfp/{tenant}/{}/v2.0/", policy.to_lowercase()))
             .jwks_uri(format!("{host}/{name}.onmicrosoft.com/{policy}/discovery/v2.0/keys"))
-            .require_claim_value("tfp", policy)
-            .require_claims(["scp"])
+            .require(Claim::at(["tfp"]).equals(policy))
+            .require(Claim::at(["scp"]))
             .expecting(is_guid(tenant), "tenant", "expected the tenant's GUID, in lower case")
-            .forbid_claims(["nonce", "at_hash", "c_hash"])
+            .lacking(["nonce", "at_hash", "c_hash"])
             .client_claim("azp")
             .told_by(ENTRA)
     }

@@ -1,6 +1,6 @@
 //! Authorization servers that one runs oneself.
 
-use crate::claims::{Mark, Principals, Roles};
+use crate::claims::{Claim, Mark, Principals, Roles};
 use crate::issuer::Issuer;
 
 const BY_SUBJECT: Principals = Principals { users: &[Mark::Has("sub")], clients: &[Mark::Lacks("sub")] };
@@ -33,7 +33,8 @@ impl Issuer {
     #[must_use]
     pub fn authentik(base: &str, slug: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/application/o/{slug}/")).require_claims(["azp", "uid"]);
+        let issuer =
+            Self::new(format!("{base}/application/o/{slug}/")).require(Claim::at(["azp"])).require(Claim::at(["uid"]));
         issuer.roles(Roles::at(["groups"]))
     }
 
@@ -73,7 +74,7 @@ impl Issuer {
         Self::new(issuer)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
             .audience(application)
-            .forbid_claims(["at_hash", "c_hash", "nonce"])
+            .lacking(["at_hash", "c_hash", "nonce"])
             .client_claim("applicationId")
             .tenant_at(["tid"])
     }
@@ -90,7 +91,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn hydra(issuer: &str) -> Self {
-        let issuer = Self::new(issuer).require_claims(["client_id"]).forbid_claims(["at_hash", "nonce"]);
+        let issuer = Self::new(issuer).require(Claim::at(["client_id"])).lacking(["at_hash", "nonce"]);
         issuer.roles(Roles::at(["ext", "roles"])).told_by(Principals::RFC9068)
     }
 
@@ -125,7 +126,7 @@ impl Issuer {
     #[must_use]
     pub fn keycloak(base: &str, realm: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/realms/{realm}")).require_claim_value("typ", "Bearer");
+        let issuer = Self::new(format!("{base}/realms/{realm}")).require(Claim::at(["typ"]).equals("Bearer"));
         issuer.roles(Roles::at(["realm_access", "roles"])).told_by(Principals {
             users: &[Mark::Has("sid")],
             clients: &[
@@ -149,7 +150,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn spring(issuer: &str) -> Self {
-        let issuer = Self::new(issuer).forbid_claims(["azp", "nonce", "at_hash"]);
+        let issuer = Self::new(issuer).lacking(["azp", "nonce", "at_hash"]);
         issuer.roles(Roles::default().and(["authorities"]))
     }
 
@@ -169,8 +170,8 @@ impl Issuer {
         let base = base.trim_end_matches('/');
         Self::new(format!("{base}/oauth2/token"))
             .jwks_uri(format!("{base}/oauth2/jwks"))
-            .require_claims(["aut"])
-            .forbid_claims(["at_hash", "c_hash", "nonce"])
+            .require(Claim::at(["aut"]))
+            .lacking(["at_hash", "c_hash", "nonce"])
             .roles(Roles::at(["groups"]).and(["roles"]))
             .tenant_at(["org_id"])
             .told_by(Principals {
@@ -194,7 +195,7 @@ impl Issuer {
     #[must_use]
     pub fn zitadel(base: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let issuer = Self::new(base).forbid_claims(["auth_time", "at_hash"]);
+        let issuer = Self::new(base).lacking(["auth_time", "at_hash"]);
         issuer
             .roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
             .tenant_at(["urn:zitadel:iam:user:resourceowner:id"])

@@ -1,7 +1,7 @@
 //! Issuers of workloads, jobs and proxies.
 
 use super::is_number;
-use crate::claims::{Mark, Principals};
+use crate::claims::{Claim, Mark, Principals};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
@@ -22,54 +22,65 @@ impl Issuer {
         Self::new(format!("https://{team}.cloudflareaccess.com"))
             .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
             .audience(aud_tag)
-            .require_claim_value("type", "app")
+            .require(Claim::at(["type"]).equals("app"))
             .client_claim("common_name")
             .told_by(Principals { users: &[Mark::Has("sub")], clients: &[Mark::Has("common_name")] })
     }
 
-    /// Trusts the GitHub Actions of one owner of repositories, by the owner's numeric identifier.
+    /// Trusts the GitHub Actions of these owners of repositories, by their numeric identifiers.
     ///
     /// * The audience is of the workflow's choice, and by default the address of the repository's owner.
-    /// * For another owner, add [`require_claim_value`](Self::require_claim_value)`("repository_owner_id", "66")`.
     /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::github_actions("65");
+    /// let issuer = tower_bearer::Issuer::github_actions(["65"]);
     /// assert_eq!(issuer.id(), "https://token.actions.githubusercontent.com");
     /// ```
     ///
     /// # Security
     ///
-    /// Everybody who has a repository can get a token of this issuer, and every workflow of the owner, also of a pull request's branch, one that is accepted here.
+    /// Everybody who has a repository can get a token of this issuer, and every workflow of these owners, also of a pull request's branch, one that is accepted here.
     #[must_use]
-    pub fn github_actions(owner_id: &str) -> Self {
+    pub fn github_actions<I>(owner_ids: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let owner_ids: Vec<String> = owner_ids.into_iter().map(Into::into).collect();
+        let numbers = owner_ids.iter().all(|id| is_number(id));
         Self::new("https://token.actions.githubusercontent.com")
-            .require_claim_value("repository_owner_id", owner_id)
-            .require_claims(["repository_id"])
-            .expecting(is_number(owner_id), "owner_id", "expected the owner's numeric identifier, and not a name")
+            .require(Claim::at(["repository_owner_id"]).one_of(owner_ids))
+            .require(Claim::at(["repository_id"]))
+            .expecting(numbers, "owner_ids", "expected the owners' numeric identifiers, and not their names")
             .tenant_at(["repository_owner_id"])
             .told_by(WORKLOADS)
     }
 
-    /// Trusts the CI/CD jobs of one namespace (a group or user) of a GitLab instance, by the namespace's numeric identifier.
+    /// Trusts the CI/CD jobs of these namespaces (groups or users) of a GitLab instance, by their numeric identifiers.
     ///
-    /// * The audience is what the job asks for. For another namespace, add [`require_claim_value`](Self::require_claim_value)`("namespace_id", "73")`.
+    /// * The audience is what the job asks for.
     /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::gitlab_ci("https://gitlab.com", "72");
+    /// let issuer = tower_bearer::Issuer::gitlab_ci("https://gitlab.com", ["72"]);
     /// assert_eq!(issuer.id(), "https://gitlab.com");
     /// ```
     ///
     /// # Security
     ///
-    /// Everybody who has a project can get a token of this issuer, and every job of the namespace one that is accepted here.
+    /// Everybody who has a project can get a token of this issuer, and every job of these namespaces one that is accepted here.
     #[must_use]
-    pub fn gitlab_ci(base: &str, namespace_id: &str) -> Self {
+    pub fn gitlab_ci<I>(base: &str, namespace_ids: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let namespace_ids: Vec<String> = namespace_ids.into_iter().map(Into::into).collect();
+        let numbers = namespace_ids.iter().all(|id| is_number(id));
         Self::new(base.trim_end_matches('/'))
-            .require_claim_value("namespace_id", namespace_id)
-            .require_claims(["project_id"])
-            .expecting(is_number(namespace_id), "namespace_id", "expected the namespace's numeric identifier")
+            .require(Claim::at(["namespace_id"]).one_of(namespace_ids))
+            .require(Claim::at(["project_id"]))
+            .expecting(numbers, "namespace_ids", "expected the namespaces' numeric identifiers")
             .tenant_at(["namespace_id"])
             .told_by(WORKLOADS)
     }
@@ -90,14 +101,14 @@ impl Issuer {
             .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
             .audience(audience)
             .algorithms([Algorithm::Es256])
-            .require_claims(["sub"])
+            .require(Claim::at(["sub"]))
             .tenant_at(["hd"])
     }
 
     /// Trusts the service accounts of a Kubernetes cluster, by the API server's `--service-account-issuer`.
     ///
     /// * The audience is that of the pod's projected volume. The tenant is the namespace; demand one by
-    ///   [`require_claim_prefix`](Self::require_claim_prefix)`("sub", "system:serviceaccount:shop:")`.
+    ///   [`require`](Self::require)`(Claim::at(["sub"]).starts_with("system:serviceaccount:shop:"))`.
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
     ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
     ///
@@ -112,8 +123,8 @@ impl Issuer {
     #[must_use]
     pub fn kubernetes(issuer: &str) -> Self {
         Self::new(issuer)
-            .require_claims(["kubernetes.io"])
-            .require_claim_prefix("sub", "system:serviceaccount:")
+            .require(Claim::at(["kubernetes.io"]))
+            .require(Claim::at(["sub"]).starts_with("system:serviceaccount:"))
             .tenant_at(["kubernetes.io", "namespace"])
             .told_by(WORKLOADS)
     }
@@ -135,7 +146,7 @@ impl Issuer {
             .accept_absent_iss()
             .jwks_uri(jwks_uri)
             .algorithms([Rs256, Rs384, Rs512, Es256, Es384, Ps256, Ps384, Ps512])
-            .require_claim_prefix("sub", format!("spiffe://{trust_domain}/"))
+            .require(Claim::at(["sub"]).starts_with(format!("spiffe://{trust_domain}/")))
             .told_by(WORKLOADS)
     }
 }
