@@ -96,7 +96,15 @@ async fn nobody_else_gets_the_token_or_what_a_caller_says_of_himself() {
     let gateway = gateway(&server, &listed, [TokenSource::authorization()]);
     let ask = async |to: &str| {
         let mut request = get_with("/", &idp.token("alice").sign());
-        for (name, value) in [("x-to", to), ("x-forwarded-user", "admin"), ("cookie", "session=1"), ("accept", "*/*")] {
+        for (name, value) in [
+            ("x-to", to),
+            ("x-forwarded-user", "admin"),
+            ("x-forwarded-tls-client-cert", "MIIB"),
+            ("x-hop", "1"),
+            ("connection", "x-hop, authorization"),
+            ("cookie", "session=1"),
+            ("accept", "*/*"),
+        ] {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         text(send(&gateway, request).await).await.1
