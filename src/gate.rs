@@ -1,15 +1,14 @@
 //! What a layer asks of a request besides its token: where that is, whether one is needed, and what the operation needs.
 
-mod public;
+use std::sync::Arc;
 
 use http::{Extensions, Request};
 
-pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
-use crate::authz::{Access, AuthzRules};
+use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::bearer::{Found, Place, TokenSource, credentials, find};
 use crate::challenge::wire;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind};
 use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
@@ -43,7 +42,8 @@ pub(crate) enum Need {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) mode: Mode,
-    pub(crate) public: Vec<Public>,
+    /// The routes that need no token, where there are no rules.
+    public: Option<Arc<Routes<()>>>,
     /// `None` is the `Authorization` header.
     pub(crate) sources: Option<Vec<TokenSource>>,
     pub(crate) rules: Option<AuthzRules>,
@@ -55,7 +55,19 @@ impl Gate {
     /// Tells whether it asks for nothing but a token in the `Authorization` header.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { mode, public, sources, rules, relayable } = self;
-        *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none() && !relayable
+        *mode == Mode::Required && public.is_none() && sources.is_none() && rules.is_none() && !relayable
+    }
+
+    /// Opens a route to everybody.
+    pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
+        if self.rules.is_some() {
+            let path = format!("public[{} {}]", route.method, route.pattern);
+            problems.push(path, "the layer has rules; give it one that says Access::Public");
+        }
+        let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();
+        listed.push(route);
+        self.public = Some(Arc::new(Routes::new("public", listed, &mut problems)));
+        problems.or(())
     }
 
     fn lets_through(&self, error: &Error) -> bool {
@@ -69,10 +81,10 @@ impl Gate {
 
     fn need<B>(&self, request: &Request<B>) -> Need {
         let (method, path) = (request.method(), request.uri().path());
-        if self.public.iter().any(|public| public.is(method, path)) {
-            return Need::Nothing;
-        }
-        let Some(rules) = &self.rules else { return Need::ByMode };
+        let Some(rules) = &self.rules else {
+            let public = self.public.as_ref().is_some_and(|public| public.find(method, path).is_some());
+            return if public { Need::Nothing } else { Need::ByMode };
+        };
         match rules.find(method, path) {
             None => Need::Impossible,
             Some((_, Access::Public)) => Need::Nothing,

@@ -189,7 +189,7 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
     let app = Router::new()
         .route("/events", any(events))
         .route("/public", any(public))
-        .layer(layer.public_path(Method::GET, "/public"));
+        .layer(layer.public_path(Method::GET, "/public").unwrap());
     let address = serve(app).await;
     let token = idp.token("alice").sign();
     let open_at = async |path: &str, protocols: &str| {
@@ -286,15 +286,105 @@ async fn every_operation_needs_what_its_rule_says_and_without_a_rule_it_is_permi
 }
 
 #[tokio::test]
-async fn a_public_path_is_open_beside_the_rules_too() {
+async fn a_public_path_is_a_pattern_as_those_of_rules_are() {
     let (idp, server) = world();
-    let layer = BearerAuthLayer::new(server).authorize(rules()).public_path(Method::GET, "/orders/open");
-    let app = Router::new().fallback(async || "in").layer(layer);
-    assert_eq!(send(&app, get("/orders/open", &[])).await.status(), 200);
-    assert_eq!(send(&app, get("/orders/7", &[])).await.status(), 401);
-    assert_eq!(send(&app, get("/open", &[])).await.status(), 401);
+    let layer = BearerAuthLayer::new(server)
+        .public_path(Method::GET, "/swagger-ui/{*rest}")
+        .and_then(|layer| layer.public_path(Method::GET, "/health"))
+        .and_then(|layer| layer.public_path(Method::GET, "/users/{id}/avatar"))
+        .and_then(|layer| layer.public_service("grpc.health.v1.Health"))
+        .unwrap();
+    let app = Router::new().fallback(whoami).layer(layer);
     let token = idp.token("alice").sign();
-    assert_eq!(send(&app, get_with("/open", &token)).await.status(), 403);
+    for (method, path, public) in [
+        ("GET", "/swagger-ui/index.html", true),
+        ("GET", "/swagger-ui/fonts/a%20b.woff", true),
+        ("HEAD", "/swagger-ui/index.html", true),
+        ("GET", "/health", true),
+        ("GET", "/health?deep=1", true),
+        ("HEAD", "/health", true),
+        ("GET", "/users/a%40b.test/avatar", true),
+        ("POST", "/grpc.health.v1.Health/Check", true),
+        ("POST", "/swagger-ui/index.html", false),
+        ("GET", "/swagger-ui/", false),
+        ("GET", "/swagger-ui", false),
+        ("GET", "/swagger-ui/../orders", false),
+        ("GET", "/swagger-ui/%2e%2e/orders", false),
+        ("GET", "/swagger-ui/..%2Forders", false),
+        ("GET", "/swagger-ui//orders", false),
+        ("GET", "/swagger-ui/..;/orders", false),
+        ("GET", "/swagger-ui/%C0%AF", false),
+        ("GET", "/swagger-ui/{*rest}/..", false),
+        ("GET", "/health/", false),
+        ("GET", "/Health", false),
+        ("GET", "//health", false),
+        ("GET", "/%68ealth", false),
+        ("GET", "/health.", false),
+        ("GET", "/health%20", false),
+        ("OPTIONS", "/health", false),
+        ("GET", "/grpc.health.v1.Health/Check", false),
+        ("POST", "/grpc.health.v1.Health", false),
+        ("POST", "/grpc.health.v1.Health/", false),
+        ("POST", "/grpc.health.v1.HealthX/Check", false),
+        ("POST", "/grpc.health.v1.Health/Check/", false),
+        ("POST", "/grpc.health.v1.Health/..", false),
+    ] {
+        let mut request = get(path, &[]);
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(send(&app, request).await.status(), if public { 200 } else { 401 }, "{method} {path}");
+        // whoever has a token may ask for anything
+        let mut request = get_with(path, &token);
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(send(&app, request).await.status(), 200, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_path_that_cannot_be_meant_is_a_problem() {
+    let (_, server) = world();
+    let layer = || BearerAuthLayer::new(server.clone()).public_path(Method::GET, "/a/{b}").unwrap();
+    for pattern in ["health", "", "/a/{", "/a/{*rest}", "/a/{b}", "/a/{c}", "/a/../b", "/a;b", "/%61"] {
+        let error = layer().public_path(Method::GET, pattern).unwrap_err();
+        assert!(error.problems()[0].path().starts_with("public["), "{pattern}: {error}");
+    }
+    for name in ["", "/", "shop", "shop.Health/Check", "shop.{x}", "a..b"] {
+        let named = layer().public_service(name);
+        assert_eq!(named.is_ok(), name == "shop", "{name}");
+    }
+    assert!(layer().public_path(Method::POST, "/a/{b}").is_ok());
+}
+
+#[tokio::test]
+async fn beside_rules_no_public_path_counts() {
+    let (_, server) = world();
+    let error = BearerAuthLayer::new(server.clone()).authorize(rules()).public_path(Method::GET, "/who").unwrap_err();
+    assert!(error.to_string().contains("Access::Public"), "{error}");
+    let layer = BearerAuthLayer::new(server).public_path(Method::GET, "/who").unwrap().authorize(rules());
+    let app = Router::new().fallback(whoami).layer(layer);
+    assert_eq!(send(&app, get("/who", &[])).await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_path_that_is_decoded_behind_the_layer_gets_nobody_past_a_rule() {
+    let (idp, server) = world();
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/users/{id}", Access::Authenticated)
+        .route(Method::GET, "/users/@all", Rule::role("admin"))
+        .build()
+        .unwrap();
+    let app = Router::new().fallback(whoami).layer(BearerAuthLayer::new(server).authorize(rules));
+    let token = idp.token("alice").sign();
+    for (path, expected) in [
+        ("/users/alice", 200),
+        ("/users/a%40b.test", 200),
+        ("/users/@all", 403),
+        ("/users/%40all", 403),
+        ("/users/%40all%20", 403),
+        ("/users/@all.", 403),
+        ("/users/%C0%AF", 403),
+    ] {
+        assert_eq!(status(&app, path, &token).await, expected, "{path}");
+    }
 }
 
 #[tokio::test]

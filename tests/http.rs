@@ -468,8 +468,9 @@ async fn public_routes_are_open_and_their_callers_anonymous() {
     let app = app.route("/shop.Health/Check", post(who));
     let layer = BearerAuthLayer::new(server)
         .public_path(Method::GET, "/health")
-        .public_path(Method::GET, "/me")
-        .public_service("shop.Health");
+        .and_then(|layer| layer.public_path(Method::GET, "/me"))
+        .and_then(|layer| layer.public_service("shop.Health"))
+        .unwrap();
     let app = app.layer(layer);
     let good = format!("Bearer {}", idp.token("alice").sign());
     for authorization in [&[][..], &["Bearer garbage"], &["Bearer a", "Bearer b"], &[&good]] {
