@@ -9,6 +9,7 @@ use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::bearer::{Found, Place, TokenSource, credentials, find};
 use crate::challenge::wire;
 use crate::error::{ConfigError, Error, ErrorKind};
+use crate::reject::NoGrpc;
 use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
@@ -49,13 +50,20 @@ pub(crate) struct Gate {
     pub(crate) rules: Option<AuthzRules>,
     /// Whether the token's text is kept, to be passed on.
     pub(crate) relayable: bool,
+    /// Whether no request is gRPC, whatever it looks like.
+    pub(crate) without_grpc: bool,
 }
 
 impl Gate {
     /// Tells whether it asks for nothing but a token in the `Authorization` header.
     pub(crate) fn is_plain(&self) -> bool {
-        let Self { mode, public, sources, rules, relayable } = self;
-        *mode == Mode::Required && public.is_none() && sources.is_none() && rules.is_none() && !relayable
+        let Self { mode, public, sources, rules, relayable, without_grpc } = self;
+        *mode == Mode::Required
+            && public.is_none()
+            && sources.is_none()
+            && rules.is_none()
+            && !relayable
+            && !without_grpc
     }
 
     /// Opens a route to everybody.
@@ -100,15 +108,34 @@ impl Gate {
             Need::Token => caller().map(|_: &AccessToken| ()),
             Need::Rule(place) => match self.rules.as_ref().and_then(|rules| rules.at(place)) {
                 Some(rule) => caller().and_then(|token: &AccessToken| token.require(rule)),
-                None => Err(no_rule()),
+                None => Err(no_rule(caller())),
             },
-            Need::Impossible => Err(no_rule()),
+            Need::Impossible => Err(no_rule(caller())),
         }
     }
 }
 
-fn no_rule() -> Error {
-    Error::new(ErrorKind::NoRule, "the rules have none for this method and path")
+/// Refuses whoever calls, in the realm that has looked at them.
+fn no_rule(caller: Result<&AccessToken, Error>) -> Error {
+    let realm = match &caller {
+        Ok(token) => Some(&token.policy().server.realm),
+        Err(anonymous) => anonymous.realm(),
+    };
+    let error = Error::new(ErrorKind::NoRule, "the rules have none for this method and path");
+    realm.iter().fold(error, |error, realm| error.in_realm(realm))
+}
+
+/// Marks a request that is not gRPC, whatever it looks like, for all who could refuse it.
+pub(crate) fn mark<B>(gate: Option<&Gate>, request: &mut Request<B>) {
+    if gate.is_some_and(|gate| gate.without_grpc) {
+        request.extensions_mut().insert(NoGrpc);
+    }
+}
+
+/// Tells whether a token may be in the address.
+pub(crate) fn looks_at_address(gate: Option<&Gate>) -> bool {
+    // which header it is in is known of all sources but these
+    gate.is_some_and(|gate| gate.sources.iter().flatten().any(|source| source.header_name().is_none()))
 }
 
 /// Finds what a request needs.

@@ -159,6 +159,17 @@ impl<C, R> BearerAuthLayer<C, R> {
         Ok(self)
     }
 
+    /// Refuses every request over HTTP, also one that looks like gRPC.
+    ///
+    /// A refusal of a gRPC call has the HTTP status 200: see [`is_grpc`](crate::Rejection::is_grpc). A check endpoint must
+    /// never answer so. A proxy that asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a
+    /// yes; and if the proxy passes on the client's method and headers, the client decides what the request looks like.
+    /// It holds for what stands behind the layer, too: extractors, a [`RequireLayer`](crate::RequireLayer).
+    pub fn without_grpc(mut self) -> Self {
+        self.gate.without_grpc = true;
+        self
+    }
+
     /// Keeps the text of each token that is accepted, as a [`CallerToken`](crate::relay::CallerToken) in the request's extensions, so that it can be passed on to
     /// other services: see [`relay`](crate::relay).
     pub fn relayable(mut self) -> Self {
@@ -172,6 +183,9 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer refuses with an empty
     /// body. Headers that were added on the way are kept, a body is not. A response whose status was changed on the way
     /// is left alone.
+    ///
+    /// A closure may look at the [request](crate::Rejection::request), so the layer copies the head of each request for
+    /// it; [`Reject::reads_request`](crate::Reject::reads_request) turns that off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, gate: self.gate, reject }
     }

@@ -535,6 +535,7 @@ async fn graphql_clients_get_errors_in_their_shape() {
     assert!(body(outage).await.contains("\"SERVICE_UNAVAILABLE\""));
     let mut grpc = get("/orders", &[]);
     *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
     grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
     assert_eq!(body(send(&app, grpc).await).await, "");
 }
@@ -587,4 +588,126 @@ async fn a_token_in_the_query_is_taken_for_upgrades_only_and_no_cache_keeps_what
         (response.status().as_u16(), &response.headers()[header::CACHE_CONTROL]),
         (200, &"no-store".parse().unwrap())
     );
+}
+
+/// Says, as a page or as text, what it sees of the request.
+fn shows(rejection: Rejection) -> http::Response<axum::body::Body> {
+    let request = rejection.request().expect("the layer has it");
+    let page = request.headers().get(header::ACCEPT).is_some_and(|accept| accept == "text/html");
+    let mut names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    let text = format!("{} {} {:?} {names:?}", request.method(), request.uri(), request.version());
+    assert!(!format!("{request:?}{rejection:?}").contains("eyJ"), "no token");
+    let mut response = rejection.into_response(text.into());
+    let media_type = if page { "text/html" } else { "text/plain" };
+    response.headers_mut().insert(CONTENT_TYPE, media_type.parse().unwrap());
+    response
+}
+
+#[tokio::test]
+async fn a_reject_sees_the_request_wherever_it_is_refused_and_never_its_token() {
+    let (idp, server) = world();
+    let (down, unreachable) = world();
+    down.outage();
+    let sources = [TokenSource::authorization(), TokenSource::header(HeaderName::from_static("x-token"))];
+    let app = |server: ResourceServer| {
+        let layer = BearerAuthLayer::new(server).token_sources(sources.clone()).reject_with(shows);
+        guarded(|inner| {
+            let own = RequireLayer::new(Rule::scope("orders:read")).reject_with(shows);
+            inner.route("/own", route(async || "own").route_layer(own)).layer(layer.clone())
+        })
+    };
+    let (app, down_app) = (app(server), app(unreachable));
+    let (poor, expired) = (idp.token("alice").sign(), idp.token("alice").expired().sign());
+    for (app, path, token, expected) in [
+        (&app, "/orders", "", 401),
+        (&app, "/orders", "garbage", 401),
+        // the first token waits for keys
+        (&app, "/orders", &*expired, 401),
+        (&app, "/orders", &*poor, 403),
+        (&app, "/ruled", &*poor, 403),
+        (&app, "/code", &*poor, 403),
+        (&app, "/own", &*poor, 403),
+        (&down_app, "/orders", &*down.token("alice").sign(), 503),
+    ] {
+        for (accept, media_type) in [("text/html", "text/html"), ("application/json", "text/plain")] {
+            let mut request = get(&format!("{path}?page=2&access_token={poor}"), &[]);
+            for (name, value) in [("accept", accept), ("hx-request", "true"), ("cookie", &format!("t={poor}"))] {
+                request.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
+            }
+            if !token.is_empty() {
+                let value = format!("Bearer {token}").parse().unwrap();
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            let response = send(app, request).await;
+            assert_eq!(response.status(), expected, "{path} {token}");
+            assert_eq!(response.headers()[CONTENT_TYPE], media_type, "{path} {token}");
+            // a layer that stands behind does not know what in the address is a token
+            let query = if path == "/own" { "" } else { "?page=2" };
+            let seen = format!(r#"GET {path}{query} HTTP/1.1 ["accept", "hx-request"]"#);
+            assert_eq!(body(response).await, seen, "{token}");
+        }
+    }
+    let proxied = Request::get("/orders").header("x-token", "garbage").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(body(send(&app, proxied).await).await, "GET /orders HTTP/1.1 []");
+    let good = idp.token("alice").scope("orders:read").sign();
+    assert_eq!(body(send(&app, get_with("/code", &good)).await).await, "code");
+}
+
+#[tokio::test]
+async fn where_a_token_may_be_in_the_address_a_reject_sees_no_query() {
+    let (_, server) = world();
+    let custom = TokenSource::custom(|headers| Some(headers.get("x-own")?.as_bytes()));
+    for sources in [vec![TokenSource::dangerously_query_of_upgrades()], vec![TokenSource::authorization(), custom]] {
+        let layer = BearerAuthLayer::new(server.clone()).token_sources(sources).reject_with(shows);
+        let app = Router::new().route("/who", route(whoami)).layer(layer);
+        assert_eq!(body(send(&app, get("/who?t=1", &[])).await).await, "GET /who HTTP/1.1 []");
+    }
+}
+
+#[tokio::test]
+async fn a_401_that_a_reject_makes_without_a_challenge_gets_the_layers() {
+    let (idp, server) = world();
+    let made = |status: u16, challenge: Option<&'static str>| {
+        move |_: Rejection| {
+            let response = http::Response::builder().status(status);
+            let response =
+                challenge.into_iter().fold(response, |response, value| response.header("www-authenticate", value));
+            response.body(axum::body::Body::empty()).unwrap()
+        }
+    };
+    let poor = idp.token("alice").sign();
+    let own = r#"Bearer realm="https://api.test""#;
+    let insufficient = format!(
+        "{own}, error=\"insufficient_scope\", error_description=\"{}\", scope=\"orders:read\"",
+        ErrorKind::InsufficientScope
+    );
+    for (status, challenge, token, expected) in [
+        (401, None, None, Some(own)),
+        (401, Some("Basic"), None, Some("Basic")),
+        (302, None, None, None),
+        (403, None, Some(&poor), None),
+        // from behind the layer
+        (401, None, Some(&poor), Some(&*insufficient)),
+    ] {
+        let app =
+            guarded(|inner| inner.layer(BearerAuthLayer::new(server.clone()).reject_with(made(status, challenge))));
+        let request = token.map_or_else(|| get("/orders", &[]), |token| get_with("/orders", token));
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), status);
+        let values: Vec<_> = response.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(values, expected.into_iter().collect::<Vec<_>>(), "{status} {challenge:?} {token:?}");
+    }
+    // where a token would not help, a 401 has the plain one
+    let layer = BearerAuthLayer::new(server.clone()).authorize(rules()).reject_with(made(401, None));
+    let response = send(&Router::new().fallback(whoami).layer(layer), get_with("/forgotten", &poor)).await;
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], own);
+    // gRPC has none
+    let layer = BearerAuthLayer::new(server).reject_with(made(401, None));
+    let mut grpc = get("/orders", &[]);
+    *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
+    grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
+    let response = send(&Router::new().fallback(whoami).layer(layer), grpc).await;
+    assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
 }

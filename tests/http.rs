@@ -452,6 +452,7 @@ async fn a_refusal_may_be_a_problem_document() {
     }
     let mut grpc = get("/me", &[]);
     *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
     grpc.headers_mut().insert(header::CONTENT_TYPE, "application/grpc".parse().unwrap());
     let response = send(&app, grpc).await;
     assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"] == "16"), (200, true));
