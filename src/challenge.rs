@@ -84,7 +84,8 @@ pub(crate) fn challenge(error: &Error) -> Option<String> {
     Some(value)
 }
 
-/// Writes the value of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1), whatever the error.
+/// Writes the value of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1),
+/// whatever the error.
 pub(crate) fn challenge_or_bare(error: &Error) -> String {
     challenge(error).unwrap_or_else(|| ["Bearer realm=", realm(error)].concat())
 }

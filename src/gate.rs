@@ -108,16 +108,16 @@ impl Gate {
             Need::Token => caller().map(|_: &AccessToken| ()),
             Need::Rule(place) => match self.rules.as_ref().and_then(|rules| rules.at(place)) {
                 Some(rule) => caller().and_then(|token: &AccessToken| token.require(rule)),
-                None => Err(no_rule(caller())),
+                None => Err(no_rule(&caller())),
             },
-            Need::Impossible => Err(no_rule(caller())),
+            Need::Impossible => Err(no_rule(&caller())),
         }
     }
 }
 
 /// Refuses whoever calls, in the realm that has looked at them.
-fn no_rule(caller: Result<&AccessToken, Error>) -> Error {
-    let realm = match &caller {
+fn no_rule(caller: &Result<&AccessToken, Error>) -> Error {
+    let realm = match caller {
         Ok(token) => Some(&token.policy().server.realm),
         Err(anonymous) => anonymous.realm(),
     };

@@ -44,6 +44,9 @@ use crate::service::BearerAuth;
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
 /// without the headers that it adds. So do concurrency limits: a request
 /// that waits for keys, for 2 s at most, would hold a permit of one inside.
+///
+/// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
+/// gRPC over HTTP/1.1, which this layer would refuse as HTTP.
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -99,22 +102,25 @@ impl<C, R> BearerAuthLayer<C, R> {
 
     /// Demands of each request what the rules say of it, and lets none through that has no rule. The last call counts.
     ///
-    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at its token. The rules
-    /// alone decide: a [`public_path`](Self::public_path) of the layer does not count beside them.
+    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at
+    /// its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer does
+    /// not count beside them.
     ///
-    /// Paths are what the layer sees: put it in front of a whole router. One that the router does not know is then
-    /// refused with 403, and without a token with 401, and never gets as far as the router's 404. `OPTIONS` needs a
-    /// rule, or a CORS layer outside; a WebSocket over HTTP/2 is a `CONNECT`.
+    /// Paths are what the layer sees: put it in front of a whole router. One that the router does
+    /// not know is then refused with 403, and without a token with 401, and never gets as far as
+    /// the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2
+    /// is a `CONNECT`.
     pub fn authorize(mut self, rules: AuthzRules) -> Self {
         self.gate.rules = Some(rules);
         self
     }
 
-    /// Lets requests with this method, to paths of this pattern, through as anonymous ones. Their token is not looked at.
+    /// Lets requests with this method, to paths of this pattern, through as anonymous ones. Their
+    /// token is not looked at.
     ///
-    /// Patterns have the syntax of [`AuthzRules`], such as `/swagger-ui/{*rest}`. `GET` includes `HEAD`. A path that a
-    /// service could read in more than one way is not public: there, too, the two do alike. The path is what the layer
-    /// sees: inside an axum router that is nested, it is the rest.
+    /// Patterns have the syntax of [`AuthzRules`], such as `/swagger-ui/{*rest}`. `GET` includes
+    /// `HEAD`. A path that could be read in more than one way is not public, as it has no rule. The
+    /// path is what the layer sees: inside an axum router that is nested, it is the rest.
     ///
     /// ```
     /// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
@@ -142,8 +148,8 @@ impl<C, R> BearerAuthLayer<C, R> {
         Ok(self)
     }
 
-    /// Lets calls of this gRPC service through as anonymous ones, such as `grpc.health.v1.Health` or
-    /// `grpc.reflection.v1.ServerReflection`. Their token is not looked at.
+    /// Lets calls of this gRPC service through as anonymous ones, such as `grpc.health.v1.Health`
+    /// or `grpc.reflection.v1.ServerReflection`. Their token is not looked at.
     ///
     /// # Errors
     ///
@@ -161,10 +167,12 @@ impl<C, R> BearerAuthLayer<C, R> {
 
     /// Refuses every request over HTTP, also one that looks like gRPC.
     ///
-    /// A refusal of a gRPC call has the HTTP status 200: see [`is_grpc`](crate::Rejection::is_grpc). A check endpoint must
-    /// never answer so. A proxy that asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a
-    /// yes; and if the proxy passes on the client's method and headers, the client decides what the request looks like.
-    /// It holds for what stands behind the layer, too: extractors, a [`RequireLayer`](crate::RequireLayer).
+    /// A refusal of a gRPC call has the HTTP status 200: see
+    /// [`is_grpc`](crate::Rejection::is_grpc). A check endpoint must never answer so. A proxy that
+    /// asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a yes; and
+    /// if the proxy passes on the client's method and headers, the client decides what the request
+    /// looks like. It holds for what stands behind the layer, too: extractors, a
+    /// [`RequireLayer`](crate::RequireLayer).
     pub fn without_grpc(mut self) -> Self {
         self.gate.without_grpc = true;
         self
@@ -180,12 +188,13 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
     /// `|rejection: Rejection| …`.
     ///
-    /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer refuses with an empty
-    /// body. Headers that were added on the way are kept, a body is not. A response whose status was changed on the way
-    /// is left alone.
+    /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer
+    /// refuses with an empty body. Headers that were added on the way are kept, a body is not. A
+    /// response whose status was changed on the way is left alone.
     ///
-    /// A closure may look at the [request](crate::Rejection::request), so the layer copies the head of each request for
-    /// it; [`Reject::reads_request`](crate::Reject::reads_request) turns that off.
+    /// A closure may look at the [request](crate::Rejection::request), so the layer copies the head
+    /// of each request for it; [`Reject::reads_request`](crate::Reject::reads_request) turns that
+    /// off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, gate: self.gate, reject }
     }

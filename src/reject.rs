@@ -82,24 +82,25 @@ impl Rejection {
         &self.error
     }
 
-    /// Returns the head of the refused request, without its credentials: method, address, HTTP version and headers.
+    /// Returns the head of the refused request, without its credentials: method, address, HTTP
+    /// version and headers.
     ///
-    /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None` elsewhere, as where an
-    /// extractor of your own gets a `Rejection` from one of this crate's.
+    /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None`
+    /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
     ///
-    /// These are left out: headers that are marked as sensitive, as the layer marks those that it looks for tokens in;
-    /// `Authorization`, `Cookie` and `Proxy-Authorization`; the parameter `access_token` of the query, and the whole
-    /// query if one of the layer's [sources](crate::BearerAuthLayer::token_sources) looks at the address; and the
-    /// extensions.
+    /// These are left out: headers that are marked as sensitive, as the layer marks those that it
+    /// looks for tokens in; `Authorization`, `Cookie` and `Proxy-Authorization`; the parameter
+    /// `access_token` of the query, and the whole query if one of the layer's
+    /// [sources](crate::BearerAuthLayer::token_sources) looks at the address; and the extensions.
     pub fn request(&self) -> Option<&Request<()>> {
         self.request.as_deref()
     }
 
     /// Tells whether the request was gRPC, so that the response must be headers only.
     ///
-    /// A request is gRPC if it is a `POST` with the content type `application/grpc` over HTTP/2 or newer, or grpc-web
-    /// (`application/grpc-web`, `application/grpc-web-text`) over any version, unless the layer is
-    /// [`without_grpc`](crate::BearerAuthLayer::without_grpc).
+    /// A request is gRPC if it is a `POST` with the content type `application/grpc` over HTTP/2 or
+    /// newer, or grpc-web (`application/grpc-web`, `application/grpc-web-text`) over any version,
+    /// unless the layer is [`without_grpc`](crate::BearerAuthLayer::without_grpc).
     pub fn is_grpc(&self) -> bool {
         self.grpc.is_some()
     }
@@ -144,14 +145,15 @@ impl Rejection {
 
 /// Turns a refusal into a response. Any closure `Fn(Rejection) -> Response<B>` is one.
 ///
-/// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer puts the [`Error`] into
-/// its extensions. A 401 without any `WWW-Authenticate` gets the layer's, which RFC 9110 §11.6.1 demands.
+/// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer
+/// puts the [`Error`] into its extensions. A 401 without any `WWW-Authenticate` gets the layer's,
+/// which RFC 9110 §11.6.1 demands.
 pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
 
-    /// Tells whether it looks at [`Rejection::request`]. The layer then copies the head of each request, for refusals
-    /// from behind it. True by default, also of closures.
+    /// Tells whether it looks at [`Rejection::request`]. The layer then copies the head of each
+    /// request, for refusals from behind it. True by default, also of closures.
     fn reads_request(&self) -> bool {
         true
     }
@@ -191,7 +193,8 @@ impl<B: Default> Reject<B> for DefaultReject {
     }
 }
 
-/// Refuses, and sees to it that the error stands in the response's extensions, and a challenge in a 401.
+/// Refuses, and sees to it that the error stands in the response's extensions, and a challenge in a
+/// 401.
 pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response<B> {
     let (error, is_grpc) = (rejection.error.clone(), rejection.is_grpc());
     let mut response = with.reject(rejection);

@@ -120,32 +120,34 @@ impl fmt::Debug for CallerToken {
 
 /// Passes on the caller's token to some origins, as a layer around an HTTP client.
 ///
-/// From *every* request it first takes what could stand for an identity. A gateway that passes on its request's headers
-/// would else pass on what its caller has made up. It takes
+/// From *every* request it first takes what could stand for an identity. A gateway that passes on
+/// its request's headers would else pass on what its caller has made up. It takes
 ///
 /// * `Authorization`, `Proxy-Authorization` and `Cookie`;
 /// * whatever is marked as sensitive, as the layer marks the headers that it looks for tokens in;
-/// * headers by which well-known proxies and platforms name users, or show clients' certificates, such as
-///   `X-Forwarded-User` and `X-Forwarded-Tls-Client-Cert`;
-/// * `Connection`, all that it names, and the other headers that are about one connection only (RFC 9110 §7.6.1);
+/// * headers by which well-known proxies and platforms name users, or show clients' certificates,
+///   such as `X-Forwarded-User` and `X-Forwarded-Tls-Client-Cert`;
+/// * `Connection`, all that it names, and the other headers that are about one connection only (RFC
+///   9110 §7.6.1);
 /// * `Host`, which the client then writes anew.
 ///
-/// Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin that is listed: the
-/// same scheme, host and port.
+/// Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin
+/// that is listed: the same scheme, host and port.
 ///
 /// # Security
 ///
-/// * Whoever gets the token can use it wherever it is accepted. List origins of your own services, and `http://` ones
-///   only where the network is trusted.
+/// * Whoever gets the token can use it wherever it is accepted. List origins of your own services,
+///   and `http://` ones only where the network is trusted.
 /// * A client that follows redirects may send the token elsewhere. Turn that off.
-/// * The host is compared, not where its name leads; and with `http://`, a client that uses the environment's proxy sends
-///   the token to that.
-/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the address
-///   ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or in a header that only a
-///   [`custom`](crate::TokenSource::custom) source knows, is not taken away.
+/// * The host is compared, not where its name leads; and with `http://`, a client that uses the
+///   environment's proxy sends the token to that.
+/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the
+///   address
+///   ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or in
+///   a header that only a [`custom`](crate::TokenSource::custom) source knows, is not taken away.
 /// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is passed on.
-/// * No request asks for an upgrade any more. For a WebSocket, take a client without this layer, and
-///   [`CallerToken::expose_secret`].
+/// * No request asks for an upgrade any more. For a WebSocket, take a client without this layer,
+///   and [`CallerToken::expose_secret`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RelayLayer {

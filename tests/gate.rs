@@ -622,8 +622,8 @@ async fn a_reject_sees_the_request_wherever_it_is_refused_and_never_its_token() 
     for (app, path, token, expected) in [
         (&app, "/orders", "", 401),
         (&app, "/orders", "garbage", 401),
-        // the first token waits for keys
         (&app, "/orders", &*expired, 401),
+        // the first that needs keys waits for them
         (&app, "/orders", &*poor, 403),
         (&app, "/ruled", &*poor, 403),
         (&app, "/code", &*poor, 403),

@@ -195,7 +195,8 @@ async fn only_a_post_is_grpc_so_that_no_proxy_takes_a_refusal_for_a_yes() {
     }
 }
 
-/// What a proxy hears that asks, by HTTP/1.1, whether a request is allowed, and passes on its client's method and headers.
+/// What a proxy hears that asks, by HTTP/1.1, whether a request is allowed, and passes on its
+/// client's method and headers.
 async fn asked(service: axum::Router, content_type: &str, token: &str) -> (u16, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -33,7 +33,8 @@ type Groups = Vec<(String, Vec<usize>)>;
 
 struct Index {
     router: Router<Vec<usize>>,
-    /// Whether a pattern ends with a slash, so that one more at the end of a path could make a difference.
+    /// Whether a pattern ends with a slash, so that one more at the end of a path could make a
+    /// difference.
     slash_matters: bool,
 }
 
@@ -41,7 +42,8 @@ struct Index {
 const MAX_PARAMETERS: usize = 25;
 
 impl<T: PartialEq> Routes<T> {
-    /// Lists routes. If there are problems, which are called `name[…]`, the routes are not to be used.
+    /// Lists routes. If there are problems, which are called `name[…]`, the routes are not to be
+    /// used.
     pub(crate) fn new(name: &str, listed: Vec<Route<T>>, problems: &mut ConfigError) -> Self {
         let mut as_sent = Groups::new();
         for (place, route) in listed.iter().enumerate() {
@@ -65,7 +67,8 @@ impl<T: PartialEq> Routes<T> {
         routes
     }
 
-    /// Makes the index of the patterns as the most lenient service reads them; `None` if it reads them as they are.
+    /// Makes the index of the patterns as the most lenient service reads them; `None` if it reads
+    /// them as they are.
     fn index_as_read(&self, name: &str, problems: &mut ConfigError) -> Option<Index> {
         let mut as_read = Groups::new();
         let mut differs = false;
@@ -85,7 +88,8 @@ impl<T: PartialEq> Routes<T> {
 
     /// Returns the place of the route that a request is for, and its value.
     ///
-    /// There is none if a service that reads paths more leniently could take the request for one with another value.
+    /// There is none if a service that reads paths more leniently could take the request for one
+    /// with another value.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Option<(usize, &T)> {
         let read = leniently(path)?;
         let found = self.find_in(&self.as_sent, method, path)?;
@@ -109,7 +113,8 @@ impl<T: PartialEq> Routes<T> {
         }
     }
 
-    /// Finds the route of a method among those of a pattern. A route for `GET` is one for `HEAD`, unless that has its own.
+    /// Finds the route of a method among those of a pattern. A route for `GET` is one for `HEAD`,
+    /// unless that has its own.
     fn of_method(&self, places: &[usize], method: &Method) -> Option<(usize, &T)> {
         let find = |method: &Method| {
             let mut routes = places.iter().filter_map(|place| Some((*place, self.listed.get(*place)?)));
@@ -174,7 +179,8 @@ fn join(groups: &mut Groups, pattern: &str, place: usize) -> Vec<usize> {
     }
 }
 
-/// Reads a pattern as the most lenient service reads its paths. A brace that was encoded is no parameter's.
+/// Reads a pattern as the most lenient service reads its paths. A brace that was encoded is no
+/// parameter's.
 fn pattern_as_read(pattern: &str) -> String {
     let braces = [("%7B", "{{"), ("%7b", "{{"), ("%7D", "}}"), ("%7d", "}}")];
     let escaped = braces.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
@@ -222,8 +228,8 @@ enum Kind {
     Literal,
 }
 
-/// Ranks a pattern as routers do: by the first segment that differs, and in it by how much stands before a parameter. A slash
-/// at the end does not count.
+/// Ranks a pattern as routers do: by the first segment that differs, and in it by how much stands
+/// before a parameter. A slash at the end does not count.
 fn exactness(pattern: &str) -> impl Iterator<Item = (Kind, usize)> {
     pattern.strip_suffix('/').unwrap_or(pattern).split('/').map(|segment| {
         let mut rest = segment;

@@ -13,14 +13,16 @@ use super::rule::Rule;
 use crate::error::ConfigError;
 use crate::trace::event;
 
-/// What each operation of a service needs, by method and path or by gRPC method. What has no rule is permitted to nobody.
+/// What each operation of a service needs, by method and path or by gRPC method. What has no rule
+/// is permitted to nobody.
 ///
-/// The rules stand in a [`BearerAuthLayer`](crate::BearerAuthLayer::authorize), in front of a whole router, a tonic
-/// server or a gateway. `Display` is a table. With the feature `tracing`, each rule is logged when it is built (level
-/// info).
+/// The rules stand in a [`BearerAuthLayer`](crate::BearerAuthLayer::authorize), in front of a whole
+/// router, a tonic server or a gateway. `Display` is a table. With the feature `tracing`, each rule
+/// is logged when it is built (level info).
 ///
-/// Patterns have axum's syntax: `/orders/{id}`, `/files/{*rest}`, and `{{` for a brace. If several fit, the most exact
-/// one decides, whatever the order. A rule for `GET` is one for `HEAD` too, unless `HEAD` has its own.
+/// Patterns have axum's syntax: `/orders/{id}`, `/files/{*rest}`, and `{{` for a brace. If several
+/// fit, the most exact one decides, whatever the order. A rule for `GET` is one for `HEAD` too,
+/// unless `HEAD` has its own.
 ///
 /// # Examples
 ///
@@ -49,16 +51,20 @@ use crate::trace::event;
 ///
 /// # Security
 ///
-/// The service behind may read a path in another way than axum does. Therefore these paths have no rule:
+/// The service behind may read a path in another way than axum does. Therefore these paths have no
+/// rule:
 ///
-/// * a path that could be split into other segments: with an empty, `.` or `..` segment, a backslash or a `;`, or with
-///   an encoding of `/`, `\`, `;`, `%`, `?`, `#` or a control character;
+/// * a path that could be split into other segments: with an empty, `.` or `..` segment, a
+///   backslash or a `;`, or with an encoding of `/`, `\`, `;`, `%`, `?`, `#` or a control
+///   character;
 /// * a path with a needless or malformed encoding, such as `%61`, or one that is no UTF-8;
-/// * a path that would get another rule if it were decoded, such as `/users/%40all` where `/users/@all` has a rule of its
-///   own; or without white space around a segment, or dots at its end; or with a slash more or less at its end.
+/// * a path that would get another rule if it were decoded, such as `/users/%40all` where
+///   `/users/@all` has a rule of its own; or without white space around a segment, or dots at its
+///   end; or with a slash more or less at its end.
 ///
-/// Case is compared as it is. So are Unicode's different ways to write a letter. In front of a service that ignores
-/// them, give no pattern with a parameter more than the strictest of the paths that it covers.
+/// Case is compared as it is. So are Unicode's different ways to write a letter. In front of a
+/// service that ignores them, give no pattern with a parameter more than the strictest of the paths
+/// that it covers.
 ///
 /// `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
 #[derive(Clone)]

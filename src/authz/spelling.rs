@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns a path as the most lenient service reads it: percent-decoded, and without white space around a segment
-/// or dots at its end. `None` if services could split it into different segments.
+/// Returns a path as the most lenient service reads it: percent-decoded, and without white space
+/// around a segment or dots at its end. `None` if services could split it into different segments.
 pub(super) fn leniently(path: &str) -> Option<Cow<'_, str>> {
     // one segment less for whoever merges slashes
     if path.contains("//") {
@@ -33,7 +33,8 @@ fn segment(sent: &str) -> Option<String> {
     (!vanishes && !read.contains(char::is_control)).then(|| read.to_owned())
 }
 
-/// Decodes a segment (RFC 3986 §2.1); `None` if it is malformed, no UTF-8, or has an encoding that it should not have.
+/// Decodes a segment (RFC 3986 §2.1); `None` if it is malformed, no UTF-8, or has an encoding that
+/// it should not have.
 fn decode(segment: &str) -> Option<String> {
     let mut parts = segment.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
@@ -47,7 +48,8 @@ fn decode(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Tells whether a byte need not be encoded (RFC 3986 §6.2.2.2), or could be taken for syntax when it is decoded.
+/// Tells whether a byte need not be encoded (RFC 3986 §6.2.2.2), or could be taken for syntax when
+/// it is decoded.
 fn is_needless(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%?#".contains(&byte)
 }

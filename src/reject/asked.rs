@@ -34,9 +34,10 @@ impl<'r> From<&'r Parts> for Asked<'r> {
 impl Asked<'_> {
     /// Recognises gRPC and grpc-web; returns the content type of the answer.
     ///
-    /// A refusal of gRPC has the HTTP status 200, so whatever only claims to be gRPC must not be taken for it: above all not
-    /// what a proxy sends, with the client's headers, to ask whether a request is allowed. Hence only a POST is gRPC, and
-    /// what is not grpc-web only over HTTP/2 or newer, which such proxies do not speak to those that they ask.
+    /// A refusal of gRPC has the HTTP status 200, so whatever only claims to be gRPC must not be
+    /// taken for it: above all not what a proxy sends, with the client's headers, to ask whether a
+    /// request is allowed. Hence only a POST is gRPC, and without grpc-web it needs HTTP/2, which
+    /// such proxies seldom speak to those that they ask.
     pub(super) fn grpc_content_type(self) -> Option<&'static str> {
         if self.method != Method::POST || self.extensions.get::<NoGrpc>().is_some() {
             return None;
@@ -66,7 +67,8 @@ pub(crate) fn head_of<B>(request: &Request<B>, token_in_address: bool) -> Box<Re
     head(copy, token_in_address)
 }
 
-/// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a credential.
+/// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a
+/// credential.
 pub(crate) fn head<B>(request: Request<B>, token_in_address: bool) -> Box<Request<()>> {
     let mut head = request.map(drop);
     head.extensions_mut().clear();
@@ -96,7 +98,8 @@ fn without_token(uri: &Uri, in_address: bool) -> Option<Uri> {
     }
     let text = if kept.is_empty() { uri.path().to_owned() } else { [uri.path(), "?", &kept].concat() };
     let mut parts = uri.clone().into_parts();
-    // neither can fail, since less of what was well-formed is so too; were it otherwise, nothing would be shown
+    // neither can fail, since less of what was well-formed is so too; were it otherwise, nothing
+    // would be shown
     parts.path_and_query = text.parse().ok();
     Some(Uri::from_parts(parts).unwrap_or_default())
 }

@@ -10,8 +10,8 @@ use crate::error::ErrorKind;
 /// Refuses with a problem document (RFC 9457), such as
 /// `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"…","error":"invalid_token"}`.
 ///
-/// `detail` is the fixed text of the [`ErrorKind`] and `error` the code of RFC 6750 §3.1, if there is one. gRPC is refused
-/// as always, without a body.
+/// `detail` is the fixed text of the [`ErrorKind`] and `error` the code of RFC 6750 §3.1, if there
+/// is one. gRPC is refused as always, without a body.
 ///
 /// ```
 /// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
@@ -48,11 +48,12 @@ impl<B: Default + From<String>> Reject<B> for ProblemJson {
     }
 }
 
-/// Refuses as GraphQL clients expect it: `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as
+/// Refuses as GraphQL clients expect it:
+/// `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as
 /// `application/graphql-response+json`, with the status and challenge of every refusal.
 ///
-/// The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST`, `SERVICE_UNAVAILABLE` and `INTERNAL_SERVER_ERROR`. gRPC is
-/// refused as always, without a body.
+/// The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST`, `SERVICE_UNAVAILABLE` and
+/// `INTERNAL_SERVER_ERROR`. gRPC is refused as always, without a body.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct GraphQlErrors;

@@ -3,7 +3,8 @@
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// How the names of headers begin by which proxies and platforms tell services who calls, or hand them a credential.
+/// How the names of headers begin by which proxies and platforms tell services who calls, or hand
+/// them a credential.
 ///
 /// What only names an address or a trace is not here.
 const IDENTITY: &[&str] = &[
@@ -100,7 +101,8 @@ fn is_identity(name: &HeaderName) -> bool {
     WHOLE.contains(&name.as_str()) || IDENTITY.iter().any(|start| name.starts_with(start))
 }
 
-/// Tells whether a header is about one connection only (RFC 9110 §7.6.1), so that an intermediary takes it away.
+/// Tells whether a header is about one connection only (RFC 9110 §7.6.1), so that an intermediary
+/// takes it away.
 fn is_hop_by_hop(name: &HeaderName, value: &HeaderValue) -> bool {
     [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
         || ["keep-alive", "proxy-connection"].contains(&name.as_str())

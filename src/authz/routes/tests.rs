@@ -36,7 +36,8 @@ fn meaning(segment: &str) -> String {
     text.trim().trim_end_matches(['.', ' ']).to_owned()
 }
 
-/// Tells whether a pattern fits a path, both of them as they are meant; and how exactly, segment by segment.
+/// Tells whether a pattern fits a path, both of them as they are meant; and how exactly, segment by
+/// segment.
 fn fits(pattern: &str, path: &[String]) -> Option<Vec<u8>> {
     let mut exactness = Vec::new();
     let segments: Vec<_> = pattern.split('/').collect();
