@@ -1,13 +1,15 @@
 //! Step 7: the caller is authorized by what the token permits.
 
 mod permission;
+mod routes;
 mod rule;
 mod rules;
+mod spelling;
 
 pub use self::permission::Permission;
 pub(crate) use self::permission::needed;
 #[doc(hidden)]
 pub use self::permission::{checked, unchecked};
+pub(crate) use self::routes::{Route, Routes};
 pub use self::rule::Rule;
-pub(crate) use self::rules::is_identifier;
 pub use self::rules::{Access, AuthzRules, AuthzRulesBuilder};

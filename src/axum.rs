@@ -14,7 +14,6 @@ use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
@@ -31,9 +30,7 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions)
-            .cloned()
-            .map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
+        Self::from_extensions(&parts.extensions).cloned().map_err(|error| Rejection::new(error, &*parts))
     }
 }
 
@@ -47,7 +44,7 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
         match Self::found_in(&parts.extensions) {
             Ok(token) => Ok(token.ok().cloned()),
-            Err(error) => Err(Rejection::new(error, &parts.method, &parts.headers)),
+            Err(error) => Err(Rejection::new(error, &*parts)),
         }
     }
 }
@@ -61,7 +58,7 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
+        Self::from_extensions(&parts.extensions).map_err(|error| Rejection::new(error, &*parts))
     }
 }
 
@@ -70,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CallerToken {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let token = Self::from_extensions(&parts.extensions).cloned();
-        token.map_err(|error| Rejection::new(error, &parts.method, &parts.headers))
+        token.map_err(|error| Rejection::new(error, &*parts))
     }
 }
 
@@ -86,6 +83,6 @@ impl IntoResponse for Error {
     /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
     /// answers with a status instead.
     fn into_response(self) -> Response {
-        IntoResponse::into_response(Rejection::new(self, &Method::GET, &HeaderMap::new()))
+        IntoResponse::into_response(Rejection::without_request(self))
     }
 }

@@ -66,8 +66,9 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
     Wire { status, grpc, challenge }
 }
 
-/// Writes the value of `WWW-Authenticate`, or nothing where a token would not help. `realm` is quoted already.
-pub(crate) fn challenge(error: &Error, realm: &str) -> Option<String> {
+/// Writes the value of `WWW-Authenticate`, or nothing where a token would not help.
+pub(crate) fn challenge(error: &Error) -> Option<String> {
+    let realm = realm(error);
     // the texts are our own and hold nothing that needs escaping
     let mut value = match wire(error.kind()).challenge {
         Challenge::No => return None,
@@ -81,6 +82,17 @@ pub(crate) fn challenge(error: &Error, realm: &str) -> Option<String> {
         value.push_str(&[", scope=\"", scope, "\""].concat());
     }
     Some(value)
+}
+
+/// Writes the value of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1),
+/// whatever the error.
+pub(crate) fn challenge_or_bare(error: &Error) -> String {
+    challenge(error).unwrap_or_else(|| ["Bearer realm=", realm(error)].concat())
+}
+
+/// Returns the realm, which is quoted already.
+fn realm(error: &Error) -> &str {
+    error.realm().map_or("\"\"", |realm| realm)
 }
 
 /// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.

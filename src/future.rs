@@ -14,8 +14,8 @@ use tower_service::Service;
 use crate::access_token::AccessToken;
 use crate::bearer::{Place, choose_protocol};
 use crate::error::Error;
-use crate::gate::{Gate, Need, admit};
-use crate::reject::{Reject, Rejection, reject, rewrite};
+use crate::gate::{Gate, Need, admit, looks_at_address};
+use crate::reject::{Reject, Rejection, head, head_of, reject, rewrite};
 use crate::relay::CallerToken;
 
 pin_project! {
@@ -74,33 +74,71 @@ impl<S, B, C> Waiting<S, B, C> {
 /// What is done with the inner service's response.
 pub(crate) struct Finish<R> {
     reject: R,
+    /// Boxed, since it is rare: a future is moved about.
+    about: Option<Box<About>>,
+}
+
+/// What must be known of the request when its response is there.
+struct About {
     place: Place,
+    /// For a `Reject` that reads it.
+    head: Option<Box<Request<()>>>,
 }
 
 impl<R: Clone> Finish<R> {
     pub(crate) fn new(reject: &R, place: Place) -> Self {
-        Self { reject: reject.clone(), place }
+        let about = (place != Place::Header).then(|| Box::new(About { place, head: None }));
+        Self { reject: reject.clone(), about }
     }
 }
 
 impl<R> Finish<R> {
-    /// Leaves the response where it is, which is what most need: it is large.
-    fn apply<B2, E>(&self, mut outcome: Poll<Result<Response<B2>, E>>) -> Poll<Result<Response<B2>, E>>
+    /// Keeps the head of a request that the inner service is called with, which may refuse it too.
+    pub(crate) fn keep_head<B, B2>(&mut self, gate: Option<&Gate>, request: &Request<B>)
     where
         R: Reject<B2>,
     {
-        if let (Poll::Ready(Ok(response)), Place::Protocol | Place::Query) = (&mut outcome, self.place) {
-            self.write_headers(response);
+        if self.reject.reads_request() {
+            let about = self.about.get_or_insert_with(|| Box::new(About { place: Place::Header, head: None }));
+            about.head = Some(head_of(request, looks_at_address(gate)));
         }
-        if self.reject.is_default() { outcome } else { outcome.map_ok(|response| rewrite(&self.reject, response)) }
     }
 
+    /// Refuses a request.
+    pub(crate) fn refuse<B, B2>(&self, gate: Option<&Gate>, error: Error, request: Request<B>) -> Response<B2>
+    where
+        R: Reject<B2>,
+    {
+        let rejection = Rejection::new(error, &request);
+        let head = self.reject.reads_request().then(|| head(request, looks_at_address(gate)));
+        reject(&self.reject, rejection.of(head))
+    }
+
+    /// Leaves the response where it is, which is what most need: it is large.
+    fn apply<B2, E>(&mut self, mut outcome: Poll<Result<Response<B2>, E>>) -> Poll<Result<Response<B2>, E>>
+    where
+        R: Reject<B2>,
+    {
+        if let (Poll::Ready(Ok(response)), Some(about)) = (&mut outcome, &self.about) {
+            about.write_headers(response);
+        }
+        if self.reject.is_default() || outcome.is_pending() {
+            return outcome;
+        }
+        let head = self.about.take().and_then(|about| about.head);
+        outcome.map_ok(|response| rewrite(&self.reject, response, head))
+    }
+}
+
+impl About {
     fn write_headers<B2>(&self, response: &mut Response<B2>) {
         if self.place == Place::Query {
             let no_store = || HeaderValue::from_static("no-store");
             response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
         // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
-        } else if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
+        } else if self.place == Place::Protocol
+            && matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK)
+        {
             choose_protocol(response.headers_mut());
         }
     }
@@ -145,10 +183,13 @@ where
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let mut request = waiting.request.take().expect("polled after completion");
                     match admit(waiting.gate.as_deref(), waiting.need, verdict, waiting.caller.take(), &mut request) {
-                        Ok(()) => State::Calling { future: waiting.ready.call(request) },
+                        Ok(()) => {
+                            finish.keep_head::<B, B2>(waiting.gate.as_deref(), &request);
+                            State::Calling { future: waiting.ready.call(request) }
+                        }
                         Err(error) => {
-                            let rejection = Rejection::new(error, request.method(), request.headers());
-                            State::Rejected { response: Some(reject(&finish.reject, rejection)) }
+                            let response = finish.refuse(waiting.gate.as_deref(), error, request);
+                            State::Rejected { response: Some(response) }
                         }
                     }
                 }

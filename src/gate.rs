@@ -1,15 +1,15 @@
 //! What a layer asks of a request besides its token: where that is, whether one is needed, and what the operation needs.
 
-mod public;
+use std::sync::Arc;
 
 use http::{Extensions, Request};
 
-pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
-use crate::authz::{Access, AuthzRules};
+use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::bearer::{Found, Place, TokenSource, credentials, find};
 use crate::challenge::wire;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind};
+use crate::reject::NoGrpc;
 use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
@@ -43,19 +43,39 @@ pub(crate) enum Need {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) mode: Mode,
-    pub(crate) public: Vec<Public>,
+    /// The routes that need no token, where there are no rules.
+    public: Option<Arc<Routes<()>>>,
     /// `None` is the `Authorization` header.
     pub(crate) sources: Option<Vec<TokenSource>>,
     pub(crate) rules: Option<AuthzRules>,
     /// Whether the token's text is kept, to be passed on.
     pub(crate) relayable: bool,
+    /// Whether no request is gRPC, whatever it looks like.
+    pub(crate) without_grpc: bool,
 }
 
 impl Gate {
     /// Tells whether it asks for nothing but a token in the `Authorization` header.
     pub(crate) fn is_plain(&self) -> bool {
-        let Self { mode, public, sources, rules, relayable } = self;
-        *mode == Mode::Required && public.is_empty() && sources.is_none() && rules.is_none() && !relayable
+        let Self { mode, public, sources, rules, relayable, without_grpc } = self;
+        *mode == Mode::Required
+            && public.is_none()
+            && sources.is_none()
+            && rules.is_none()
+            && !relayable
+            && !without_grpc
+    }
+
+    /// Opens a route to everybody.
+    pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
+        if self.rules.is_some() {
+            let path = format!("public[{} {}]", route.method, route.pattern);
+            problems.push(path, "the layer has rules; give it one that says Access::Public");
+        }
+        let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();
+        listed.push(route);
+        self.public = Some(Arc::new(Routes::new("public", listed, &mut problems)));
+        problems.or(())
     }
 
     fn lets_through(&self, error: &Error) -> bool {
@@ -69,10 +89,10 @@ impl Gate {
 
     fn need<B>(&self, request: &Request<B>) -> Need {
         let (method, path) = (request.method(), request.uri().path());
-        if self.public.iter().any(|public| public.is(method, path)) {
-            return Need::Nothing;
-        }
-        let Some(rules) = &self.rules else { return Need::ByMode };
+        let Some(rules) = &self.rules else {
+            let public = self.public.as_ref().is_some_and(|public| public.find(method, path).is_some());
+            return if public { Need::Nothing } else { Need::ByMode };
+        };
         match rules.find(method, path) {
             None => Need::Impossible,
             Some((_, Access::Public)) => Need::Nothing,
@@ -88,15 +108,34 @@ impl Gate {
             Need::Token => caller().map(|_: &AccessToken| ()),
             Need::Rule(place) => match self.rules.as_ref().and_then(|rules| rules.at(place)) {
                 Some(rule) => caller().and_then(|token: &AccessToken| token.require(rule)),
-                None => Err(no_rule()),
+                None => Err(no_rule(&caller())),
             },
-            Need::Impossible => Err(no_rule()),
+            Need::Impossible => Err(no_rule(&caller())),
         }
     }
 }
 
-fn no_rule() -> Error {
-    Error::new(ErrorKind::NoRule, "the rules have none for this method and path")
+/// Refuses whoever calls, in the realm that has looked at them.
+fn no_rule(caller: &Result<&AccessToken, Error>) -> Error {
+    let realm = match caller {
+        Ok(token) => Some(&token.policy().server.realm),
+        Err(anonymous) => anonymous.realm(),
+    };
+    let error = Error::new(ErrorKind::NoRule, "the rules have none for this method and path");
+    realm.iter().fold(error, |error, realm| error.in_realm(realm))
+}
+
+/// Marks a request that is not gRPC, whatever it looks like, for all who could refuse it.
+pub(crate) fn mark<B>(gate: Option<&Gate>, request: &mut Request<B>) {
+    if gate.is_some_and(|gate| gate.without_grpc) {
+        request.extensions_mut().insert(NoGrpc);
+    }
+}
+
+/// Tells whether a token may be in the address.
+pub(crate) fn looks_at_address(gate: Option<&Gate>) -> bool {
+    // which header it is in is known of all sources but these
+    gate.is_some_and(|gate| gate.sources.iter().flatten().any(|source| source.header_name().is_none()))
 }
 
 /// Finds what a request needs.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::Method;
 use tower_layer::Layer;
 
-use crate::authz::AuthzRules;
+use crate::authz::{AuthzRules, Route};
 use crate::bearer::TokenSource;
-use crate::gate::{Gate, Mode, Public};
+use crate::error::ConfigError;
+use crate::gate::{Gate, Mode};
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 use crate::service::BearerAuth;
@@ -43,6 +44,9 @@ use crate::service::BearerAuth;
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
 /// without the headers that it adds. So do concurrency limits: a request
 /// that waits for keys, for 2 s at most, would hold a permit of one inside.
+///
+/// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
+/// gRPC over HTTP/1.1, which this layer would refuse as HTTP.
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -98,43 +102,79 @@ impl<C, R> BearerAuthLayer<C, R> {
 
     /// Demands of each request what the rules say of it, and lets none through that has no rule. The last call counts.
     ///
-    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at its token, as [`public_path`](Self::public_path)
-    /// does. Paths are what the layer sees: put it in front of a whole router. One that the router does not know is then refused with 403, and without a token
-    /// with 401, and never gets as far as the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2 is a `CONNECT`.
+    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at
+    /// its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer does
+    /// not count beside them.
+    ///
+    /// Paths are what the layer sees: put it in front of a whole router. One that the router does
+    /// not know is then refused with 403, and without a token with 401, and never gets as far as
+    /// the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2
+    /// is a `CONNECT`.
     pub fn authorize(mut self, rules: AuthzRules) -> Self {
         self.gate.rules = Some(rules);
         self
     }
 
-    /// Lets requests with this method and exactly this path through without a look at their token, as anonymous ones.
+    /// Lets requests with this method, to paths of this pattern, through as anonymous ones. Their
+    /// token is not looked at.
     ///
-    /// The path is what the layer sees: inside an axum router that is nested, it is the rest.
+    /// Patterns have the syntax of [`AuthzRules`], such as `/swagger-ui/{*rest}`. `GET` includes
+    /// `HEAD`. A path that could be read in more than one way is not public, as it has no rule. The
+    /// path is what the layer sees: inside an axum router that is nested, it is the rest.
     ///
     /// ```
     /// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+    /// use http::Method;
+    ///
     /// # fn main() -> Result<(), tower_bearer::ConfigError> {
     /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
-    /// let layer = BearerAuthLayer::new(server).public_path(http::Method::GET, "/health");
+    /// let layer = BearerAuthLayer::new(server)
+    ///     .public_path(Method::GET, "/health")?
+    ///     .public_path(Method::GET, "/swagger-ui/{*rest}")?;
     /// # Ok(())
     /// # }
     /// ```
     ///
+    /// # Errors
+    ///
+    /// As [`AuthzRulesBuilder::build`](crate::AuthzRulesBuilder::build); and if the layer has
+    /// [rules](Self::authorize), where a rule says `Public` instead.
+    ///
     /// # Security
     ///
     /// Whatever answers there is open to everybody. A route that is added outside the layer needs no exception.
-    pub fn public_path(mut self, method: Method, path: impl Into<String>) -> Self {
-        self.gate.public.push(Public::Path(method, path.into().into()));
-        self
+    pub fn public_path(mut self, method: Method, pattern: impl Into<String>) -> Result<Self, ConfigError> {
+        self.gate.open(Route { method, pattern: pattern.into(), value: () }, ConfigError::default())?;
+        Ok(self)
     }
 
-    /// Lets calls of this gRPC service through without a look at their token, such as `grpc.health.v1.Health` and
-    /// `grpc.reflection.v1.ServerReflection`.
+    /// Lets calls of this gRPC service through as anonymous ones, such as `grpc.health.v1.Health`
+    /// or `grpc.reflection.v1.ServerReflection`. Their token is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`public_path`](Self::public_path); and if this is no name of a service.
     ///
     /// # Security
     ///
     /// All methods of the service are open to everybody.
-    pub fn public_service(mut self, name: impl AsRef<str>) -> Self {
-        self.gate.public.push(Public::service(name.as_ref()));
+    pub fn public_service(mut self, name: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let mut problems = ConfigError::default();
+        let route = Route::of_service("public", name.as_ref(), (), &mut problems);
+        self.gate.open(route, problems)?;
+        Ok(self)
+    }
+
+    /// Refuses every request over HTTP, also one that looks like gRPC.
+    ///
+    /// A refusal of a gRPC call has the HTTP status 200: see
+    /// [`is_grpc`](crate::Rejection::is_grpc). A check endpoint must never answer so. A proxy that
+    /// asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a yes; and
+    /// if the proxy passes on the client's method and headers, the client decides what the request
+    /// looks like. It holds for what stands behind the layer, too: extractors, a
+    /// [`RequireLayer`](crate::RequireLayer).
+    pub fn without_grpc(mut self) -> Self {
+        self.gate.without_grpc = true;
         self
     }
 
@@ -148,8 +188,13 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
     /// `|rejection: Rejection| …`.
     ///
-    /// What an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer refuses, with an empty body, is written by it too; headers that were
-    /// added on the way are kept, a body is not. One whose status has been changed on the way is left alone.
+    /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer
+    /// refuses with an empty body. Headers that were added on the way are kept, a body is not. A
+    /// response whose status was changed on the way is left alone.
+    ///
+    /// A closure may look at the [request](crate::Rejection::request), so the layer copies the head
+    /// of each request for it; [`Reject::reads_request`](crate::Reject::reads_request) turns that
+    /// off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, gate: self.gate, reject }
     }

@@ -1,9 +1,16 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+mod asked;
+mod document;
 
-use crate::challenge::{self, Challenge};
+use std::fmt;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+
+pub(crate) use self::asked::{Asked, NoGrpc, head, head_of};
+pub use self::document::{GraphQlErrors, ProblemJson};
+use crate::challenge;
 use crate::error::{Error, ErrorKind};
 use crate::trace::{count, event};
 
@@ -13,29 +20,40 @@ use crate::trace::{count, event};
 ///
 /// # Examples
 ///
-/// A JSON body that repeats the fixed text:
+/// A page for browsers, and a problem document for programs:
 ///
 /// ```
 /// use http::{Response, header};
-/// use tower_bearer::Rejection;
+/// use tower_bearer::{ProblemJson, Reject, Rejection};
 ///
-/// fn as_json(rejection: Rejection) -> Response<String> {
-///     let body = format!(r#"{{"error":"{}"}}"#, rejection.error().kind());
-///     let mut response = rejection.into_response(body);
-///     response.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+/// fn page_or_json(rejection: Rejection) -> Response<String> {
+///     let accept = rejection.request().and_then(|request| request.headers().get(header::ACCEPT)?.to_str().ok());
+///     if rejection.is_grpc() || !accept.is_some_and(|accept| accept.contains("text/html")) {
+///         return ProblemJson::default().reject(rejection);
+///     }
+///     let page = format!("<!doctype html><title>Sign in</title><p>{}</p>", rejection.error().kind());
+///     let mut response = rejection.into_response(page);
+///     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
 ///     response
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Rejection {
     error: Error,
     /// The content type of the answer, if the request was gRPC.
     grpc: Option<&'static str>,
+    request: Option<Box<Request<()>>>,
 }
 
 impl Rejection {
-    /// Refuses a request with this method and these headers.
-    pub(crate) fn new(error: Error, method: &Method, headers: &HeaderMap) -> Self {
+    /// Refuses a request.
+    pub(crate) fn new<'r>(error: Error, request: impl Into<Asked<'r>>) -> Self {
+        let grpc = request.into().grpc_content_type();
+        Self { grpc, ..Self::without_request(error) }
+    }
+
+    /// Refuses, over HTTP, a request of which nothing is known here.
+    pub(crate) fn without_request(error: Error) -> Self {
         if error.kind() == ErrorKind::LayerMissing {
             // not the caller's doing, and it will not go away by itself
             event!(error, "a handler has no layer in front of it", reason = error);
@@ -50,7 +68,13 @@ impl Rejection {
             );
         }
         count!("tower_bearer_refusals_total", "kind" => error.kind().name());
-        Self { error, grpc: grpc_content_type(method, headers) }
+        Self { error, grpc: None, request: None }
+    }
+
+    /// Says what was asked for, for a [`Reject`] that looks at it.
+    pub(crate) fn of(mut self, request: Option<Box<Request<()>>>) -> Self {
+        self.request = request;
+        self
     }
 
     /// Returns what happened.
@@ -58,7 +82,25 @@ impl Rejection {
         &self.error
     }
 
+    /// Returns the head of the refused request, without its credentials: method, address, HTTP
+    /// version and headers.
+    ///
+    /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None`
+    /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
+    ///
+    /// These are left out: headers that are marked as sensitive, as the layer marks those that it
+    /// looks for tokens in; `Authorization`, `Cookie` and `Proxy-Authorization`; the parameter
+    /// `access_token` of the query, and the whole query if one of the layer's
+    /// [sources](crate::BearerAuthLayer::token_sources) looks at the address; and the extensions.
+    pub fn request(&self) -> Option<&Request<()>> {
+        self.request.as_deref()
+    }
+
     /// Tells whether the request was gRPC, so that the response must be headers only.
+    ///
+    /// A request is gRPC if it is a `POST` with the content type `application/grpc` over HTTP/2 or
+    /// newer, or grpc-web (`application/grpc-web`, `application/grpc-web-text`) over any version,
+    /// unless the layer is [`without_grpc`](crate::BearerAuthLayer::without_grpc).
     pub fn is_grpc(&self) -> bool {
         self.grpc.is_some()
     }
@@ -88,8 +130,7 @@ impl Rejection {
             set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
             set(HeaderName::from_static("grpc-message"), challenge::percent_encoded(self.error.kind().text()));
         } else {
-            let realm = self.error.realm().map_or("\"\"", |realm| realm);
-            if let Some(value) = challenge::challenge(&self.error, realm) {
+            if let Some(value) = challenge::challenge(&self.error) {
                 set(WWW_AUTHENTICATE, value);
             }
             if let Some(wait) = self.error.retry_after() {
@@ -102,29 +143,20 @@ impl Rejection {
     }
 }
 
-/// Recognises gRPC and grpc-web by method and content type; returns the content type of the answer.
-///
-/// Only POST is gRPC. A GET that claims to be, for example one that a proxy makes with the client's headers to ask whether a
-/// request is allowed, must not be refused with HTTP 200.
-fn grpc_content_type(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
-    let value = headers.get(CONTENT_TYPE).filter(|_| method == Method::POST)?.to_str().ok()?;
-    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let format = media_type.strip_prefix("application/grpc")?;
-    match format.split('+').next()? {
-        "" => Some("application/grpc"),
-        "-web" => Some("application/grpc-web"),
-        "-web-text" => Some("application/grpc-web-text"),
-        _ => None,
-    }
-}
-
 /// Turns a refusal into a response. Any closure `Fn(Rejection) -> Response<B>` is one.
 ///
-/// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer puts the [`Error`] into its
-/// extensions.
+/// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer
+/// puts the [`Error`] into its extensions. A 401 without any `WWW-Authenticate` gets the layer's,
+/// which RFC 9110 §11.6.1 demands.
 pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
+
+    /// Tells whether it looks at [`Rejection::request`]. The layer then copies the head of each
+    /// request, for refusals from behind it. True by default, also of closures.
+    fn reads_request(&self) -> bool {
+        true
+    }
 
     // whether nothing is to be changed about what others have refused
     #[doc(hidden)]
@@ -152,86 +184,25 @@ impl<B: Default> Reject<B> for DefaultReject {
         rejection.into_response(B::default())
     }
 
+    fn reads_request(&self) -> bool {
+        false
+    }
+
     fn is_default(&self) -> bool {
         true
     }
 }
 
-/// Refuses with a problem document (RFC 9457): `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"…","error":"invalid_token"}`, where
-/// `detail` is the fixed text of the [`ErrorKind`] and `error` the code of RFC 6750 §3.1, if there is one. gRPC is refused as always, without a body.
-///
-/// ```
-/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
-/// use tower_bearer::ProblemJson;
-///
-/// # fn main() -> Result<(), tower_bearer::ConfigError> {
-/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
-/// let layer = BearerAuthLayer::new(server).reject_with(ProblemJson::default());
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct ProblemJson;
-
-impl<B: Default + From<String>> Reject<B> for ProblemJson {
-    fn reject(&self, rejection: Rejection) -> Response<B> {
-        with_json(rejection, "application/problem+json", |kind, status| {
-            let mut problem = serde_json::json!({
-                "type": "about:blank",
-                "title": status.canonical_reason(),
-                "status": status.as_u16(),
-                "detail": kind.text(),
-            });
-            if let (Challenge::Code(code), Some(members)) = (challenge::wire(kind).challenge, problem.as_object_mut()) {
-                members.insert("error".to_owned(), code.into());
-            }
-            problem
-        })
-    }
-}
-
-/// Refuses as GraphQL clients expect it: `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as `application/graphql-response+json`, with the status
-/// and challenge of every refusal. The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST`, `SERVICE_UNAVAILABLE` and `INTERNAL_SERVER_ERROR`. gRPC is refused as
-/// always, without a body.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct GraphQlErrors;
-
-impl<B: Default + From<String>> Reject<B> for GraphQlErrors {
-    fn reject(&self, rejection: Rejection) -> Response<B> {
-        with_json(rejection, "application/graphql-response+json", |kind, status| {
-            let code = match status {
-                StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
-                StatusCode::FORBIDDEN => "FORBIDDEN",
-                StatusCode::BAD_REQUEST => "BAD_REQUEST",
-                StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
-                _ => "INTERNAL_SERVER_ERROR",
-            };
-            serde_json::json!({ "errors": [{ "message": kind.text(), "extensions": { "code": code } }] })
-        })
-    }
-}
-
-/// Refuses with a document; gRPC, as always, without a body.
-fn with_json<B: Default + From<String>>(
-    rejection: Rejection,
-    media_type: &'static str,
-    document: impl FnOnce(ErrorKind, StatusCode) -> serde_json::Value,
-) -> Response<B> {
-    if rejection.is_grpc() {
-        return rejection.into_response(B::default());
-    }
-    let document = document(rejection.error().kind(), rejection.status());
-    let mut response = rejection.into_response(B::from(document.to_string()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
-/// Refuses, and sees to it that the error stands in the response's extensions.
+/// Refuses, and sees to it that the error stands in the response's extensions, and a challenge in a
+/// 401.
 pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response<B> {
-    let error = rejection.error.clone();
+    let (error, is_grpc) = (rejection.error.clone(), rejection.is_grpc());
     let mut response = with.reject(rejection);
+    let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
+    if response.status() == StatusCode::UNAUTHORIZED && !challenged && !is_grpc {
+        let value = HeaderValue::try_from(challenge::challenge_or_bare(&error)).ok();
+        response.headers_mut().extend(value.map(|value| (WWW_AUTHENTICATE, value)));
+    }
     response.extensions_mut().get_or_insert_with(|| error);
     response
 }
@@ -246,7 +217,11 @@ pub(crate) fn leave_to_layer<B>(response: &mut Response<B>, rejection: Rejection
 }
 
 /// Writes a refusal from behind a layer as the layer's own are written; all other responses are left alone.
-pub(crate) fn rewrite<B>(with: &impl Reject<B>, mut response: Response<B>) -> Response<B> {
+pub(crate) fn rewrite<B>(
+    with: &impl Reject<B>,
+    mut response: Response<B>,
+    request: Option<Box<Request<()>>>,
+) -> Response<B> {
     let Some(Unwritten(rejection)) = response.extensions_mut().remove() else { return response };
     // somebody has made something else of it
     if response.status() != rejection.status() {
@@ -255,7 +230,7 @@ pub(crate) fn rewrite<B>(with: &impl Reject<B>, mut response: Response<B>) -> Re
     let (plain, _) = response.into_parts();
     let mut written = HeaderMap::new();
     rejection.write_headers(&mut written);
-    let mut response = reject(with, rejection);
+    let mut response = reject(with, rejection.of(request));
     for (name, value) in &plain.headers {
         let of_body = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE].contains(name);
         if !of_body && written.get(name) != Some(value) {
@@ -265,4 +240,11 @@ pub(crate) fn rewrite<B>(with: &impl Reject<B>, mut response: Response<B>) -> Re
     let own = std::mem::replace(response.extensions_mut(), plain.extensions);
     response.extensions_mut().extend(own);
     response
+}
+
+impl fmt::Debug for Rejection {
+    /// Shows nothing of the request.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection").field("error", &self.error).field("grpc", &self.grpc).finish_non_exhaustive()
+    }
 }

@@ -46,16 +46,19 @@
 //! }
 //! ```
 
+mod strip;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderName, HeaderValue, Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use self::strip::strip;
 use crate::access_token::AccessToken;
 use crate::error::{ConfigError, Error, ErrorKind};
 
@@ -115,61 +118,36 @@ impl fmt::Debug for CallerToken {
     }
 }
 
-/// How the names of headers begin by which proxies and gateways tell services about the caller.
-const IDENTITY: &[&str] = &[
-    "cf-access-",
-    "client-cert",
-    "forwarded-user",
-    "impersonate-",
-    "remote-",
-    "tailscale-user-",
-    "x-amzn-oidc-",
-    "x-apigateway-api-userinfo",
-    "x-auth-request-",
-    "x-authenticated-",
-    "x-authentik-",
-    "x-consumer-",
-    "x-credential-",
-    "x-forwarded-access-token",
-    "x-forwarded-client-cert",
-    "x-forwarded-email",
-    "x-forwarded-groups",
-    "x-forwarded-preferred-username",
-    "x-forwarded-user",
-    "x-goog-authenticated-user-",
-    "x-goog-iap-",
-    "x-ms-client-principal",
-    "x-ms-token-",
-    "x-pomerium-",
-    "x-remote-",
-    "x-user-email",
-    "x-user-id",
-    "x-user-name",
-    "x-username",
-    "x-webauth-",
-];
-
-/// Tells whether a header may say who calls. Some services take `_` for `-`.
-fn is_identity(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
-    name == "x-user" || IDENTITY.iter().any(|start| name.starts_with(start))
-}
-
 /// Passes on the caller's token to some origins, as a layer around an HTTP client.
 ///
-/// From *every* request it first takes what could stand for an identity: `Authorization`, `Proxy-Authorization`, `Cookie`, whatever is marked as sensitive (as the layer marks the headers that it
-/// looks for tokens in), and headers by which well-known proxies name users, such as `X-Forwarded-User`; a gateway that passes on its request's headers would else pass on what its
-/// caller has made up. It takes `Host` too, which the client then writes anew. Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin
+/// From *every* request it first takes what could stand for an identity. A gateway that passes on
+/// its request's headers would else pass on what its caller has made up. It takes
+///
+/// * `Authorization`, `Proxy-Authorization` and `Cookie`;
+/// * whatever is marked as sensitive, as the layer marks the headers that it looks for tokens in;
+/// * headers by which well-known proxies and platforms name users, or show clients' certificates,
+///   such as `X-Forwarded-User` and `X-Forwarded-Tls-Client-Cert`;
+/// * `Connection`, all that it names, and the other headers that are about one connection only (RFC
+///   9110 §7.6.1);
+/// * `Host`, which the client then writes anew.
+///
+/// Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin
 /// that is listed: the same scheme, host and port.
 ///
 /// # Security
 ///
-/// * Whoever gets the token can use it wherever it is accepted. List origins of your own services, and `http://` ones only where the network is trusted.
+/// * Whoever gets the token can use it wherever it is accepted. List origins of your own services,
+///   and `http://` ones only where the network is trusted.
 /// * A client that follows redirects may send the token elsewhere. Turn that off.
-/// * The host is compared, not where its name leads; and with `http://`, a client that uses the environment's proxy sends the token to that.
-/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the address ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or
-///   in a header that only a [`custom`](crate::TokenSource::custom) source knows, is not taken away.
+/// * The host is compared, not where its name leads; and with `http://`, a client that uses the
+///   environment's proxy sends the token to that.
+/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the
+///   address
+///   ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or in
+///   a header that only a [`custom`](crate::TokenSource::custom) source knows, is not taken away.
 /// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is passed on.
+/// * No request asks for an upgrade any more. For a WebSocket, take a client without this layer,
+///   and [`CallerToken::expose_secret`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RelayLayer {
@@ -206,8 +184,7 @@ impl RelayLayer {
                 }
             }
         }
-        let stripped = vec![AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
-        problems.or(Self { terms: Arc::new(Terms { origins: known, stripped }) })
+        problems.or(Self { terms: Arc::new(Terms { origins: known, stripped: Vec::new() }) })
     }
 
     /// Takes this header from every request, too.
@@ -218,7 +195,7 @@ impl RelayLayer {
 
     /// Does to one request what the layer does to each: for clients that are no tower services.
     pub fn prepare<B>(&self, request: &mut Request<B>, caller: Option<&CallerToken>) {
-        self.terms.strip(request.headers_mut());
+        strip(request.headers_mut(), &self.terms.stripped);
         if let Some(caller) = caller.filter(|_| self.terms.lists(request.uri())) {
             request.headers_mut().insert(AUTHORIZATION, caller.value.clone());
         }
@@ -226,16 +203,6 @@ impl RelayLayer {
 }
 
 impl Terms {
-    fn strip(&self, headers: &mut HeaderMap) {
-        let stripped = |(name, value): (&HeaderName, &HeaderValue)| {
-            (value.is_sensitive() || is_identity(name) || self.stripped.contains(name)).then(|| name.clone())
-        };
-        let names: Vec<_> = headers.iter().filter_map(stripped).collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-
     fn lists(&self, uri: &Uri) -> bool {
         origin(uri).is_some_and(|origin| self.origins.contains(&origin))
     }

@@ -13,8 +13,8 @@ use tower_service::Service;
 use crate::access_token::Anonymous;
 use crate::bearer::{Place, take_token_from};
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, Need, admit, find_token, keep, let_in, need};
-use crate::reject::{DefaultReject, Reject, Rejection, reject};
+use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need};
+use crate::reject::{DefaultReject, Reject};
 use crate::server::{Attempt, ResourceServer};
 
 /// Middleware that calls the inner service only with a verified token; made by
@@ -82,6 +82,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.hide_credentials(&mut request);
         let gate = self.gate.as_deref();
+        mark(gate, &mut request);
         let need = need(gate, &request);
         let open = need == Need::Nothing;
         let (attempt, place, caller) = match find_token(gate, &request) {
@@ -96,18 +97,19 @@ where
         if place == Place::Protocol {
             take_token_from(request.headers_mut());
         }
-        let finish = Finish::new(&self.reject, place);
+        let mut finish = Finish::new(&self.reject, place);
         let Some(attempt) = attempt else {
             let_in(Anonymous::in_realm(self.server.realm()), &mut request);
+            finish.keep_head::<B, B2>(gate, &request);
             return ResponseFuture::calling(self.inner.call(request), finish);
         };
         match attempt {
             Attempt::Done(verdict) => match admit(gate, need, verdict, caller, &mut request) {
-                Ok(()) => ResponseFuture::calling(self.inner.call(request), finish),
-                Err(error) => {
-                    let rejection = Rejection::new(error, request.method(), request.headers());
-                    ResponseFuture::rejected(reject(&self.reject, rejection), finish)
+                Ok(()) => {
+                    finish.keep_head::<B, B2>(gate, &request);
+                    ResponseFuture::calling(self.inner.call(request), finish)
                 }
+                Err(error) => ResponseFuture::rejected(finish.refuse(gate, error, request), finish),
             },
             Attempt::Waiting(verdict) => {
                 // the instance that has been polled ready is the one that must be called

@@ -2,7 +2,6 @@
 
 use ::tonic::server::NamedService;
 use ::tonic::{Code, Request, Status};
-use http::{HeaderMap, Method};
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
@@ -81,7 +80,7 @@ impl<T> RequestExt for Request<T> {
 
 /// Refuses a call, with the same event as everywhere.
 fn refuse(error: Error) -> Status {
-    let rejection = Rejection::new(error, &Method::POST, &HeaderMap::new());
+    let rejection = Rejection::without_request(error);
     Status::from(rejection.error().clone())
 }
 

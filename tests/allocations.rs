@@ -15,7 +15,8 @@ use support::get_with;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::testing::Idp;
 use tower_bearer::{
-    Access, AuthzRules, BearerAuthLayer, Issuer, ResourceServer, ResourceServerBuilder, Rule, StaticKeys,
+    Access, AuthzRules, BearerAuthLayer, Issuer, ProblemJson, Reject, ResourceServer, ResourceServerBuilder, Rule,
+    StaticKeys,
 };
 
 type Body = axum::body::Body;
@@ -30,7 +31,11 @@ fn allocations(server: ResourceServerBuilder, request: impl Fn() -> Request<Body
     allocations_behind(&BearerAuthLayer::new(server.build().unwrap()), request, status)
 }
 
-fn allocations_behind(layer: &BearerAuthLayer, request: impl Fn() -> Request<Body>, status: u16) -> u64 {
+fn allocations_behind<R: Reject<Body> + Clone>(
+    layer: &BearerAuthLayer<(), R>,
+    request: impl Fn() -> Request<Body>,
+    status: u16,
+) -> u64 {
     let mut service = layer.layer(service_fn(inner));
     let mut count = 0;
     for _ in 0..5 {
@@ -82,10 +87,21 @@ fn rules_cost_no_allocation() {
     let rules = AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
         .route(Method::GET, "/customers/{customer}/orders/{order}", Rule::scope("orders:read"))
+        .route(Method::GET, "/files/{*rest}", Access::Authenticated)
         .build()
         .unwrap();
     let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).authorize(rules);
-    assert_eq!(allocations_behind(&layer, || get_with("/customers/7/orders/8", &token), 200), insert());
+    for path in ["/customers/7/orders/8", "/files/7/8"] {
+        assert_eq!(allocations_behind(&layer, || get_with(path, &token), 200), insert(), "{path}");
+    }
+}
+
+#[test]
+fn a_reject_that_does_not_read_the_request_costs_no_allocation() {
+    let idp = Idp::new("https://id.test/");
+    let token = idp.token("alice").sign();
+    let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).reject_with(ProblemJson::default());
+    assert_eq!(allocations_behind(&layer, || get_with("/", &token), 200), insert());
 }
 
 #[test]

@@ -189,7 +189,7 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
     let app = Router::new()
         .route("/events", any(events))
         .route("/public", any(public))
-        .layer(layer.public_path(Method::GET, "/public"));
+        .layer(layer.public_path(Method::GET, "/public").unwrap());
     let address = serve(app).await;
     let token = idp.token("alice").sign();
     let open_at = async |path: &str, protocols: &str| {
@@ -286,15 +286,105 @@ async fn every_operation_needs_what_its_rule_says_and_without_a_rule_it_is_permi
 }
 
 #[tokio::test]
-async fn a_public_path_is_open_beside_the_rules_too() {
+async fn a_public_path_is_a_pattern_as_those_of_rules_are() {
     let (idp, server) = world();
-    let layer = BearerAuthLayer::new(server).authorize(rules()).public_path(Method::GET, "/orders/open");
-    let app = Router::new().fallback(async || "in").layer(layer);
-    assert_eq!(send(&app, get("/orders/open", &[])).await.status(), 200);
-    assert_eq!(send(&app, get("/orders/7", &[])).await.status(), 401);
-    assert_eq!(send(&app, get("/open", &[])).await.status(), 401);
+    let layer = BearerAuthLayer::new(server)
+        .public_path(Method::GET, "/swagger-ui/{*rest}")
+        .and_then(|layer| layer.public_path(Method::GET, "/health"))
+        .and_then(|layer| layer.public_path(Method::GET, "/users/{id}/avatar"))
+        .and_then(|layer| layer.public_service("grpc.health.v1.Health"))
+        .unwrap();
+    let app = Router::new().fallback(whoami).layer(layer);
     let token = idp.token("alice").sign();
-    assert_eq!(send(&app, get_with("/open", &token)).await.status(), 403);
+    for (method, path, public) in [
+        ("GET", "/swagger-ui/index.html", true),
+        ("GET", "/swagger-ui/fonts/a%20b.woff", true),
+        ("HEAD", "/swagger-ui/index.html", true),
+        ("GET", "/health", true),
+        ("GET", "/health?deep=1", true),
+        ("HEAD", "/health", true),
+        ("GET", "/users/a%40b.test/avatar", true),
+        ("POST", "/grpc.health.v1.Health/Check", true),
+        ("POST", "/swagger-ui/index.html", false),
+        ("GET", "/swagger-ui/", false),
+        ("GET", "/swagger-ui", false),
+        ("GET", "/swagger-ui/../orders", false),
+        ("GET", "/swagger-ui/%2e%2e/orders", false),
+        ("GET", "/swagger-ui/..%2Forders", false),
+        ("GET", "/swagger-ui//orders", false),
+        ("GET", "/swagger-ui/..;/orders", false),
+        ("GET", "/swagger-ui/%C0%AF", false),
+        ("GET", "/swagger-ui/{*rest}/..", false),
+        ("GET", "/health/", false),
+        ("GET", "/Health", false),
+        ("GET", "//health", false),
+        ("GET", "/%68ealth", false),
+        ("GET", "/health.", false),
+        ("GET", "/health%20", false),
+        ("OPTIONS", "/health", false),
+        ("GET", "/grpc.health.v1.Health/Check", false),
+        ("POST", "/grpc.health.v1.Health", false),
+        ("POST", "/grpc.health.v1.Health/", false),
+        ("POST", "/grpc.health.v1.HealthX/Check", false),
+        ("POST", "/grpc.health.v1.Health/Check/", false),
+        ("POST", "/grpc.health.v1.Health/..", false),
+    ] {
+        let mut request = get(path, &[]);
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(send(&app, request).await.status(), if public { 200 } else { 401 }, "{method} {path}");
+        // whoever has a token may ask for anything
+        let mut request = get_with(path, &token);
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(send(&app, request).await.status(), 200, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_path_that_cannot_be_meant_is_a_problem() {
+    let (_, server) = world();
+    let layer = || BearerAuthLayer::new(server.clone()).public_path(Method::GET, "/a/{b}").unwrap();
+    for pattern in ["health", "", "/a/{", "/a/{*rest}", "/a/{b}", "/a/{c}", "/a/../b", "/a;b", "/%61"] {
+        let error = layer().public_path(Method::GET, pattern).unwrap_err();
+        assert!(error.problems()[0].path().starts_with("public["), "{pattern}: {error}");
+    }
+    for name in ["", "/", "shop", "shop.Health/Check", "shop.{x}", "a..b"] {
+        let named = layer().public_service(name);
+        assert_eq!(named.is_ok(), name == "shop", "{name}");
+    }
+    assert!(layer().public_path(Method::POST, "/a/{b}").is_ok());
+}
+
+#[tokio::test]
+async fn beside_rules_no_public_path_counts() {
+    let (_, server) = world();
+    let error = BearerAuthLayer::new(server.clone()).authorize(rules()).public_path(Method::GET, "/who").unwrap_err();
+    assert!(error.to_string().contains("Access::Public"), "{error}");
+    let layer = BearerAuthLayer::new(server).public_path(Method::GET, "/who").unwrap().authorize(rules());
+    let app = Router::new().fallback(whoami).layer(layer);
+    assert_eq!(send(&app, get("/who", &[])).await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_path_that_is_decoded_behind_the_layer_gets_nobody_past_a_rule() {
+    let (idp, server) = world();
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/users/{id}", Access::Authenticated)
+        .route(Method::GET, "/users/@all", Rule::role("admin"))
+        .build()
+        .unwrap();
+    let app = Router::new().fallback(whoami).layer(BearerAuthLayer::new(server).authorize(rules));
+    let token = idp.token("alice").sign();
+    for (path, expected) in [
+        ("/users/alice", 200),
+        ("/users/a%40b.test", 200),
+        ("/users/@all", 403),
+        ("/users/%40all", 403),
+        ("/users/%40all%20", 403),
+        ("/users/@all.", 403),
+        ("/users/%C0%AF", 403),
+    ] {
+        assert_eq!(status(&app, path, &token).await, expected, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -445,6 +535,7 @@ async fn graphql_clients_get_errors_in_their_shape() {
     assert!(body(outage).await.contains("\"SERVICE_UNAVAILABLE\""));
     let mut grpc = get("/orders", &[]);
     *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
     grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
     assert_eq!(body(send(&app, grpc).await).await, "");
 }
@@ -497,4 +588,126 @@ async fn a_token_in_the_query_is_taken_for_upgrades_only_and_no_cache_keeps_what
         (response.status().as_u16(), &response.headers()[header::CACHE_CONTROL]),
         (200, &"no-store".parse().unwrap())
     );
+}
+
+/// Says, as a page or as text, what it sees of the request.
+fn shows(rejection: Rejection) -> http::Response<axum::body::Body> {
+    let request = rejection.request().expect("the layer has it");
+    let page = request.headers().get(header::ACCEPT).is_some_and(|accept| accept == "text/html");
+    let mut names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    let text = format!("{} {} {:?} {names:?}", request.method(), request.uri(), request.version());
+    assert!(!format!("{request:?}{rejection:?}").contains("eyJ"), "no token");
+    let mut response = rejection.into_response(text.into());
+    let media_type = if page { "text/html" } else { "text/plain" };
+    response.headers_mut().insert(CONTENT_TYPE, media_type.parse().unwrap());
+    response
+}
+
+#[tokio::test]
+async fn a_reject_sees_the_request_wherever_it_is_refused_and_never_its_token() {
+    let (idp, server) = world();
+    let (down, unreachable) = world();
+    down.outage();
+    let sources = [TokenSource::authorization(), TokenSource::header(HeaderName::from_static("x-token"))];
+    let app = |server: ResourceServer| {
+        let layer = BearerAuthLayer::new(server).token_sources(sources.clone()).reject_with(shows);
+        guarded(|inner| {
+            let own = RequireLayer::new(Rule::scope("orders:read")).reject_with(shows);
+            inner.route("/own", route(async || "own").route_layer(own)).layer(layer.clone())
+        })
+    };
+    let (app, down_app) = (app(server), app(unreachable));
+    let (poor, expired) = (idp.token("alice").sign(), idp.token("alice").expired().sign());
+    for (app, path, token, expected) in [
+        (&app, "/orders", "", 401),
+        (&app, "/orders", "garbage", 401),
+        (&app, "/orders", &*expired, 401),
+        // the first that needs keys waits for them
+        (&app, "/orders", &*poor, 403),
+        (&app, "/ruled", &*poor, 403),
+        (&app, "/code", &*poor, 403),
+        (&app, "/own", &*poor, 403),
+        (&down_app, "/orders", &*down.token("alice").sign(), 503),
+    ] {
+        for (accept, media_type) in [("text/html", "text/html"), ("application/json", "text/plain")] {
+            let mut request = get(&format!("{path}?page=2&access_token={poor}"), &[]);
+            for (name, value) in [("accept", accept), ("hx-request", "true"), ("cookie", &format!("t={poor}"))] {
+                request.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
+            }
+            if !token.is_empty() {
+                let value = format!("Bearer {token}").parse().unwrap();
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            let response = send(app, request).await;
+            assert_eq!(response.status(), expected, "{path} {token}");
+            assert_eq!(response.headers()[CONTENT_TYPE], media_type, "{path} {token}");
+            // a layer that stands behind does not know what in the address is a token
+            let query = if path == "/own" { "" } else { "?page=2" };
+            let seen = format!(r#"GET {path}{query} HTTP/1.1 ["accept", "hx-request"]"#);
+            assert_eq!(body(response).await, seen, "{token}");
+        }
+    }
+    let proxied = Request::get("/orders").header("x-token", "garbage").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(body(send(&app, proxied).await).await, "GET /orders HTTP/1.1 []");
+    let good = idp.token("alice").scope("orders:read").sign();
+    assert_eq!(body(send(&app, get_with("/code", &good)).await).await, "code");
+}
+
+#[tokio::test]
+async fn where_a_token_may_be_in_the_address_a_reject_sees_no_query() {
+    let (_, server) = world();
+    let custom = TokenSource::custom(|headers| Some(headers.get("x-own")?.as_bytes()));
+    for sources in [vec![TokenSource::dangerously_query_of_upgrades()], vec![TokenSource::authorization(), custom]] {
+        let layer = BearerAuthLayer::new(server.clone()).token_sources(sources).reject_with(shows);
+        let app = Router::new().route("/who", route(whoami)).layer(layer);
+        assert_eq!(body(send(&app, get("/who?t=1", &[])).await).await, "GET /who HTTP/1.1 []");
+    }
+}
+
+#[tokio::test]
+async fn a_401_that_a_reject_makes_without_a_challenge_gets_the_layers() {
+    let (idp, server) = world();
+    let made = |status: u16, challenge: Option<&'static str>| {
+        move |_: Rejection| {
+            let response = http::Response::builder().status(status);
+            let response =
+                challenge.into_iter().fold(response, |response, value| response.header("www-authenticate", value));
+            response.body(axum::body::Body::empty()).unwrap()
+        }
+    };
+    let poor = idp.token("alice").sign();
+    let own = r#"Bearer realm="https://api.test""#;
+    let insufficient = format!(
+        "{own}, error=\"insufficient_scope\", error_description=\"{}\", scope=\"orders:read\"",
+        ErrorKind::InsufficientScope
+    );
+    for (status, challenge, token, expected) in [
+        (401, None, None, Some(own)),
+        (401, Some("Basic"), None, Some("Basic")),
+        (302, None, None, None),
+        (403, None, Some(&poor), None),
+        // from behind the layer
+        (401, None, Some(&poor), Some(&*insufficient)),
+    ] {
+        let app =
+            guarded(|inner| inner.layer(BearerAuthLayer::new(server.clone()).reject_with(made(status, challenge))));
+        let request = token.map_or_else(|| get("/orders", &[]), |token| get_with("/orders", token));
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), status);
+        let values: Vec<_> = response.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(values, expected.into_iter().collect::<Vec<_>>(), "{status} {challenge:?} {token:?}");
+    }
+    // where a token would not help, a 401 has the plain one
+    let layer = BearerAuthLayer::new(server.clone()).authorize(rules()).reject_with(made(401, None));
+    let response = send(&Router::new().fallback(whoami).layer(layer), get_with("/forgotten", &poor)).await;
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], own);
+    // gRPC has none
+    let layer = BearerAuthLayer::new(server).reject_with(made(401, None));
+    let mut grpc = get("/orders", &[]);
+    *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
+    grpc.headers_mut().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
+    let response = send(&Router::new().fallback(whoami).layer(layer), grpc).await;
+    assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
 }

@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::future::IntoFuture;
+
 use http::header::CONTENT_TYPE;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::{Orders, OrdersServer};
@@ -18,7 +20,9 @@ use tonic::{Code, Request, Response, Status};
 use tonic_web::GrpcWebLayer;
 use tower_bearer::testing::Idp;
 use tower_bearer::tonic::RequestExt;
-use tower_bearer::{BearerAuthLayer, Error, ErrorKind, RequireLayer, ResourceServer, Rule, permissions};
+use tower_bearer::{
+    AccessToken, BearerAuthLayer, Error, ErrorKind, ProblemJson, RequireLayer, ResourceServer, Rule, permissions,
+};
 
 permissions! {
     PlaceOrders = scope("orders:write");
@@ -52,9 +56,9 @@ impl Orders for Shop {
 async fn serve(layer: BearerAuthLayer<Tenant>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    // the layer keeps the name of the service that it wraps, which a router of services needs
-    let guarded = tower::ServiceBuilder::new().layer(layer).named_layer(OrdersServer::new(Shop));
-    let serving = Server::builder().accept_http1(true).layer(GrpcWebLayer::new()).add_service(guarded);
+    // behind a layer for grpc-web, its calls would be gRPC over HTTP/1.1
+    let mut serving = Server::builder().accept_http1(true).layer(layer).layer(GrpcWebLayer::new());
+    let serving = serving.add_service(OrdersServer::new(Shop));
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
     address
 }
@@ -119,29 +123,54 @@ async fn an_outage_is_unavailable() {
 }
 
 #[tokio::test]
+async fn the_layer_keeps_the_name_of_the_service_that_it_wraps() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    // a router of services needs it
+    let guarded = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).named_layer(OrdersServer::new(Shop));
+    let serving = Server::builder().add_service(guarded);
+    tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+    let mut client = OrdersClient::connect(address).await.unwrap();
+    assert_eq!(client.place(Request::new(lamp())).await.unwrap_err().code(), Code::Unauthenticated);
+    let good = idp.token("alice").claim("tenant_id", "t").scope("orders:write").sign();
+    assert!(client.place(with(lamp(), &good)).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_refusal_is_headers_only_with_http_status_200() {
     let (idp, _, _) = world().await;
     let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
     let inner = tower::service_fn(|_: http::Request<()>| async { Ok::<_, Error>(http::Response::new("never")) });
-    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).service(inner);
-    for (content_type, answered) in [
-        ("application/grpc", "application/grpc"),
-        ("application/grpc+proto", "application/grpc"),
-        ("Application/gRPC; charset=utf-8", "application/grpc"),
-        ("application/grpc ,text/html", ""),
-        ("application/grpc-web+proto", "application/grpc-web"),
-        ("application/grpc-web-text", "application/grpc-web-text"),
-        ("application/grpcurl", ""),
-        ("application/json", ""),
-        ("text/plain; application/grpc", ""),
+    let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server.clone())).service(inner);
+    let without = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server).without_grpc()).service(inner);
+    let (old, new) = (http::Version::HTTP_11, http::Version::HTTP_2);
+    for (version, content_type, answered) in [
+        (new, "application/grpc", "application/grpc"),
+        (new, "application/grpc+proto", "application/grpc"),
+        (new, "Application/gRPC; charset=utf-8", "application/grpc"),
+        (old, "application/grpc", ""),
+        (old, "application/grpc+proto", ""),
+        (new, "application/grpc ,text/html", ""),
+        (old, "application/grpc-web+proto", "application/grpc-web"),
+        (new, "application/grpc-web-text", "application/grpc-web-text"),
+        (new, "application/grpcurl", ""),
+        (new, "application/json", ""),
+        (new, "text/plain; application/grpc", ""),
     ] {
-        let request = http::Request::post("/shop.Orders/Place").header(CONTENT_TYPE, content_type).body(()).unwrap();
-        let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
+        let request = || {
+            let request = http::Request::post("/shop.Orders/Place").version(version);
+            request.header(CONTENT_TYPE, content_type).body(()).unwrap()
+        };
+        let response = tower::ServiceExt::oneshot(without.clone(), request()).await.unwrap();
+        assert_eq!(response.status(), 401, "{content_type}, where nothing is gRPC");
+        let response = tower::ServiceExt::oneshot(service.clone(), request()).await.unwrap();
         if answered.is_empty() {
-            assert_eq!(response.status(), 401, "{content_type} is not gRPC");
+            assert_eq!(response.status(), 401, "{version:?} {content_type} is not gRPC");
             continue;
         }
-        assert_eq!(response.status(), 200, "{content_type}");
+        assert_eq!(response.status(), 200, "{version:?} {content_type}");
         assert_eq!(*response.body(), "");
         let headers = response.headers();
         assert_eq!(headers["grpc-status"], "16");
@@ -159,10 +188,47 @@ async fn only_a_post_is_grpc_so_that_no_proxy_takes_a_refusal_for_a_yes() {
     let inner = tower::service_fn(|_: http::Request<()>| async { Ok::<_, Error>(http::Response::new("never")) });
     let service = tower::ServiceBuilder::new().layer(BearerAuthLayer::new(server)).service(inner);
     for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
-        let request =
-            http::Request::builder().method(method).header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+        let request = http::Request::builder().method(method).version(http::Version::HTTP_2);
+        let request = request.header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
         let response = tower::ServiceExt::oneshot(service.clone(), request).await.unwrap();
         assert_eq!(response.status(), 401, "{method}");
+    }
+}
+
+/// What a proxy hears that asks, by HTTP/1.1, whether a request is allowed, and passes on its
+/// client's method and headers.
+async fn asked(service: axum::Router, content_type: &str, token: &str) -> (u16, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, service).into_future());
+    let request = reqwest::Client::new().post(format!("http://{address}/check"));
+    let request = request.header(CONTENT_TYPE, content_type).header("te", "trailers").bearer_auth(token);
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_proxy_that_asks_hears_no_however_its_client_disguises_the_request() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let check = || {
+        let own = axum::routing::post(async |_: AccessToken| "yes");
+        let ruled = axum::routing::post(async || "yes").route_layer(RequireLayer::new(Rule::scope("orders:read")));
+        axum::Router::new().route("/check", ruled).route("/own", own)
+    };
+    let good = idp.token("alice").scope("orders:read").sign();
+    let poor = idp.token("alice").sign();
+    for (token, expected) in [("garbage", 401), (&*poor, 403), (&*good, 200)] {
+        let layer = BearerAuthLayer::new(server.clone());
+        assert_eq!(asked(check().layer(layer.clone()), "application/grpc", token).await.0, expected);
+        let json = layer.clone().reject_with(ProblemJson::default());
+        assert_eq!(asked(check().layer(json), "application/grpc+proto", token).await.0, expected);
+        for content_type in ["application/grpc-web", "application/grpc-web-text", "application/grpc"] {
+            let (status, body) = asked(check().layer(layer.clone().without_grpc()), content_type, token).await;
+            assert_eq!((status, body.as_str()), (expected, if expected == 200 { "yes" } else { "" }));
+            let json = layer.clone().without_grpc().reject_with(ProblemJson::default());
+            assert_eq!(asked(check().layer(json), content_type, token).await.0, expected);
+        }
     }
 }
 

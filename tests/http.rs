@@ -455,6 +455,7 @@ async fn a_refusal_may_be_a_problem_document() {
     }
     let mut grpc = get("/me", &[]);
     *grpc.method_mut() = Method::POST;
+    *grpc.version_mut() = http::Version::HTTP_2;
     grpc.headers_mut().insert(header::CONTENT_TYPE, "application/grpc".parse().unwrap());
     let response = send(&app, grpc).await;
     assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"] == "16"), (200, true));
@@ -471,8 +472,9 @@ async fn public_routes_are_open_and_their_callers_anonymous() {
     let app = app.route("/shop.Health/Check", post(who));
     let layer = BearerAuthLayer::new(server)
         .public_path(Method::GET, "/health")
-        .public_path(Method::GET, "/me")
-        .public_service("shop.Health");
+        .and_then(|layer| layer.public_path(Method::GET, "/me"))
+        .and_then(|layer| layer.public_service("shop.Health"))
+        .unwrap();
     let app = app.layer(layer);
     let good = format!("Bearer {}", idp.token("alice").sign());
     for authorization in [&[][..], &["Bearer garbage"], &["Bearer a", "Bearer b"], &[&good]] {

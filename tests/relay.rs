@@ -96,7 +96,15 @@ async fn nobody_else_gets_the_token_or_what_a_caller_says_of_himself() {
     let gateway = gateway(&server, &listed, [TokenSource::authorization()]);
     let ask = async |to: &str| {
         let mut request = get_with("/", &idp.token("alice").sign());
-        for (name, value) in [("x-to", to), ("x-forwarded-user", "admin"), ("cookie", "session=1"), ("accept", "*/*")] {
+        for (name, value) in [
+            ("x-to", to),
+            ("x-forwarded-user", "admin"),
+            ("x-forwarded-tls-client-cert", "MIIB"),
+            ("x-hop", "1"),
+            ("connection", "x-hop, authorization"),
+            ("cookie", "session=1"),
+            ("accept", "*/*"),
+        ] {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         text(send(&gateway, request).await).await.1
@@ -128,7 +136,7 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     request.headers_mut().insert("x-user-token", good.parse().unwrap());
     assert_eq!(send(&mixed, request).await.status(), 500);
     // nor is it that of a route for everybody
-    let open = app(BearerAuthLayer::new(server.clone()).public_path(http::Method::GET, "/kept"))
+    let open = app(BearerAuthLayer::new(server.clone()).public_path(http::Method::GET, "/kept").unwrap())
         .layer(BearerAuthLayer::new(server.clone()).relayable());
     assert_eq!(text(send(&open, get_with("/kept", &good)).await).await.1, "false");
     let forgetful = app(BearerAuthLayer::new(server));

@@ -3,25 +3,26 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
-use matchit::Router;
 
+use super::routes::{Route, Routes, is_identifier, is_service};
 use super::rule::Rule;
 use crate::error::ConfigError;
 use crate::trace::event;
 
-/// What every operation of a service needs, by method and path or by gRPC method; what has no rule is permitted to nobody.
+/// What each operation of a service needs, by method and path or by gRPC method. What has no rule
+/// is permitted to nobody.
 ///
-/// It stands in a [`BearerAuthLayer`](crate::BearerAuthLayer::authorize), in front of a whole router, a tonic server or a gateway. `Display` is a table, and with the feature
-/// `tracing` each rule is logged when it is built (level info).
+/// The rules stand in a [`BearerAuthLayer`](crate::BearerAuthLayer::authorize), in front of a whole
+/// router, a tonic server or a gateway. `Display` is a table. With the feature `tracing`, each rule
+/// is logged when it is built (level info).
 ///
-/// Paths have the syntax of axum's: `/orders/{id}`, `/files/{*rest}`; of several that fit, the most exact one decides, whatever the order. A rule for `GET` is one for
-/// `HEAD` too, unless there is one. A path is taken as the request has it: one that a service behind could read in another way (with an empty, `.` or `..` segment, a backslash, a `;`, or anything
-/// encoded that need not be, such as `%61`, or that must not be taken for itself, such as `%2F` and `%25`) has no rule.
+/// Patterns have axum's syntax: `/orders/{id}`, `/files/{*rest}`, and `{{` for a brace. If several
+/// fit, the most exact one decides, whatever the order. A rule for `GET` is one for `HEAD` too,
+/// unless `HEAD` has its own.
 ///
 /// # Examples
 ///
@@ -50,27 +51,25 @@ use crate::trace::event;
 ///
 /// # Security
 ///
-/// Case is compared as it is: in front of a service that ignores it, give no pattern with a parameter more than the strictest of the paths that it covers. A path has no rule if
-/// a more exact pattern would decide about it with a slash more or less at its end. `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
+/// The service behind may read a path in another way than axum does. Therefore these paths have no
+/// rule:
+///
+/// * a path that could be split into other segments: with an empty, `.` or `..` segment, a
+///   backslash or a `;`, or with an encoding of `/`, `\`, `;`, `%`, `?`, `#` or a control
+///   character;
+/// * a path with a needless or malformed encoding, such as `%61`, or one that is no UTF-8;
+/// * a path that would get another rule if it were decoded, such as `/users/%40all` where
+///   `/users/@all` has a rule of its own; or without white space around a segment, or dots at its
+///   end; or with a slash more or less at its end.
+///
+/// Case is compared as it is. So are Unicode's different ways to write a letter. In front of a
+/// service that ignores them, give no pattern with a parameter more than the strictest of the paths
+/// that it covers.
+///
+/// `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
 #[derive(Clone)]
 pub struct AuthzRules {
-    rules: Arc<Rules>,
-}
-
-struct Rules {
-    /// In the order in which they were written.
-    listed: Vec<Listed>,
-    /// By the pattern: where in `listed` its rules are.
-    router: Router<Vec<usize>>,
-    /// Whether a slash more at the end of a path could make any difference.
-    slash_matters: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Listed {
-    method: Method,
-    pattern: String,
-    access: Access,
+    routes: Arc<Routes<Access>>,
 }
 
 /// Who may do something.
@@ -105,7 +104,7 @@ impl fmt::Display for Access {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct AuthzRulesBuilder {
-    listed: Vec<Listed>,
+    listed: Vec<Route<Access>>,
     problems: ConfigError,
 }
 
@@ -123,55 +122,28 @@ impl AuthzRules {
 
     /// Returns who may do this, and the place of the rule that says so.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Option<(usize, &Access)> {
-        if is_ambiguous(path) {
-            return None;
-        }
-        let rules = self.rules.router.at(path).ok()?.value;
-        if self.is_stricter_but_for_a_slash(path, rules) {
-            return None;
-        }
-        let rule = |method: &Method| {
-            let mut rules = rules.iter().filter_map(|place| Some((*place, self.rules.listed.get(*place)?)));
-            rules.find(|(_, rule)| rule.method == *method).map(|(place, rule)| (place, &rule.access))
-        };
-        rule(method).or_else(|| if *method == Method::HEAD { rule(&Method::GET) } else { None })
+        self.routes.find(method, path)
     }
 
     /// Returns the rule at a place, where [`find`](Self::find) has found one.
     pub(crate) fn at(&self, place: usize) -> Option<&Rule> {
-        match &self.rules.listed.get(place)?.access {
+        match self.routes.at(place)? {
             Access::Rule(rule) => Some(rule),
             Access::Public | Access::Authenticated => None,
         }
     }
 
-    /// Tells whether a pattern that is more exact would decide if the path had a slash more or less at its end, of which a service behind may take no
-    /// notice.
-    fn is_stricter_but_for_a_slash(&self, path: &str, rules: &[usize]) -> bool {
-        let other: Cow<'_, str> = match path.strip_suffix('/') {
-            Some(less) => less.into(),
-            None if self.rules.slash_matters => [path, "/"].concat().into(),
-            None => return false,
-        };
-        let looseness = |rules: &[usize]| {
-            let pattern = rules.first().and_then(|rule| self.rules.listed.get(*rule)).map(|rule| rule.pattern.as_str());
-            let pattern = pattern.unwrap_or_default();
-            (pattern.contains("{*"), pattern.matches('{').count())
-        };
-        !other.is_empty() && self.rules.router.at(&other).is_ok_and(|other| looseness(other.value) < looseness(rules))
-    }
-
     /// Returns the method and pattern of each rule.
     #[cfg(feature = "testing")]
     pub(crate) fn patterns(&self) -> impl Iterator<Item = (&Method, &str)> {
-        self.rules.listed.iter().map(|rule| (&rule.method, rule.pattern.as_str()))
+        self.routes.listed().iter().map(|rule| (&rule.method, rule.pattern.as_str()))
     }
 }
 
 impl AuthzRulesBuilder {
     /// Says who may call this method on paths of this pattern.
     pub fn route(mut self, method: Method, pattern: impl Into<String>, access: impl Into<Access>) -> Self {
-        self.listed.push(Listed { method, pattern: pattern.into(), access: access.into() });
+        self.listed.push(Route { method, pattern: pattern.into(), value: access.into() });
         self
     }
 
@@ -187,98 +159,38 @@ impl AuthzRulesBuilder {
 
     /// Says who may call the methods of a gRPC service, such as `shop.v1.Orders`, that have no rule of their own.
     pub fn grpc_service(mut self, name: impl AsRef<str>, access: impl Into<Access>) -> Self {
-        let name = name.as_ref();
-        if !is_service(name) {
-            self.problems.push(format!("rules[{name}]"), "expected package.Service");
-        }
-        self.route(Method::POST, ["/", name, "/{method}"].concat(), access)
+        self.listed.push(Route::of_service("rules", name.as_ref(), access.into(), &mut self.problems));
+        self
     }
 
     /// Checks the rules.
     ///
     /// # Errors
     ///
-    /// With every pattern that is malformed or never permitted, is there twice for a method, or differs from another by the name of a parameter only; and
-    /// every gRPC name that is none.
+    /// With each gRPC name that is none, and each pattern that
+    ///
+    /// * is malformed,
+    /// * is never permitted, since all its paths could be read in another way,
+    /// * is there twice for a method,
+    /// * differs from another by the name of a parameter only,
+    /// * or differs from another by an encoding only, and has another rule.
     pub fn build(self) -> Result<AuthzRules, ConfigError> {
         let Self { listed, mut problems } = self;
-        let mut patterns: Vec<(&str, Vec<usize>)> = Vec::new();
-        for (index, rule) in listed.iter().enumerate() {
-            let path = || format!("rules[{} {}]", rule.method, rule.pattern);
-            if !rule.pattern.starts_with('/') {
-                problems.push(path(), "a path begins with a slash");
-            }
-            if is_ambiguous(&rule.pattern) {
-                problems
-                    .push(path(), "no path of this pattern is ever permitted, since it could be read in another way");
-            }
-            match patterns.iter_mut().find(|(pattern, _)| *pattern == rule.pattern) {
-                Some((_, rules)) => {
-                    let same = |other: &usize| listed.get(*other).is_some_and(|other| other.method == rule.method);
-                    if rules.iter().any(same) {
-                        problems.push(path(), "there are two rules for it; join them with & or |");
-                    }
-                    rules.push(index);
-                }
-                None => patterns.push((&rule.pattern, vec![index])),
-            }
-        }
-        let slash_matters = listed
-            .iter()
-            .any(|Listed { pattern, .. }| pattern.contains("{*") || pattern.len() > 1 && pattern.ends_with('/'));
-        let mut router = Router::new();
-        for (pattern, rules) in patterns {
-            if let Err(error) = router.insert(pattern, rules) {
-                problems.push(format!("rules[{pattern}]"), error.to_string());
-            }
-        }
+        let routes = Routes::new("rules", listed, &mut problems);
         problems.or(())?;
-        for rule in &listed {
-            event!(info, "a rule", method = rule.method, path = rule.pattern, needs = rule.access);
+        for rule in routes.listed() {
+            event!(info, "a rule", method = rule.method, path = rule.pattern, needs = rule.value);
         }
-        Ok(AuthzRules { rules: Arc::new(Rules { listed, router, slash_matters }) })
+        Ok(AuthzRules { routes: Arc::new(routes) })
     }
-}
-
-/// Tells whether another service could take the path for another one: by leaving out or resolving segments, or by decoding before it
-/// splits. Only what must be encoded may be.
-fn is_ambiguous(path: &str) -> bool {
-    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
-    while let Some(segment) = segments.next() {
-        // the last one may be empty: a slash at the end
-        let empty = segment.is_empty() && segments.peek().is_some();
-        if empty || matches!(segment, "." | "..") || segment.contains(['\\', ';']) || has_needless_encoding(segment) {
-            return true;
-        }
-    }
-    false
-}
-
-/// Tells whether something is percent-encoded that need not be (RFC 3986 §6.2.2.2), or that another service may take for a part of the syntax.
-fn has_needless_encoding(segment: &str) -> bool {
-    segment.split('%').skip(1).any(|encoded| {
-        let byte = encoded.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        byte.is_none_or(|byte| {
-            byte.is_ascii_alphanumeric() || byte.is_ascii_control() || b"-._~/\\;%?#".contains(&byte)
-        })
-    })
-}
-
-/// Tells whether this is a name as gRPC has them, and no way to another path.
-pub(crate) fn is_identifier(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn is_service(name: &str) -> bool {
-    name.split('.').all(is_identifier)
 }
 
 impl fmt::Display for AuthzRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let listed = &self.rules.listed;
-        let width = |of: fn(&Listed) -> usize| listed.iter().map(of).max().unwrap_or_default();
+        let listed = self.routes.listed();
+        let width = |of: fn(&Route<Access>) -> usize| listed.iter().map(of).max().unwrap_or_default();
         let (methods, patterns) = (width(|rule| rule.method.as_str().len()), width(|rule| rule.pattern.len()));
-        for Listed { method, pattern, access } in listed {
+        for Route { method, pattern, value: access } in listed {
             writeln!(f, "{:methods$}  {pattern:patterns$}  {access}", method.as_str())?;
         }
         f.write_str("everything else: nobody")
@@ -287,6 +199,6 @@ impl fmt::Display for AuthzRules {
 
 impl fmt::Debug for AuthzRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.rules.listed).finish()
+        self.routes.fmt(f)
     }
 }

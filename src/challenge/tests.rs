@@ -65,12 +65,14 @@ fn every_text_may_stand_in_an_error_description() {
 fn what_a_caller_lacks_is_named_and_what_operators_know_is_not() {
     let error = Error::new(ErrorKind::InsufficientScope, "secret detail").needing_scope(Some("a b".to_owned()));
     assert_eq!(
-        challenge(&error, "\"api\"").unwrap(),
+        challenge(&error.in_realm(&"\"api\"".into())).unwrap(),
         "Bearer realm=\"api\", error=\"insufficient_scope\", \
          error_description=\"the token does not permit this operation\", scope=\"a b\""
     );
-    assert_eq!(challenge(&ErrorKind::MissingToken.into(), "\"api\"").unwrap(), "Bearer realm=\"api\"");
-    assert_eq!(challenge(&ErrorKind::KeysUnavailable.into(), "\"api\""), None);
+    let of_api = |kind: ErrorKind| Error::from(kind).in_realm(&"\"api\"".into());
+    assert_eq!(challenge(&of_api(ErrorKind::MissingToken)).unwrap(), "Bearer realm=\"api\"");
+    assert_eq!(challenge(&of_api(ErrorKind::KeysUnavailable)), None);
+    assert_eq!(challenge_or_bare(&of_api(ErrorKind::KeysUnavailable)), "Bearer realm=\"api\"");
 }
 
 #[test]

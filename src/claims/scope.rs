@@ -64,6 +64,13 @@ impl Scopes {
     }
 
     /// Takes only scopes that begin with this, and leaves it out: those of other services do not count.
+    ///
+    /// # Security
+    ///
+    /// A scope is then what stands behind the prefix, whatever stands there. Whoever can name a
+    /// scope at the issuer that begins with the prefix can name any of ours: end the prefix with a
+    /// separator that only this service's scopes have there, such as `api://orders/`. With
+    /// `api://orders`, the scope `api://orders-admin/read` would count as `-admin/read`.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();

@@ -84,7 +84,7 @@ where
             }
             // in the wrong order, nothing would ever end
             Err(error) => {
-                let rejection = Rejection::new(error, request.method(), request.headers());
+                let rejection = Rejection::new(error, &request);
                 DeadlineFuture { future: None, token: None, rejection: Some(rejection) }
             }
         }

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
-use crate::reject::{DefaultReject, Reject, Rejection, leave_to_layer, reject};
+use crate::reject::{DefaultReject, Reject, Rejection, head, leave_to_layer, reject};
 
 /// Calls the inner service only if the caller's token satisfies a [`Rule`]; stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer), whatever claims its server reads.
@@ -84,7 +84,11 @@ where
         match token.and_then(|token| token.require(&self.rule)) {
             Ok(()) => RequireFuture { state: State::Calling { future: self.inner.call(request) } },
             Err(error) => {
-                let rejection = Rejection::new(error, request.method(), request.headers());
+                let mut rejection = Rejection::new(error, &request);
+                if self.reject.reads_request() {
+                    // what of the address could be a token, only the layer in front knows
+                    rejection = rejection.of(Some(head(request, true)));
+                }
                 let mut response = reject(&self.reject, rejection.clone());
                 if self.reject.is_default() {
                     leave_to_layer(&mut response, rejection);

@@ -5,7 +5,7 @@ use http::Extensions;
 use http::request::Parts;
 use serde::Deserialize;
 use tower_bearer::relay::CallerToken;
-use tower_bearer::{AccessToken, Error, Principal};
+use tower_bearer::{AccessToken, Error};
 
 use crate::domain::{ADMIN, Roles};
 
@@ -38,11 +38,6 @@ impl Actor {
 
     pub fn is_admin(&self) -> bool {
         self.token.has_role(ADMIN)
-    }
-
-    /// A client that acts for itself, and not for a user (RFC 9068 §2.2). No user may have a client's identifier for a subject.
-    pub fn is_machine(&self) -> bool {
-        self.token.principal() == Principal::Client
     }
 }
 

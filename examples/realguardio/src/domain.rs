@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The roles in tokens: what somebody is in the whole system, and not at a location.
 pub const ADMIN: &str = "admin";
+pub const AUDITOR: &str = "auditor";
 pub const EMPLOYEE: &str = "employee";
 
 /// A company that has locations and employees.

@@ -9,7 +9,7 @@ use tower_bearer::{
     Access, AuthzRules, BearerAuthLayer, Clock, ConfigError, Issuer, ProblemJson, ResourceServer, Rule, Trust,
 };
 
-use crate::domain::{ADMIN, EMPLOYEE};
+use crate::domain::{ADMIN, AUDITOR, EMPLOYEE};
 
 /// The audience of all services of the system: they relay their callers' tokens to each other.
 pub const AUDIENCE: &str = "https://realguardio.example";
@@ -77,10 +77,15 @@ pub fn systems() -> Result<AuthzRules, ConfigError> {
         .build()
 }
 
-/// Figures: of all systems for administrators and for machines that were given the scope, and of their own for employees.
+/// May read the figures of all systems: an auditor, by a client that may read figures.
+pub fn audit() -> Rule {
+    Rule::role(AUDITOR) & Rule::scope("stats:read")
+}
+
+/// Figures: of all systems for administrators and auditors, and of their own for employees.
 pub fn statistics() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
         .route(Method::GET, "/health", Access::Public)
-        .route(Method::GET, "/statistics", admin() | employee() | Rule::scope("stats:read"))
+        .route(Method::GET, "/statistics", admin() | employee() | audit())
         .build()
 }

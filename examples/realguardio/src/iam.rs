@@ -42,6 +42,8 @@ pub struct Registered {
     pub redirect_uri: Option<String>,
     /// What it may do for itself.
     pub scopes: Vec<&'static str>,
+    /// What it is when it acts for itself.
+    pub roles: Vec<&'static str>,
 }
 
 /// The service.
@@ -228,12 +230,14 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
             user.map(|user| iam.tokens(user, &client, None))
         }
         "client_credentials" => {
-            let own = iam.clients.get(&client).map(|client| client.scopes.clone()).unwrap_or_default();
+            let own = iam.clients.get(&client);
+            let (scopes, roles) = own.map(|own| (own.scopes.clone(), own.roles.clone())).unwrap_or_default();
             let scope = request.scope.unwrap_or_default();
-            if scope.is_empty() || !scope.split(' ').all(|scope| own.contains(&scope)) {
+            if scope.is_empty() || !scope.split(' ').all(|scope| scopes.contains(&scope)) {
                 return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
             }
-            let token = iam.access_token(&client, &client).scope(&scope).sign();
+            let token = iam.access_token(&client, &client).scope(&scope);
+            let token = roles.into_iter().fold(token, TokenBuilder::role).sign();
             let lifetime = LIFETIME.as_secs();
             Some(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
         }

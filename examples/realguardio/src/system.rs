@@ -19,7 +19,7 @@ use crate::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromT
 use crate::bff::{self, Bff};
 use crate::client::{self, Client, Credentials};
 use crate::customers::{self, Customers, Employee, Grant, Grantee, Numbered};
-use crate::domain::{ADMIN, CustomerId, EMPLOYEE, LocationId, Role};
+use crate::domain::{ADMIN, AUDITOR, CustomerId, EMPLOYEE, LocationId, Role};
 use crate::iam::{self, Iam, Registered, User};
 use crate::systems::Systems;
 use crate::{guard, statistics, systems};
@@ -267,12 +267,14 @@ fn users() -> HashMap<&'static str, User> {
 
 /// The clients of our identity service: the gateway, the service that follows events, and a dashboard.
 fn clients(user: &Credentials, machine: &Credentials, redirect: &str) -> HashMap<String, Registered> {
-    let own = |secret: &str, scopes| Registered { secret: secret.to_owned(), redirect_uri: None, scopes };
+    let own =
+        |secret: &str, scopes| Registered { secret: secret.to_owned(), redirect_uri: None, scopes, roles: Vec::new() };
     let gateway = Registered { redirect_uri: Some(redirect.to_owned()), ..own(&user.secret, vec![]) };
+    let dashboard = Registered { roles: vec![AUDITOR], ..own("realguardio", vec!["stats:read"]) };
     HashMap::from([
         (user.id.clone(), gateway),
         (machine.id.clone(), own(&machine.secret, vec!["events:read"])),
-        ("dashboard".to_owned(), own("realguardio", vec!["stats:read"])),
+        ("dashboard".to_owned(), dashboard),
     ])
 }
 

@@ -93,7 +93,8 @@ impl World {
         let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(clock.clone());
         let employee = || User { roles: vec!["employee"], locations: json!({}) };
         let users = HashMap::from([("alice", employee()), ("bob", employee()), ("<b>&\"eve", employee())]);
-        let registered = |redirect_uri, scopes| Registered { secret: "secret".to_owned(), redirect_uri, scopes };
+        let registered =
+            |redirect_uri, scopes| Registered { secret: "secret".to_owned(), redirect_uri, scopes, roles: Vec::new() };
         let clients = HashMap::from([
             ("gateway".to_owned(), registered(redirect_uri, vec![])),
             ("systems".to_owned(), registered(None, vec!["events:read"])),

@@ -56,7 +56,7 @@ const DEEDS: [Deed; 6] = [List, View, Arm, Disarm, Create, Statistics];
 
 /// Who they are, and what becomes of each deed.
 #[rustfmt::skip]
-const TABLE: [(&str, [Outcome; 6]); 12] = [
+const TABLE: [(&str, [Outcome; 6]); 15] = [
     //                       list             view             arm              disarm           create           statistics
     ("admin",               [Listed(2),       Done,            Forbidden,       Forbidden,       Done,            Listed(2)]),
     ("alice, all roles",    [Listed(1),       Done,            Done,            Done,            Forbidden,       Listed(1)]),
@@ -68,7 +68,10 @@ const TABLE: [(&str, [Outcome; 6]); 12] = [
     ("night, a team's name",[Listed(0),       NotFound,        NotFound,        NotFound,        Forbidden,       Listed(0)]),
     ("machine",             [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Listed(2)]),
     ("machine, no scope",   [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden]),
-    ("norm by a client",    [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Listed(0)]),
+    ("machine, no role",    [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden]),
+    ("auditor, no scope",   [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden]),
+    ("norm by a client",    [Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden,       Forbidden]),
+    ("vera, by a client",   [Listed(1),       Done,            Forbidden,       Forbidden,       Forbidden,       Listed(1)]),
     ("nobody",              [Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated, Unauthenticated]),
 ];
 
@@ -261,13 +264,16 @@ impl World {
         Some(match who {
             "nobody" => return None,
             "admin" => self.token("root").role("admin"),
-            "machine" => machine().scope("stats:read"),
+            "machine" => machine().scope("stats:read").role("auditor"),
             "machine, no scope" => machine().scope("events:read"),
+            "machine, no role" => machine().scope("stats:read"),
+            "auditor, no scope" => machine().scope("events:read").role("auditor"),
             // with the dashboard's scope, but not for the dashboard itself
             "norm by a client" => self.token("norm").claim("client_id", "dashboard").scope("stats:read"),
             employee => {
                 let name = employee.split(',').next().unwrap();
                 let token = self.token(name).role("employee");
+                let token = if employee.ends_with("by a client") { token.scope("stats:read") } else { token };
                 match self.roles.get(name) {
                     Some(locations) => token.claim("locations", locations.clone()),
                     None => token,

@@ -1,0 +1,252 @@
+//! Which of the routes that were listed a request is for.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use http::Method;
+use matchit::Router;
+
+use super::spelling::leniently;
+use crate::error::ConfigError;
+
+/// Routes, each with a value, such as who may use it.
+pub(crate) struct Routes<T> {
+    /// In the order in which they were written.
+    listed: Vec<Route<T>>,
+    as_sent: Index,
+    /// By the patterns as the most lenient service reads them, if it reads any in another way.
+    as_read: Option<Index>,
+}
+
+/// A method on the paths of a pattern.
+#[derive(Clone, Debug)]
+pub(crate) struct Route<T> {
+    pub(crate) method: Method,
+    pub(crate) pattern: String,
+    pub(crate) value: T,
+}
+
+/// Patterns, and where in the list their routes are.
+type Groups = Vec<(String, Vec<usize>)>;
+
+struct Index {
+    router: Router<Vec<usize>>,
+    /// Whether a pattern ends with a slash, so that one more at the end of a path could make a
+    /// difference.
+    slash_matters: bool,
+}
+
+/// The parameters that matchit can tell apart in one pattern: it panics at one more.
+const MAX_PARAMETERS: usize = 25;
+
+impl<T: PartialEq> Routes<T> {
+    /// Lists routes. If there are problems, which are called `name[…]`, the routes are not to be
+    /// used.
+    pub(crate) fn new(name: &str, listed: Vec<Route<T>>, problems: &mut ConfigError) -> Self {
+        let mut as_sent = Groups::new();
+        for (place, route) in listed.iter().enumerate() {
+            let mut problem = |text: &str| problems.push(format!("{name}[{} {}]", route.method, route.pattern), text);
+            if !route.pattern.starts_with('/') {
+                problem("a path begins with a slash");
+            }
+            if leniently(&route.pattern).is_none() {
+                problem("no path of this pattern is ever permitted, since it could be read in another way");
+            }
+            let others = join(&mut as_sent, &route.pattern, place);
+            if others.iter().filter_map(|other| listed.get(*other)).any(|other| other.method == route.method) {
+                problem("it is there twice; join rules with & or |");
+            }
+        }
+        let as_sent = Index::new(name, as_sent, problems);
+        let mut routes = Self { listed, as_sent, as_read: None };
+        if problems.problems().is_empty() {
+            routes.as_read = routes.index_as_read(name, problems);
+        }
+        routes
+    }
+
+    /// Makes the index of the patterns as the most lenient service reads them; `None` if it reads
+    /// them as they are.
+    fn index_as_read(&self, name: &str, problems: &mut ConfigError) -> Option<Index> {
+        let mut as_read = Groups::new();
+        let mut differs = false;
+        for (place, route) in self.listed.iter().enumerate() {
+            let read = pattern_as_read(&route.pattern);
+            differs |= read != route.pattern;
+            for other in join(&mut as_read, &read, place).into_iter().filter_map(|other| self.listed.get(other)) {
+                if other.method == route.method && other.value != route.value {
+                    let text =
+                        format!("a service could take it for {}, and the two have different rules", other.pattern);
+                    problems.push(format!("{name}[{} {}]", route.method, route.pattern), text);
+                }
+            }
+        }
+        differs.then(|| Index::new(name, as_read, problems))
+    }
+
+    /// Returns the place of the route that a request is for, and its value.
+    ///
+    /// There is none if a service that reads paths more leniently could take the request for one
+    /// with another value.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Option<(usize, &T)> {
+        let read = leniently(path)?;
+        let found = self.find_in(&self.as_sent, method, path)?;
+        if self.as_read.is_none() && *read == *path {
+            return Some(found);
+        }
+        let (_, other) = self.find_in(self.as_read.as_ref().unwrap_or(&self.as_sent), method, &read)?;
+        (found.1 == other).then_some(found)
+    }
+
+    fn find_in(&self, index: &Index, method: &Method, path: &str) -> Option<(usize, &T)> {
+        let places = index.at(path)?;
+        let found = self.of_method(places, method)?;
+        // a service may take no notice of a slash at the end
+        match index.but_for_a_slash(path) {
+            Some(others) if self.precedes(others, places) => {
+                let (_, other) = self.of_method(others, method)?;
+                (found.1 == other).then_some(found)
+            }
+            _ => Some(found),
+        }
+    }
+
+    /// Finds the route of a method among those of a pattern. A route for `GET` is one for `HEAD`,
+    /// unless that has its own.
+    fn of_method(&self, places: &[usize], method: &Method) -> Option<(usize, &T)> {
+        let find = |method: &Method| {
+            let mut routes = places.iter().filter_map(|place| Some((*place, self.listed.get(*place)?)));
+            routes.find(|(_, route)| route.method == *method).map(|(place, route)| (place, &route.value))
+        };
+        find(method).or_else(|| if *method == Method::HEAD { find(&Method::GET) } else { None })
+    }
+
+    /// Tells whether a router would take the one pattern if both fitted.
+    fn precedes(&self, one: &[usize], other: &[usize]) -> bool {
+        let pattern =
+            |places: &[usize]| places.first().and_then(|place| self.listed.get(*place)).map(|route| &route.pattern);
+        let (one, other) = (pattern(one), pattern(other));
+        one.into_iter()
+            .flat_map(|pattern| exactness(pattern))
+            .gt(other.into_iter().flat_map(|pattern| exactness(pattern)))
+    }
+
+    /// Returns the value of the route at a place.
+    pub(crate) fn at(&self, place: usize) -> Option<&T> {
+        self.listed.get(place).map(|route| &route.value)
+    }
+
+    /// Returns the routes in the order in which they were written.
+    pub(crate) fn listed(&self) -> &[Route<T>] {
+        &self.listed
+    }
+}
+
+impl<T> Route<T> {
+    /// All methods of a gRPC service. A name that is none is a problem, called `name[…]`.
+    pub(crate) fn of_service(name: &str, service: &str, value: T, problems: &mut ConfigError) -> Self {
+        if !is_service(service) {
+            problems.push(format!("{name}[{service}]"), "expected package.Service");
+        }
+        Self { method: Method::POST, pattern: ["/", service, "/{method}"].concat(), value }
+    }
+}
+
+/// Tells whether this is a name as gRPC has them.
+pub(super) fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Tells whether this is the name of a gRPC service.
+pub(super) fn is_service(name: &str) -> bool {
+    name.split('.').all(is_identifier)
+}
+
+/// Adds a route to those of its pattern; returns the others.
+fn join(groups: &mut Groups, pattern: &str, place: usize) -> Vec<usize> {
+    match groups.iter_mut().find(|(own, _)| own == pattern) {
+        Some((_, places)) => {
+            let others = places.clone();
+            places.push(place);
+            others
+        }
+        None => {
+            groups.push((pattern.to_owned(), vec![place]));
+            Vec::new()
+        }
+    }
+}
+
+/// Reads a pattern as the most lenient service reads its paths. A brace that was encoded is no
+/// parameter's.
+fn pattern_as_read(pattern: &str) -> String {
+    let braces = [("%7B", "{{"), ("%7b", "{{"), ("%7D", "}}"), ("%7d", "}}")];
+    let escaped = braces.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
+    leniently(&escaped).map(Into::into).unwrap_or_default()
+}
+
+impl Index {
+    fn new(name: &str, groups: Groups, problems: &mut ConfigError) -> Self {
+        let slash_matters = groups.iter().any(|(pattern, _)| pattern.len() > 1 && pattern.ends_with('/'));
+        let mut router = Router::new();
+        for (pattern, places) in groups {
+            let parameters = exactness(&pattern).filter(|(kind, _)| *kind != Kind::Literal).count();
+            let inserted = if parameters > MAX_PARAMETERS {
+                Err(format!("a path has at most {MAX_PARAMETERS} parameters"))
+            } else {
+                router.insert(pattern.as_str(), places).map_err(|error| error.to_string())
+            };
+            if let Err(problem) = inserted {
+                problems.push(format!("{name}[{pattern}]"), problem);
+            }
+        }
+        Self { router, slash_matters }
+    }
+
+    fn at(&self, path: &str) -> Option<&[usize]> {
+        self.router.at(path).ok().map(|found| found.value.as_slice())
+    }
+
+    /// Finds the routes of the path with a slash more or less at its end.
+    fn but_for_a_slash(&self, path: &str) -> Option<&[usize]> {
+        match path.strip_suffix('/') {
+            Some(less) => self.at(less),
+            // `{*rest}` alone would fit with a slash more, and it fits without, too
+            None if self.slash_matters => self.at(&[path, "/"].concat()),
+            None => None,
+        }
+    }
+}
+
+/// How exactly a segment of a pattern says what it fits, least first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Kind {
+    CatchAll,
+    Parameter,
+    Literal,
+}
+
+/// Ranks a pattern as routers do: by the first segment that differs, and in it by how much stands
+/// before a parameter. A slash at the end does not count.
+fn exactness(pattern: &str) -> impl Iterator<Item = (Kind, usize)> {
+    pattern.strip_suffix('/').unwrap_or(pattern).split('/').map(|segment| {
+        let mut rest = segment;
+        while let Some((_, after)) = rest.split_once('{') {
+            // `{{` is a brace
+            let Some(after_brace) = after.strip_prefix('{') else {
+                let kind = if after.starts_with('*') { Kind::CatchAll } else { Kind::Parameter };
+                return (kind, segment.len().saturating_sub(after.len()));
+            };
+            rest = after_brace;
+        }
+        (Kind::Literal, 0)
+    })
+}
+
+impl<T: fmt::Debug> fmt::Debug for Routes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.listed).finish()
+    }
+}
