@@ -28,7 +28,7 @@ pub(crate) use self::absent::Fingerprint;
 pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;
-pub(crate) use self::demand::{Demand, Fetch, Outage, Want};
+pub(crate) use self::demand::{Demand, Fetch, Want};
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
 pub use self::jwk::SkipReason;

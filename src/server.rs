@@ -31,7 +31,7 @@ pub use self::trust::Trust;
 use crate::access_token::AccessToken;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
+use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
 use crate::sync::after;
 use crate::token_cache::TokenCache;
 
@@ -148,7 +148,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         })
         .await;
         let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty());
-        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable()).collect();
+        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable(Want::NoKeys)).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
@@ -185,18 +185,19 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             let joined = match trusted.keys.demand(Want::ByHand, trusted.generation()) {
                 Demand::Newer => continue,
                 Demand::Refused if trusted.keys.is_fixed() => return Ok(()),
-                Demand::Refused => return Err(trusted.not_now()),
+                Demand::Refused => return Err(trusted.not_now(Want::ByHand)),
                 Demand::Wait(fetch) => {
                     let joined = fetch.joined();
                     if timeout(MAX_FETCH, fetch.ended()).await.is_err() {
-                        return Err(trusted.unavailable());
+                        return Err(trusted.unavailable(Want::ByHand));
                     }
                     joined
                 }
             };
             // one that was on its way already may bring what was true before
             if !joined {
-                return if trusted.outage().is_some() { Err(trusted.unavailable()) } else { Ok(()) };
+                let failed = trusted.keys.outage().is_some();
+                return if failed { Err(trusted.unavailable(Want::ByHand)) } else { Ok(()) };
             }
         }
     }
@@ -286,29 +287,25 @@ impl Trusted {
         self.keys.status(self.max_stale)
     }
 
-    /// Tells why what is missing may only be missing here.
-    fn outage(&self) -> Option<Outage> {
-        self.keys.outage(self.max_stale)
-    }
-
-    /// Says why there are no keys.
-    fn unavailable(&self) -> Error {
-        let outage = self.outage();
-        let wait = outage.as_ref().map(|outage| outage.wait).unwrap_or_default();
-        let detail = match outage {
+    /// Says why there are no keys that would do.
+    fn unavailable(&self, want: Want) -> Error {
+        let detail = match self.keys.outage() {
             Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
             Some(_) => OUTSIDE.into(),
             None if self.is_empty() => "the keys are too old, and newer ones are not there yet".into(),
             None => "a fetch of newer keys has not ended yet".into(),
         };
-        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
+        self.later(detail, want)
     }
 
     /// Says why there is no fetch.
-    fn not_now(&self) -> Error {
+    fn not_now(&self, want: Want) -> Error {
         let outside = Handle::try_current().is_err();
-        let detail = if outside { OUTSIDE } else { "two fetches have been forced within 30 s" };
-        let wait = self.keys.next_chance();
+        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), want)
+    }
+
+    fn later(&self, detail: Cow<'static, str>, want: Want) -> Error {
+        let wait = self.keys.next_chance(want);
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 }

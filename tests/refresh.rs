@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{Algorithm, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
 
@@ -57,14 +58,15 @@ async fn keys_without_a_name_are_found_after_a_rotation() {
     let token = || idp.token("alice").without_header("kid").sign();
     assert_eq!(kind(&server, &token()).await, None);
     idp.rotate();
-    assert_eq!(
-        kind(&server, &token()).await,
-        Some(ErrorKind::BadSignature),
-        "the keys in hand are too young to be doubted"
-    );
-    sleep(Duration::from_secs(30)).await;
-    assert_eq!(kind(&server, &token()).await, None);
+    assert_eq!(kind(&server, &token()).await, None, "no name is a name that the set may lack");
     assert_eq!(source.fetches(), 2);
+    // whoever forges such tokens goes through the same limit, and nobody's good token is thrown away for it
+    sleep(11 * MINUTE).await;
+    let forged = || idp.token("mallory").without_header("kid").wrong_key().sign();
+    assert_eq!(kind(&server, &forged()).await, Some(ErrorKind::BadSignature));
+    idp.rotate();
+    let (wrong, accepted) = until_accepted(&server, &token()).await;
+    assert_eq!((wrong < 5 * SECOND, accepted), (true, 5 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,31 +143,167 @@ async fn forged_signatures_cost_one_fetch_in_thirty_seconds_and_leave_a_rotation
     }
 }
 
+/// Why a token is refused, if it is, and how long to wait.
+async fn refusal(server: &ResourceServer, token: &str) -> Option<(ErrorKind, Option<Duration>)> {
+    server.authenticate(token).await.err().map(|error| (error.kind(), error.retry_after()))
+}
+
+/// Sends a token each half second until it is accepted; returns how long it was 401, and when it was accepted. In between it is
+/// 503, and says when to come back.
+async fn until_accepted(server: &ResourceServer, token: &str) -> (Duration, Duration) {
+    let (begin, mut wrong) = (Instant::now(), Duration::ZERO);
+    while let Some((kind, wait)) = refusal(server, token).await {
+        match kind {
+            ErrorKind::UnknownKey | ErrorKind::BadSignature => wrong = begin.elapsed(),
+            other => {
+                let wait = wait.unwrap();
+                assert!(
+                    other == ErrorKind::KeysUnavailable && !wait.is_zero() && wait <= SECOND * 30,
+                    "{other:?} {wait:?}"
+                );
+            }
+        }
+        sleep(SECOND / 2).await;
+    }
+    (wrong, begin.elapsed())
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_not_there_is_not_looked_for_again_for_a_minute() {
+async fn a_token_that_comes_before_its_key_is_published_is_accepted_five_seconds_later() {
+    let idp = Idp::new("https://id.test/");
+    let (old, begin) = (keys_of(&idp), Instant::now());
+    idp.rotate();
+    let new = keys_of(&idp);
+    let source = Scripted::new(move |_| {
+        let answer = if begin.elapsed() < 63 * SECOND { old.clone() } else { new.clone() };
+        async { Ok(answer) }
+    });
+    let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source.clone())).build().unwrap();
+    server.ready().await.unwrap();
+    sleep(MINUTE).await;
+    // three seconds before
+    let (wrong, accepted) = until_accepted(&server, &idp.token("alice").sign()).await;
+    assert!(wrong < 5 * SECOND && accepted == 5 * SECOND, "{wrong:?} {accepted:?}");
+    assert_eq!(source.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_guesses_the_next_name_cannot_have_good_tokens_thrown_away() {
+    // how often it is forged before the rotation, five seconds apart, and when tokens of the new key are accepted at the latest
+    for (times, latest) in [(1, 5 * SECOND), (2, 30 * SECOND), (100, 30 * SECOND)] {
+        let idp = Idp::new("https://id.test/");
+        let server = trusting(&idp);
+        server.ready().await.unwrap();
+        sleep(MINUTE).await;
+        for _ in 0..times {
+            sleep(5 * SECOND).await;
+            let forged = idp.token("mallory").wrong_key().header("kid", "es256-2").sign();
+            assert!(kind(&server, &forged).await.is_some());
+        }
+        idp.rotate();
+        let (wrong, accepted) = until_accepted(&server, &idp.token("alice").sign()).await;
+        assert!(wrong < 5 * SECOND && accepted <= latest, "{times}: {wrong:?} {accepted:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_with_an_unknown_key_leaves_a_rotation_its_permit() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let known = idp.token("alice").sign();
+    assert_eq!(kind(&server, &known).await, None);
+    sleep(MINUTE).await;
+    let stale = idp.token("alice").header("kid", "elsewhere").sign();
+    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey), "an honest no, after a fetch");
+    let (begin, before) = (Instant::now(), idp.fetches());
+    for turn in 1..=3000 {
+        sleep(SECOND / 10).await;
+        match refusal(&server, &stale).await.unwrap() {
+            (ErrorKind::UnknownKey, _) => {}
+            (ErrorKind::KeysUnavailable, Some(wait)) => assert!(!wait.is_zero() && wait <= 30 * SECOND, "{wait:?}"),
+            other => panic!("{other:?}"),
+        }
+        if turn % 700 == 0 {
+            idp.rotate();
+            assert_eq!(kind(&server, &idp.token("alice").sign()).await, None, "at once, {:?}", begin.elapsed());
+        }
+    }
+    // one in thirty seconds, the one more at the beginning, and the rotations
+    assert!(idp.fetches() - before <= 10 + 1 + 4, "{}", idp.fetches() - before);
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_under_a_flood_of_forged_names_is_an_outage_of_thirty_seconds_at_most() {
     let idp = Idp::new("https://id.test/");
     let server = trusting(&idp);
     assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
-    // a client that goes on with a token of a withdrawn key
-    let stale = idp.token("alice").header("kid", "withdrawn").sign();
+    let mut forged = 0..;
+    let mut flood = async || {
+        let names = forged.by_ref().take(20);
+        let tokens: Vec<_> = names.map(|n| idp.token("m").header("kid", format!("forged-{n}")).sign()).collect();
+        let kinds = join_all(tokens.iter().map(|token| kind(&server, token))).await;
+        let possible = [Some(ErrorKind::UnknownKey), Some(ErrorKind::KeysUnavailable)];
+        assert!(kinds.iter().all(|kind| possible.contains(kind)), "{kinds:?}");
+    };
     for _ in 0..100 {
-        assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
+        sleep(SECOND).await;
+        flood().await;
     }
-    assert_eq!(idp.fetches(), 2, "it has spent one permit");
+    let before = idp.fetches();
     idp.rotate();
+    let (good, begin) = (idp.token("alice").sign(), Instant::now());
+    let mut wrong = 0;
+    while let Some((kind, wait)) = refusal(&server, &good).await {
+        match kind {
+            ErrorKind::UnknownKey => wrong += 1,
+            _ => assert!(wait.unwrap() <= 30 * SECOND),
+        }
+        sleep(SECOND).await;
+        flood().await;
+    }
+    assert!(wrong <= 5 && begin.elapsed() <= 30 * SECOND, "{wrong} {:?}", begin.elapsed());
+    assert!(idp.fetches() - before <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_obeys_retry_after_is_accepted() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    server.ready().await.unwrap();
+    for name in ["forged-1", "forged-2"] {
+        sleep(SECOND).await;
+        assert_eq!(kind(&server, &idp.token("m").header("kid", name).sign()).await, Some(ErrorKind::UnknownKey));
+    }
+    idp.rotate();
+    sleep(10 * SECOND).await;
     let good = idp.token("alice").sign();
-    assert_eq!(kind(&server, &good).await, None, "and left the other");
-    sleep(Duration::from_secs(45)).await;
-    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
-    assert_eq!(idp.fetches(), 3, "permits are free again, and still it is not looked for");
-    // what is remembered is that it is absent, not why: that depends on how things are now
+    let (kind, wait) = refusal(&server, &good).await.unwrap();
+    assert_eq!((kind, wait), (ErrorKind::KeysUnavailable, Some(19 * SECOND)));
+    sleep(wait.unwrap()).await;
+    assert_eq!(refusal(&server, &good).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_withdrawn_key_is_refused_for_good() {
+    let idp = Idp::new("https://id.test/");
+    let server = trusting(&idp);
+    let old = idp.token("alice").sign();
+    assert_eq!(kind(&server, &old).await, None);
+    idp.rotate();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    // both permits are used; its client must sign in anew, and not wait
+    assert_eq!(kind(&server, &idp.token("m").unknown_kid().sign()).await, Some(ErrorKind::UnknownKey));
+    for _ in 0..120 {
+        assert_eq!(kind(&server, &old).await, Some(ErrorKind::UnknownKey));
+        sleep(SECOND).await;
+    }
+    assert!(idp.fetches() <= 3 + 4, "{}", idp.fetches());
+    // where nobody can be asked, nobody knows
     idp.outage();
     assert!(server.refresh("https://id.test/").await.is_err());
-    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::KeysUnavailable));
-    idp.recover();
-    sleep(Duration::from_secs(30)).await;
-    assert_eq!(kind(&server, &stale).await, Some(ErrorKind::UnknownKey));
-    assert_eq!(idp.fetches(), 5, "a minute is over");
+    assert_eq!(kind(&server, &old).await, Some(ErrorKind::KeysUnavailable));
 }
 
 #[tokio::test(start_paused = true)]

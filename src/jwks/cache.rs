@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::absent::{Absent, Fingerprint, Seed};
+use super::absent::{Absent, Fingerprint, Seed, Standing};
 use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
@@ -41,9 +41,6 @@ pub(super) struct Shared {
     /// Held by the keeper; changed under the lock of `state` or `keeper`.
     pub(super) lease: Lease,
     state: Mutex<State>,
-    /// Ends the keeper. Apart from `state`, since it is held while a keeper is spawned, and one that is dropped at once,
-    /// because the runtime is shutting down, takes `state`.
-    keeper: Mutex<Option<AbortHandle>>,
     /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
     ended: watch::Sender<u64>,
     seed: Seed,
@@ -77,6 +74,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// The number of the keeper; what its predecessors still do counts for nothing.
     pub(super) keeper: u64,
+    /// Ends it.
+    task: Option<AbortHandle>,
     /// Wakes it.
     wake: Arc<Notify>,
     /// A fetch has been decided on and awaits the keeper.
@@ -84,7 +83,7 @@ pub(super) struct State {
     pub(super) last_error: Option<Arc<str>>,
     /// By which the source can tell whether the set in hand is still the issuer's.
     pub(super) validator: Option<Validator>,
-    absent: Absent,
+    pub(super) absent: Absent,
 }
 
 impl State {
@@ -97,6 +96,23 @@ impl State {
     pub(super) fn next_generation(&mut self) -> u64 {
         self.generation = self.generation.saturating_add(1);
         self.generation
+    }
+
+    fn event(&self, want: Want, now: Instant) -> Event {
+        match want {
+            Want::NoKeys => Event::NoKeys,
+            Want::ByHand => Event::ByHand,
+            Want::UnknownKid(kid) => Event::UnknownKid(self.absent.standing(kid, now)),
+            Want::BadSignature => Event::BadSignature,
+        }
+    }
+
+    fn decide(&mut self, want: Want, now: Instant) -> Decision {
+        let decision = self.schedule.on(self.event(want, now), now, jitter());
+        if let (Want::UnknownKid(kid), Decision::Fetch) = (want, decision) {
+            self.absent.ask(kid, now);
+        }
+        decision
     }
 }
 
@@ -122,6 +138,7 @@ impl Keys {
             schedule: Schedule::new(),
             generation: 0,
             keeper: 0,
+            task: None,
             wake: Arc::default(),
             ordered: false,
             last_error: None,
@@ -135,7 +152,6 @@ impl Keys {
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
             state: Mutex::new(state),
-            keeper: Mutex::new(None),
             ended: watch::Sender::new(0),
             seed: Seed::default(),
         };
@@ -156,19 +172,27 @@ impl Keys {
         self.shared.order(want, generation)
     }
 
-    /// Tells why what is missing may only be missing here, with how long to wait: the last fetch failed, or there was none yet.
-    pub(crate) fn outage(&self, max_stale: Duration) -> Option<Outage> {
-        let now = Instant::now();
-        let in_hand = self.shared.current.load().as_ref().is_some_and(|current| current.keys(max_stale, now).is_some());
+    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none yet.
+    pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.shared.state();
         let never = !self.is_fixed() && state.schedule.fetched().is_none() && state.last_error.is_none();
         let error = if never { Some(NOT_YET.into()) } else { state.last_error.clone() };
-        Some(Outage { error: error?, never, wait: state.schedule.next_chance(in_hand, now) })
+        Some(Outage { error: error?, never })
     }
 
-    /// Returns how long it is until a fetch can be forced.
-    pub(crate) fn next_chance(&self) -> Duration {
-        self.shared.state().schedule.next_chance(true, Instant::now())
+    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it was looked for a
+    /// moment ago, or the issuer has withdrawn it. Where the last fetch failed, nobody can tell.
+    pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
+        let now = Instant::now();
+        let state = self.shared.state();
+        self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
+    }
+
+    /// Returns how long it is until such a wish could be met.
+    pub(crate) fn next_chance(&self, want: Want) -> Duration {
+        let now = Instant::now();
+        let state = self.shared.state();
+        state.schedule.next_chance(state.event(want, now), now)
     }
 
     /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
@@ -184,14 +208,6 @@ impl Keys {
         self.shared.seed.fingerprint(kid)
     }
 
-    /// Remembers that keys of this generation, fetched for the sake of this `kid`, do not have it.
-    pub(crate) fn note_absent(&self, kid: Fingerprint, generation: u64) {
-        let mut state = self.shared.state();
-        if state.generation == generation && state.last_error.is_none() {
-            state.absent.note(kid, Instant::now());
-        }
-    }
-
     pub(crate) fn is_fixed(&self) -> bool {
         self.shared.source.is_none()
     }
@@ -199,11 +215,14 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let mut keeper = lock(&self.shared.keeper);
-        // whatever is left of the keeper counts for nothing, and there will be no other
-        self.shared.state().number_next_keeper();
-        self.shared.lease.close();
-        if let Some(keeper) = keeper.take() {
+        let keeper = {
+            let mut state = self.shared.state();
+            // whatever is left of the keeper counts for nothing, and there will be no other
+            state.number_next_keeper();
+            self.shared.lease.close();
+            state.task.take()
+        };
+        if let Some(keeper) = keeper {
             keeper.abort();
         }
     }
@@ -231,38 +250,28 @@ impl Shared {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Demand::Refused;
         }
-        let event = match want {
-            Want::NoKeys => Event::NoKeys,
-            Want::ByHand => Event::ByHand,
-            Want::UnknownKid(_) => Event::UnknownKid,
-            Want::BadSignature => Event::BadSignature,
-        };
         let now = Instant::now();
-        let (joined, number) = {
-            let mut state = self.state();
-            if state.generation != generation {
-                return Demand::Newer;
+        let mut state = self.state();
+        if state.generation != generation {
+            return Demand::Newer;
+        }
+        let joined = match state.decide(want, now) {
+            Decision::Fetch => {
+                state.ordered = true;
+                self.lease.shorten(now);
+                false
             }
-            if let Want::UnknownKid(kid) = want
-                && state.absent.contains(kid, now)
-            {
+            // one that the keeper has not begun yet is not too early for anybody
+            Decision::Join => !state.ordered,
+            Decision::Refuse | Decision::Sleep => {
+                // no lock may be held where others listen: they may ask for the status
+                drop(state);
+                count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());
                 return Demand::Refused;
             }
-            let joined = match state.schedule.on(event, now, jitter()) {
-                Decision::Fetch => {
-                    state.ordered = true;
-                    self.lease.shorten(now);
-                    false
-                }
-                // one that the keeper has not begun yet is not too early for anybody
-                Decision::Join => !state.ordered,
-                Decision::Refuse | Decision::Sleep => {
-                    count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());
-                    return Demand::Refused;
-                }
-            };
-            (joined, self.ended.borrow().saturating_add(1))
         };
+        let number = self.ended.borrow().saturating_add(1);
+        drop(state);
         self.start_keeper(now);
         self.state().wake.notify_one();
         Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
@@ -274,8 +283,7 @@ impl Shared {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut slot = lock(&self.keeper);
-        let (keeper, failures) = {
+        let (keeper, number, failures) = {
             let mut state = self.state();
             let now = Instant::now();
             if self.lease.holds(now) {
@@ -284,13 +292,18 @@ impl Shared {
             let failures = self.cut_short(&mut state);
             self.lease.renew(now);
             let number = state.number_next_keeper();
-            (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), failures)
+            (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), number, failures)
         };
-        if let Some(former) = slot.take() {
+        // without a lock: on a runtime that is shutting down it is dropped at once, and says so
+        let task = runtime.spawn(keeper.run()).abort_handle();
+        let former = {
+            let mut state = self.state();
+            // another may have taken over already
+            if state.keeper == number { state.task.replace(task) } else { Some(task) }
+        };
+        if let Some(former) = former {
             former.abort();
         }
-        *slot = Some(runtime.spawn(keeper.run()).abort_handle());
-        drop(slot);
         if let Some(failures) = failures {
             self.tell_failure(CUT_SHORT, failures);
         }
@@ -303,6 +316,7 @@ impl Shared {
             return;
         }
         state.schedule.on(Event::Restored { fresh_until }, Instant::now(), jitter());
+        state.absent.publish(self.names(&set));
         let generation = state.next_generation();
         let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
         self.current.store(Some(Arc::new(snapshot)));
@@ -349,6 +363,10 @@ impl Shared {
         if self.configured {
             gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
         }
+    }
+
+    pub(super) fn names(&self, set: &KeySet) -> Vec<Fingerprint> {
+        set.keys().filter_map(|key| key.kid.as_deref()).map(|kid| self.seed.fingerprint(Some(kid))).collect()
     }
 
     /// Returns how the issuer is called in metrics, where a name must not come from a token.

@@ -126,6 +126,7 @@ impl Keeper {
             }
         };
         let (keys, skipped) = (set.len(), set.skipped().len());
+        state.absent.publish(shared.names(&set));
         state.validator = validator;
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());

@@ -6,7 +6,10 @@
 //!   `max_stale` after they have ceased to be fresh.
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
 //!   failure then leaves the plan as it was.
-//!   * An unknown `kid` may use both permits, so that a rotation just after a forged `kid` gets through.
+//!   * A `kid` that nobody has asked for may use both permits, so that a rotation just after a forged `kid` gets through;
+//!     one that was asked for once may, too, but not before 5 s are over, since its token may have come before its key.
+//!   * A `kid` that was asked for more often, or has been withdrawn, may only use one: a client that goes on with it
+//!     leaves the other to a rotation.
 //!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was replaced under its name. It may use
 //!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
 //!     unknown `kid`s.
@@ -21,6 +24,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::absent::Standing;
+
 const MIN_TTL: Duration = Duration::from_secs(60);
 /// The longest lifetime that a source may claim.
 pub(super) const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +35,9 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// Forced fetches: so many permits in such an interval.
 const PERMITS: usize = 2;
 const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
+/// For so long after a look at the set, what it does not have is absent. So long a key that is published just after can be
+/// refused by mistake, and a name that was asked for waits before it is asked for again.
+const NEW: Duration = Duration::from_secs(5);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +57,7 @@ pub(super) enum Event {
     /// The time that was asked for has come.
     Timer,
     /// A token came with a `kid` that the set does not have.
-    UnknownKid,
+    UnknownKid(Standing),
 }
 
 /// What to do about it.
@@ -68,13 +76,16 @@ pub(super) enum Decision {
 /// The state of one issuer's keys.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    in_flight: bool,
+    /// When the fetch began that is in flight.
+    in_flight: Option<Instant>,
     /// Failed fetches in a row.
     failures: u32,
     /// When the first of them failed.
     failing_since: Option<Instant>,
     /// When the keys in hand were fetched.
     fetched: Option<Instant>,
+    /// When that fetch began: what it has not brought may have been published since.
+    looked: Option<Instant>,
     /// When to fetch next.
     next: Option<Instant>,
     /// When the keys cease to be fresh.
@@ -86,10 +97,11 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new() -> Self {
         Self {
-            in_flight: false,
+            in_flight: None,
             failures: 0,
             failing_since: None,
             fetched: None,
+            looked: None,
             next: None,
             fresh_until: None,
             forced: [None; PERMITS],
@@ -100,7 +112,7 @@ impl Schedule {
     pub(super) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Decision {
         match event {
             Event::Failed => {
-                self.in_flight = false;
+                self.in_flight = None;
                 if self.next.is_some_and(|next| now < next) {
                     // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
                     self.count_failure(now);
@@ -111,7 +123,7 @@ impl Schedule {
             }
             Event::Fetched { max_age } => {
                 let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
-                self.in_flight = false;
+                self.looked = self.in_flight.take();
                 self.failures = 0;
                 self.failing_since = None;
                 self.fetched = Some(now);
@@ -123,27 +135,24 @@ impl Schedule {
                 self.fresh_until = Some(fresh_until);
                 Decision::Sleep
             }
-            Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid
-                if self.in_flight =>
+            Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid(_)
+                if self.is_fetching() =>
             {
                 Decision::Join
             }
             Event::NoKeys => {
                 // after a failure the retries set the pace, not the requests
-                if self.next.is_none_or(|next| next <= now) { self.fetch() } else { Decision::Refuse }
+                if self.next.is_none_or(|next| next <= now) { self.fetch(now) } else { Decision::Refuse }
             }
-            Event::ByHand | Event::UnknownKid => self.force(now),
-            Event::BadSignature => {
-                let old = self.fetched.is_none_or(|fetched| is_past(fetched, now));
-                if old && self.forced.iter().all(|used| is_free(*used, now)) {
-                    self.force(now)
-                } else {
-                    Decision::Refuse
-                }
-            }
+            Event::ByHand | Event::UnknownKid(Standing::New) => self.force(now),
+            Event::UnknownKid(_) if self.is_new(now) => Decision::Refuse,
+            Event::UnknownKid(Standing::AskedOnce) => self.force(now),
+            Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => self.force_one(now),
+            Event::BadSignature if self.fetched.is_none_or(|fetched| is_past(fetched, now)) => self.force_one(now),
+            Event::BadSignature => Decision::Refuse,
             Event::Timer => {
                 if self.next.is_none_or(|next| next <= now) {
-                    self.fetch()
+                    self.fetch(now)
                 } else {
                     Decision::Sleep
                 }
@@ -156,14 +165,23 @@ impl Schedule {
         self.next
     }
 
-    /// Returns how long it is until a token could cause a fetch, or the plan does. Only where there are keys in hand can an unknown
-    /// `kid` force one.
-    pub(super) fn next_chance(&self, in_hand: bool, now: Instant) -> Duration {
+    /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if one is in flight.
+    pub(super) fn next_chance(&self, event: Event, now: Instant) -> Duration {
         let planned = self.next.unwrap_or(now);
         let free =
             self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(now));
-        let chance = if in_hand { free.chain([planned]).min().unwrap_or(planned) } else { planned };
-        chance.saturating_duration_since(now)
+        let permit = match event {
+            _ if self.is_fetching() => Some(now),
+            Event::ByHand | Event::UnknownKid(Standing::New | Standing::AskedOnce) => free.min(),
+            Event::BadSignature | Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => free.max(),
+            Event::Failed | Event::Fetched { .. } | Event::NoKeys | Event::Restored { .. } | Event::Timer => None,
+        };
+        permit.map_or(planned, |permit| permit.min(planned)).saturating_duration_since(now)
+    }
+
+    /// Tells whether the set is so new that what it does not have is absent. After a failure nobody can tell.
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        self.failures == 0 && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < NEW)
     }
 
     /// Returns until when the keys in hand are fresh.
@@ -184,11 +202,11 @@ impl Schedule {
     }
 
     pub(super) fn is_fetching(&self) -> bool {
-        self.in_flight
+        self.in_flight.is_some()
     }
 
-    fn fetch(&mut self) -> Decision {
-        self.in_flight = true;
+    fn fetch(&mut self, now: Instant) -> Decision {
+        self.in_flight = Some(now);
         Decision::Fetch
     }
 
@@ -209,10 +227,15 @@ impl Schedule {
         match self.forced.iter_mut().min_by_key(|used| **used).filter(|used| is_free(**used, now)) {
             Some(permit) => {
                 *permit = Some(now);
-                self.fetch()
+                self.fetch(now)
             }
             None => Decision::Refuse,
         }
+    }
+
+    /// The same, but leaves a permit for whoever comes next.
+    fn force_one(&mut self, now: Instant) -> Decision {
+        if self.forced.iter().all(|used| is_free(*used, now)) { self.force(now) } else { Decision::Refuse }
     }
 }
 
