@@ -623,3 +623,33 @@ async fn keys_do_not_change_hands_where_one_issuer_was_anothers_name() {
     let other = by(Issuer::new(a.issuer()).also_known_as(b.issuer())).saved_keys(saved).build().unwrap();
     assert_eq!(kind(&other, &b.token("mallory").issuer(a.issuer()).sign()).await, Some(ErrorKind::BadSignature));
 }
+
+#[test]
+fn an_idle_connection_of_a_runtime_that_is_not_driven_delays_nobody() {
+    let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let idp = serving.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let idp = Idp::new(format!("http://{}", listener.local_addr().unwrap()));
+        let app = axum::Router::new().fallback_service(idp.service());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        idp
+    });
+    let server = ResourceServer::new(API).trust(Issuer::new(idp.issuer())).build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (kept, other) = (runtime(), runtime());
+    kept.block_on(server.ready()).unwrap();
+    idp.rotate();
+    let token = idp.token("alice").sign();
+    other.block_on(async {
+        let waiting = tokio::spawn(async move { kind(&server, &token).await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        // the second for which the other runtime is waited for
+        tokio::time::pause();
+        tokio::time::advance(SECOND).await;
+        tokio::time::resume();
+        assert_eq!(waiting.await.unwrap(), None);
+    });
+    assert_eq!(idp.fetches(), 2);
+}

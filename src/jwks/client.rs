@@ -39,6 +39,10 @@ pub(super) struct Answer {
 /// loopback, 5 s for each request with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
 /// refused; what a service follows, it alone knows.
 ///
+/// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this is not driven any more, the next fetch
+/// on another runtime can hang until its timeout: keep none, of a [`reqwest::Client`] with `pool_max_idle_per_host(0)`, if the server is used
+/// from several runtimes.
+///
 /// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
 /// one [`reqwest::Client`] are not.
 ///
@@ -114,6 +118,8 @@ impl HttpClient {
         let builder = reqwest::Client::builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
+            // an idle connection lives on the runtime that made it, and nobody may drive that any more
+            .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_TIMEOUT);
         let builder = if loopback || reach.is_limited() { builder.no_proxy() } else { builder };
         let builder = if reach.is_limited() { builder.dns_resolver(reach.clone()) } else { builder };
