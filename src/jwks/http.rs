@@ -160,22 +160,31 @@ fn check_type(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
     Err(FetchError::message(format!("{} answered with a content-type that is not JSON", shown(url))))
 }
 
-/// Reads how much longer a response is fresh (RFC 9111 §4.2); zero if it must not be reused without asking.
+/// For so long a set is used whose issuer wants it to be asked for each time: `no-store`, `no-cache`, `max-age=0` and the like. No
+/// token waits for that. It is taken as a wish for freshness, and not for a fetch a minute from each replica.
+const ASK_EACH_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// Reads how much longer a response is fresh (RFC 9111 §4.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let directives = values.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
-    let mut max_age = None;
+    let (mut max_age, mut must_revalidate) = (None, false);
     for directive in directives {
         if directive == "no-store" || directive == "no-cache" {
-            return Some(Duration::ZERO);
+            return Some(ASK_EACH_TIME);
         }
+        must_revalidate |= directive == "must-revalidate";
         if let Some(seconds) = directive.strip_prefix("max-age=") {
             max_age = max_age.or_else(|| seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
         }
     }
     // how long a cache on the way has had it already
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-    max_age.or_else(|| expires(headers)).map(|max_age| max_age.saturating_sub(age.unwrap_or_default()))
+    match max_age.or_else(|| expires(headers)) {
+        Some(Duration::ZERO) => Some(ASK_EACH_TIME),
+        Some(max_age) => Some(max_age.saturating_sub(age.unwrap_or_default())),
+        None => must_revalidate.then_some(ASK_EACH_TIME),
+    }
 }
 
 /// Reads `Expires` against the same server's `Date` (RFC 9111 §5.3); what is no date lies in the past.
