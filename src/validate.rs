@@ -13,6 +13,7 @@ use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::{Algorithm, Compact, Header, Json, Signed, Value, media_type};
+use crate::sync::whole_seconds_up;
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -184,7 +185,7 @@ impl Dates {
         not_ahead("iat", Some(issued), leeway, now)?;
         match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
             Some(age) => {
-                let (age, max_age) = (age.as_secs(), max_age.as_secs());
+                let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
                 let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
                 Err(Error::new(ErrorKind::Expired, detail))
             }
@@ -202,7 +203,7 @@ impl Dates {
         };
         match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
             Some(lifetime) => {
-                let (lifetime, longest) = (lifetime.as_secs(), longest.as_secs());
+                let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
                 let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
                 Err(Error::new(ErrorKind::WrongClaim, detail))
             }
@@ -214,7 +215,8 @@ impl Dates {
 fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
     match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
         Some(ahead) => {
-            let detail = format!("{name} lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
+            let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
+            let detail = format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s");
             Err(Error::new(ErrorKind::NotYetValid, detail))
         }
         None => Ok(()),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::cache::Keys;
 use super::key_set::{KeySet, KeyStatus, SkippedKey};
+use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///
@@ -49,7 +50,7 @@ pub struct IssuerStatus {
     /// Why the last fetch failed, if it did.
     pub last_error: Option<Box<str>>,
     /// When the next fetch is planned, if one is.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "seconds_up")]
     pub next_fetch_in: Option<Duration>,
     /// The keys in use.
     pub keys: Vec<KeyStatus>,
@@ -113,4 +114,9 @@ impl Keys {
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs()).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn seconds_up<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(whole_seconds_up).serialize(serializer)
 }
