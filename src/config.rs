@@ -9,6 +9,7 @@ mod strict;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,6 +85,10 @@ pub struct ResourceServerConfig {
     realm: Field<String>,
     /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     token_cache_bytes: Field<u64>,
+    /// How long a request waits for keys; 2 by default, at most 30.
+    key_wait_timeout_seconds: Field<u64>,
+    /// How long one HTTP request for metadata or keys may take; 5 by default, between 1 and 30.
+    key_fetch_timeout_seconds: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
     unknown: BTreeMap<String, Value>,
@@ -96,7 +101,15 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache_bytes, unknown } = self;
+        let Self {
+            audience,
+            issuers,
+            realm,
+            token_cache_bytes,
+            key_wait_timeout_seconds,
+            key_fetch_timeout_seconds,
+            unknown,
+        } = self;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
             if !problems.concerns("audience") {
@@ -110,6 +123,12 @@ impl ResourceServerConfig {
         }
         if let Some(bytes) = token_cache_bytes.take("token_cache_bytes", &mut problems) {
             builder = builder.token_cache(bytes);
+        }
+        if let Some(seconds) = key_wait_timeout_seconds.take("key_wait_timeout_seconds", &mut problems) {
+            builder = builder.key_wait_timeout(Duration::from_secs(seconds));
+        }
+        if let Some(seconds) = key_fetch_timeout_seconds.take("key_fetch_timeout_seconds", &mut problems) {
+            builder = builder.key_fetch_timeout(Duration::from_secs(seconds));
         }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");

@@ -19,8 +19,10 @@ mod reach;
 mod saved;
 mod schedule;
 mod source;
+mod state;
 mod static_keys;
 mod status;
+mod upkeep;
 #[cfg(test)]
 mod vectors;
 
@@ -32,7 +34,6 @@ pub(crate) use self::demand::{Demand, Fetch, Want};
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
 pub use self::jwk::SkipReason;
-pub(crate) use self::keeper::MAX_FETCH;
 pub(crate) use self::key_set::{Answer, KeySet};
 pub use self::key_set::{KeyStatus, SkippedKey};
 pub(crate) use self::lease::GRACE;
@@ -43,3 +44,4 @@ pub(crate) use self::source::DynKeySource;
 pub use self::source::{FetchError, FetchedKeys, KeySource};
 pub use self::static_keys::{KeyError, StaticKeys};
 pub use self::status::{IssuerStatus, KeysState};
+pub(crate) use self::upkeep::Upkeep;

@@ -42,7 +42,7 @@ use crate::service::BearerAuth;
 ///
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
 /// without the headers that it adds. So do concurrency limits: a request
-/// that waits for keys, for 2 s at most, would hold a permit of one inside.
+/// that waits for keys, for the [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout), would hold a permit of one inside.
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,

@@ -31,7 +31,7 @@ pub use self::trust::Trust;
 use crate::access_token::AccessToken;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, SavedKeys, Want};
+use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, SavedKeys, Want};
 use crate::sync::after;
 use crate::token_cache::TokenCache;
 
@@ -78,6 +78,8 @@ struct Engine<C> {
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C, Trusted>,
+    /// How long a request waits for keys.
+    key_wait: Duration,
     read: fn(&str) -> Result<C, serde_json::Error>,
 }
 
@@ -128,17 +130,19 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// # Errors
     ///
-    /// With one error for each issuer whose keys cannot be had, after 16 s at the latest.
+    /// With one error for each issuer whose keys cannot be had: at the latest a second after what a fetch may take, 16 s unless
+    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) says otherwise.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time; fetches go on.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let engine = self.engine.load_full();
-        let deadline = after(Instant::now(), MAX_FETCH.saturating_add(GRACE));
+        let begin = Instant::now();
         let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         for trusted in engine.issuers.iter() {
             if let Demand::Wait(fetch) = trusted.demand_if_empty() {
+                let deadline = after(begin, trusted.keys.max_fetch().saturating_add(GRACE));
                 waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
         }
@@ -165,7 +169,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
     ///
-    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`, and takes 15 s at most, or twice that if a fetch is on its way
+    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes three times the
+    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15 s by default, or twice that if a fetch is on its way
     /// already. Keys that never change need none.
     ///
     /// # Errors
@@ -188,7 +193,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
                 Demand::Refused => return Err(trusted.not_now(Want::ByHand)),
                 Demand::Wait(fetch) => {
                     let joined = fetch.joined();
-                    if timeout(MAX_FETCH, fetch.ended()).await.is_err() {
+                    if timeout(trusted.keys.max_fetch(), fetch.ended()).await.is_err() {
                         return Err(trusted.unavailable(Want::ByHand));
                     }
                     joined
@@ -225,7 +230,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// ```
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
-        let now = engine.policy.clock.now();
+        let now = engine.policy.clock.moment();
         engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
     }
 
@@ -274,8 +279,8 @@ impl Trusted {
     }
 
     fn is_empty(&self) -> bool {
-        let now = Instant::now();
-        let current = self.keys.current(now);
+        let now = self.policy.server.clock.moment();
+        let current = self.keys.current(now.instant);
         current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
     }
 

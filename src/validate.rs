@@ -167,6 +167,11 @@ impl Dates {
     /// Checks them against the present: when a token first comes, and each time that it comes again.
     fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
         let leeway = policy.leeway;
+        if now.is_before_1970() {
+            let detail =
+                "the clock of this machine is set before 1970, which must be wrong, and nothing can be accepted by it";
+            return Err(Error::new(ErrorKind::Expired, detail));
+        }
         // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
         if let Some(ago) = self.expires.passed(now).filter(|ago| *ago >= leeway) {
             let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());

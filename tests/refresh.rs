@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use support::kind;
+use support::resolver::Table;
 use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{Algorithm, Clock, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -153,15 +154,10 @@ async fn refusal(server: &ResourceServer, token: &str) -> Option<(ErrorKind, Opt
 async fn until_accepted(server: &ResourceServer, token: &str) -> (Duration, Duration) {
     let (begin, mut wrong) = (Instant::now(), Duration::ZERO);
     while let Some((kind, wait)) = refusal(server, token).await {
-        match kind {
-            ErrorKind::UnknownKey | ErrorKind::BadSignature => wrong = begin.elapsed(),
-            other => {
-                let wait = wait.unwrap();
-                assert!(
-                    other == ErrorKind::KeysUnavailable && !wait.is_zero() && wait <= SECOND * 30,
-                    "{other:?} {wait:?}"
-                );
-            }
+        if kind == ErrorKind::KeysUnavailable {
+            assert!(wait.is_some_and(|wait| !wait.is_zero() && wait <= SECOND * 30), "{wait:?}");
+        } else {
+            wrong = begin.elapsed();
         }
         sleep(SECOND / 2).await;
     }
@@ -256,9 +252,10 @@ async fn a_rotation_under_a_flood_of_forged_names_is_an_outage_of_thirty_seconds
     let (good, begin) = (idp.token("alice").sign(), Instant::now());
     let mut wrong = 0;
     while let Some((kind, wait)) = refusal(&server, &good).await {
-        match kind {
-            ErrorKind::UnknownKey => wrong += 1,
-            _ => assert!(wait.unwrap() <= 30 * SECOND),
+        if kind == ErrorKind::KeysUnavailable {
+            assert!(wait.is_some_and(|wait| wait <= 30 * SECOND), "{wait:?}");
+        } else {
+            wrong += 1;
         }
         sleep(SECOND).await;
         flood().await;
@@ -652,4 +649,151 @@ fn an_idle_connection_of_a_runtime_that_is_not_driven_delays_nobody() {
         assert_eq!(waiting.await.unwrap(), None);
     });
     assert_eq!(idp.fetches(), 2);
+}
+
+/// Trusts an issuer by a wall clock that only moves when it is told to.
+fn trusting_by(clock: &ManualClock) -> (Idp, ResourceServer) {
+    let idp = Idp::new("https://id.test/").clock(clock.clone());
+    let server = ResourceServer::new(API).trust(&idp).clock(clock.clone()).build().unwrap();
+    (idp, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_suspended_does_not_trust_the_keys_of_yesterday() {
+    let (clock, day) = (ManualClock::new(), 24 * 60 * MINUTE);
+    let (idp, server) = trusting_by(&clock);
+    let old = idp.token("alice").expires_in(9 * day).sign();
+    for _ in 0..2 {
+        assert_eq!(kind(&server, &old).await, None);
+    }
+    idp.rotate();
+    clock.advance(day);
+    let status = server.status().remove(0);
+    assert_eq!((status.state, status.age, status.stale_for), (KeysState::Expired, Some(day), Some(day - 10 * MINUTE)));
+    let begin = Instant::now();
+    assert_eq!(kind(&server, &old).await, Some(ErrorKind::UnknownKey), "a token that is known, too");
+    assert_eq!((idp.fetches(), begin.elapsed()), (2, Duration::ZERO));
+    // its network is not there yet
+    idp.outage();
+    clock.advance(day);
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    sleep(2 * SECOND).await;
+    assert_eq!(kind(&server, &token).await, None);
+    // within what they may be stale they are used, and fetched again within a minute, also if no token comes
+    clock.advance(30 * MINUTE);
+    assert_eq!(server.status()[0].state, KeysState::Stale);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    let before = idp.fetches();
+    sleep(MINUTE).await;
+    assert_eq!((idp.fetches(), server.status()[0].state), (before + 1, KeysState::Fresh));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_takes_no_service_down_and_makes_no_key_last() {
+    // a machine without a clock of its own begins in 1970, until it has asked for the time
+    let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH + 10 * SECOND);
+    let (idp, server) = trusting_by(&clock);
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    clock.set(ManualClock::new().now());
+    let begin = Instant::now();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    assert_eq!((idp.fetches(), begin.elapsed()), (2, Duration::ZERO));
+    // it is set back
+    let token = idp.token("alice").expires_in(24 * 60 * MINUTE).sign();
+    clock.set(std::time::SystemTime::UNIX_EPOCH);
+    idp.outage();
+    sleep(69 * MINUTE).await;
+    assert_eq!(kind(&server, &token).await, None);
+    sleep(2 * MINUTE).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(server.status()[0].state, KeysState::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_before_1970_accepts_nothing_and_says_why_until_it_is_put_right() {
+    let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH - MINUTE);
+    let (idp, server) = trusting_by(&clock);
+    server.ready().await.unwrap();
+    let error = server.authenticate(&idp.token("alice").sign()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Expired && error.to_string().contains("set before 1970"), "{error}");
+    assert_eq!((server.ready().await.is_ok(), idp.fetches()), (true, 1));
+    clock.set(ManualClock::new().now());
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+}
+
+/// An issuer over HTTP that takes so long for each document.
+fn slow_issuer(takes: Duration) -> (Idp, HttpClient) {
+    let idp = Idp::new("https://slow.test");
+    let published = idp.clone();
+    let answer = tower::service_fn(move |request: http::Request<axum::body::Body>| {
+        let metadata = serde_json::json!({ "issuer": "https://slow.test", "jwks_uri": "https://slow.test/jwks" });
+        let body = if request.uri().path() == "/jwks" { published.jwks() } else { metadata };
+        async move {
+            sleep(takes).await;
+            let response = http::Response::builder().header("content-type", "application/json");
+            Ok::<_, std::convert::Infallible>(response.body(axum::body::Body::from(body.to_string())).unwrap())
+        }
+    });
+    (idp, HttpClient::from_service(answer))
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_is_waited_for_a_slow_issuer_can_be_set() {
+    let elapsed = |begin: Instant| begin.elapsed().as_millis().div_ceil(1000);
+    let (idp, client) = slow_issuer(3 * SECOND);
+    let builder = || ResourceServer::new(API).trust(Issuer::new(idp.issuer())).http_client(client.clone());
+    let token = idp.token("alice").sign();
+
+    // by default a request waits for 2 s, and the service is ready when both documents are there
+    let (server, begin) = (builder().build().unwrap(), Instant::now());
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    assert_eq!(elapsed(begin), 2);
+    server.ready().await.unwrap();
+    assert_eq!((elapsed(begin), kind(&server, &token).await), (6, None));
+
+    for (wait, verdict, took) in [(0, Some(ErrorKind::KeysUnavailable), 0), (10, None, 6)] {
+        let server = builder().key_wait_timeout(wait * SECOND).build().unwrap();
+        let begin = Instant::now();
+        assert_eq!((kind(&server, &token).await, elapsed(begin)), (verdict, took));
+    }
+
+    // 5 s are given to each of them
+    let (idp, client) = slow_issuer(7 * SECOND);
+    let builder = || ResourceServer::new(API).trust(Issuer::new(idp.issuer())).http_client(client.clone());
+    let (server, begin) = (builder().build().unwrap(), Instant::now());
+    let error = server.ready().await.unwrap_err().to_string();
+    assert!(error.contains("within 5 s") && elapsed(begin) == 5, "{error}");
+    // a reload counts for keys that are kept, too
+    server.reload(builder().key_fetch_timeout(10 * SECOND)).unwrap();
+    sleep(30 * SECOND).await;
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    let (server, begin) = (builder().key_fetch_timeout(10 * SECOND).build().unwrap(), Instant::now());
+    server.ready().await.unwrap();
+    assert_eq!(elapsed(begin), 14);
+
+    // and three times that to a whole fetch of any source
+    let hanging = (Issuer::new("https://id.test/"), Scripted::new(|_| std::future::pending()));
+    let server = ResourceServer::new(API).trust(hanging).key_fetch_timeout(SECOND * 3 / 2).build().unwrap();
+    let begin = Instant::now();
+    let error = server.ready().await.unwrap_err().to_string();
+    assert!(error.contains("longer than 4.5 s") && elapsed(begin) == 5, "{error} {:?}", begin.elapsed());
+    let problems = ResourceServer::new(API).trust(&idp).key_wait_timeout(31 * SECOND).key_fetch_timeout(SECOND / 2);
+    let problems = problems.build().unwrap_err();
+    let paths: Vec<_> = problems.problems().iter().map(|problem| problem.path()).collect();
+    assert_eq!(paths, ["key_wait_timeout", "key_fetch_timeout"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_decision_is_gone_by_before_a_short_wait_is_over() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    let server = ResourceServer::new(API).trust_with(table.clone()).key_wait_timeout(SECOND).build().unwrap();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    *table.slow.lock().unwrap() = 10 * SECOND;
+    sleep(6 * MINUTE).await;
+    let begin = Instant::now();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+    assert_eq!(begin.elapsed(), SECOND * 3 / 4);
 }

@@ -4,23 +4,24 @@
 //! runtime, and ends when the cache is dropped.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::absent::{Absent, Fingerprint, Seed, Standing};
+use super::absent::{Fingerprint, Seed, Standing};
 use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::lease::Lease;
-use super::schedule::{Decision, Event, Schedule, is_trusted};
-use super::source::{DynKeySource, Validator};
+use super::schedule::{Decision, Event};
+use super::source::DynKeySource;
+use super::state::{Snapshot, State, jitter};
+use super::upkeep::Upkeep;
+use crate::clock::Moment;
 use crate::sync::lock;
 use crate::trace::{count, event, gauge};
 
@@ -46,86 +47,16 @@ pub(super) struct Shared {
     seed: Seed,
 }
 
-/// A key set as readers see it.
-pub(crate) struct Snapshot {
-    pub(super) set: Arc<KeySet>,
-    /// What it was read from, if that may be saved.
-    pub(super) document: Option<Arc<[u8]>>,
-    /// Grows with each fetch that is good, so that one who has seen an older set can be told.
-    pub(super) generation: u64,
-    /// Until when it is fresh; `None` for ever.
-    pub(super) fresh_until: Option<Instant>,
-}
-
-impl Snapshot {
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
-    pub(crate) fn keys(&self, max_stale: Duration, now: Instant) -> Option<&KeySet> {
-        is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
-    }
-}
-
-pub(super) struct State {
-    pub(super) schedule: Schedule,
-    /// That of the set in hand; 0 before the first.
-    pub(super) generation: u64,
-    /// The number of the keeper; what its predecessors still do counts for nothing.
-    pub(super) keeper: u64,
-    /// Ends it.
-    task: Option<AbortHandle>,
-    /// Wakes it.
-    wake: Arc<Notify>,
-    /// A fetch has been decided on and awaits the keeper.
-    pub(super) ordered: bool,
-    pub(super) last_error: Option<Arc<str>>,
-    /// By which the source can tell whether the set in hand is still the issuer's.
-    pub(super) validator: Option<Validator>,
-    pub(super) absent: Absent,
-}
-
-impl State {
-    fn number_next_keeper(&mut self) -> u64 {
-        self.keeper = self.keeper.saturating_add(1);
-        self.wake = Arc::default();
-        self.keeper
-    }
-
-    pub(super) fn next_generation(&mut self) -> u64 {
-        self.generation = self.generation.saturating_add(1);
-        self.generation
-    }
-
-    fn event(&self, want: Want, now: Instant) -> Event {
-        match want {
-            Want::NoKeys => Event::NoKeys,
-            Want::ByHand => Event::ByHand,
-            Want::UnknownKid(kid) => Event::UnknownKid(self.absent.standing(kid, now)),
-            Want::BadSignature => Event::BadSignature,
-        }
-    }
-
-    fn decide(&mut self, want: Want, now: Instant) -> Decision {
-        let decision = self.schedule.on(self.event(want, now), now, jitter());
-        if let (Want::UnknownKid(kid), Decision::Fetch) = (want, decision) {
-            self.absent.ask(kid, now);
-        }
-        decision
-    }
-}
-
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
         let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None };
-        Self::new(issuer, true, None, Some(snapshot))
+        Self::new(issuer, true, None, Some(snapshot), Upkeep::default())
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>) -> Self {
-        Self::new(issuer, configured, Some(source), None)
+    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>, upkeep: &Upkeep) -> Self {
+        Self::new(issuer, configured, Some(source), None, upkeep.clone())
     }
 
     fn new(
@@ -133,25 +64,15 @@ impl Keys {
         configured: bool,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
+        upkeep: Upkeep,
     ) -> Self {
-        let state = State {
-            schedule: Schedule::new(),
-            generation: 0,
-            keeper: 0,
-            task: None,
-            wake: Arc::default(),
-            ordered: false,
-            last_error: None,
-            validator: None,
-            absent: Absent::default(),
-        };
         let shared = Shared {
             issuer,
             configured,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(upkeep)),
             ended: watch::Sender::new(0),
             seed: Seed::default(),
         };
@@ -165,6 +86,16 @@ impl Keys {
             self.shared.start_keeper(now);
         }
         current
+    }
+
+    /// Keeps them in another way from now on.
+    pub(crate) fn change(&self, upkeep: &Upkeep) {
+        self.shared.state().upkeep.clone_from(upkeep);
+    }
+
+    /// Returns how long a fetch may take.
+    pub(crate) fn max_fetch(&self) -> Duration {
+        self.shared.state().upkeep.max_fetch()
     }
 
     /// Asks for newer keys than those of this generation.
@@ -190,7 +121,7 @@ impl Keys {
 
     /// Returns how long it is until such a wish could be met.
     pub(crate) fn next_chance(&self, want: Want) -> Duration {
-        let now = Instant::now();
+        let now = self.shared.now();
         let state = self.shared.state();
         state.schedule.next_chance(state.event(want, now), now)
     }
@@ -239,6 +170,12 @@ impl Shared {
         lock(&self.state)
     }
 
+    /// Reads both clocks. No lock may be held: the wall clock may be the application's.
+    pub(super) fn now(&self) -> Moment {
+        let clock = self.state().upkeep.clock.clone();
+        clock.moment()
+    }
+
     /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
     /// the next fetch and take the end of this one for its end.
     pub(super) fn count_ended(&self) {
@@ -250,7 +187,7 @@ impl Shared {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Demand::Refused;
         }
-        let now = Instant::now();
+        let now = self.now();
         let mut state = self.state();
         if state.generation != generation {
             return Demand::Newer;
@@ -258,7 +195,7 @@ impl Shared {
         let joined = match state.decide(want, now) {
             Decision::Fetch => {
                 state.ordered = true;
-                self.lease.shorten(now);
+                self.lease.shorten(now.instant);
                 false
             }
             // one that the keeper has not begun yet is not too early for anybody
@@ -272,7 +209,7 @@ impl Shared {
         };
         let number = self.ended.borrow().saturating_add(1);
         drop(state);
-        self.start_keeper(now);
+        self.start_keeper(now.instant);
         self.state().wake.notify_one();
         Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
     }
@@ -283,14 +220,14 @@ impl Shared {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
+        let now = self.now();
         let (keeper, number, failures) = {
             let mut state = self.state();
-            let now = Instant::now();
-            if self.lease.holds(now) {
+            if self.lease.holds(now.instant) {
                 return;
             }
-            let failures = self.cut_short(&mut state);
-            self.lease.renew(now);
+            let failures = self.cut_short(&mut state, now);
+            self.lease.renew(now.instant);
             let number = state.number_next_keeper();
             (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), number, failures)
         };
@@ -310,12 +247,13 @@ impl Shared {
     }
 
     /// Takes over keys that were not fetched here, if there are none in hand.
-    pub(super) fn restore(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Instant) {
+    pub(super) fn restore(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Moment) {
+        let now = self.now();
         let mut state = self.state();
         if self.source.is_none() || state.generation > 0 || set.is_empty() {
             return;
         }
-        state.schedule.on(Event::Restored { fresh_until }, Instant::now(), jitter());
+        state.schedule.on(Event::Restored { fresh_until }, now, jitter());
         state.absent.publish(self.names(&set));
         let generation = state.next_generation();
         let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
@@ -324,13 +262,14 @@ impl Shared {
 
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
+        let now = self.now();
         let mut state = self.state();
         if state.keeper != number {
             return;
         }
         state.ordered = false;
         self.lease.end();
-        let failures = self.cut_short(&mut state);
+        let failures = self.cut_short(&mut state, now);
         drop(state);
         if let Some(failures) = failures {
             self.tell_failure(CUT_SHORT, failures);
@@ -339,15 +278,15 @@ impl Shared {
 
     /// Ends the fetch that a keeper has begun and will not end itself, and returns how many have failed then. One that is only
     /// ordered is left to the next.
-    fn cut_short(&self, state: &mut State) -> Option<u32> {
+    fn cut_short(&self, state: &mut State, now: Moment) -> Option<u32> {
         let begun = state.schedule.is_fetching() && !state.ordered;
-        begun.then(|| self.failed(state, CUT_SHORT))
+        begun.then(|| self.failed(state, CUT_SHORT, now))
     }
 
     /// Records that a fetch has failed, and returns how many have in a row.
-    pub(super) fn failed(&self, state: &mut State, report: &str) -> u32 {
+    pub(super) fn failed(&self, state: &mut State, report: &str, now: Moment) -> u32 {
         state.last_error = Some(report.into());
-        state.schedule.on(Event::Failed, Instant::now(), jitter());
+        state.schedule.on(Event::Failed, now, jitter());
         self.count_ended();
         state.schedule.failures()
     }
@@ -378,9 +317,3 @@ impl Shared {
 const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
-
-/// A random number between 0 and 1, good enough to spread load.
-pub(super) fn jitter() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
-}

@@ -20,8 +20,6 @@ use super::reach::{Reach, shown};
 use super::source::FetchError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// One request with its whole answer.
-pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
@@ -36,7 +34,7 @@ pub(super) struct Answer {
 /// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service). The limits stay: https unless
-/// loopback, 5 s for each request with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
+/// loopback, the [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout) for each request with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
 /// refused; what a service follows, it alone knows.
 ///
 /// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this is not driven any more, the next fetch
@@ -126,10 +124,16 @@ impl HttpClient {
         builder.build().map(Self::from)
     }
 
-    /// Sends one GET, on condition if there is an ETag, and reads the whole answer.
-    pub(super) async fn get(&self, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
-        let late = || FetchError::message(format!("no complete answer from {} within 5 s", shown(&url)));
-        timeout(TOTAL_TIMEOUT, (self.0)(url.clone(), etag)).await.unwrap_or_else(|_| Err(late()))
+    /// Sends one GET, on condition if there is an ETag, and reads the whole answer, all within this time.
+    pub(super) async fn get(
+        &self,
+        url: Url,
+        etag: Option<HeaderValue>,
+        within: Duration,
+    ) -> Result<Answer, FetchError> {
+        let (shown, seconds) = (shown(&url), within.as_secs_f64());
+        let late = || FetchError::message(format!("no complete answer from {shown} within {seconds} s"));
+        timeout(within, (self.0)(url, etag)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::{HttpClient, TOTAL_TIMEOUT};
+use super::client::HttpClient;
 use super::discovery;
 use super::reach::{NOT_A_URL, Reach, is_loopback, shown};
 use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
@@ -55,12 +55,12 @@ impl HttpSource {
         Ok(Self { client, reach, issuer: issuer.into(), given, discovered: Mutex::new(None) })
     }
 
-    async fn discover(&self) -> Result<Url, FetchError> {
+    async fn discover(&self, within: Duration) -> Result<Url, FetchError> {
         let loopback = is_loopback(&self.issuer);
         let mut error = None;
         for location in discovery::locations(&self.issuer) {
             let url = self.reach.checked(&location, true).map_err(FetchError::message)?;
-            let answer = self.client.get(url.clone(), None).await?;
+            let answer = self.client.get(url.clone(), None, within).await?;
             if answer.status != StatusCode::OK {
                 error.get_or_insert_with(|| FetchError::message(format!("{} answered {}", shown(&url), answer.status)));
                 continue;
@@ -79,9 +79,9 @@ impl HttpSource {
     }
 
     /// Fetches the set, or learns that it has not changed.
-    async fn fetch_set(&self, url: Url, known: Option<&Validator>) -> Result<Fetched, FetchError> {
+    async fn fetch_set(&self, url: Url, known: Option<&Validator>, within: Duration) -> Result<Fetched, FetchError> {
         let known = known.filter(|known| *known.address == *url.as_str());
-        let answer = self.client.get(url.clone(), known.map(|known| known.etag.clone())).await?;
+        let answer = self.client.get(url.clone(), known.map(|known| known.etag.clone()), within).await?;
         let max_age = max_age(&answer.headers);
         match (answer.status, known) {
             (StatusCode::NOT_MODIFIED, Some(known)) => Ok(Fetched::Unchanged { max_age: max_age.or(known.max_age) }),
@@ -95,13 +95,13 @@ impl HttpSource {
         }
     }
 
-    async fn fetch(&self, known: Option<Validator>) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, known: Option<Validator>, within: Duration) -> Result<Fetched, FetchError> {
         if let Some(given) = &self.given {
-            return self.fetch_set(given.clone(), known.as_ref()).await;
+            return self.fetch_set(given.clone(), known.as_ref(), within).await;
         }
         let (url, new) = match self.discovered() {
             Some((url, false)) => (url, false),
-            Some((old, true)) => match timeout(TOTAL_TIMEOUT, self.discover()).await {
+            Some((old, true)) => match timeout(within, self.discover(within)).await {
                 Ok(Ok(url)) => (url, true),
                 // the old address is better than none
                 _ => {
@@ -109,9 +109,9 @@ impl HttpSource {
                     (old, false)
                 }
             },
-            None => (self.discover().await?, true),
+            None => (self.discover(within).await?, true),
         };
-        let fetched = self.fetch_set(url.clone(), known.as_ref()).await;
+        let fetched = self.fetch_set(url.clone(), known.as_ref(), within).await;
         match (&fetched, new) {
             (Ok(_), true) => self.remember(url, REDISCOVERY),
             (Ok(_), false) => {}
@@ -135,8 +135,8 @@ impl HttpSource {
 }
 
 impl DynKeySource for HttpSource {
-    fn fetch(&self, known: Option<Validator>) -> Fetching<'_> {
-        Box::pin(self.fetch(known))
+    fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_> {
+        Box::pin(self.fetch(known, within))
     }
 }
 

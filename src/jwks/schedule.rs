@@ -2,6 +2,8 @@
 //!
 //! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
+//! * It is as old as the clock says that says more. Where only the wall clock says that it is not fresh any more (the machine was
+//!   suspended, or the clock was set), it is fetched again at once, by a permit, and then as planned.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::absent::Standing;
+use crate::clock::Moment;
 
 const MIN_TTL: Duration = Duration::from_secs(60);
 /// The longest lifetime that a source may claim.
@@ -53,7 +56,7 @@ pub(super) enum Event {
     /// A token came whose issuer has no keys in hand.
     NoKeys,
     /// Keys were restored that an earlier process had saved; fresh until then.
-    Restored { fresh_until: Instant },
+    Restored { fresh_until: Moment },
     /// The time that was asked for has come.
     Timer,
     /// A token came with a `kid` that the set does not have.
@@ -83,13 +86,15 @@ pub(super) struct Schedule {
     /// When the first of them failed.
     failing_since: Option<Instant>,
     /// When the keys in hand were fetched.
-    fetched: Option<Instant>,
+    fetched: Option<Moment>,
     /// When that fetch began: what it has not brought may have been published since.
     looked: Option<Instant>,
     /// When to fetch next.
     next: Option<Instant>,
+    /// That is because the last planned fetch has failed.
+    retrying: bool,
     /// When the keys cease to be fresh.
-    fresh_until: Option<Instant>,
+    fresh_until: Option<Moment>,
     /// When the last forced fetches began.
     forced: [Option<Instant>; PERMITS],
 }
@@ -103,21 +108,23 @@ impl Schedule {
             fetched: None,
             looked: None,
             next: None,
+            retrying: false,
             fresh_until: None,
             forced: [None; PERMITS],
         }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
-    pub(super) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Decision {
+    pub(super) fn on(&mut self, event: Event, now: Moment, jitter: f64) -> Decision {
+        let Moment { instant, .. } = now;
         match event {
             Event::Failed => {
                 self.in_flight = None;
-                if self.next.is_some_and(|next| now < next) {
+                if self.next.is_some_and(|next| instant < next) {
                     // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
-                    self.count_failure(now);
+                    self.count_failure(instant);
                 } else {
-                    self.fail(now, jitter);
+                    self.fail(instant, jitter);
                 }
                 Decision::Sleep
             }
@@ -127,8 +134,9 @@ impl Schedule {
                 self.failures = 0;
                 self.failing_since = None;
                 self.fetched = Some(now);
-                self.fresh_until = now.checked_add(ttl);
-                self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
+                self.fresh_until = Some(now.after(ttl));
+                self.retrying = false;
+                self.next = instant.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
                 Decision::Sleep
             }
             Event::Restored { fresh_until } => {
@@ -140,23 +148,17 @@ impl Schedule {
             {
                 Decision::Join
             }
-            Event::NoKeys => {
-                // after a failure the retries set the pace, not the requests
-                if self.next.is_none_or(|next| next <= now) { self.fetch(now) } else { Decision::Refuse }
-            }
-            Event::ByHand | Event::UnknownKid(Standing::New) => self.force(now),
-            Event::UnknownKid(_) if self.is_new(now) => Decision::Refuse,
-            Event::UnknownKid(Standing::AskedOnce) => self.force(now),
-            Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => self.force_one(now),
-            Event::BadSignature if self.fetched.is_none_or(|fetched| is_past(fetched, now)) => self.force_one(now),
+            Event::NoKeys | Event::Timer if self.next.is_none_or(|next| next <= instant) => self.fetch(instant),
+            Event::NoKeys | Event::Timer if self.is_overtaken(now) => self.catch_up(instant),
+            // after a failure the retries set the pace, not the requests
+            Event::NoKeys => Decision::Refuse,
+            Event::Timer => Decision::Sleep,
+            Event::ByHand | Event::UnknownKid(Standing::New) => self.force(instant),
+            Event::UnknownKid(_) if self.is_new(instant) => Decision::Refuse,
+            Event::UnknownKid(Standing::AskedOnce) => self.force(instant),
+            Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => self.force_one(instant),
+            Event::BadSignature if self.may_be_doubted(now) => self.force_one(instant),
             Event::BadSignature => Decision::Refuse,
-            Event::Timer => {
-                if self.next.is_none_or(|next| next <= now) {
-                    self.fetch(now)
-                } else {
-                    Decision::Sleep
-                }
-            }
         }
     }
 
@@ -166,17 +168,19 @@ impl Schedule {
     }
 
     /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if one is in flight.
-    pub(super) fn next_chance(&self, event: Event, now: Instant) -> Duration {
-        let planned = self.next.unwrap_or(now);
+    pub(super) fn next_chance(&self, event: Event, now: Moment) -> Duration {
+        let Moment { instant, .. } = now;
+        let planned = self.next.unwrap_or(instant);
         let free =
-            self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(now));
+            self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(instant));
         let permit = match event {
-            _ if self.is_fetching() => Some(now),
+            _ if self.is_fetching() => Some(instant),
+            Event::NoKeys if self.is_overtaken(now) => free.min(),
             Event::ByHand | Event::UnknownKid(Standing::New | Standing::AskedOnce) => free.min(),
             Event::BadSignature | Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => free.max(),
             Event::Failed | Event::Fetched { .. } | Event::NoKeys | Event::Restored { .. } | Event::Timer => None,
         };
-        permit.map_or(planned, |permit| permit.min(planned)).saturating_duration_since(now)
+        permit.map_or(planned, |permit| permit.min(planned)).saturating_duration_since(instant)
     }
 
     /// Tells whether the set is so new that what it does not have is absent. After a failure nobody can tell.
@@ -185,11 +189,11 @@ impl Schedule {
     }
 
     /// Returns until when the keys in hand are fresh.
-    pub(super) fn fresh_until(&self) -> Option<Instant> {
+    pub(super) fn fresh_until(&self) -> Option<Moment> {
         self.fresh_until
     }
 
-    pub(super) fn fetched(&self) -> Option<Instant> {
+    pub(super) fn fetched(&self) -> Option<Moment> {
         self.fetched
     }
 
@@ -214,12 +218,31 @@ impl Schedule {
         let pause =
             MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
         self.count_failure(now);
+        self.retrying = true;
         self.next = now.checked_add(pause.mul_f64(jittered(1.0, jitter)));
     }
 
     fn count_failure(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
+    }
+
+    /// Tells whether the keys are not fresh any more though the plan has not come to fetch them: by the wall clock alone.
+    fn is_overtaken(&self, now: Moment) -> bool {
+        !self.retrying && self.fresh_until.is_some_and(|fresh_until| fresh_until.passed(now).is_some())
+    }
+
+    /// Fetches by a permit, since a wall clock may say anything, and puts the plan there, so that a failure is retried.
+    fn catch_up(&mut self, now: Instant) -> Decision {
+        let decision = self.force(now);
+        if decision == Decision::Fetch {
+            self.next = Some(now);
+        }
+        decision
+    }
+
+    fn may_be_doubted(&self, now: Moment) -> bool {
+        self.fetched.is_none_or(|fetched| fetched.passed(now).is_some_and(|age| age >= PERMIT_INTERVAL))
     }
 
     /// Takes a permit, the one whose last use is longest ago, and fetches.
@@ -240,18 +263,13 @@ impl Schedule {
 }
 
 /// Tells whether keys that are fresh until then may be used; those that never change always may.
-pub(super) fn is_trusted(fresh_until: Option<Instant>, max_stale: Duration, now: Instant) -> bool {
-    fresh_until.is_none_or(|fresh_until| now.saturating_duration_since(fresh_until) < max_stale || now < fresh_until)
+pub(super) fn is_trusted(fresh_until: Option<Moment>, max_stale: Duration, now: Moment) -> bool {
+    fresh_until.and_then(|fresh_until| fresh_until.passed(now)).is_none_or(|stale| stale < max_stale)
 }
 
 /// Tells whether a permit may be taken that was last used then.
 fn is_free(used: Option<Instant>, now: Instant) -> bool {
-    used.is_none_or(|used| is_past(used, now))
-}
-
-/// Tells whether something lies as far back as the permits' interval.
-fn is_past(then: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(then) >= PERMIT_INTERVAL
+    used.is_none_or(|used| now.saturating_duration_since(used) >= PERMIT_INTERVAL)
 }
 
 /// Spreads a factor by 5 % to either side.

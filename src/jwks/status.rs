@@ -7,11 +7,13 @@ use tokio::time::Instant;
 
 use super::cache::Keys;
 use super::key_set::{KeySet, KeyStatus, SkippedKey};
+use crate::clock::Moment;
 use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///
-/// It can be serialised as it is, for a readiness probe; durations become whole seconds.
+/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are as the clock says that says
+/// more, the monotonic one or that of the server: a machine may have been suspended.
 ///
 /// ```
 /// # #[tokio::main]
@@ -84,12 +86,13 @@ pub enum KeysState {
 
 impl Keys {
     pub(crate) fn status(&self, max_stale: Duration) -> IssuerStatus {
+        let now = self.shared.now();
         let state = self.shared.state();
         let current = self.shared.current.load();
-        let now = Instant::now();
         let set = current.as_ref().and_then(|snapshot| snapshot.keys(max_stale, now));
-        let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
-        let stale_for = since(state.schedule.fresh_until().filter(|until| *until <= now));
+        let passed = |then: Option<Moment>| then.and_then(|then| then.passed(now));
+        let until = |then: Instant| then.saturating_duration_since(now.instant);
+        let stale_for = passed(state.schedule.fresh_until());
         IssuerStatus {
             issuer: self.shared.issuer.as_ref().into(),
             state: match (set, &*current, stale_for) {
@@ -99,12 +102,12 @@ impl Keys {
                 (Some(_), _, None) => KeysState::Fresh,
                 (Some(_), _, Some(_)) => KeysState::Stale,
             },
-            age: since(state.schedule.fetched()),
+            age: passed(state.schedule.fetched()),
             stale_for,
-            failing_for: since(state.schedule.failing_since()),
+            failing_for: state.schedule.failing_since().map(|since| now.instant.saturating_duration_since(since)),
             failures: state.schedule.failures(),
             last_error: state.last_error.as_deref().map(Into::into),
-            next_fetch_in: state.schedule.next_fetch().map(|next| next.saturating_duration_since(now)),
+            next_fetch_in: state.schedule.next_fetch().map(until),
             keys: set.map(KeySet::status).unwrap_or_default(),
             skipped: set.map(|set| set.skipped().to_vec()).unwrap_or_default(),
         }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -18,9 +17,6 @@ use crate::sync::after;
 use crate::trace::{count, gauge};
 use crate::validate::Plausible;
 use crate::verify::verify;
-
-/// How long a request waits.
-const MAX_WAIT: Duration = Duration::from_secs(2);
 
 type Verdict<C> = Result<AccessToken<C>, Error>;
 
@@ -133,10 +129,10 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
     async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
-        let deadline = after(Instant::now(), MAX_WAIT);
+        let deadline = after(Instant::now(), self.key_wait);
         loop {
             let (trusted, ended, own) = match wait {
-                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer)).await {
+                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer, self.key_wait)).await {
                     Ok(decided) => (decided?, true, false),
                     Err(_) => return Err(Refusal::Undecided(issuer).into_error(Effort::Fetching)),
                 },
@@ -161,13 +157,12 @@ impl<C: Send + Sync + 'static> Engine<C> {
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
-        let instant = Instant::now();
-        let now = self.policy.clock.now();
-        let plausible = Plausible::check(compact, &trusted.policy, now)?;
-        let current = trusted.keys.current(instant);
+        let now = self.policy.clock.moment();
+        let plausible = Plausible::check(compact, &trusted.policy, now.wall)?;
+        let current = trusted.keys.current(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
         let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, instant)) else {
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, now)) else {
             return Err(lacking(Lack::NoKeys));
         };
         let (verified, key) = verify(&plausible, keys).map_err(|error| {
@@ -183,9 +178,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
         let configured = (!trusted.at_run_time).then(|| Arc::clone(&trusted));
-        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now);
+        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
-        if self.cache.is_time_to_report(now) {
+        if self.cache.is_time_to_report(now.wall) {
             gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
         }
         Ok(verified)
@@ -199,11 +194,11 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Some(configured) => Cow::Borrowed(configured),
                 None => Cow::Owned(self.found.find(entry.token().issuer()).trusted()?),
             };
-            let instant = Instant::now();
-            let current = trusted.keys.current(instant);
+            let now = self.policy.clock.moment();
+            let current = trusted.keys.current(now.instant);
             let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
-            let keys = snapshot.keys(trusted.max_stale, instant)?;
-            entry.check(keys, snapshot.generation(), self.policy.clock.now()).then(|| entry.token().clone())
+            let keys = snapshot.keys(trusted.max_stale, now)?;
+            entry.check(keys, snapshot.generation(), now.wall).then(|| entry.token().clone())
         })?;
         count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)

@@ -10,10 +10,12 @@ use std::sync::Arc;
 pub(super) use self::with_http::Client;
 #[cfg(not(feature = "http-client"))]
 use crate::jwks::Keys;
+use crate::jwks::Upkeep;
 
 /// What the application says about it.
 #[derive(Default)]
 pub(super) struct HttpSettings {
+    pub(super) upkeep: Upkeep,
     #[cfg(feature = "http-client")]
     pub(super) client: Option<HttpClient>,
     #[cfg(feature = "http-client")]
@@ -26,7 +28,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, OnceLock, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
+    use crate::jwks::{HttpClient, HttpSource, Keys, Reach, Upkeep, is_loopback};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -41,19 +43,25 @@ mod with_http {
         reach: Reach,
         /// For issuers that share their keys with those of the same address: those of a template, say.
         shared: Option<Arc<SharedKeys>>,
+        upkeep: Upkeep,
     }
 
     impl Client {
         /// For issuers that are configured.
         pub(in crate::server) fn configured(settings: &HttpSettings) -> Self {
-            Self { own: settings.client.clone(), ours: Arc::default(), reach: Reach::Anywhere, shared: None }
+            let (own, upkeep) = (settings.client.clone(), settings.upkeep.clone());
+            Self { own, ours: Arc::default(), reach: Reach::Anywhere, shared: None, upkeep }
         }
 
         /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
         pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
             let (own, and) = (settings.client.clone(), settings.private_hosts.clone().into());
-            let new = Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) };
-            former.filter(|former| former.is(&new)).cloned().unwrap_or(new)
+            let (reach, shared, upkeep) = (Reach::Public { and }, Some(Arc::default()), settings.upkeep.clone());
+            let new = Self { own, ours: Arc::default(), reach, shared, upkeep };
+            match former.filter(|former| former.is(&new)) {
+                Some(former) => Self { upkeep: new.upkeep, ..former.clone() },
+                None => new,
+            }
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
@@ -71,7 +79,8 @@ mod with_http {
             let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
             let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
             let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), !self.is_for_found(), Box::new(source))));
+                let configured = !self.is_for_found();
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), configured, Box::new(source), &self.upkeep)));
             };
             let mut shared = lock(shared);
             shared.retain(|_, keys| keys.strong_count() > 0);
@@ -80,7 +89,7 @@ mod with_http {
             }
             // they are no single issuer's; a query may hold a key of some API
             let name = uri.split('?').next().unwrap_or_default();
-            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source)));
+            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source), &self.upkeep));
             shared.insert(uri.into(), Arc::downgrade(&keys));
             Ok(keys)
         }
@@ -88,6 +97,10 @@ mod with_http {
         /// Tells whether it is for issuers that are found at run time.
         pub(in crate::server) fn is_for_found(&self) -> bool {
             self.shared.is_some()
+        }
+
+        pub(in crate::server) fn upkeep(&self) -> &Upkeep {
+            &self.upkeep
         }
 
         fn client(&self, loopback: bool) -> Result<HttpClient, String> {
@@ -106,16 +119,17 @@ mod with_http {
 #[derive(Clone)]
 pub(super) struct Client {
     found: bool,
+    upkeep: Upkeep,
 }
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
-    pub(super) fn configured(_: &HttpSettings) -> Self {
-        Self { found: false }
+    pub(super) fn configured(settings: &HttpSettings) -> Self {
+        Self { found: false, upkeep: settings.upkeep.clone() }
     }
 
-    pub(super) fn found(_: &HttpSettings, _: Option<&Self>) -> Self {
-        Self { found: true }
+    pub(super) fn found(settings: &HttpSettings, _: Option<&Self>) -> Self {
+        Self { found: true, upkeep: settings.upkeep.clone() }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -124,6 +138,10 @@ impl Client {
 
     pub(super) fn is_for_found(&self) -> bool {
         self.found
+    }
+
+    pub(super) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]

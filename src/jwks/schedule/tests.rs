@@ -1,7 +1,14 @@
+mod clocks;
+
 use super::Decision::{Fetch, Join, Refuse, Sleep};
 use super::Event::{BadSignature, ByHand, Failed, NoKeys, Restored, Timer, UnknownKid};
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
+use crate::clock::UnixTime;
+
+fn start() -> Moment {
+    Moment { instant: Instant::now(), wall: UnixTime(Duration::from_secs(1_700_000_000)) }
+}
 
 fn good(max_age: u64) -> Event {
     Event::Fetched { max_age: Some(Duration::from_secs(max_age)) }
@@ -15,10 +22,10 @@ const UNKNOWN: Event = UnknownKid(New);
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     for (row, (at, event, decision)) in history.iter().enumerate() {
-        let found = schedule.on(*event, start + Duration::from_secs(*at), 0.5);
+        let found = schedule.on(*event, start.after(Duration::from_secs(*at)), 0.5);
         assert_eq!(found, *decision, "row {row}: {event:?} at {at} s");
     }
     schedule
@@ -55,12 +62,12 @@ fn keys_are_fetched_again_at_eighty_percent_of_their_lifetime() {
 
 #[test]
 fn jitter_spreads_a_fleet_by_five_percent_to_either_side() {
-    let start = Instant::now();
+    let start = start();
     for (jitter, next) in [(0.0, 456), (0.5, 480), (1.0, 504)] {
         let mut schedule = Schedule::new();
         schedule.on(NoKeys, start, jitter);
         schedule.on(GOOD, start, jitter);
-        assert_eq!((schedule.next_fetch().unwrap() - start).as_secs_f64().round() as u64, next);
+        assert_eq!((schedule.next_fetch().unwrap() - start.instant).as_secs_f64().round() as u64, next);
     }
 }
 
@@ -160,22 +167,25 @@ fn a_fetch_by_hand_goes_through_the_same_limit() {
 
 #[test]
 fn restored_keys_are_fetched_again_at_once() {
-    let now = Instant::now();
+    let now = start();
     let mut schedule = Schedule::new();
-    assert_eq!(schedule.on(Restored { fresh_until: now + Duration::from_secs(60) }, now, 0.5), Sleep);
-    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)));
+    assert_eq!(schedule.on(Restored { fresh_until: now.after(Duration::from_secs(60)) }, now, 0.5), Sleep);
+    let fresh_until = |schedule: &Schedule| schedule.fresh_until().unwrap().instant;
+    assert_eq!(fresh_until(&schedule), now.after(Duration::from_secs(60)).instant);
     assert_eq!(schedule.on(Timer, now, 0.5), Fetch);
     assert_eq!(schedule.on(Failed, now, 0.5), Sleep);
-    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)), "a failure changes nothing");
+    assert_eq!(fresh_until(&schedule), now.after(Duration::from_secs(60)).instant, "a failure changes nothing");
     assert_eq!(schedule.on(BadSignature, now, 0.5), Fetch, "how old they are is not known");
 }
 
 #[test]
 fn failing_since_is_when_the_first_of_the_failures_was() {
-    let start = Instant::now();
+    let start = start();
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, Failed, Sleep)]);
     let since = schedule.failing_since().unwrap();
-    assert!(since >= start + Duration::from_secs(5) && since < start + Duration::from_secs(7));
+    assert!(
+        since >= start.after(Duration::from_secs(5)).instant && since < start.after(Duration::from_secs(7)).instant
+    );
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, GOOD, Sleep)]);
     assert_eq!((schedule.failing_since(), schedule.failures()), (None, 0));
 }
@@ -214,11 +224,11 @@ fn a_planned_fetch_spends_no_permit() {
 
 #[test]
 fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     let mut at = |seconds, event| {
-        schedule.on(event, start + Duration::from_secs(seconds), 0.5);
-        (schedule.fresh_until().map(|until| (until - start).as_secs()), schedule.failures())
+        schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
+        (schedule.fresh_until().map(|until| (until.instant - start.instant).as_secs()), schedule.failures())
     };
     assert_eq!(at(0, NoKeys), (None, 0));
     assert_eq!(at(0, GOOD), (Some(600), 0));
@@ -232,8 +242,8 @@ fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
 
 #[test]
 fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
-    let start = Instant::now();
-    let after = |seconds| start + Duration::from_secs(seconds);
+    let start = start();
+    let after = |seconds| start.after(Duration::from_secs(seconds));
     let trusted = |max_stale, now| is_trusted(Some(after(600)), Duration::from_secs(max_stale), after(now));
     assert!(trusted(HOUR, 0) && trusted(HOUR, 600) && trusted(HOUR, 600 + HOUR - 1));
     assert!(!trusted(HOUR, 600 + HOUR));
@@ -243,10 +253,10 @@ fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
 
 #[test]
 fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     let mut after = |seconds, event| {
-        let now = start + Duration::from_secs(seconds);
+        let now = start.after(Duration::from_secs(seconds));
         schedule.on(event, now, 0.5);
         let chance = |event| schedule.next_chance(event, now).as_secs();
         (chance(NoKeys), chance(UNKNOWN), chance(UnknownKid(AskedOften)))
@@ -316,11 +326,11 @@ fn a_name_that_was_asked_for_waits_five_seconds_and_leaves_a_permit_if_it_was_of
 
 #[test]
 fn a_set_is_new_for_five_seconds_from_when_its_fetch_began() {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     let mut new = |seconds, event| {
-        schedule.on(event, start + Duration::from_secs(seconds), 0.5);
-        schedule.is_new(start + Duration::from_secs(seconds))
+        schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
+        schedule.is_new(start.after(Duration::from_secs(seconds)).instant)
     };
     assert!(!new(0, NoKeys) && new(3, GOOD) && new(4, Timer) && !new(5, Timer));
     assert!(!new(9, UNKNOWN) && !new(15, GOOD), "one that took longer brings nothing new");
