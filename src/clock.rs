@@ -4,7 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Tells the wall time against which `exp` and `nbf` are checked.
+use tokio::time::Instant;
+
+use crate::sync::after;
+
+/// Tells the wall time against which `exp` and `nbf` are checked, and the age of keys.
 ///
 /// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that returns a
 /// [`SystemTime`] is a clock too, and so is an `Arc<dyn Clock>`. It is read for each token.
@@ -59,7 +63,12 @@ impl SharedClock {
     }
 
     pub(crate) fn now(&self) -> UnixTime {
-        UnixTime(self.0.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX))
+        UnixTime(self.0.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(BEFORE_1970))
+    }
+
+    /// Reads both clocks.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { instant: Instant::now(), wall: self.now() }
     }
 }
 
@@ -69,12 +78,19 @@ impl fmt::Debug for SharedClock {
     }
 }
 
-/// A moment as the time since the Unix epoch. A clock that is set before it counts as one at the end of time, when every
-/// token has expired.
+/// A clock that is set before 1970 counts as one at the end of time, when every token has expired.
+const BEFORE_1970: Duration = Duration::MAX;
+
+/// A moment as the time since the Unix epoch.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct UnixTime(pub(crate) Duration);
 
 impl UnixTime {
+    /// Tells whether the clock that says so is set before 1970, and must be wrong.
+    pub(crate) fn is_before_1970(self) -> bool {
+        self.0 == BEFORE_1970
+    }
+
     /// Converts to a [`SystemTime`]; `None` where the platform cannot express it.
     pub(crate) fn to_system_time(self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(self.0)
@@ -84,5 +100,49 @@ impl UnixTime {
 impl fmt::Debug for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} since the epoch", self.0)
+    }
+}
+
+/// A moment by two clocks. The monotonic one stands still while a machine is suspended; the wall clock does not, but can be
+/// set. What must not grow old is as old as the one says that says more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) wall: UnixTime,
+}
+
+impl Moment {
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        Self { instant: after(self.instant, wait), wall: UnixTime(self.wall.0.saturating_add(wait)) }
+    }
+
+    /// Tells how long ago this moment was, by the clock that says more; `None` while it lies ahead by both.
+    pub(crate) fn passed(self, now: Self) -> Option<Duration> {
+        let by_instant = now.instant.checked_duration_since(self.instant);
+        // a clock that must be wrong says nothing
+        let by_wall = now.wall.0.checked_sub(self.wall.0).filter(|_| !now.wall.is_before_1970());
+        by_instant.max(by_wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_passed_by_whichever_clock_says_more() {
+        let (start, seconds) = (Instant::now(), Duration::from_secs);
+        let at = |instant, wall| Moment { instant: start + seconds(instant), wall: UnixTime(seconds(wall)) };
+        let then = at(100, 1000);
+        assert_eq!(then.passed(at(99, 999)), None);
+        assert_eq!(then.passed(at(100, 999)), Some(Duration::ZERO));
+        assert_eq!(then.passed(at(110, 1010)), Some(seconds(10)));
+        assert_eq!(then.passed(at(110, 87_400)), Some(seconds(86_400)), "it was suspended");
+        assert_eq!(then.passed(at(110, 5)), Some(seconds(10)), "the wall clock was set back");
+        assert_eq!(then.passed(at(99, 2000)), Some(seconds(1000)));
+        let wrong = |instant| Moment { wall: UnixTime(BEFORE_1970), ..at(instant, 0) };
+        assert_eq!((then.passed(wrong(99)), then.passed(wrong(103))), (None, Some(seconds(3))));
+        assert_eq!(wrong(100).passed(at(103, 2000)), Some(seconds(3)), "and was put right");
+        assert_eq!(then.after(seconds(5)).passed(at(104, 1004)), None);
     }
 }

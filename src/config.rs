@@ -10,6 +10,7 @@ mod strict;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -89,6 +90,10 @@ pub struct ResourceServerConfig {
     dangerously_fetch_keys_over_plain_http_from: Field<OneOrMany>,
     /// How many bytes a token may have; 16384 by default, at most 65536.
     max_token_bytes: Field<usize>,
+    /// How long a request waits for keys; 2 by default, at most 30.
+    key_wait_timeout_seconds: Field<u64>,
+    /// How long one HTTP request for metadata or keys may take; 5 by default, between 1 and 30.
+    key_fetch_timeout_seconds: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
     unknown: BTreeMap<String, IgnoredAny>,
@@ -101,8 +106,17 @@ impl ResourceServerConfig {
     /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
     pub fn builder(self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
-        let Self { audience, issuers, realm, token_cache_bytes, max_token_bytes, unknown, .. } = self;
-        let plain_hosts = self.dangerously_fetch_keys_over_plain_http_from;
+        let Self {
+            audience,
+            issuers,
+            realm,
+            token_cache_bytes,
+            dangerously_fetch_keys_over_plain_http_from: plain_hosts,
+            max_token_bytes,
+            key_wait_timeout_seconds: wait,
+            key_fetch_timeout_seconds: fetch,
+            unknown,
+        } = self;
         let mut audiences = audience.take("audience", &mut problems).map(Vec::from).unwrap_or_default().into_iter();
         let first = audiences.next().unwrap_or_else(|| {
             if !problems.concerns("audience") {
@@ -122,6 +136,12 @@ impl ResourceServerConfig {
         }
         if let Some(bytes) = max_token_bytes.take("max_token_bytes", &mut problems) {
             builder = builder.max_token_bytes(bytes);
+        }
+        if let Some(seconds) = wait.take("key_wait_timeout_seconds", &mut problems) {
+            builder = builder.key_wait_timeout(Duration::from_secs(seconds));
+        }
+        if let Some(seconds) = fetch.take("key_fetch_timeout_seconds", &mut problems) {
+            builder = builder.key_fetch_timeout(Duration::from_secs(seconds));
         }
         for (index, issuer) in issuers.take("issuers", &mut problems).unwrap_or_default().into_iter().enumerate() {
             let path = format!("issuers[{index}]");

@@ -25,8 +25,10 @@ mod saved;
 mod schedule;
 mod skipped;
 mod source;
+mod state;
 mod static_keys;
 mod status;
+mod upkeep;
 #[cfg(test)]
 mod vectors;
 
@@ -34,11 +36,10 @@ pub(crate) use self::absent::Fingerprint;
 pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;
-pub(crate) use self::demand::{Demand, Fetch, Outage, Want};
+pub(crate) use self::demand::{Demand, Fetch, Want};
 pub use self::document::NotAKeySet;
 #[cfg(feature = "http-client")]
 pub(crate) use self::http::HttpSource;
-pub(crate) use self::keeper::MAX_FETCH;
 pub use self::key_set::KeyStatus;
 pub(crate) use self::key_set::{Answer, KeySet};
 pub(crate) use self::lease::GRACE;
@@ -52,3 +53,4 @@ pub(crate) use self::source::DynKeySource;
 pub use self::source::{FetchError, FetchedKeys, KeySource};
 pub use self::static_keys::{KeyError, StaticKeys};
 pub use self::status::{IssuerStatus, KeysState};
+pub(crate) use self::upkeep::Upkeep;

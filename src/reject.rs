@@ -12,6 +12,7 @@ pub(crate) use self::asked::{Asked, NoGrpc, head, head_of};
 pub use self::document::{GraphQlErrors, ProblemJson};
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
+use crate::sync::whole_seconds_up;
 use crate::trace::{count, event};
 
 /// A refusal that is about to become a response: what happened, and how it is said on the wire.
@@ -134,7 +135,7 @@ impl Rejection {
                 set(WWW_AUTHENTICATE, value);
             }
             if let Some(wait) = self.error.retry_after() {
-                set(RETRY_AFTER, wait.as_secs().max(1).to_string());
+                set(RETRY_AFTER, whole_seconds_up(wait).max(1).to_string());
             }
         }
         if let Some(content_type) = self.grpc {

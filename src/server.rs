@@ -32,7 +32,7 @@ use crate::access_token::AccessToken;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Json;
-use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, MAX_FETCH, Outage, SavedKeys, Want};
+use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, SavedKeys, Want};
 use crate::sync::after;
 use crate::token_cache::TokenCache;
 
@@ -79,6 +79,8 @@ struct Engine<C> {
     found: FoundIssuers,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C, Trusted>,
+    /// How long a request waits for keys.
+    key_wait: Duration,
     read: fn(&Json) -> Result<C, Error>,
 }
 
@@ -129,17 +131,19 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// # Errors
     ///
-    /// With one error for each issuer whose keys cannot be had, after 16 s at the latest.
+    /// With one error for each issuer whose keys cannot be had: at the latest a second after what a fetch may take, 16 s unless
+    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) says otherwise.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time; fetches go on.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let engine = self.engine.load_full();
-        let deadline = after(Instant::now(), MAX_FETCH.saturating_add(GRACE));
+        let begin = Instant::now();
         let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         for trusted in engine.issuers.iter() {
             if let Demand::Wait(fetch) = trusted.demand_if_empty() {
+                let deadline = after(begin, trusted.keys.max_fetch().saturating_add(GRACE));
                 waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
         }
@@ -149,7 +153,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         })
         .await;
         let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty());
-        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable()).collect();
+        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable(Want::NoKeys)).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
@@ -166,7 +170,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
     ///
-    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`, and takes 15 s at most, or twice that if a fetch is on its way
+    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes three times the
+    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15 s by default, or twice that if a fetch is on its way
     /// already. Keys that never change need none.
     ///
     /// # Errors
@@ -186,18 +191,19 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             let joined = match trusted.keys.demand(Want::ByHand, trusted.generation()) {
                 Demand::Newer => continue,
                 Demand::Refused if trusted.keys.is_fixed() => return Ok(()),
-                Demand::Refused => return Err(trusted.not_now()),
+                Demand::Refused => return Err(trusted.not_now(Want::ByHand)),
                 Demand::Wait(fetch) => {
                     let joined = fetch.joined();
-                    if timeout(MAX_FETCH, fetch.ended()).await.is_err() {
-                        return Err(trusted.unavailable());
+                    if timeout(trusted.keys.max_fetch(), fetch.ended()).await.is_err() {
+                        return Err(trusted.unavailable(Want::ByHand));
                     }
                     joined
                 }
             };
             // one that was on its way already may bring what was true before
             if !joined {
-                return if trusted.outage().is_some() { Err(trusted.unavailable()) } else { Ok(()) };
+                let failed = trusted.keys.outage().is_some();
+                return if failed { Err(trusted.unavailable(Want::ByHand)) } else { Ok(()) };
             }
         }
     }
@@ -225,7 +231,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// ```
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
-        let now = engine.policy.clock.now();
+        let now = engine.policy.clock.moment();
         engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
     }
 
@@ -274,8 +280,8 @@ impl Trusted {
     }
 
     fn is_empty(&self) -> bool {
-        let now = Instant::now();
-        let current = self.keys.current(now);
+        let now = self.policy.server.clock.moment();
+        let current = self.keys.current(now.instant);
         current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
     }
 
@@ -287,29 +293,25 @@ impl Trusted {
         self.keys.status(self.max_stale)
     }
 
-    /// Tells why what is missing may only be missing here.
-    fn outage(&self) -> Option<Outage> {
-        self.keys.outage(self.max_stale)
-    }
-
-    /// Says why there are no keys.
-    fn unavailable(&self) -> Error {
-        let outage = self.outage();
-        let wait = outage.as_ref().map(|outage| outage.wait).unwrap_or_default();
-        let detail = match outage {
+    /// Says why there are no keys that would do.
+    fn unavailable(&self, want: Want) -> Error {
+        let detail = match self.keys.outage() {
             Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
             Some(_) => OUTSIDE.into(),
             None if self.is_empty() => "the keys are too old, and newer ones are not there yet".into(),
             None => "a fetch of newer keys has not ended yet".into(),
         };
-        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
+        self.later(detail, want)
     }
 
     /// Says why there is no fetch.
-    fn not_now(&self) -> Error {
+    fn not_now(&self, want: Want) -> Error {
         let outside = Handle::try_current().is_err();
-        let detail = if outside { OUTSIDE } else { "two fetches have been forced within 30 s" };
-        let wait = self.keys.next_chance();
+        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), want)
+    }
+
+    fn later(&self, detail: Cow<'static, str>, want: Want) -> Error {
+        let wait = self.keys.next_chance(want);
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 }

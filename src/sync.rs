@@ -14,3 +14,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn after(then: Instant, wait: Duration) -> Instant {
     then.checked_add(wait).unwrap_or(then)
 }
+
+/// Returns a time to wait in whole seconds, and none too few: who comes then must not come too early.
+pub(crate) fn whole_seconds_up(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_second_is_a_second_to_wait() {
+        for (millis, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds_up(Duration::from_millis(millis)), seconds);
+        }
+        assert_eq!(whole_seconds_up(Duration::MAX), u64::MAX);
+    }
+}

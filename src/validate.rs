@@ -14,6 +14,7 @@ use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Policy, differ_little};
 use crate::jose::{Algorithm, Compact, Header, Json, Number, Signed, Value, media_type};
+use crate::sync::whole_seconds_up;
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -179,6 +180,11 @@ impl Dates {
     /// Checks them against the present: when a token first comes, and each time that it comes again.
     fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
         let leeway = policy.leeway;
+        if now.is_before_1970() {
+            let detail =
+                "the clock of this machine is set before 1970, which must be wrong, and nothing can be accepted by it";
+            return Err(Error::new(ErrorKind::Expired, detail));
+        }
         // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
         if let Some(ago) = self.expires.passed(now).filter(|ago| *ago >= leeway) {
             let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
@@ -197,7 +203,7 @@ impl Dates {
         not_ahead("iat", Some(issued), leeway, now)?;
         match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
             Some(age) => {
-                let (age, max_age) = (age.as_secs(), max_age.as_secs());
+                let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
                 let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
                 Err(Error::new(ErrorKind::Expired, detail))
             }
@@ -215,7 +221,7 @@ impl Dates {
         };
         match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
             Some(lifetime) => {
-                let (lifetime, longest) = (lifetime.as_secs(), longest.as_secs());
+                let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
                 let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
                 Err(Error::new(ErrorKind::WrongClaim, detail))
             }
@@ -227,7 +233,8 @@ impl Dates {
 fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
     match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
         Some(ahead) => {
-            let detail = format!("{name} lies {} s ahead, with a leeway of {} s", ahead.as_secs(), leeway.as_secs());
+            let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
+            let detail = format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s");
             Err(Error::new(ErrorKind::NotYetValid, detail))
         }
         None => Ok(()),

@@ -3,6 +3,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -225,15 +226,17 @@ async fn what_is_long_is_cut() {
     }
 }
 
-/// A clock that leaps after it was read once.
+/// A clock that leaps with each look at it, as soon as it is told to.
 #[tokio::test]
 async fn a_limit_that_is_passed_in_between_does_not_contradict_the_verdict() {
     let idp = Idp::new("https://id.test/");
     let token = idp.token("alice").expires_in(Duration::from_secs(60)).sign();
-    let (begin, leap) = (ManualClock::new().now(), AtomicU64::new(0));
-    let clock = move || begin + Duration::from_secs(leap.fetch_add(3600, Ordering::SeqCst));
+    let (begin, leap, step) = (ManualClock::new().now(), AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let leaps = Arc::clone(&step);
+    let clock = move || begin + Duration::from_secs(leap.fetch_add(leaps.load(Ordering::SeqCst), Ordering::SeqCst));
     let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock).build().unwrap();
     server.ready().await.unwrap();
+    step.store(3600, Ordering::SeqCst);
     let explanation = server.explain(&token).await;
     assert!(explanation.accepted && failed(&explanation).is_empty(), "{explanation}");
     assert!(explanation.steps.iter().all(|step| matches!(step.outcome, Outcome::Passed)), "{explanation}");

@@ -246,8 +246,30 @@ async fn an_outage_is_503_and_never_anonymous_or_401() {
         assert_eq!(response.headers().get(header::WWW_AUTHENTICATE), None);
         let wait: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
         assert!((1..=60).contains(&wait));
-        assert_eq!(response.extensions().get::<Error>().unwrap().kind(), ErrorKind::KeysUnavailable);
+        let error = response.extensions().get::<Error>().unwrap();
+        assert_eq!(error.kind(), ErrorKind::KeysUnavailable);
+        assert!(Duration::from_secs(wait) >= error.retry_after().unwrap(), "who obeys must not come too early");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_obeys_retry_after_does_not_come_too_early() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let app = Router::new().fallback(async || "ok").layer(BearerAuthLayer::new(server));
+    assert_eq!(status(&app, "/", &idp.token("alice").sign()).await, 200);
+    // both fetches that can be forced are used up, and then the issuer rotates
+    for kid in ["forged-1", "forged-2"] {
+        assert_eq!(status(&app, "/", &idp.token("m").header("kid", kid).sign()).await, 401);
+    }
+    idp.rotate();
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    let token = idp.token("alice").sign();
+    let response = send(&app, get_with("/", &token)).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "20", "19.5 s, rounded up");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(status(&app, "/", &token).await, 200);
 }
 
 #[tokio::test]

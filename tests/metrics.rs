@@ -62,6 +62,7 @@ async fn refusals_fetches_and_decisions_are_counted() {
     let expected = [
         ("tower_bearer_issuer_decisions_total{result=refused}", 1),
         ("tower_bearer_key_fetch_failures{issuer=https://id.test/}", 1),
+        ("tower_bearer_key_fetches_refused_total{issuer=https://id.test/}", 2),
         ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=failed}", 1),
         ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=ok}", 2),
         ("tower_bearer_refusals_total{kind=MissingToken}", 1),

@@ -68,8 +68,12 @@ async fn a_second_rotation_within_the_interval_gets_through_and_a_third_waits_fo
     }
     idp.rotate();
     let token = idp.token("alice").sign();
-    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey));
-    sleep(Duration::from_secs(30)).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownKey), "the set is new");
+    sleep(Duration::from_secs(5)).await;
+    let error = server.authenticate(&token).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::KeysUnavailable, Some(Duration::from_secs(25))));
+    assert!(error.to_string().contains("at most two fetches"), "{error}");
+    sleep(Duration::from_secs(25)).await;
     assert_eq!(kind(&server, &token).await, None);
 }
 

@@ -293,6 +293,8 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "realm": ["x"],
         "token_cache_bytes": -1,
         "max_token_bytes": "64 KiB",
+        "key_wait_timeout_seconds": "soon",
+        "key_fetch_timeout_seconds": 1.5,
         "isuers": [],
         "issuers": [
             { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
@@ -326,6 +328,8 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "realm",
         "token_cache_bytes",
         "max_token_bytes",
+        "key_wait_timeout_seconds",
+        "key_fetch_timeout_seconds",
         "issuers[0].algorithms",
         "issuers[0].leeway_seconds",
         "issuers[0].rfc9068",
@@ -364,6 +368,20 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
     assert!(found.iter().all(|(_, message)| !message.is_empty()));
     assert_eq!(paths(json!({})), ["audience", "issuers"]);
     assert_eq!(paths(json!({ "audience": [] , "issuers": [] })), ["audience", "issuers"]);
+}
+
+#[test]
+fn timeouts_have_bounds() {
+    let found = |wait: u64, fetch: u64| {
+        let issuer = json!({ "issuer": "https://id.test/" });
+        let timeouts = json!({ "audience": "a", "issuers": [issuer], "key_wait_timeout_seconds": wait, "key_fetch_timeout_seconds": fetch });
+        paths(timeouts)
+    };
+    for good in [(0, 1), (2, 5), (30, 30)] {
+        assert_eq!(found(good.0, good.1), [""; 0], "{good:?}");
+    }
+    assert_eq!(found(31, 0), ["key_wait_timeout", "key_fetch_timeout"]);
+    assert_eq!(found(u64::MAX, 31), ["key_wait_timeout", "key_fetch_timeout"]);
 }
 
 fn read<T: DeserializeOwned>(format: FileFormat, text: &str) -> T {

@@ -4,23 +4,24 @@
 //! runtime, and ends when the cache is dropped.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::absent::{Absent, Fingerprint, Seed};
+use super::absent::{Fingerprint, Seed, Standing};
 use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::lease::Lease;
-use super::schedule::{Decision, Event, Schedule, is_trusted};
-use super::source::{DynKeySource, Validator};
+use super::schedule::{Decision, Event};
+use super::source::DynKeySource;
+use super::state::{Snapshot, State, jitter};
+use super::upkeep::Upkeep;
+use crate::clock::Moment;
 use crate::sync::lock;
 use crate::trace::{count, event, gauge};
 
@@ -41,75 +42,21 @@ pub(super) struct Shared {
     /// Held by the keeper; changed under the lock of `state` or `keeper`.
     pub(super) lease: Lease,
     state: Mutex<State>,
-    /// Ends the keeper. Apart from `state`, since it is held while a keeper is spawned, and one that is dropped at once,
-    /// because the runtime is shutting down, takes `state`.
-    keeper: Mutex<Option<AbortHandle>>,
     /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
     ended: watch::Sender<u64>,
     seed: Seed,
-}
-
-/// A key set as readers see it.
-pub(crate) struct Snapshot {
-    pub(super) set: Arc<KeySet>,
-    /// What it was read from, if that may be saved.
-    pub(super) document: Option<Arc<[u8]>>,
-    /// Grows with each fetch that is good, so that one who has seen an older set can be told.
-    pub(super) generation: u64,
-    /// Until when it is fresh; `None` for ever.
-    pub(super) fresh_until: Option<Instant>,
-}
-
-impl Snapshot {
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
-    pub(crate) fn keys(&self, max_stale: Duration, now: Instant) -> Option<&KeySet> {
-        is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
-    }
-}
-
-pub(super) struct State {
-    pub(super) schedule: Schedule,
-    /// That of the set in hand; 0 before the first.
-    pub(super) generation: u64,
-    /// The number of the keeper; what its predecessors still do counts for nothing.
-    pub(super) keeper: u64,
-    /// Wakes it.
-    wake: Arc<Notify>,
-    /// A fetch has been decided on and awaits the keeper.
-    pub(super) ordered: bool,
-    pub(super) last_error: Option<Arc<str>>,
-    /// By which the source can tell whether the set in hand is still the issuer's.
-    pub(super) validator: Option<Validator>,
-    absent: Absent,
-}
-
-impl State {
-    fn number_next_keeper(&mut self) -> u64 {
-        self.keeper = self.keeper.saturating_add(1);
-        self.wake = Arc::default();
-        self.keeper
-    }
-
-    pub(super) fn next_generation(&mut self) -> u64 {
-        self.generation = self.generation.saturating_add(1);
-        self.generation
-    }
 }
 
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
         let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None };
-        Self::new(issuer, true, None, Some(snapshot))
+        Self::new(issuer, true, None, Some(snapshot), Upkeep::default())
     }
 
     /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>) -> Self {
-        Self::new(issuer, configured, Some(source), None)
+    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>, upkeep: &Upkeep) -> Self {
+        Self::new(issuer, configured, Some(source), None, upkeep.clone())
     }
 
     fn new(
@@ -117,25 +64,15 @@ impl Keys {
         configured: bool,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
+        upkeep: Upkeep,
     ) -> Self {
-        let state = State {
-            schedule: Schedule::new(),
-            generation: 0,
-            keeper: 0,
-            wake: Arc::default(),
-            ordered: false,
-            last_error: None,
-            validator: None,
-            absent: Absent::default(),
-        };
         let shared = Shared {
             issuer,
             configured,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
-            state: Mutex::new(state),
-            keeper: Mutex::new(None),
+            state: Mutex::new(State::new(upkeep)),
             ended: watch::Sender::new(0),
             seed: Seed::default(),
         };
@@ -151,24 +88,42 @@ impl Keys {
         current
     }
 
+    /// Keeps them in another way from now on.
+    pub(crate) fn change(&self, upkeep: &Upkeep) {
+        self.shared.state().upkeep.clone_from(upkeep);
+    }
+
+    /// Returns how long a fetch may take.
+    pub(crate) fn max_fetch(&self) -> Duration {
+        self.shared.state().upkeep.max_fetch()
+    }
+
     /// Asks for newer keys than those of this generation.
     pub(crate) fn demand(&self, want: Want, generation: u64) -> Demand {
         self.shared.order(want, generation)
     }
 
-    /// Tells why what is missing may only be missing here, with how long to wait: the last fetch failed, or there was none yet.
-    pub(crate) fn outage(&self, max_stale: Duration) -> Option<Outage> {
-        let now = Instant::now();
-        let in_hand = self.shared.current.load().as_ref().is_some_and(|current| current.keys(max_stale, now).is_some());
+    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none yet.
+    pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.shared.state();
         let never = !self.is_fixed() && state.schedule.fetched().is_none() && state.last_error.is_none();
         let error = if never { Some(NOT_YET.into()) } else { state.last_error.clone() };
-        Some(Outage { error: error?, never, wait: state.schedule.next_chance(in_hand, now) })
+        Some(Outage { error: error?, never })
     }
 
-    /// Returns how long it is until a fetch can be forced.
-    pub(crate) fn next_chance(&self) -> Duration {
-        self.shared.state().schedule.next_chance(true, Instant::now())
+    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it was looked for a
+    /// moment ago, or the issuer has withdrawn it. Where the last fetch failed, nobody can tell.
+    pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
+        let now = Instant::now();
+        let state = self.shared.state();
+        self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
+    }
+
+    /// Returns how long it is until such a wish could be met.
+    pub(crate) fn next_chance(&self, want: Want) -> Duration {
+        let now = self.shared.now();
+        let state = self.shared.state();
+        state.schedule.next_chance(state.event(want, now), now)
     }
 
     /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
@@ -184,14 +139,6 @@ impl Keys {
         self.shared.seed.fingerprint(kid)
     }
 
-    /// Remembers that keys of this generation, fetched for the sake of this `kid`, do not have it.
-    pub(crate) fn note_absent(&self, kid: Fingerprint, generation: u64) {
-        let mut state = self.shared.state();
-        if state.generation == generation && state.last_error.is_none() {
-            state.absent.note(kid, Instant::now());
-        }
-    }
-
     pub(crate) fn is_fixed(&self) -> bool {
         self.shared.source.is_none()
     }
@@ -199,11 +146,14 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        let mut keeper = lock(&self.shared.keeper);
-        // whatever is left of the keeper counts for nothing, and there will be no other
-        self.shared.state().number_next_keeper();
-        self.shared.lease.close();
-        if let Some(keeper) = keeper.take() {
+        let keeper = {
+            let mut state = self.shared.state();
+            // whatever is left of the keeper counts for nothing, and there will be no other
+            state.number_next_keeper();
+            self.shared.lease.close();
+            state.task.take()
+        };
+        if let Some(keeper) = keeper {
             keeper.abort();
         }
     }
@@ -220,6 +170,12 @@ impl Shared {
         lock(&self.state)
     }
 
+    /// Reads both clocks. No lock may be held: the wall clock may be the application's.
+    pub(super) fn now(&self) -> Moment {
+        let clock = self.state().upkeep.clock.clone();
+        clock.moment()
+    }
+
     /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
     /// the next fetch and take the end of this one for its end.
     pub(super) fn count_ended(&self) {
@@ -231,39 +187,29 @@ impl Shared {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Demand::Refused;
         }
-        let event = match want {
-            Want::NoKeys => Event::NoKeys,
-            Want::ByHand => Event::ByHand,
-            Want::UnknownKid(_) => Event::UnknownKid,
-            Want::BadSignature => Event::BadSignature,
-        };
-        let now = Instant::now();
-        let (joined, number) = {
-            let mut state = self.state();
-            if state.generation != generation {
-                return Demand::Newer;
+        let now = self.now();
+        let mut state = self.state();
+        if state.generation != generation {
+            return Demand::Newer;
+        }
+        let joined = match state.decide(want, now) {
+            Decision::Fetch => {
+                state.ordered = true;
+                self.lease.shorten(now.instant);
+                false
             }
-            if let Want::UnknownKid(kid) = want
-                && state.absent.contains(kid, now)
-            {
+            // one that the keeper has not begun yet is not too early for anybody
+            Decision::Join => !state.ordered,
+            Decision::Refuse | Decision::Sleep => {
+                // no lock may be held where others listen: they may ask for the status
+                drop(state);
+                count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());
                 return Demand::Refused;
             }
-            let joined = match state.schedule.on(event, now, jitter()) {
-                Decision::Fetch => {
-                    state.ordered = true;
-                    self.lease.shorten(now);
-                    false
-                }
-                // one that the keeper has not begun yet is not too early for anybody
-                Decision::Join => !state.ordered,
-                Decision::Refuse | Decision::Sleep => {
-                    count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());
-                    return Demand::Refused;
-                }
-            };
-            (joined, self.ended.borrow().saturating_add(1))
         };
-        self.start_keeper(now);
+        let number = self.ended.borrow().saturating_add(1);
+        drop(state);
+        self.start_keeper(now.instant);
         self.state().wake.notify_one();
         Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
     }
@@ -274,35 +220,41 @@ impl Shared {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut slot = lock(&self.keeper);
-        let (keeper, failures) = {
+        let now = self.now();
+        let (keeper, number, failures) = {
             let mut state = self.state();
-            let now = Instant::now();
-            if self.lease.holds(now) {
+            if self.lease.holds(now.instant) {
                 return;
             }
-            let failures = self.cut_short(&mut state);
-            self.lease.renew(now);
+            let failures = self.cut_short(&mut state, now);
+            self.lease.renew(now.instant);
             let number = state.number_next_keeper();
-            (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), failures)
+            (Keeper::new(Arc::clone(self), number, Arc::clone(&state.wake)), number, failures)
         };
-        if let Some(former) = slot.take() {
+        // without a lock: on a runtime that is shutting down it is dropped at once, and says so
+        let task = runtime.spawn(keeper.run()).abort_handle();
+        let former = {
+            let mut state = self.state();
+            // another may have taken over already
+            if state.keeper == number { state.task.replace(task) } else { Some(task) }
+        };
+        if let Some(former) = former {
             former.abort();
         }
-        *slot = Some(runtime.spawn(keeper.run()).abort_handle());
-        drop(slot);
         if let Some(failures) = failures {
             self.tell_failure(CUT_SHORT, failures);
         }
     }
 
     /// Takes over keys that were not fetched here, if there are none in hand.
-    pub(super) fn restore(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Instant) {
+    pub(super) fn restore(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Moment) {
+        let now = self.now();
         let mut state = self.state();
         if self.source.is_none() || state.generation > 0 || set.is_empty() {
             return;
         }
-        state.schedule.on(Event::Restored { fresh_until }, Instant::now(), jitter());
+        state.schedule.on(Event::Restored { fresh_until }, now, jitter());
+        state.absent.publish(self.names(&set));
         let generation = state.next_generation();
         let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
         self.current.store(Some(Arc::new(snapshot)));
@@ -310,13 +262,14 @@ impl Shared {
 
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
+        let now = self.now();
         let mut state = self.state();
         if state.keeper != number {
             return;
         }
         state.ordered = false;
         self.lease.end();
-        let failures = self.cut_short(&mut state);
+        let failures = self.cut_short(&mut state, now);
         drop(state);
         if let Some(failures) = failures {
             self.tell_failure(CUT_SHORT, failures);
@@ -325,15 +278,15 @@ impl Shared {
 
     /// Ends the fetch that a keeper has begun and will not end itself, and returns how many have failed then. One that is only
     /// ordered is left to the next.
-    fn cut_short(&self, state: &mut State) -> Option<u32> {
+    fn cut_short(&self, state: &mut State, now: Moment) -> Option<u32> {
         let begun = state.schedule.is_fetching() && !state.ordered;
-        begun.then(|| self.failed(state, CUT_SHORT))
+        begun.then(|| self.failed(state, CUT_SHORT, now))
     }
 
     /// Records that a fetch has failed, and returns how many have in a row.
-    pub(super) fn failed(&self, state: &mut State, report: &str) -> u32 {
+    pub(super) fn failed(&self, state: &mut State, report: &str, now: Moment) -> u32 {
         state.last_error = Some(report.into());
-        state.schedule.on(Event::Failed, Instant::now(), jitter());
+        state.schedule.on(Event::Failed, now, jitter());
         self.count_ended();
         state.schedule.failures()
     }
@@ -351,6 +304,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn names(&self, set: &KeySet) -> Vec<Fingerprint> {
+        set.keys().filter_map(|key| key.kid.as_deref()).map(|kid| self.seed.fingerprint(Some(kid))).collect()
+    }
+
     /// Returns how the issuer is called in metrics, where a name must not come from a token.
     pub(super) fn label(&self) -> &str {
         if self.configured { &self.issuer } else { "found" }
@@ -360,9 +317,3 @@ impl Shared {
 const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
-
-/// A random number between 0 and 1, good enough to spread load.
-pub(super) fn jitter() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
-}

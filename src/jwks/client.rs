@@ -21,9 +21,6 @@ use super::key_set::MAX_DOCUMENT_LEN;
 use super::reach::{Reach, shown};
 use super::source::FetchError;
 
-/// One request with its whole answer.
-pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
 
@@ -38,10 +35,15 @@ pub(super) struct Answer {
 /// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
-/// The limits stay: https unless loopback, 5 s for each request with its answer, and 512 KiB. Of a
-/// [`reqwest::Client`], an answer that it got by following a redirect is refused; what a service
-/// follows, it alone knows. Names below `localhost` are not taken for loopback, since the client
-/// decides where they lead.
+/// The limits stay: https unless loopback, the
+/// [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout) for each request with its
+/// answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
+/// refused; what a service follows, it alone knows. Names below `localhost` are not taken for
+/// loopback, since the client decides where they lead.
+///
+/// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this is not driven any more, the next fetch
+/// on another runtime can hang until its timeout: keep none, of a [`reqwest::Client`] with `pool_max_idle_per_host(0)`, if the server is used
+/// from several runtimes.
 ///
 /// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
 /// one [`reqwest::Client`] are not.
@@ -134,10 +136,16 @@ impl HttpClient {
         self.ours && other.ours || Arc::ptr_eq(&self.send, &other.send)
     }
 
-    /// Sends one GET, on condition if there is an ETag, and reads the whole answer.
-    pub(super) async fn get(&self, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
-        let late = || FetchError::message(format!("no complete answer from {} within 5 s", shown(&url)));
-        timeout(TOTAL_TIMEOUT, (self.send)(url.clone(), etag)).await.unwrap_or_else(|_| Err(late()))
+    /// Sends one GET, on condition if there is an ETag, and reads the whole answer, all within this time.
+    pub(super) async fn get(
+        &self,
+        url: Url,
+        etag: Option<HeaderValue>,
+        within: Duration,
+    ) -> Result<Answer, FetchError> {
+        let (shown, seconds) = (shown(&url), within.as_secs_f64());
+        let late = || FetchError::message(format!("no complete answer from {shown} within {seconds} s"));
+        timeout(within, (self.send)(url, etag)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a reader can wish for, and what comes of it.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -17,7 +16,7 @@ pub(crate) enum Want {
     NoKeys,
     /// The operator asks for them.
     ByHand,
-    /// The set in hand does not have the token's.
+    /// The set in hand does not have the token's, or the token names none and no key in hand verifies it.
     UnknownKid(Fingerprint),
     /// The set in hand has a key for the token, but it does not verify the signature or is for another algorithm.
     BadSignature,
@@ -67,5 +66,4 @@ pub(crate) struct Outage {
     pub(crate) error: Arc<str>,
     /// No fetch has ended yet.
     pub(crate) never: bool,
-    pub(crate) wait: Duration,
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::{Answer, HttpClient, TOTAL_TIMEOUT};
+use super::client::{Answer, HttpClient};
 use super::content::demand_json;
 use super::discovery;
 use super::plain::Plain;
@@ -64,11 +64,11 @@ impl HttpSource {
         self.given.as_ref()
     }
 
-    async fn discover(&self) -> Result<Url, FetchError> {
+    async fn discover(&self, within: Duration) -> Result<Url, FetchError> {
         let mut error = None;
         for location in discovery::locations(&self.issuer) {
             let url = self.checked(&location).map_err(FetchError::message)?;
-            let answer = self.metadata(&url).await?;
+            let answer = self.metadata(&url, within).await?;
             if answer.status != StatusCode::OK {
                 error.get_or_insert_with(|| no_document(&url, answer.status));
                 continue;
@@ -90,11 +90,11 @@ impl HttpSource {
 
     /// Asks for metadata. One redirect is followed, if it stays on the same scheme, host and port:
     /// what it leads to must name the issuer all the same.
-    async fn metadata(&self, url: &Url) -> Result<Answer, FetchError> {
-        let answer = self.client.get(url.clone(), None).await?;
+    async fn metadata(&self, url: &Url, within: Duration) -> Result<Answer, FetchError> {
+        let answer = self.client.get(url.clone(), None, within).await?;
         let there = moved_to(url, &answer).filter(|there| there.origin() == url.origin());
         match there.and_then(|there| self.checked(there.as_str()).ok()) {
-            Some(there) => self.client.get(there, None).await,
+            Some(there) => self.client.get(there, None, within).await,
             None => Ok(answer),
         }
     }
@@ -126,9 +126,9 @@ impl HttpSource {
     }
 
     /// Fetches the set, or learns that it has not changed.
-    async fn fetch_set(&self, url: Url, known: Option<&Validator>) -> Result<Fetched, FetchError> {
+    async fn fetch_set(&self, url: Url, known: Option<&Validator>, within: Duration) -> Result<Fetched, FetchError> {
         if let Some(known) = known.filter(|known| *known.address == *url.as_str()) {
-            let answer = self.client.get(url.clone(), Some(known.etag.clone())).await?;
+            let answer = self.client.get(url.clone(), Some(known.etag.clone()), within).await?;
             if answer.status != StatusCode::NOT_MODIFIED {
                 return self.document(&url, answer);
             }
@@ -137,7 +137,7 @@ impl HttpSource {
             }
             // what has not changed is another version than ours, so ask without a condition
         }
-        let answer = self.client.get(url.clone(), None).await?;
+        let answer = self.client.get(url.clone(), None, within).await?;
         self.document(&url, answer)
     }
 
@@ -152,13 +152,13 @@ impl HttpSource {
         Ok(Fetched::Document { document: answer.body, max_age, validator })
     }
 
-    async fn fetch(&self, known: Option<Validator>) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, known: Option<Validator>, within: Duration) -> Result<Fetched, FetchError> {
         if let Some(given) = &self.given {
-            return self.fetch_set(given.clone(), known.as_ref()).await;
+            return self.fetch_set(given.clone(), known.as_ref(), within).await;
         }
         let (url, new) = match self.discovered() {
             Some((url, false)) => (url, false),
-            Some((old, true)) => match timeout(TOTAL_TIMEOUT, self.discover()).await {
+            Some((old, true)) => match timeout(within, self.discover(within)).await {
                 Ok(Ok(url)) => (url, true),
                 // the old address is better than none
                 _ => {
@@ -166,9 +166,9 @@ impl HttpSource {
                     (old, false)
                 }
             },
-            None => (self.discover().await?, true),
+            None => (self.discover(within).await?, true),
         };
-        let fetched = self.fetch_set(url.clone(), known.as_ref()).await;
+        let fetched = self.fetch_set(url.clone(), known.as_ref(), within).await;
         match (&fetched, new) {
             (Ok(_), true) => self.remember(url, REDISCOVERY),
             (Ok(_), false) => {}
@@ -192,8 +192,8 @@ impl HttpSource {
 }
 
 impl DynKeySource for HttpSource {
-    fn fetch(&self, known: Option<Validator>) -> Fetching<'_> {
-        Box::pin(self.fetch(known))
+    fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_> {
+        Box::pin(self.fetch(known, within))
     }
 }
 
@@ -229,22 +229,31 @@ fn no_document(url: &Url, status: StatusCode) -> FetchError {
 const NOT_FOLLOWED: &str =
     " (a redirect is followed only once, and only of metadata to the same scheme, host and port)";
 
-/// Reads how much longer a response is fresh (RFC 9111 §4.2); zero if it must not be reused without asking.
+/// For so long a set is used whose issuer wants it to be asked for each time: `no-store`, `no-cache`, `max-age=0` and the like. No
+/// token waits for that. It is taken as a wish for freshness, and not for a fetch a minute from each replica.
+const ASK_EACH_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// Reads how much longer a response is fresh (RFC 9111 §4.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let directives = values.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
-    let mut max_age = None;
+    let (mut max_age, mut must_revalidate) = (None, false);
     for directive in directives {
         if directive == "no-store" || directive == "no-cache" {
-            return Some(Duration::ZERO);
+            return Some(ASK_EACH_TIME);
         }
+        must_revalidate |= directive == "must-revalidate";
         if let Some(seconds) = directive.strip_prefix("max-age=") {
             max_age = max_age.or_else(|| seconds.trim_matches('"').parse().ok().map(Duration::from_secs));
         }
     }
     // how long a cache on the way has had it already
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-    max_age.or_else(|| expires(headers)).map(|max_age| max_age.saturating_sub(age.unwrap_or_default()))
+    match max_age.or_else(|| expires(headers)) {
+        Some(Duration::ZERO) => Some(ASK_EACH_TIME),
+        Some(max_age) => Some(max_age.saturating_sub(age.unwrap_or_default())),
+        None => must_revalidate.then_some(ASK_EACH_TIME),
+    }
 }
 
 /// Reads `Expires` against the same server's `Date` (RFC 9111 §5.3); what is no date lies in the past.

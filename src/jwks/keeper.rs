@@ -7,16 +7,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cache::{Shared, Snapshot, State, jitter};
+use super::cache::Shared;
 use super::key_set::KeySet;
 use super::schedule::{Decision, Event};
 use super::skipped::Unused;
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
+use super::state::{Snapshot, State, jitter};
 use crate::sync::after;
 use crate::trace::{count, event};
 
-/// How long one fetch of any source may take, discovery included.
-pub(crate) const MAX_FETCH: Duration = Duration::from_secs(15);
+/// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks at the wall clock once in a while.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Dropped in whatever way the task ends.
 pub(super) struct Keeper {
@@ -63,17 +64,17 @@ impl Keeper {
     }
 
     fn decide(&self) -> Next {
+        let now = self.shared.now();
         let Some(mut state) = self.state() else { return Next::End };
-        let now = Instant::now();
         let ordered = std::mem::take(&mut state.ordered);
         if ordered || state.schedule.on(Event::Timer, now, jitter()) == Decision::Fetch {
-            self.shared.lease.renew(after(now, MAX_FETCH));
+            self.shared.lease.renew(after(now.instant, state.upkeep.max_fetch()));
             return Next::Fetch;
         }
         // whatever has ended has left a plan
-        let next = state.schedule.next_fetch().unwrap_or(now);
+        let next = state.schedule.next_fetch().unwrap_or(now.instant);
         self.shared.lease.renew(next);
-        Next::Sleep(next)
+        Next::Sleep(next.min(after(now.instant, MAX_SLEEP)))
     }
 
     /// Returns the state, unless another keeper has taken over.
@@ -83,9 +84,14 @@ impl Keeper {
     }
 
     async fn fetch(&self, source: &dyn DynKeySource) -> Result<News, FetchError> {
-        let known = self.shared.state().validator.clone();
-        let fetched = timeout(MAX_FETCH, source.fetch(known.clone())).await;
-        let fetched = fetched.map_err(|_| FetchError::message("the key source took longer than 15 s"))??;
+        let (known, upkeep) = {
+            let state = self.shared.state();
+            (state.validator.clone(), state.upkeep.clone())
+        };
+        let (within, all_within) = (upkeep.fetch_timeout, upkeep.max_fetch());
+        let fetched = timeout(all_within, source.fetch(known.clone(), within)).await;
+        let late = |_| FetchError::message(format!("the key source took longer than {} s", all_within.as_secs_f64()));
+        let fetched = fetched.map_err(late)??;
         let current = self.shared.current.load_full();
         match fetched {
             Fetched::Unchanged { max_age } => {
@@ -111,20 +117,22 @@ impl Keeper {
     /// Takes over what was fetched, and tells everybody who waits; unless another keeper has taken over meanwhile.
     fn record(&self, fetched: Result<News, FetchError>) {
         let shared = &self.shared;
+        let now = shared.now();
         let Some(mut state) = self.state() else { return };
         let News { set, document, max_age, validator } = match fetched {
             Ok(news) => news,
             Err(error) => {
                 let report = error.report();
-                let failures = shared.failed(&mut state, &report);
+                let failures = shared.failed(&mut state, &report, now);
                 drop(state);
                 return shared.tell_failure(&report, failures);
             }
         };
         let (keys, skipped) = (set.len(), set.skipped().len());
+        state.absent.publish(shared.names(&set));
         state.validator = validator;
         state.last_error = None;
-        state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
+        state.schedule.on(Event::Fetched { max_age }, now, jitter());
         let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
         shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until })));
         shared.count_ended();

@@ -2,11 +2,16 @@
 //!
 //! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
+//! * It is as old as the clock says that says more. Where only the wall clock says that it is not fresh any more (the machine was
+//!   suspended, or the clock was set), it is fetched again at once, by a permit, and then as planned.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
 //!   failure then leaves the plan as it was.
-//!   * An unknown `kid` may use both permits, so that a rotation just after a forged `kid` gets through.
+//!   * A `kid` that nobody has asked for may use both permits, so that a rotation just after a forged `kid` gets through;
+//!     one that was asked for once may, too, but not before 5 s are over, since its token may have come before its key.
+//!   * A `kid` that was asked for more often, or has been withdrawn, may only use one: a client that goes on with it
+//!     leaves the other to a rotation.
 //!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was replaced under its name. It may use
 //!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
 //!     unknown `kid`s.
@@ -21,6 +26,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::absent::Standing;
+use crate::clock::Moment;
+
 const MIN_TTL: Duration = Duration::from_secs(60);
 /// The longest lifetime that a source may claim.
 pub(super) const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +38,9 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// Forced fetches: so many permits in such an interval.
 const PERMITS: usize = 2;
 const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
+/// For so long after a look at the set, what it does not have is absent. So long a key that is published just after can be
+/// refused by mistake, and a name that was asked for waits before it is asked for again.
+const NEW: Duration = Duration::from_secs(5);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +56,11 @@ pub(super) enum Event {
     /// A token came whose issuer has no keys in hand.
     NoKeys,
     /// Keys were restored that an earlier process had saved; fresh until then.
-    Restored { fresh_until: Instant },
+    Restored { fresh_until: Moment },
     /// The time that was asked for has come.
     Timer,
     /// A token came with a `kid` that the set does not have.
-    UnknownKid,
+    UnknownKid(Standing),
 }
 
 /// What to do about it.
@@ -68,17 +79,22 @@ pub(super) enum Decision {
 /// The state of one issuer's keys.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    in_flight: bool,
+    /// When the fetch began that is in flight.
+    in_flight: Option<Instant>,
     /// Failed fetches in a row.
     failures: u32,
     /// When the first of them failed.
     failing_since: Option<Instant>,
     /// When the keys in hand were fetched.
-    fetched: Option<Instant>,
+    fetched: Option<Moment>,
+    /// When that fetch began: what it has not brought may have been published since.
+    looked: Option<Instant>,
     /// When to fetch next.
     next: Option<Instant>,
+    /// That is because the last planned fetch has failed.
+    retrying: bool,
     /// When the keys cease to be fresh.
-    fresh_until: Option<Instant>,
+    fresh_until: Option<Moment>,
     /// When the last forced fetches began.
     forced: [Option<Instant>; PERMITS],
 }
@@ -86,68 +102,63 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new() -> Self {
         Self {
-            in_flight: false,
+            in_flight: None,
             failures: 0,
             failing_since: None,
             fetched: None,
+            looked: None,
             next: None,
+            retrying: false,
             fresh_until: None,
             forced: [None; PERMITS],
         }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
-    pub(super) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Decision {
+    pub(super) fn on(&mut self, event: Event, now: Moment, jitter: f64) -> Decision {
+        let Moment { instant, .. } = now;
         match event {
             Event::Failed => {
-                self.in_flight = false;
-                if self.next.is_some_and(|next| now < next) {
+                self.in_flight = None;
+                if self.next.is_some_and(|next| instant < next) {
                     // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
-                    self.count_failure(now);
+                    self.count_failure(instant);
                 } else {
-                    self.fail(now, jitter);
+                    self.fail(instant, jitter);
                 }
                 Decision::Sleep
             }
             Event::Fetched { max_age } => {
                 let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
-                self.in_flight = false;
+                self.looked = self.in_flight.take();
                 self.failures = 0;
                 self.failing_since = None;
                 self.fetched = Some(now);
-                self.fresh_until = now.checked_add(ttl);
-                self.next = now.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
+                self.fresh_until = Some(now.after(ttl));
+                self.retrying = false;
+                self.next = instant.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
                 Decision::Sleep
             }
             Event::Restored { fresh_until } => {
                 self.fresh_until = Some(fresh_until);
                 Decision::Sleep
             }
-            Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid
-                if self.in_flight =>
+            Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid(_)
+                if self.is_fetching() =>
             {
                 Decision::Join
             }
-            Event::NoKeys => {
-                // after a failure the retries set the pace, not the requests
-                if self.next.is_none_or(|next| next <= now) { self.fetch() } else { Decision::Refuse }
-            }
-            Event::ByHand | Event::UnknownKid => self.force(now),
-            Event::BadSignature => {
-                let old = self.fetched.is_none_or(|fetched| is_past(fetched, now));
-                if old && self.forced.iter().all(|used| is_free(*used, now)) {
-                    self.force(now)
-                } else {
-                    Decision::Refuse
-                }
-            }
-            Event::Timer => {
-                if self.next.is_none_or(|next| next <= now) {
-                    self.fetch()
-                } else {
-                    Decision::Sleep
-                }
-            }
+            Event::NoKeys | Event::Timer if self.next.is_none_or(|next| next <= instant) => self.fetch(instant),
+            Event::NoKeys | Event::Timer if self.is_overtaken(now) => self.catch_up(instant),
+            // after a failure the retries set the pace, not the requests
+            Event::NoKeys => Decision::Refuse,
+            Event::Timer => Decision::Sleep,
+            Event::ByHand | Event::UnknownKid(Standing::New) => self.force(instant),
+            Event::UnknownKid(_) if self.is_new(instant) => Decision::Refuse,
+            Event::UnknownKid(Standing::AskedOnce) => self.force(instant),
+            Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => self.force_one(instant),
+            Event::BadSignature if self.may_be_doubted(now) => self.force_one(instant),
+            Event::BadSignature => Decision::Refuse,
         }
     }
 
@@ -156,22 +167,33 @@ impl Schedule {
         self.next
     }
 
-    /// Returns how long it is until a token could cause a fetch, or the plan does. Only where there are keys in hand can an unknown
-    /// `kid` force one.
-    pub(super) fn next_chance(&self, in_hand: bool, now: Instant) -> Duration {
-        let planned = self.next.unwrap_or(now);
+    /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if one is in flight.
+    pub(super) fn next_chance(&self, event: Event, now: Moment) -> Duration {
+        let Moment { instant, .. } = now;
+        let planned = self.next.unwrap_or(instant);
         let free =
-            self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(now));
-        let chance = if in_hand { free.chain([planned]).min().unwrap_or(planned) } else { planned };
-        chance.saturating_duration_since(now)
+            self.forced.iter().map(|used| used.and_then(|used| used.checked_add(PERMIT_INTERVAL)).unwrap_or(instant));
+        let permit = match event {
+            _ if self.is_fetching() => Some(instant),
+            Event::NoKeys if self.is_overtaken(now) => free.min(),
+            Event::ByHand | Event::UnknownKid(Standing::New | Standing::AskedOnce) => free.min(),
+            Event::BadSignature | Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => free.max(),
+            Event::Failed | Event::Fetched { .. } | Event::NoKeys | Event::Restored { .. } | Event::Timer => None,
+        };
+        permit.map_or(planned, |permit| permit.min(planned)).saturating_duration_since(instant)
+    }
+
+    /// Tells whether the set is so new that what it does not have is absent. After a failure nobody can tell.
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        self.failures == 0 && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < NEW)
     }
 
     /// Returns until when the keys in hand are fresh.
-    pub(super) fn fresh_until(&self) -> Option<Instant> {
+    pub(super) fn fresh_until(&self) -> Option<Moment> {
         self.fresh_until
     }
 
-    pub(super) fn fetched(&self) -> Option<Instant> {
+    pub(super) fn fetched(&self) -> Option<Moment> {
         self.fetched
     }
 
@@ -184,11 +206,11 @@ impl Schedule {
     }
 
     pub(super) fn is_fetching(&self) -> bool {
-        self.in_flight
+        self.in_flight.is_some()
     }
 
-    fn fetch(&mut self) -> Decision {
-        self.in_flight = true;
+    fn fetch(&mut self, now: Instant) -> Decision {
+        self.in_flight = Some(now);
         Decision::Fetch
     }
 
@@ -196,6 +218,7 @@ impl Schedule {
         let pause =
             MIN_RETRY.saturating_mul(1_u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(MAX_RETRY);
         self.count_failure(now);
+        self.retrying = true;
         self.next = now.checked_add(pause.mul_f64(jittered(1.0, jitter)));
     }
 
@@ -204,31 +227,49 @@ impl Schedule {
         self.failing_since.get_or_insert(now);
     }
 
+    /// Tells whether the keys are not fresh any more though the plan has not come to fetch them: by the wall clock alone.
+    fn is_overtaken(&self, now: Moment) -> bool {
+        !self.retrying && self.fresh_until.is_some_and(|fresh_until| fresh_until.passed(now).is_some())
+    }
+
+    /// Fetches by a permit, since a wall clock may say anything, and puts the plan there, so that a failure is retried.
+    fn catch_up(&mut self, now: Instant) -> Decision {
+        let decision = self.force(now);
+        if decision == Decision::Fetch {
+            self.next = Some(now);
+        }
+        decision
+    }
+
+    fn may_be_doubted(&self, now: Moment) -> bool {
+        self.fetched.is_none_or(|fetched| fetched.passed(now).is_some_and(|age| age >= PERMIT_INTERVAL))
+    }
+
     /// Takes a permit, the one whose last use is longest ago, and fetches.
     fn force(&mut self, now: Instant) -> Decision {
         match self.forced.iter_mut().min_by_key(|used| **used).filter(|used| is_free(**used, now)) {
             Some(permit) => {
                 *permit = Some(now);
-                self.fetch()
+                self.fetch(now)
             }
             None => Decision::Refuse,
         }
     }
+
+    /// The same, but leaves a permit for whoever comes next.
+    fn force_one(&mut self, now: Instant) -> Decision {
+        if self.forced.iter().all(|used| is_free(*used, now)) { self.force(now) } else { Decision::Refuse }
+    }
 }
 
 /// Tells whether keys that are fresh until then may be used; those that never change always may.
-pub(super) fn is_trusted(fresh_until: Option<Instant>, max_stale: Duration, now: Instant) -> bool {
-    fresh_until.is_none_or(|fresh_until| now.saturating_duration_since(fresh_until) < max_stale || now < fresh_until)
+pub(super) fn is_trusted(fresh_until: Option<Moment>, max_stale: Duration, now: Moment) -> bool {
+    fresh_until.and_then(|fresh_until| fresh_until.passed(now)).is_none_or(|stale| stale < max_stale)
 }
 
 /// Tells whether a permit may be taken that was last used then.
 fn is_free(used: Option<Instant>, now: Instant) -> bool {
-    used.is_none_or(|used| is_past(used, now))
-}
-
-/// Tells whether something lies as far back as the permits' interval.
-fn is_past(then: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(then) >= PERMIT_INTERVAL
+    used.is_none_or(|used| now.saturating_duration_since(used) >= PERMIT_INTERVAL)
 }
 
 /// Spreads a factor by 5 % to either side.

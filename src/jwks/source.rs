@@ -10,9 +10,11 @@ use http::HeaderValue;
 /// Fetches an issuer's current key set.
 ///
 /// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
-/// store, another client. It is asked by one task; a second fetch begins before the first has ended only if
-/// that has not yielded for 16 s, or its runtime is not driven any more: it must not block its thread. A fetch that takes longer than 15 s is dropped,
-/// and a document of more than 512 KiB is refused.
+/// store, another client. A document of more than 512 KiB is refused.
+///
+/// It is asked by one task, and a fetch that takes longer than 15 s (three times the
+/// [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout)) is dropped. A second one begins before the first
+/// has ended only if that has not yielded for a second more, or its runtime is not driven any more: it must not block its thread.
 ///
 /// # Examples
 ///
@@ -44,8 +46,8 @@ pub trait KeySource: Send + Sync + 'static {
 
 /// A [`KeySource`] of a type that is not known, or the crate's own, which knows more.
 pub(crate) trait DynKeySource: Send + Sync + 'static {
-    /// Fetches the key set, or learns that it is still the one with this validator.
-    fn fetch(&self, known: Option<Validator>) -> Fetching<'_>;
+    /// Fetches the key set, or learns that it is still the one with this validator. Each request may take so long.
+    fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_>;
 }
 
 pub(crate) type Fetching<'s> = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + 's>>;
@@ -73,7 +75,7 @@ pub(crate) enum Fetched {
 }
 
 impl<S: KeySource> DynKeySource for S {
-    fn fetch(&self, _: Option<Validator>) -> Fetching<'_> {
+    fn fetch(&self, _: Option<Validator>, _: Duration) -> Fetching<'_> {
         Box::pin(async {
             let FetchedKeys { document, max_age } = KeySource::fetch(self).await?;
             Ok(Fetched::Document { document, max_age, validator: None })

@@ -8,10 +8,13 @@ use tokio::time::Instant;
 use super::cache::Keys;
 use super::key_set::{KeySet, KeyStatus};
 use super::skipped::SkippedKey;
+use crate::clock::Moment;
+use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///
-/// It can be serialised as it is, for a readiness probe; durations become whole seconds.
+/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are as the clock says that says
+/// more, the monotonic one or that of the server: a machine may have been suspended.
 ///
 /// ```
 /// # #[tokio::main]
@@ -50,7 +53,7 @@ pub struct IssuerStatus {
     /// Why the last fetch failed, if it did.
     pub last_error: Option<Box<str>>,
     /// When the next fetch is planned, if one is.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "seconds_up")]
     pub next_fetch_in: Option<Duration>,
     /// The keys in use.
     pub keys: Vec<KeyStatus>,
@@ -84,12 +87,13 @@ pub enum KeysState {
 
 impl Keys {
     pub(crate) fn status(&self, max_stale: Duration) -> IssuerStatus {
+        let now = self.shared.now();
         let state = self.shared.state();
         let current = self.shared.current.load();
-        let now = Instant::now();
         let set = current.as_ref().and_then(|snapshot| snapshot.keys(max_stale, now));
-        let since = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
-        let stale_for = since(state.schedule.fresh_until().filter(|until| *until <= now));
+        let passed = |then: Option<Moment>| then.and_then(|then| then.passed(now));
+        let until = |then: Instant| then.saturating_duration_since(now.instant);
+        let stale_for = passed(state.schedule.fresh_until());
         IssuerStatus {
             issuer: self.shared.issuer.as_ref().into(),
             state: match (set, &*current, stale_for) {
@@ -99,12 +103,12 @@ impl Keys {
                 (Some(_), _, None) => KeysState::Fresh,
                 (Some(_), _, Some(_)) => KeysState::Stale,
             },
-            age: since(state.schedule.fetched()),
+            age: passed(state.schedule.fetched()),
             stale_for,
-            failing_for: since(state.schedule.failing_since()),
+            failing_for: state.schedule.failing_since().map(|since| now.instant.saturating_duration_since(since)),
             failures: state.schedule.failures(),
             last_error: state.last_error.as_deref().map(Into::into),
-            next_fetch_in: state.schedule.next_fetch().map(|next| next.saturating_duration_since(now)),
+            next_fetch_in: state.schedule.next_fetch().map(until),
             keys: set.map(KeySet::status).unwrap_or_default(),
             skipped: set.map(|set| set.skipped().to_vec()).unwrap_or_default(),
         }
@@ -114,4 +118,9 @@ impl Keys {
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs()).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn seconds_up<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(whole_seconds_up).serialize(serializer)
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -18,9 +17,6 @@ use crate::sync::after;
 use crate::trace::{count, gauge};
 use crate::validate::Plausible;
 use crate::verify::verify;
-
-/// How long a request waits.
-const MAX_WAIT: Duration = Duration::from_secs(2);
 
 type Verdict<C> = Result<AccessToken<C>, Error>;
 
@@ -47,11 +43,21 @@ pub(super) enum Refusal {
 pub(super) enum Lack {
     /// There are none, or they are too old.
     NoKeys,
-    /// They do not have the token's key.
+    /// They do not have the token's key; or it names none, and none of them verifies it.
     UnknownKid(Fingerprint, Error),
-    /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it was replaced under its name. If the
-    /// token names none, another may be missing.
-    BadSignature { named: bool, error: Error },
+    /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it was replaced under its name.
+    BadSignature(Error),
+}
+
+/// What was done to get newer keys for a token that is refused.
+#[derive(Clone, Copy)]
+enum Effort {
+    /// They were fetched for its sake.
+    Fetched,
+    /// A fetch goes on.
+    Fetching,
+    /// There is no fetch for its sake now.
+    Nothing,
 }
 
 /// How far a token gets without a wait.
@@ -109,13 +115,13 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Err(refusal) => refusal,
             };
             let (demand, trusted) = match &refusal {
-                Refusal::Final(_) => return Step::Done(Err(refusal.into_error(true))),
+                Refusal::Final(_) => return Step::Done(Err(refusal.into_error(Effort::Nothing))),
                 Refusal::Keys { trusted, generation, lack } => (trusted.keys.demand(lack.want(), *generation), trusted),
                 Refusal::Undecided(issuer) => return Step::Wait(Wait::Decision(Arc::clone(issuer))),
             };
             match demand {
                 Demand::Newer => {}
-                Demand::Refused => return Step::Done(Err(refusal.into_error(true))),
+                Demand::Refused => return Step::Done(Err(refusal.into_error(Effort::Nothing))),
                 Demand::Wait(fetch) => return Step::Wait(Wait::Fetch(fetch, Arc::clone(trusted))),
             }
         }
@@ -123,23 +129,21 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
     async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
-        let deadline = after(Instant::now(), MAX_WAIT);
+        let deadline = after(Instant::now(), self.key_wait);
         loop {
             let (trusted, ended, own) = match wait {
-                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer)).await {
+                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer, self.key_wait)).await {
                     Ok(decided) => (decided?, true, false),
-                    Err(_) => return Err(Refusal::Undecided(issuer).into_error(false)),
+                    Err(_) => return Err(Refusal::Undecided(issuer).into_error(Effort::Fetching)),
                 },
                 Wait::Fetch(fetch, trusted) => {
                     let own = !fetch.joined();
                     (trusted, timeout_at(deadline, fetch.ended()).await.is_ok(), own)
                 }
             };
-            if !ended {
-                return self.verify(token, Some(&trusted)).map_err(|refusal| refusal.into_error(false));
-            }
-            if own {
-                return self.verify(token, Some(&trusted)).map_err(Refusal::after_own_fetch);
+            if own || !ended {
+                let effort = if ended { Effort::Fetched } else { Effort::Fetching };
+                return self.verify(token, Some(&trusted)).map_err(|refusal| refusal.into_error(effort));
             }
             // a fetch that was on its way already may have been begun before the issuer published the key: another may follow
             match self.step(token, Some(&trusted)) {
@@ -153,30 +157,30 @@ impl<C: Send + Sync + 'static> Engine<C> {
     fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
-        let instant = Instant::now();
-        let now = self.policy.clock.now();
-        let plausible = Plausible::check(compact, &trusted.policy, now)?;
-        let current = trusted.keys.current(instant);
+        let now = self.policy.clock.moment();
+        let plausible = Plausible::check(compact, &trusted.policy, now.wall)?;
+        let current = trusted.keys.current(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
         let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, instant)) else {
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, now)) else {
             return Err(lacking(Lack::NoKeys));
         };
         let (verified, key) = verify(&plausible, keys).map_err(|error| {
             let kid = plausible.header().kid();
-            if error.kind() == ErrorKind::UnknownKey {
+            let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
+            if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
                 lacking(Lack::UnknownKid(trusted.keys.fingerprint(kid), error))
-            } else if matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm) {
-                lacking(Lack::BadSignature { named: kid.is_some(), error })
+            } else if unfit {
+                lacking(Lack::BadSignature(error))
             } else {
                 error.into()
             }
         })?;
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
         let configured = (!trusted.at_run_time).then(|| Arc::clone(&trusted));
-        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now);
+        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
-        if self.cache.is_time_to_report(now) {
+        if self.cache.is_time_to_report(now.wall) {
             gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
         }
         Ok(verified)
@@ -190,11 +194,11 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Some(configured) => Cow::Borrowed(configured),
                 None => Cow::Owned(self.found.find(entry.token().issuer()).trusted()?),
             };
-            let instant = Instant::now();
-            let current = trusted.keys.current(instant);
+            let now = self.policy.clock.moment();
+            let current = trusted.keys.current(now.instant);
             let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
-            let keys = snapshot.keys(trusted.max_stale, instant)?;
-            entry.check(keys, snapshot.generation(), self.policy.clock.now()).then(|| entry.token().clone())
+            let keys = snapshot.keys(trusted.max_stale, now)?;
+            entry.check(keys, snapshot.generation(), now.wall).then(|| entry.token().clone())
         })?;
         count!("tower_bearer_token_cache_total", "result" => "hit");
         Some(known)
@@ -227,35 +231,33 @@ impl Lack {
         match self {
             Self::NoKeys => Want::NoKeys,
             Self::UnknownKid(kid, _) => Want::UnknownKid(*kid),
-            Self::BadSignature { .. } => Want::BadSignature,
+            Self::BadSignature(_) => Want::BadSignature,
         }
     }
 }
 
 impl Refusal {
-    /// Says what to answer after a fetch for the sake of this token: if there is no such key now, it need not be looked for again.
-    fn after_own_fetch(self) -> Error {
-        if let Self::Keys { trusted, generation, lack: Lack::UnknownKid(kid, _) } = &self {
-            trusted.keys.note_absent(*kid, *generation);
-        }
-        self.into_error(true)
-    }
-
-    /// Says what to answer when there is nothing (more) to wait for; `ended` is whether the fetch has ended that was waited
-    /// for.
+    /// Says what to answer when there is nothing (more) to wait for.
     ///
-    /// A key that is missing because *we* could not fetch the set is our outage, not the caller's fault. A signature that a key of
-    /// the token's `kid` does not verify is bad.
-    fn into_error(self, ended: bool) -> Error {
-        match self {
-            Self::Final(error) | Self::Keys { lack: Lack::BadSignature { named: true, error }, .. } => error,
-            Self::Keys { trusted, lack: Lack::UnknownKid(_, error) | Lack::BadSignature { error, .. }, .. }
-                if ended && trusted.outage().is_none() =>
-            {
-                error
-            }
-            Self::Keys { trusted, .. } => trusted.unavailable(),
-            Self::Undecided(_) => unavailable("no resolver has decided on the issuer yet"),
+    /// A key that is missing because *we* have not fetched the set lately is not the caller's fault: it must not throw a
+    /// good token away. A signature that a key of the token's `kid` does not verify is bad.
+    fn into_error(self, effort: Effort) -> Error {
+        let (trusted, lack) = match self {
+            Self::Final(error) => return error,
+            Self::Undecided(_) => return unavailable("no resolver has decided on the issuer yet"),
+            Self::Keys { trusted, lack, .. } => (trusted, lack),
+        };
+        let want = lack.want();
+        match lack {
+            Lack::BadSignature(error) => error,
+            Lack::NoKeys => trusted.unavailable(want),
+            Lack::UnknownKid(kid, error) => match effort {
+                _ if trusted.keys.outage().is_some() => trusted.unavailable(want).for_key(error.kid()),
+                Effort::Fetched => error,
+                Effort::Fetching => trusted.unavailable(want).for_key(error.kid()),
+                Effort::Nothing if trusted.keys.is_absent(kid) => error,
+                Effort::Nothing => trusted.not_now(want).for_key(error.kid()),
+            },
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The configuration of a server, checked as a whole.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
@@ -15,7 +17,7 @@ use super::{Engine, ResourceServer};
 use crate::bearer::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
 use crate::challenge::quoted;
 use crate::claims::read_claims;
-use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::clock::{Clock, SharedClock};
 use crate::error::{ConfigError, Error};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 use crate::jose::Json;
@@ -23,6 +25,14 @@ use crate::jwks::SavedKeys;
 #[cfg(feature = "http-client")]
 use crate::jwks::{HttpClient, PlainHost, is_bare_host};
 use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
+
+/// How long a request waits for keys, unless told otherwise: long enough for an issuer that is well, and short enough for a client.
+const KEY_WAIT: Duration = Duration::from_secs(2);
+/// A request that waits holds its memory and its connection, and most clients have given up by then.
+const MAX_KEY_WAIT: Duration = Duration::from_secs(30);
+/// What a request for keys can be given. With less, an issuer that is only busy looks down; and with more, a fetch that hangs keeps the
+/// next one waiting for minutes.
+const FETCH_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
@@ -38,8 +48,8 @@ struct Settings {
     /// What is known to be wrong already.
     problems: ConfigError,
     realm: Option<String>,
-    clock: SharedClock,
     http: HttpSettings,
+    key_wait: Duration,
     saved: Vec<SavedKeys>,
     token_cache: u64,
     max_token_bytes: usize,
@@ -53,8 +63,8 @@ impl ResourceServerBuilder {
             resolvers: Vec::new(),
             problems: ConfigError::default(),
             realm: None,
-            clock: SharedClock::new(SystemClock),
             http: HttpSettings::default(),
+            key_wait: KEY_WAIT,
             saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
             max_token_bytes: DEFAULT_MAX_LEN,
@@ -248,14 +258,45 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Checks times against another clock.
+    /// Sets how long a request waits for keys that have to be fetched, or for a resolver's decision; 2 s by default, 30 s at most, and
+    /// with 0 it does not wait.
+    ///
+    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch goes on. Where the issuer is slow to answer, a
+    /// service that starts had better wait for [`ready`](crate::ResourceServer::ready) than let its first requests wait for longer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_bearer::{Issuer, ResourceServer};
+    /// let server = ResourceServer::new("https://api.example.com")
+    ///     .trust(Issuer::new("https://id.example.com/"))
+    ///     .key_wait_timeout(Duration::from_secs(5))
+    ///     .key_fetch_timeout(Duration::from_secs(10))
+    ///     .build();
+    /// # assert!(server.is_ok());
+    /// ```
+    #[must_use]
+    pub fn key_wait_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.key_wait = timeout;
+        self
+    }
+
+    /// Sets how long one HTTP request for metadata or keys may take, with its whole answer; 5 s by default, between 1 s and 30 s.
+    ///
+    /// A whole fetch, with discovery, or of a [`KeySource`](crate::KeySource), may take three times that.
+    #[must_use]
+    pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.http.upkeep.fetch_timeout = timeout;
+        self
+    }
+
+    /// Checks times against another clock: those of tokens, and the age of keys, which also grow old by the monotonic clock.
     ///
     /// # Security
     ///
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = SharedClock::new(clock);
+        self.settings.http.upkeep.clock = SharedClock::new(clock);
         self
     }
 
@@ -283,14 +324,20 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             resolvers,
             mut problems,
             realm,
-            clock,
             http,
+            key_wait,
             saved,
             token_cache,
             max_token_bytes,
         } = settings;
         if !(1..=LARGEST_MAX_LEN).contains(&max_token_bytes) {
             problems.push("max_token_bytes", format!("expected 1 to {LARGEST_MAX_LEN} bytes"));
+        }
+        if key_wait > MAX_KEY_WAIT {
+            problems.push("key_wait_timeout", "a request waits for keys for 30 s at most");
+        }
+        if !FETCH_TIMEOUTS.contains(&http.upkeep.fetch_timeout) {
+            problems.push("key_fetch_timeout", "a request for keys must be given between 1 s and 30 s");
         }
         if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
@@ -306,6 +353,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
+        let clock = http.upkeep.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, realm, clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
@@ -321,15 +369,19 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             problems.push(format!("issuers[{id}]"), fix);
         }
         problems.or(())?;
+        for trusted in issuers.iter() {
+            // they may have been kept by a former server
+            trusted.keys.change(&http.upkeep);
+        }
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.keys.restore(saved, policy.clock.now());
+                trusted.keys.restore(saved, policy.clock.moment());
             }
         }
         let former = former.map(|former| &former.found);
         let found = FoundIssuers::new(resolvers, found, Arc::clone(&policy), former);
         let cache = TokenCache::new(token_cache, max_token_bytes);
-        Ok(Engine { issuers, found, policy, cache, read })
+        Ok(Engine { issuers, found, policy, cache, key_wait, read })
     }
 }
 

@@ -10,10 +10,12 @@ use std::sync::Arc;
 pub(super) use self::with_http::Client;
 #[cfg(not(feature = "http-client"))]
 use crate::jwks::Keys;
+use crate::jwks::Upkeep;
 
 /// What the application says about it.
 #[derive(Default)]
 pub(super) struct HttpSettings {
+    pub(super) upkeep: Upkeep,
     #[cfg(feature = "http-client")]
     pub(super) client: Option<HttpClient>,
     #[cfg(feature = "http-client")]
@@ -28,7 +30,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{HttpClient, HttpSource, Keys, Plain, Reach, shown};
+    use crate::jwks::{HttpClient, HttpSource, Keys, Plain, Reach, Upkeep, shown};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -41,6 +43,7 @@ mod with_http {
         plain: Plain,
         /// For issuers that share their keys with those of the same address: those of a template, say.
         shared: Option<Arc<SharedKeys>>,
+        upkeep: Upkeep,
     }
 
     impl Client {
@@ -55,13 +58,16 @@ mod with_http {
         pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
             let mut new = Self::new(settings, Reach::Public { and: settings.private_hosts.clone().into() });
             new.shared = Some(Arc::default());
-            former.filter(|former| former.is(&new)).cloned().unwrap_or(new)
+            match former.filter(|former| former.is(&new)) {
+                Some(former) => Self { upkeep: new.upkeep, ..former.clone() },
+                None => new,
+            }
         }
 
         fn new(settings: &HttpSettings, reach: Reach) -> Self {
             let http = settings.client.clone().unwrap_or_else(|| HttpClient::ours(reach.clone()));
             let plain = Plain { hosts: Arc::default(), below_localhost: http.is_ours() };
-            Self { http, reach, plain, shared: None }
+            Self { http, reach, plain, shared: None, upkeep: settings.upkeep.clone() }
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
@@ -83,7 +89,8 @@ mod with_http {
                 return Ok(Arc::clone(known));
             }
             let Some((shared, url)) = self.shared.as_ref().zip(source.address()) else {
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), !self.is_for_found(), Box::new(source))));
+                let configured = !self.is_for_found();
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), configured, Box::new(source), &self.upkeep)));
             };
             let (address, name) = (Box::from(url.as_str()), shown(url));
             let mut shared = lock(shared);
@@ -92,7 +99,7 @@ mod with_http {
                 return Ok(keys);
             }
             // they are no single issuer's
-            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source)));
+            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source), &self.upkeep));
             shared.insert(address, Arc::downgrade(&keys));
             Ok(keys)
         }
@@ -101,6 +108,10 @@ mod with_http {
         pub(in crate::server) fn is_for_found(&self) -> bool {
             self.shared.is_some()
         }
+
+        pub(in crate::server) fn upkeep(&self) -> &Upkeep {
+            &self.upkeep
+        }
     }
 }
 
@@ -108,16 +119,17 @@ mod with_http {
 #[derive(Clone)]
 pub(super) struct Client {
     found: bool,
+    upkeep: Upkeep,
 }
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
-    pub(super) fn configured(_: &HttpSettings) -> Self {
-        Self { found: false }
+    pub(super) fn configured(settings: &HttpSettings) -> Self {
+        Self { found: false, upkeep: settings.upkeep.clone() }
     }
 
-    pub(super) fn found(_: &HttpSettings, _: Option<&Self>) -> Self {
-        Self { found: true }
+    pub(super) fn found(settings: &HttpSettings, _: Option<&Self>) -> Self {
+        Self { found: true, upkeep: settings.upkeep.clone() }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -126,6 +138,10 @@ impl Client {
 
     pub(super) fn is_for_found(&self) -> bool {
         self.found
+    }
+
+    pub(super) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]

@@ -25,7 +25,7 @@ use super::keys::prepare;
 use super::resolver::DynResolver;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::ServerPolicy;
-use crate::jwks::{FetchError, IssuerStatus, MAX_FETCH};
+use crate::jwks::{FetchError, IssuerStatus};
 use crate::sync::{after, lock};
 use crate::trace::{count, event};
 
@@ -35,10 +35,12 @@ const MAX_TRUSTED: u64 = 10_000;
 const IDLE: Duration = Duration::from_secs(60 * 60);
 /// How often those that have to go are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-/// How long a request waits for an answer where there is an earlier decision to go by.
+/// How long resolvers may take.
+const MAX_QUESTION: Duration = Duration::from_secs(15);
+/// How long a request waits for an answer where there is an earlier decision to go by; at most three quarters of all that it waits for.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
-const LATE: Duration = MAX_FETCH.saturating_add(PATIENCE);
+const LATE: Duration = MAX_QUESTION.saturating_add(PATIENCE);
 /// How long a refusal holds.
 const REFUSED: Duration = Duration::from_secs(60);
 /// How long the same question is not asked again after a failure.
@@ -181,7 +183,7 @@ impl FoundIssuers {
     }
 
     /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long if an earlier decision can be gone by.
-    pub(super) async fn ask(&self, id: &Arc<str>) -> Answer {
+    pub(super) async fn ask(&self, id: &Arc<str>, key_wait: Duration) -> Answer {
         let Some(last) = self.core.last(id, Instant::now()) else {
             // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
             if self.core.turns.available_permits() == 0 {
@@ -196,7 +198,7 @@ impl FoundIssuers {
             }
             return answered(self.question(id, turn)).await;
         };
-        match timeout(PATIENCE, answered(self.question(id, None))).await {
+        match timeout(PATIENCE.min(key_wait.mul_f64(0.75)), answered(self.question(id, None))).await {
             Ok(answer @ Ok(_)) => answer,
             Ok(Err(error)) if error.kind() != ErrorKind::KeysUnavailable => Err(error),
             Ok(Err(_)) | Err(_) => {
@@ -272,7 +274,7 @@ struct Question {
 impl Question {
     async fn answer(&self) -> Answer {
         let (core, id) = (&*self.core, &self.id);
-        let decided = timeout(MAX_FETCH, core.decide(id)).await;
+        let decided = timeout(MAX_QUESTION, core.decide(id)).await;
         let decided = decided.unwrap_or_else(|_| Err(FetchError::message("the resolver took longer than 15 s")));
         let now = Instant::now();
         match decided {
@@ -343,6 +345,7 @@ impl Core {
             let known = known.as_ref().map(|decision| &*decision.trusted);
             let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(trusted), []) = (trusted, problems.problems()) {
+                trusted.keys.change(self.client.upkeep());
                 return Ok(Some(Arc::new(trusted)));
             }
             // their paths are left out: they repeat the token's `iss`

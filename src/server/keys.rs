@@ -49,7 +49,7 @@ pub(super) fn prepare(
             Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
         }
         Origin::Source(source) => {
-            let keys = Keys::fetched(Arc::clone(&id), !client.is_for_found(), source);
+            let keys = Keys::fetched(Arc::clone(&id), !client.is_for_found(), source, client.upkeep());
             // a resolver that makes a source for each decision does not lose the keys each time
             if let Some(known) = known.filter(|known| again && known.over_http.is_none()) {
                 keys.inherit(&known.keys);

@@ -19,7 +19,8 @@ use crate::jwks::FetchError;
 /// within 15 s; decisions on issuers that are not known yet take turns, 256 at a time. While an issuer is in use, it is
 /// decided on again in the background.
 ///
-/// If the resolver fails, or takes longer than 1.5 s, the last decision to trust an issuer is gone by, until it is an hour old. If it
+/// If the resolver fails, or takes longer than 1.5 s (or than three quarters of a shorter
+/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout)), the last decision to trust an issuer is gone by, until it is an hour old. If it
 /// makes a [`KeySource`](crate::KeySource) for each decision, the keys of the former one are used until the new one has brought its own.
 ///
 /// # Examples

@@ -125,6 +125,20 @@ fn under(issuer: Issuer, claims: &str) -> Option<ErrorKind> {
 }
 
 #[test]
+fn a_clock_before_1970_is_called_wrong_and_accepts_nothing() {
+    let clock = SharedClock::new(|| std::time::SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+    let token = format!(
+        "{}.{}.c2ln",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#),
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"i","aud":"api","exp":{NOW}}}"#))
+    );
+    let compact = Compact::parse(BearerToken::from_bytes(token.as_bytes(), usize::MAX).unwrap()).unwrap();
+    let error = Plausible::check(compact, &policy(Issuer::new("i")), clock.now()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Expired);
+    assert!(error.to_string().contains("clock of this machine is set before 1970"), "{error}");
+}
+
+#[test]
 fn another_claim_stands_for_the_audience_only_where_there_is_none() {
     use ErrorKind::{MalformedClaim, MissingClaim, WrongAudience};
     let issuer = || Issuer::new("i").audience_claim("client_id", ["mine"]).audience("api");

@@ -1,6 +1,14 @@
+mod clocks;
+
 use super::Decision::{Fetch, Join, Refuse, Sleep};
 use super::Event::{BadSignature, ByHand, Failed, NoKeys, Restored, Timer, UnknownKid};
+use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
+use crate::clock::UnixTime;
+
+fn start() -> Moment {
+    Moment { instant: Instant::now(), wall: UnixTime(Duration::from_secs(1_700_000_000)) }
+}
 
 fn good(max_age: u64) -> Event {
     Event::Fetched { max_age: Some(Duration::from_secs(max_age)) }
@@ -8,14 +16,16 @@ fn good(max_age: u64) -> Event {
 
 const GOOD: Event = Event::Fetched { max_age: None };
 const HOUR: u64 = 3600;
+/// A `kid` that nobody has asked for.
+const UNKNOWN: Event = UnknownKid(New);
 
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     for (row, (at, event, decision)) in history.iter().enumerate() {
-        let found = schedule.on(*event, start + Duration::from_secs(*at), 0.5);
+        let found = schedule.on(*event, start.after(Duration::from_secs(*at)), 0.5);
         assert_eq!(found, *decision, "row {row}: {event:?} at {at} s");
     }
     schedule
@@ -27,7 +37,7 @@ fn the_first_token_starts_a_fetch_and_the_others_join_it() {
         (0, NoKeys, Fetch),
         (0, NoKeys, Join),
         (1, NoKeys, Join),
-        (2, UnknownKid, Join),
+        (2, UNKNOWN, Join),
         (2, Timer, Join),
         (3, GOOD, Sleep),
     ]);
@@ -52,12 +62,12 @@ fn keys_are_fetched_again_at_eighty_percent_of_their_lifetime() {
 
 #[test]
 fn jitter_spreads_a_fleet_by_five_percent_to_either_side() {
-    let start = Instant::now();
+    let start = start();
     for (jitter, next) in [(0.0, 456), (0.5, 480), (1.0, 504)] {
         let mut schedule = Schedule::new();
         schedule.on(NoKeys, start, jitter);
         schedule.on(GOOD, start, jitter);
-        assert_eq!((schedule.next_fetch().unwrap() - start).as_secs_f64().round() as u64, next);
+        assert_eq!((schedule.next_fetch().unwrap() - start.instant).as_secs_f64().round() as u64, next);
     }
 }
 
@@ -97,20 +107,20 @@ fn an_unknown_kid_may_force_two_fetches_in_thirty_seconds_whatever_comes_of_them
         play(&[
             (0, NoKeys, Fetch),
             (0, GOOD, Sleep),
-            (10, UnknownKid, Fetch),
-            (11, UnknownKid, Join),
+            (10, UNKNOWN, Fetch),
+            (11, UNKNOWN, Join),
             (12, outcome, Sleep),
-            (12, UnknownKid, Fetch),
+            (12, UNKNOWN, Fetch),
             (13, outcome, Sleep),
-            (13, UnknownKid, Refuse),
-            (39, UnknownKid, Refuse),
-            (40, UnknownKid, Fetch),
+            (13, UNKNOWN, Refuse),
+            (39, UNKNOWN, Refuse),
+            (40, UNKNOWN, Fetch),
             (40, outcome, Sleep),
-            (41, UnknownKid, Refuse),
-            (42, UnknownKid, Fetch),
+            (41, UNKNOWN, Refuse),
+            (42, UNKNOWN, Fetch),
             (43, outcome, Sleep),
-            (69, UnknownKid, Refuse),
-            (70, UnknownKid, Fetch),
+            (69, UNKNOWN, Refuse),
+            (70, UNKNOWN, Fetch),
         ]);
     }
 }
@@ -127,11 +137,11 @@ fn a_bad_signature_may_force_one_fetch_and_only_with_keys_as_old_as_the_interval
             (30, outcome, Sleep),
             (31, BadSignature, Refuse),
             // the other permit is left to an unknown `kid`
-            (31, UnknownKid, Fetch),
+            (31, UNKNOWN, Fetch),
             (31, outcome, Sleep),
-            (32, UnknownKid, Refuse),
+            (32, UNKNOWN, Refuse),
             (60, BadSignature, Refuse),
-            (60, UnknownKid, Fetch),
+            (60, UNKNOWN, Fetch),
             (60, outcome, Sleep),
             (89, BadSignature, Refuse),
             (90, BadSignature, Fetch),
@@ -145,10 +155,10 @@ fn a_fetch_by_hand_goes_through_the_same_limit() {
         (0, ByHand, Fetch),
         (0, ByHand, Join),
         (0, GOOD, Sleep),
-        (1, UnknownKid, Fetch),
+        (1, UNKNOWN, Fetch),
         (1, GOOD, Sleep),
         (2, ByHand, Refuse),
-        (2, UnknownKid, Refuse),
+        (2, UNKNOWN, Refuse),
         (30, ByHand, Fetch),
         (30, Failed, Sleep),
         (31, ByHand, Fetch),
@@ -157,22 +167,25 @@ fn a_fetch_by_hand_goes_through_the_same_limit() {
 
 #[test]
 fn restored_keys_are_fetched_again_at_once() {
-    let now = Instant::now();
+    let now = start();
     let mut schedule = Schedule::new();
-    assert_eq!(schedule.on(Restored { fresh_until: now + Duration::from_secs(60) }, now, 0.5), Sleep);
-    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)));
+    assert_eq!(schedule.on(Restored { fresh_until: now.after(Duration::from_secs(60)) }, now, 0.5), Sleep);
+    let fresh_until = |schedule: &Schedule| schedule.fresh_until().unwrap().instant;
+    assert_eq!(fresh_until(&schedule), now.after(Duration::from_secs(60)).instant);
     assert_eq!(schedule.on(Timer, now, 0.5), Fetch);
     assert_eq!(schedule.on(Failed, now, 0.5), Sleep);
-    assert_eq!(schedule.fresh_until(), Some(now + Duration::from_secs(60)), "a failure changes nothing");
+    assert_eq!(fresh_until(&schedule), now.after(Duration::from_secs(60)).instant, "a failure changes nothing");
     assert_eq!(schedule.on(BadSignature, now, 0.5), Fetch, "how old they are is not known");
 }
 
 #[test]
 fn failing_since_is_when_the_first_of_the_failures_was() {
-    let start = Instant::now();
+    let start = start();
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, Failed, Sleep)]);
     let since = schedule.failing_since().unwrap();
-    assert!(since >= start + Duration::from_secs(5) && since < start + Duration::from_secs(7));
+    assert!(
+        since >= start.after(Duration::from_secs(5)).instant && since < start.after(Duration::from_secs(7)).instant
+    );
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, GOOD, Sleep)]);
     assert_eq!((schedule.failing_since(), schedule.failures()), (None, 0));
 }
@@ -182,10 +195,10 @@ fn a_forced_fetch_that_fails_leaves_the_plan_as_it_was() {
     play(&[
         (0, NoKeys, Fetch),
         (0, GOOD, Sleep),
-        (10, UnknownKid, Fetch),
+        (10, UNKNOWN, Fetch),
         (11, Failed, Sleep),
         (12, Timer, Sleep),
-        (12, UnknownKid, Fetch),
+        (12, UNKNOWN, Fetch),
         (13, Failed, Sleep),
         (100, Timer, Sleep),
         (479, Timer, Sleep),
@@ -203,19 +216,19 @@ fn a_planned_fetch_spends_no_permit() {
         (0, GOOD, Sleep),
         (480, Timer, Fetch),
         (480, GOOD, Sleep),
-        (481, UnknownKid, Fetch),
+        (481, UNKNOWN, Fetch),
         (481, GOOD, Sleep),
-        (482, UnknownKid, Fetch),
+        (482, UNKNOWN, Fetch),
     ]);
 }
 
 #[test]
 fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     let mut at = |seconds, event| {
-        schedule.on(event, start + Duration::from_secs(seconds), 0.5);
-        (schedule.fresh_until().map(|until| (until - start).as_secs()), schedule.failures())
+        schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
+        (schedule.fresh_until().map(|until| (until.instant - start.instant).as_secs()), schedule.failures())
     };
     assert_eq!(at(0, NoKeys), (None, 0));
     assert_eq!(at(0, GOOD), (Some(600), 0));
@@ -229,8 +242,8 @@ fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
 
 #[test]
 fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
-    let start = Instant::now();
-    let after = |seconds| start + Duration::from_secs(seconds);
+    let start = start();
+    let after = |seconds| start.after(Duration::from_secs(seconds));
     let trusted = |max_stale, now| is_trusted(Some(after(600)), Duration::from_secs(max_stale), after(now));
     assert!(trusted(HOUR, 0) && trusted(HOUR, 600) && trusted(HOUR, 600 + HOUR - 1));
     assert!(!trusted(HOUR, 600 + HOUR));
@@ -240,21 +253,87 @@ fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
 
 #[test]
 fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
-    let start = Instant::now();
+    let start = start();
     let mut schedule = Schedule::new();
     let mut after = |seconds, event| {
-        let now = start + Duration::from_secs(seconds);
+        let now = start.after(Duration::from_secs(seconds));
         schedule.on(event, now, 0.5);
-        schedule.next_chance(schedule.fresh_until().is_some(), now).as_secs()
+        let chance = |event| schedule.next_chance(event, now).as_secs();
+        (chance(NoKeys), chance(UNKNOWN), chance(UnknownKid(AskedOften)))
     };
     after(0, NoKeys);
-    assert_eq!(after(0, Failed), 1, "without keys, the retries set the pace");
+    assert_eq!(after(0, Failed).0, 1, "without keys, the retries set the pace");
     after(1, NoKeys);
-    assert_eq!(after(1, Failed), 2);
-    after(3, NoKeys);
-    assert_eq!(after(3, good(24 * HOUR)), 0, "with keys, an unknown kid may force a fetch at once");
-    after(10, UnknownKid);
-    assert_eq!(after(11, Failed), 0);
-    after(12, UnknownKid);
-    assert_eq!(after(13, Failed), 27, "until both permits are spent, and not until tomorrow's plan");
+    assert_eq!(after(1, Failed).0, 2);
+    assert_eq!(after(3, NoKeys), (0, 0, 0), "a fetch is in flight");
+    assert_eq!(after(3, good(24 * HOUR)), (69_120, 0, 0), "with keys, an unknown kid may force a fetch at once");
+    after(10, UNKNOWN);
+    assert_eq!(after(11, Failed), (69_112, 0, 29), "one that was asked for often leaves a permit to others");
+    after(12, UNKNOWN);
+    assert_eq!(after(13, Failed), (69_110, 27, 29), "until a permit is free, and not until tomorrow's plan");
+    after(14, good(60));
+    assert_eq!(after(62, Timer), (0, 0, 0));
+    assert_eq!(after(62, good(60)), (48, 0, 0));
+}
+
+#[test]
+fn a_name_that_was_asked_for_waits_five_seconds_and_leaves_a_permit_if_it_was_often() {
+    let (once, often) = (UnknownKid(AskedOnce), UnknownKid(AskedOften));
+    play(&[
+        (0, NoKeys, Fetch),
+        (0, GOOD, Sleep),
+        (100, UNKNOWN, Fetch),
+        (102, GOOD, Sleep),
+        // counted from when the fetch began: what it brought may be as old as that
+        (104, once, Refuse),
+        (105, once, Fetch),
+        (105, GOOD, Sleep),
+        (110, often, Refuse),
+        (129, UNKNOWN, Refuse),
+        (130, often, Refuse),
+        (134, often, Refuse),
+        (135, often, Fetch),
+        (135, GOOD, Sleep),
+        (136, often, Refuse),
+        // the other is left to a new one
+        (136, UNKNOWN, Fetch),
+        (136, GOOD, Sleep),
+        (165, often, Refuse),
+        (166, often, Fetch),
+    ]);
+    // a failed fetch tells nothing of the set
+    play(&[
+        (0, NoKeys, Fetch),
+        (0, GOOD, Sleep),
+        (1, UNKNOWN, Fetch),
+        (1, Failed, Sleep),
+        (2, once, Fetch),
+        (2, Failed, Sleep),
+        (7, once, Refuse),
+    ]);
+    // whoever has had a look at the set
+    for asked in [once, often, UnknownKid(Withdrawn)] {
+        play(&[
+            (0, NoKeys, Fetch),
+            (0, GOOD, Sleep),
+            (480, Timer, Fetch),
+            (480, GOOD, Sleep),
+            (484, asked, Refuse),
+            (485, asked, Fetch),
+        ]);
+    }
+}
+
+#[test]
+fn a_set_is_new_for_five_seconds_from_when_its_fetch_began() {
+    let start = start();
+    let mut schedule = Schedule::new();
+    let mut new = |seconds, event| {
+        schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
+        schedule.is_new(start.after(Duration::from_secs(seconds)).instant)
+    };
+    assert!(!new(0, NoKeys) && new(3, GOOD) && new(4, Timer) && !new(5, Timer));
+    assert!(!new(9, UNKNOWN) && !new(15, GOOD), "one that took longer brings nothing new");
+    assert!(!new(39, UNKNOWN) && new(39, GOOD));
+    assert!(new(40, UNKNOWN) && !new(41, Failed), "after a failure nobody can tell");
 }

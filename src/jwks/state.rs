@@ -1,0 +1,109 @@
+//! What is known of an issuer's keys: as readers see it, and as the keeper does.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::absent::Absent;
+use super::demand::Want;
+use super::key_set::KeySet;
+use super::schedule::{Decision, Event, Schedule, is_trusted};
+use super::source::Validator;
+use super::upkeep::Upkeep;
+use crate::clock::Moment;
+
+/// A key set as readers see it.
+pub(crate) struct Snapshot {
+    pub(super) set: Arc<KeySet>,
+    /// What it was read from, if that may be saved.
+    pub(super) document: Option<Arc<[u8]>>,
+    /// Grows with each fetch that is good, so that one who has seen an older set can be told.
+    pub(super) generation: u64,
+    /// Until when it is fresh; `None` for ever.
+    pub(super) fresh_until: Option<Moment>,
+}
+
+impl Snapshot {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
+    pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
+        is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
+    }
+}
+
+pub(super) struct State {
+    pub(super) upkeep: Upkeep,
+    pub(super) schedule: Schedule,
+    /// That of the set in hand; 0 before the first.
+    pub(super) generation: u64,
+    /// The number of the keeper; what its predecessors still do counts for nothing.
+    pub(super) keeper: u64,
+    /// Ends it.
+    pub(super) task: Option<AbortHandle>,
+    /// Wakes it.
+    pub(super) wake: Arc<Notify>,
+    /// A fetch has been decided on and awaits the keeper.
+    pub(super) ordered: bool,
+    pub(super) last_error: Option<Arc<str>>,
+    /// By which the source can tell whether the set in hand is still the issuer's.
+    pub(super) validator: Option<Validator>,
+    pub(super) absent: Absent,
+}
+
+impl State {
+    pub(super) fn new(upkeep: Upkeep) -> Self {
+        Self {
+            upkeep,
+            schedule: Schedule::new(),
+            generation: 0,
+            keeper: 0,
+            task: None,
+            wake: Arc::default(),
+            ordered: false,
+            last_error: None,
+            validator: None,
+            absent: Absent::default(),
+        }
+    }
+
+    pub(super) fn number_next_keeper(&mut self) -> u64 {
+        self.keeper = self.keeper.saturating_add(1);
+        self.wake = Arc::default();
+        self.keeper
+    }
+
+    pub(super) fn next_generation(&mut self) -> u64 {
+        self.generation = self.generation.saturating_add(1);
+        self.generation
+    }
+
+    pub(super) fn event(&self, want: Want, now: Moment) -> Event {
+        match want {
+            Want::NoKeys => Event::NoKeys,
+            Want::ByHand => Event::ByHand,
+            Want::UnknownKid(kid) => Event::UnknownKid(self.absent.standing(kid, now.instant)),
+            Want::BadSignature => Event::BadSignature,
+        }
+    }
+
+    /// Decides whether to fetch because of a wish.
+    pub(super) fn decide(&mut self, want: Want, now: Moment) -> Decision {
+        let decision = self.schedule.on(self.event(want, now), now, jitter());
+        if let (Want::UnknownKid(kid), Decision::Fetch) = (want, decision) {
+            self.absent.ask(kid, now.instant);
+        }
+        decision
+    }
+}
+
+/// A random number between 0 and 1, good enough to spread load.
+pub(super) fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
