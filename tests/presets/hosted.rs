@@ -91,7 +91,7 @@ async fn descope() {
     let provider = Provider::of(Issuer::descope("P2abc"));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
-        "sub": "U2", "drn": "DS", "tenants": { "T1": { "roles": ["admin"], "permissions": ["x"] }, "T2": { "roles": ["owner"] } },
+        "sub": "U2", "drn": "DS", "tenants": { "T1": { "roles": ["admin"], "permissions": ["x", "SSO Admin"] }, "T2": { "roles": ["owner"] } },
         "dct": "T1", "roles": ["user"],
     });
     let token = provider.accept(&header, &claims).await;
@@ -239,7 +239,7 @@ async fn workos() {
     let header = json!({ "alg": "RS256" });
     let claims = json!({
         "sub": "user_1", "sid": "session_1", "org_id": "org_1", "role": "member", "roles": ["member", "auditor"],
-        "permissions": ["posts:read"], "jti": "j",
+        "permissions": ["posts:read", "SSO Admin"], "jti": "j",
     });
     for iss in ["https://api.workos.com/user_management/client_1", "https://api.workos.com", "https://api.workos.com/"]
     {

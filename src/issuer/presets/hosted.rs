@@ -96,6 +96,7 @@ impl Issuer {
     /// * Refresh tokens are signed by the same keys; only those whose `drn` is `DS` are accepted. The issuer is the project's identifier, or its address.
     /// * Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the project, or what [`audience`](Self::audience) adds.
     /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant, `dct`.
+    ///   A permission whose name has a space, such as `SSO Admin`, is no scope.
     ///
     /// ```
     /// let issuer = tower_bearer::Issuer::descope("P2abc");
@@ -243,6 +244,7 @@ impl Issuer {
     ///   [`audience`](Self::audience) adds.
     /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as). Two of these texts are those of every
     ///   application, so that a server can have one.
+    /// * A permission whose name has a space is no scope.
     /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation. Tokens of Connect, for machines, have another issuer.
     ///
     /// ```
