@@ -68,7 +68,7 @@ impl From<String> for Segment {
     }
 }
 
-/// A way from the claims as a whole to one value.
+/// A way from the claims as a whole to the values at its end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Path(Vec<Segment>);
 
