@@ -80,8 +80,11 @@ fn spelled(segment: &str, encoded: u8, upper: bool, end: &str) -> String {
 
 const PATTERN: &str = r"(/(a|@a|%40a|\$a|%24a|%C3%A9|%c3%a9|é|a\.|\{x\}|\{y\})){1,3}(/|/\{\*r\})?";
 
+/// Of which many fit one path.
+const FEW: &str = r"(/(a|@a|@a|%40a|%C3%A9|a\.|\{x\}|\{x\})){1,2}(/|/\{\*r\})?";
+
 fn segment() -> impl Strategy<Value = String> {
-    let text = prop::sample::select(vec!["a", "@a", "$a", "é", "b", "@b"]);
+    let text = prop::sample::select(vec!["a", "@a", "@a", "é", "@b"]);
     let end = prop::sample::select(vec!["", "", "", "", ".", "%20", ".%20", "%C2%A0"]);
     (text, prop_oneof![Just(0), Just(1), any::<u8>()], any::<bool>(), end)
         .prop_map(|(text, encoded, upper, end)| spelled(text, encoded, upper, end))
@@ -90,8 +93,8 @@ fn segment() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn a_spelling_has_the_rule_of_its_decoded_form_or_none(
-        patterns in prop::collection::vec(PATTERN, 1..6),
-        segments in prop::collection::vec(segment(), 1..4),
+        patterns in prop::collection::vec(FEW, 2..7),
+        segments in prop::collection::vec(segment(), 1..3),
         slash in prop::sample::select(vec!["", "/"]),
     ) {
         let path = format!("/{}{slash}", segments.join("/"));
