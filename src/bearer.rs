@@ -1,6 +1,7 @@
 //! Step 1: exactly one bearer token is taken from the request (RFC 6750 §2.1, RFC 9110 §11).
 
 mod cookie;
+mod flaw;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -62,10 +63,8 @@ impl<'r> BearerToken<'r> {
         }
         let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
         text.map(Self).ok_or_else(|| {
-            Error::new(
-                ErrorKind::MalformedRequest,
-                "the credentials are not one token of the characters RFC 6750 §2.1 allows",
-            )
+            let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
+            Error::new(kind, flaw::of(token))
         })
     }
 

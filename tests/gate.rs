@@ -498,3 +498,24 @@ async fn a_token_in_the_query_is_taken_for_upgrades_only_and_no_cache_keeps_what
         (200, &"no-store".parse().unwrap())
     );
 }
+
+#[tokio::test]
+async fn a_header_that_is_no_token_is_refused_by_what_is_in_its_way() {
+    let (idp, server) = world();
+    let source = TokenSource::header(HeaderName::from_static("x-auth-token"));
+    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]));
+    let token = idp.token("alice").sign();
+    for (value, says) in [
+        (format!("Bearer {token}"), "the scheme Bearer stands before the token"),
+        (format!("\"{token}\""), "quotes"),
+        (format!("{token}, {token}"), "a comma"),
+        (format!("JWT {token}"), "white space"),
+        ("{{token}}".to_owned(), "a placeholder"),
+    ] {
+        let request = Request::get("/who").header("x-auth-token", &value).body(axum::body::Body::empty()).unwrap();
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), 400, "{says}");
+        let error = response.extensions().get::<Error>().unwrap().to_string();
+        assert!(error.contains(says) && !error.contains(&token), "{error}");
+    }
+}

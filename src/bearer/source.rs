@@ -76,6 +76,8 @@ impl TokenSource {
     }
 
     /// A header that is the token and nothing else, or empty, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
+    ///
+    /// A scheme before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can take one away.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self(Source::Header(name))

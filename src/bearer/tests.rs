@@ -32,6 +32,7 @@ fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
         (b" Bearer", Err(MalformedRequest)),
         (b"Bearer", Err(MalformedRequest)),
         (b"Bearer ", Err(MalformedRequest)),
+        (b"Bearer Bearer a.b.c", Err(MalformedRequest)),
         (b"Bearer\ta.b.c", Err(MalformedRequest)),
         (b"Bearer \ta.b.c", Err(MalformedRequest)),
         (b"Bearer=a.b.c", Err(MalformedRequest)),
