@@ -28,12 +28,12 @@ pub(crate) struct BearerToken<'r>(&'r str);
 
 /// Finds the token in the `Authorization` header, by its place and not yet by its grammar.
 ///
-/// No header, or another scheme than `Bearer`, is `MissingToken` (RFC 6750 §3.1 wants no error code for these).
+/// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no error code for these). So is `Bearer` with nothing behind it, which
+/// clients send that are signed out.
 pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Err(Error::new(ErrorKind::MissingToken, "no Authorization header"));
-    };
+    let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
+    let Some(value) = values.next() else { return missing("no Authorization header") };
     if values.next().is_some() {
         let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
         return Err(Error::new(ErrorKind::MalformedRequest, detail));
@@ -43,7 +43,10 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     let credentials = value.as_bytes().trim_ascii();
     let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
-        return Err(Error::new(ErrorKind::MissingToken, "the Authorization header has another scheme than Bearer"));
+        return missing("the Authorization header does not begin with the scheme Bearer");
+    }
+    if rest.is_empty() {
+        return missing("the Authorization header has the scheme Bearer, and no token behind it");
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     if spaces == 0 {
