@@ -2,9 +2,12 @@
 
 mod cookie;
 mod flaw;
+mod head;
+mod query;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod web_socket;
 
 use std::fmt;
@@ -12,9 +15,10 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+pub use self::head::RequestHead;
 pub use self::source::TokenSource;
-pub(crate) use self::source::{Found, Place, find};
-pub(crate) use self::web_socket::{choose_protocol, take_token_from};
+pub(crate) use self::source::{Search, find};
+pub(crate) use self::traces::{Owed, Traces};
 use crate::error::{Error, ErrorKind};
 
 /// The longest token that is looked at, in bytes. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.

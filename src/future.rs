@@ -6,13 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CACHE_CONTROL, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
-use crate::bearer::{Place, choose_protocol};
+use crate::bearer::Owed;
 use crate::error::Error;
 use crate::gate::{Gate, Need, admit};
 use crate::reject::{Reject, Rejection, reject, rewrite};
@@ -71,15 +70,15 @@ impl<S, B, C> Waiting<S, B, C> {
     }
 }
 
-/// What is done with the inner service's response.
+/// What is done with a response.
 pub(crate) struct Finish<R> {
     reject: R,
-    place: Place,
+    owed: Owed,
 }
 
 impl<R: Clone> Finish<R> {
-    pub(crate) fn new(reject: &R, place: Place) -> Self {
-        Self { reject: reject.clone(), place }
+    pub(crate) fn new(reject: &R, owed: Owed) -> Self {
+        Self { reject: reject.clone(), owed }
     }
 }
 
@@ -89,20 +88,13 @@ impl<R> Finish<R> {
     where
         R: Reject<B2>,
     {
-        if let (Poll::Ready(Ok(response)), Place::Protocol | Place::Query) = (&mut outcome, self.place) {
-            self.write_headers(response);
+        if !self.reject.is_default() {
+            outcome = outcome.map_ok(|response| rewrite(&self.reject, response));
         }
-        if self.reject.is_default() { outcome } else { outcome.map_ok(|response| rewrite(&self.reject, response)) }
-    }
-
-    fn write_headers<B2>(&self, response: &mut Response<B2>) {
-        if self.place == Place::Query {
-            let no_store = || HeaderValue::from_static("no-store");
-            response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
-        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
-        } else if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) {
-            choose_protocol(response.headers_mut());
+        if let Poll::Ready(Ok(response)) = &mut outcome {
+            self.owed.add_to(response);
         }
+        outcome
     }
 }
 
@@ -139,7 +131,9 @@ where
             let next = match state.as_mut().project() {
                 StateProj::Calling { future } => return finish.apply(future.poll(cx)),
                 StateProj::Rejected { response } => {
-                    return Poll::Ready(Ok(response.take().expect("polled after completion")));
+                    let mut response = response.take().expect("polled after completion");
+                    finish.owed.add_to_refusal(&mut response);
+                    return Poll::Ready(Ok(response));
                 }
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));

@@ -7,7 +7,7 @@ use http::{Extensions, Request};
 pub(crate) use self::public::Public;
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules};
-use crate::bearer::{Found, Place, TokenSource, credentials, find};
+use crate::bearer::{RequestHead, Search, TokenSource, Traces, credentials, find};
 use crate::challenge::wire;
 use crate::error::{Error, ErrorKind};
 use crate::relay::CallerToken;
@@ -105,10 +105,10 @@ pub(crate) fn need<B>(gate: Option<&Gate>, request: &Request<B>) -> Need {
 }
 
 /// Finds the token of a request.
-pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Result<Found<'r>, Error> {
+pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Search<'r> {
     match gate.and_then(|gate| gate.sources.as_deref()) {
-        Some(sources) => find(sources, request),
-        None => credentials(request.headers()).map(|token| Found { token, place: Place::Header }),
+        Some(sources) => find(sources, RequestHead::of(request)),
+        None => Search { token: credentials(request.headers()).map(Into::into), traces: Traces::default() },
     }
 }
 

@@ -90,7 +90,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Looks for the token in these places only; the `Authorization` header is one of them only if it is named. Without any, every request lacks a token. The last call
     /// counts.
     ///
-    /// The headers that are named are marked as sensitive, so that nothing prints them.
+    /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source finds the token, are marked as sensitive, so that nothing inside prints them.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
         self.gate.sources = Some(sources.into_iter().collect());
         self

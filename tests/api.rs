@@ -11,8 +11,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
     AccessToken, Algorithm, BearerAuth, BearerAuthLayer, ConfigError, Error, ErrorKind, FetchError, FetchedKeys,
-    Issuer, IssuerStatus, KeyError, Rejection, Require, RequireLayer, ResourceServer, ResourceServerBuilder, Roles,
-    Rule, Scopes, Segment, SkipReason, StaticKeys, Trust,
+    Issuer, IssuerStatus, KeyError, Rejection, RequestHead, Require, RequireLayer, ResourceServer,
+    ResourceServerBuilder, Roles, Rule, Scopes, Segment, SkipReason, StaticKeys, Trust,
 };
 
 tower_bearer::permissions! { ReadOrders = scope("orders:read"); }
@@ -39,6 +39,7 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<IssuerStatus>();
     shared::<ManualClock>();
     shared::<Rejection>();
+    shared::<RequestHead<'static>>();
     shared::<Require<ReadOrders, NotDebug>>();
     shared::<RequireLayer>();
     shared::<ResourceServer<NotDebug>>();
