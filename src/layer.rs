@@ -43,6 +43,31 @@ use crate::service::BearerAuth;
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
 /// without the headers that it adds. So do concurrency limits: a request
 /// that waits for keys, for 2 s at most, would hold a permit of one inside.
+///
+/// A layer *outside* that prints the headers of requests prints the token, since only this one marks the header as sensitive. So does tower-http's `TraceLayer` with
+/// `include_headers`. Put it inside, or mark the headers before it:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+/// use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+/// use tower_http::trace::{DefaultMakeSpan, TraceLayer};
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// // in axum, what is added later is outside; in a `ServiceBuilder`, it is inside
+/// let app: Router = Router::new()
+///     .route("/orders", get(async || "orders"))
+///     .layer(BearerAuthLayer::new(server))
+///     .layer(TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true)))
+///     // and each header that a `TokenSource` names
+///     .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Inside, in one `ServiceBuilder`, a `TraceLayer` needs another body between the two: see [`Reject`](crate::Reject).
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
