@@ -122,6 +122,35 @@ fn grpc_content_type(method: &Method, headers: &HeaderMap) -> Option<&'static st
 ///
 /// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer puts the [`Error`] into its
 /// extensions.
+///
+/// The default needs a body that can be empty (`B: Default`). Those of most layers that wrap
+/// bodies, such as tower-http's `TraceLayer`, cannot: put such a layer outside, or give the body
+/// another type in between:
+///
+/// ```
+/// use axum::{Router, body::Body, routing::get};
+/// use http::Response;
+/// use tower::ServiceBuilder;
+/// use tower_http::trace::TraceLayer;
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// let layers = ServiceBuilder::new()
+///     .layer(BearerAuthLayer::new(server))
+///     .map_response(|response: Response<_>| response.map(Body::new))
+///     .layer(TraceLayer::new_for_http());
+/// let app: Router = Router::new().route("/orders", get(async || "orders")).layer(layers);
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot refuse a request with a body of the type `{B}`",
+    label = "cannot write a refusal with this body",
+    note = "`DefaultReject` needs `B: Default`; `ProblemJson` and `GraphQlErrors` need `B: Default + From<String>`; a closure needs `Fn(Rejection) -> Response<B>`",
+    note = "a layer that wraps bodies, such as `TraceLayer`, belongs outside: `ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(BearerAuthLayer::new(server))`",
+    note = "or give the body another type in between: `.layer(BearerAuthLayer::new(server)).map_response(|response: Response<_>| response.map(axum::body::Body::new)).layer(TraceLayer::new_for_http())`"
+)]
 pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
