@@ -32,8 +32,9 @@ pub(crate) struct BearerToken<'r>(&'r str);
 
 /// Finds the token in the `Authorization` header, by its place and not yet by its grammar.
 ///
-/// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no error code for these). So is `Bearer` with nothing behind it, which
-/// clients send that are signed out.
+/// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
+/// error code for these). So is `Bearer` with nothing behind it, which clients send that are signed
+/// out.
 pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));

@@ -44,8 +44,9 @@ use crate::service::BearerAuth;
 /// without the headers that it adds. So do concurrency limits: a request
 /// that waits for keys, for 2 s at most, would hold a permit of one inside.
 ///
-/// A layer *outside* that prints the headers of requests prints the token, since only this one marks the header as sensitive. So does tower-http's `TraceLayer` with
-/// `include_headers`. Put it inside, or mark the headers before it:
+/// A layer *outside* that prints the headers of requests prints the token, since only this one
+/// marks the header as sensitive. So does tower-http's `TraceLayer` with `include_headers`. Put it
+/// inside, or mark the headers before it:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -67,7 +68,8 @@ use crate::service::BearerAuth;
 /// # }
 /// ```
 ///
-/// Inside, in one `ServiceBuilder`, a `TraceLayer` needs another body between the two: see [`Reject`](crate::Reject).
+/// Inside, in one `ServiceBuilder`, a `TraceLayer` needs another body between the two: see
+/// [`Reject`](crate::Reject).
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -115,7 +117,8 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Looks for the token in these places only; the `Authorization` header is one of them only if it is named. Without any, every request lacks a token. The last call
     /// counts.
     ///
-    /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source finds the token, are marked as sensitive, so that nothing inside prints them.
+    /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source
+    /// finds the token, are marked as sensitive, so that nothing inside prints them.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
         self.gate.sources = Some(sources.into_iter().collect());
         self

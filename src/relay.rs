@@ -167,7 +167,8 @@ fn is_identity(name: &HeaderName) -> bool {
 /// * Whoever gets the token can use it wherever it is accepted. List origins of your own services, and `http://` ones only where the network is trusted.
 /// * A client that follows redirects may send the token elsewhere. Turn that off.
 /// * The host is compared, not where its name leads; and with `http://`, a client that uses the environment's proxy sends the token to that.
-/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the address ([`dangerously_query`](crate::TokenSource::dangerously_query)) is not taken away.
+/// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the
+///   address ([`dangerously_query`](crate::TokenSource::dangerously_query)) is not taken away.
 /// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is passed on.
 #[derive(Clone, Debug)]
 #[must_use]

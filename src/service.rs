@@ -36,7 +36,8 @@ impl<S, C, R> BearerAuth<S, C, R> {
         Self { inner, server, gate, reject }
     }
 
-    /// Sees to it that nothing prints the credentials, whatever becomes of them; what custom sources find is hidden afterwards.
+    /// Sees to it that nothing prints the credentials, whatever becomes of them; what custom
+    /// sources find is hidden afterwards.
     fn hide_credentials<B>(&self, request: &mut Request<B>) {
         let headers = request.headers_mut();
         let Some(gate) = &self.gate else {

@@ -5,7 +5,8 @@ use std::fmt;
 use http::header::{ACCEPT, UPGRADE};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-/// All of a request but its body, for a [`custom`](crate::TokenSource::custom) source to find the token in.
+/// All of a request but its body, for a [`custom`](crate::TokenSource::custom) source to find the
+/// token in.
 ///
 /// `Debug` shows the method only: tokens may be in all the rest.
 #[derive(Clone, Copy)]
@@ -46,12 +47,14 @@ impl<'r> RequestHead<'r> {
         self.extensions
     }
 
-    /// Tells whether this may become a WebSocket, or something else that is no plain exchange (RFC 9110 §7.8, RFC 8441).
+    /// Tells whether this may become a WebSocket, or something else that is no plain exchange
+    /// (RFC 9110 §7.8, RFC 8441).
     pub(super) fn asks_for_upgrade(self) -> bool {
         self.headers.contains_key(UPGRADE) || *self.method == Method::CONNECT
     }
 
-    /// Tells whether this is what a browser's `EventSource` sends: a GET that accepts an event stream.
+    /// Tells whether this is what a browser's `EventSource` sends: a GET that accepts an event
+    /// stream.
     pub(super) fn asks_for_events(self) -> bool {
         let accepted =
             self.headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));

@@ -26,7 +26,8 @@ fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
     parameters.filter_map(|parameter| parameter.strip_prefix("access_token="))
 }
 
-/// Undoes a percent-encoding (RFC 3986 §2.1): no character of a token needs one, but some encoders write `%2E`. What is no encoding stays, and is in no token.
+/// Undoes a percent-encoding (RFC 3986 §2.1): no character of a token needs one, but some encoders
+/// write `%2E`. What is no encoding stays, and is in no token.
 fn decoded(text: &str) -> Cow<'_, [u8]> {
     let Some((start, rest)) = text.split_once('%') else { return Cow::Borrowed(text.as_bytes()) };
     let mut bytes = start.as_bytes().to_vec();

@@ -18,8 +18,10 @@ use crate::error::{Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
 ///
-/// The default is the `Authorization` header (RFC 6750 §2.1), and nothing else. A request that has a token in two of the places that are
-/// named is refused with 400 (RFC 6750 §2). A place that is empty has none: a cookie without a value, or `Bearer` with nothing behind it, as clients send when they are signed out.
+/// The default is the `Authorization` header (RFC 6750 §2.1), and nothing else. A request that has
+/// a token in two of the places that are named is refused with 400 (RFC 6750 §2). A place that is
+/// empty has none: a cookie without a value, or `Bearer` with nothing behind it, as clients send
+/// when they are signed out.
 ///
 /// # Examples
 ///
@@ -70,7 +72,8 @@ impl TokenSource {
 
     /// A header that is the token and nothing else, or empty, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
     ///
-    /// A scheme before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can take one away.
+    /// A scheme before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can
+    /// take one away.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self(Source::Header(name))
@@ -108,30 +111,35 @@ impl TokenSource {
         self
     }
 
-    /// The protocol that follows `bearer`, in any case, among those that a WebSocket offers: browsers cannot set headers for
-    /// them. Or Kubernetes' way: a protocol that is the token, in base64url without padding, with a fixed text before it.
+    /// The protocol that follows `bearer`, in any case, among those that a WebSocket offers:
+    /// browsers cannot set headers for them. Or Kubernetes' way: a protocol that is the token, in
+    /// base64url without padding, with a fixed text before it.
     ///
     /// ```js
     /// new WebSocket("wss://api.example.com/events", ["bearer", token])
     /// new WebSocket("wss://api.example.com/events", ["base64url.bearer.authorization.k8s.io." + encoded, "v4.channel.k8s.io"])
     /// ```
     ///
-    /// All of this is taken from the request, so that the service chooses among the others. If it chooses none, the response says `bearer`, as the client has
-    /// written it, without which the browser would close the connection. Kubernetes' protocol is never chosen, for it is the token: its client offers another one beside it, which
-    /// the service must choose.
+    /// All of this is taken from the request, so that the service chooses among the others. If it
+    /// chooses none, the response says `bearer`, as the client has written it, without which the
+    /// browser would close the connection. Kubernetes' protocol is never chosen, for it is the
+    /// token: its client offers another one beside it, which the service must choose.
     #[must_use]
     pub fn web_socket_protocol() -> Self {
         Self(Source::WebSocketProtocol)
     }
 
-    /// The parameter `access_token` of the query (RFC 6750 §2.3), where browsers can set no header: in requests that ask for an upgrade, as WebSockets do, and in a `GET` that
-    /// accepts `text/event-stream`, as `EventSource` does. In no others.
+    /// The parameter `access_token` of the query (RFC 6750 §2.3), where browsers can set no header:
+    /// in requests that ask for an upgrade, as WebSockets do, and in a `GET` that accepts
+    /// `text/event-stream`, as `EventSource` does. In no others.
     ///
     /// # Security
     ///
-    /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them; OAuth 2.1 forbids this. Prefer
-    /// [`web_socket_protocol`](Self::web_socket_protocol), or for events a client that uses `fetch`. The service sees the parameter too, and so does every layer that logs. All responses
-    /// to such requests, refusals too, get `Cache-Control: no-store`, unless they have one.
+    /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them;
+    /// OAuth 2.1 forbids this. Prefer [`web_socket_protocol`](Self::web_socket_protocol), or for
+    /// events a client that uses `fetch`. The service sees the parameter too, and so does every
+    /// layer that logs. All responses to such requests, refusals too, get
+    /// `Cache-Control: no-store`, unless they have one.
     #[must_use]
     pub fn dangerously_query() -> Self {
         Self(Source::Query)
@@ -158,12 +166,14 @@ impl TokenSource {
     /// let source = TokenSource::custom(|head| Some(head.extensions().get::<Session>()?.token.as_bytes()));
     /// ```
     ///
-    /// The header in which it finds the token is marked as sensitive. If the token is in the address, responses get `Cache-Control: no-store`, unless they have one.
+    /// The header in which it finds the token is marked as sensitive. If the token is in the
+    /// address, responses get `Cache-Control: no-store`, unless they have one.
     ///
     /// # Security
     ///
-    /// A cookie that it reads, directly or by way of a session, has none of the protection of [`cookie`](Self::cookie). For the address,
-    /// see [`dangerously_query`](Self::dangerously_query).
+    /// A cookie that it reads, directly or by way of a session, has none of the protection of
+    /// [`cookie`](Self::cookie). For the address, see
+    /// [`dangerously_query`](Self::dangerously_query).
     #[must_use]
     pub fn custom(find: impl Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync + 'static) -> Self {
         Self(Source::Custom(Arc::new(find)))

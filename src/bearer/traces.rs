@@ -25,7 +25,8 @@ pub(crate) struct Owed {
 }
 
 impl Traces {
-    /// Notes what a custom source has found. It does not say where, but what it returns is a part of the request.
+    /// Notes what a custom source has found. It does not say where, but what it returns is a part
+    /// of the request.
     pub(super) fn note(&mut self, found: &[u8], head: RequestHead<'_>) {
         let place = found.as_ptr().addr();
         let address = head.uri().path_and_query();
@@ -33,7 +34,8 @@ impl Traces {
         self.custom.push(place);
     }
 
-    /// Hides the tokens from the service and from what prints headers, where that was not done by the header's name; returns what is left to be done.
+    /// Hides the tokens from the service and from what prints headers, where that was not done by
+    /// the header's name; returns what is left to be done.
     pub(crate) fn hide_in(self, headers: &mut HeaderMap) -> Owed {
         for place in self.custom {
             headers
@@ -63,7 +65,8 @@ impl Owed {
         self.add_to_refusal(response);
     }
 
-    /// Adds what a refusal needs, too: no cache keeps what an address with a token has led to (RFC 6750 §2.3).
+    /// Adds what a refusal needs, too: no cache keeps what an address with a token has led to
+    /// (RFC 6750 §2.3).
     pub(crate) fn add_to_refusal<B>(self, response: &mut Response<B>) {
         if self.no_store {
             response.headers_mut().entry(CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));

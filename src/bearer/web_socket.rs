@@ -41,7 +41,8 @@ enum Offer<'r> {
     Other(&'r [u8]),
 }
 
-/// Finds the token: the protocol that follows `bearer`, or what Kubernetes' ends with. There must not be two.
+/// Finds the token: the protocol that follows `bearer`, or what Kubernetes' ends with. There must
+/// not be two.
 pub(super) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, [u8]>>, Error> {
     let malformed = |detail| Error::new(ErrorKind::MalformedRequest, detail);
     let mut found = None;
@@ -61,7 +62,8 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, [u8]>>, Error>
     Ok(found)
 }
 
-/// Finds what says that there is a token, be there one or not; `bearer` before Kubernetes', which cannot be chosen.
+/// Finds what says that there is a token, be there one or not; `bearer` before Kubernetes', which
+/// cannot be chosen.
 pub(super) fn mark(headers: &HeaderMap) -> Option<Mark> {
     let marks = offers(headers).filter_map(|offer| match offer {
         Offer::Word(word, _) => Some(Mark::Word(word)),
