@@ -1,9 +1,13 @@
 //! Step 1: exactly one bearer token is taken from the request (RFC 6750 §2.1, RFC 9110 §11).
 
 mod cookie;
+mod flaw;
+mod head;
+mod query;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod web_socket;
 
 use std::fmt;
@@ -11,9 +15,10 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+pub use self::head::RequestHead;
 pub use self::source::TokenSource;
-pub(crate) use self::source::{Found, Place, find};
-pub(crate) use self::web_socket::{choose_protocol, take_token_from};
+pub(crate) use self::source::{Search, find};
+pub(crate) use self::traces::{Owed, Traces};
 use crate::error::{Error, ErrorKind};
 
 /// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
@@ -30,12 +35,13 @@ pub(crate) struct BearerToken<'r>(&'r str);
 
 /// Finds the token in the `Authorization` header, by its place and not yet by its grammar.
 ///
-/// No header, or another scheme than `Bearer`, is `MissingToken` (RFC 6750 §3.1 wants no error code for these).
+/// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
+/// error code for these). So is `Bearer` with nothing behind it, which clients send that are signed
+/// out.
 pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Err(Error::new(ErrorKind::MissingToken, "no Authorization header"));
-    };
+    let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
+    let Some(value) = values.next() else { return missing("no Authorization header") };
     if values.next().is_some() {
         let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
         return Err(Error::new(ErrorKind::MalformedRequest, detail));
@@ -45,7 +51,10 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
     let credentials = value.as_bytes().trim_ascii();
     let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
-        return Err(Error::new(ErrorKind::MissingToken, "the Authorization header has another scheme than Bearer"));
+        return missing("the Authorization header does not begin with the scheme Bearer");
+    }
+    if rest.is_empty() {
+        return missing("the Authorization header has the scheme Bearer, and no token behind it");
     }
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     if spaces == 0 {
@@ -66,13 +75,8 @@ impl<'r> BearerToken<'r> {
         }
         let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
         text.map(Self).ok_or_else(|| {
-            let padded = token.windows(2).any(|pair| pair == b"=.");
-            let detail = if padded {
-                "a part of the token is padded base64url (=), which RFC 7515 §2 forbids: leave the padding out"
-            } else {
-                "the credentials are not one token of the characters RFC 6750 §2.1 allows"
-            };
-            Error::new(ErrorKind::MalformedRequest, detail)
+            let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
+            Error::new(kind, flaw::of(token))
         })
     }
 

@@ -6,16 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CACHE_CONTROL, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
-use crate::bearer::{Place, choose_protocol};
+use crate::bearer::Owed;
 use crate::error::Error;
 use crate::gate::{Gate, Need, admit, looks_at_address};
-use crate::reject::{Reject, Rejection, head, head_of, reject, rewrite};
+use crate::reject::{Reject, Rejection, Shown, head, head_of, reject, rewrite};
 use crate::relay::CallerToken;
 
 pin_project! {
@@ -71,7 +70,7 @@ impl<S, B, C> Waiting<S, B, C> {
     }
 }
 
-/// What is done with the inner service's response.
+/// What is done with a response.
 pub(crate) struct Finish<R> {
     reject: R,
     /// Boxed, since it is rare: a future is moved about.
@@ -79,15 +78,16 @@ pub(crate) struct Finish<R> {
 }
 
 /// What must be known of the request when its response is there.
+#[derive(Default)]
 struct About {
-    place: Place,
+    owed: Owed,
     /// For a `Reject` that reads it.
     head: Option<Box<Request<()>>>,
 }
 
 impl<R: Clone> Finish<R> {
-    pub(crate) fn new(reject: &R, place: Place) -> Self {
-        let about = (place != Place::Header).then(|| Box::new(About { place, head: None }));
+    pub(crate) fn new(reject: &R, owed: Owed) -> Self {
+        let about = (owed != Owed::default()).then(|| Box::new(About { owed, head: None }));
         Self { reject: reject.clone(), about }
     }
 }
@@ -99,8 +99,8 @@ impl<R> Finish<R> {
         R: Reject<B2>,
     {
         if self.reject.reads_request() {
-            let about = self.about.get_or_insert_with(|| Box::new(About { place: Place::Header, head: None }));
-            about.head = Some(head_of(request, looks_at_address(gate)));
+            let head = head_of(request, self.shown(gate));
+            self.about.get_or_insert_default().head = Some(head);
         }
     }
 
@@ -110,8 +110,10 @@ impl<R> Finish<R> {
         R: Reject<B2>,
     {
         let rejection = Rejection::new(error, &request);
-        let head = self.reject.reads_request().then(|| head(request, looks_at_address(gate)));
-        reject(&self.reject, rejection.of(head))
+        let head = self.reject.reads_request().then(|| head(request, self.shown(gate)));
+        let mut response = reject(&self.reject, rejection.of(head));
+        self.owed().add_to_refusal(&mut response);
+        response
     }
 
     /// Leaves the response where it is, which is what most need: it is large.
@@ -119,27 +121,30 @@ impl<R> Finish<R> {
     where
         R: Reject<B2>,
     {
-        if let (Poll::Ready(Ok(response)), Some(about)) = (&mut outcome, &self.about) {
-            about.write_headers(response);
-        }
-        if self.reject.is_default() || outcome.is_pending() {
+        let is_default = self.reject.is_default();
+        if outcome.is_pending() || (is_default && self.about.is_none()) {
             return outcome;
         }
-        let head = self.about.take().and_then(|about| about.head);
-        outcome.map_ok(|response| rewrite(&self.reject, response, head))
+        let About { owed, head } = self.about.take().map(|about| *about).unwrap_or_default();
+        if !is_default {
+            outcome = outcome.map_ok(|response| rewrite(&self.reject, response, head));
+        }
+        if let Poll::Ready(Ok(response)) = &mut outcome {
+            owed.add_to(response);
+        }
+        outcome
     }
-}
 
-impl About {
-    fn write_headers<B2>(&self, response: &mut Response<B2>) {
-        if self.place == Place::Query {
-            let no_store = || HeaderValue::from_static("no-store");
-            response.headers_mut().entry(CACHE_CONTROL).or_insert_with(no_store);
-        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
-        } else if self.place == Place::Protocol
-            && matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK)
-        {
-            choose_protocol(response.headers_mut());
+    fn owed(&self) -> Owed {
+        self.about.as_ref().map(|about| about.owed).unwrap_or_default()
+    }
+
+    /// Tells how much of the address a `Reject` may see.
+    fn shown(&self, gate: Option<&Gate>) -> Shown {
+        match (self.owed().hides_path(), looks_at_address(gate)) {
+            (true, _) => Shown::Nothing,
+            (false, true) => Shown::Path,
+            (false, false) => Shown::Query,
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{Extensions, Request};
 
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
-use crate::bearer::{Found, Place, TokenSource, credentials, find};
+use crate::bearer::{RequestHead, Search, TokenSource, Traces, credentials, find};
 use crate::challenge::wire;
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::reject::NoGrpc;
@@ -132,9 +132,9 @@ pub(crate) fn mark<B>(gate: Option<&Gate>, request: &mut Request<B>) {
     }
 }
 
-/// Tells whether a token may be in the address.
+/// Tells whether a token may be in the address, be there one in this request or not.
 pub(crate) fn looks_at_address(gate: Option<&Gate>) -> bool {
-    // which header it is in is known of all sources but these
+    // which header it is in is known of all sources but `dangerously_query` and `custom`
     gate.is_some_and(|gate| gate.sources.iter().flatten().any(|source| source.header_name().is_none()))
 }
 
@@ -144,10 +144,10 @@ pub(crate) fn need<B>(gate: Option<&Gate>, request: &Request<B>) -> Need {
 }
 
 /// Finds the token of a request.
-pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Result<Found<'r>, Error> {
+pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Search<'r> {
     match gate.and_then(|gate| gate.sources.as_deref()) {
-        Some(sources) => find(sources, request),
-        None => credentials(request.headers()).map(|token| Found { token, place: Place::Header }),
+        Some(sources) => find(sources, RequestHead::from(request)),
+        None => Search { token: credentials(request.headers()).map(Into::into), traces: Traces::default() },
     }
 }
 

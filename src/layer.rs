@@ -48,6 +48,33 @@ use crate::service::BearerAuth;
 ///
 /// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
 /// gRPC over HTTP/1.1, which this layer would refuse as HTTP.
+///
+/// A layer *outside* that prints the headers of requests prints the token, since only this one
+/// marks the header as sensitive. So does tower-http's `TraceLayer` with `include_headers`. Put it
+/// inside, or mark the headers before it:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+/// use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+/// use tower_http::trace::{DefaultMakeSpan, TraceLayer};
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// // in axum, what is added later is outside; in a `ServiceBuilder`, it is inside
+/// let app: Router = Router::new()
+///     .route("/orders", get(async || "orders"))
+///     .layer(BearerAuthLayer::new(server))
+///     .layer(TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true)))
+///     // and each header that a `TokenSource` names
+///     .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Inside, in one `ServiceBuilder`, a `TraceLayer` needs another body between the two: see
+/// [`Reject`](crate::Reject).
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -95,7 +122,8 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Looks for the token in these places only; the `Authorization` header is one of them only if it is named. Without any, every request lacks a token. The last call
     /// counts.
     ///
-    /// The headers that are named are marked as sensitive, so that nothing prints them.
+    /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source
+    /// finds the token, are marked as sensitive, so that nothing inside prints them.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
         self.gate.sources = Some(sources.into_iter().collect());
         self

@@ -125,7 +125,7 @@ pub mod guide;
 
 pub use crate::access_token::AccessToken;
 pub use crate::authz::{Access, AuthzRules, AuthzRulesBuilder, Permission, Rule};
-pub use crate::bearer::TokenSource;
+pub use crate::bearer::{RequestHead, TokenSource};
 pub use crate::claims::{Claim, ClaimValue, Principal, Roles, Scopes, Segment};
 pub use crate::clock::Clock;
 pub use crate::config::ResourceServerConfig;

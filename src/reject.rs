@@ -8,8 +8,10 @@ use std::fmt;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 
-pub(crate) use self::asked::{Asked, NoGrpc, head, head_of};
+use self::asked::grpc_content_type;
+pub(crate) use self::asked::{NoGrpc, Shown, head, head_of};
 pub use self::document::{GraphQlErrors, ProblemJson};
+use crate::bearer::RequestHead;
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
 use crate::sync::whole_seconds_up;
@@ -48,8 +50,8 @@ pub struct Rejection {
 
 impl Rejection {
     /// Refuses a request.
-    pub(crate) fn new<'r>(error: Error, request: impl Into<Asked<'r>>) -> Self {
-        let grpc = request.into().grpc_content_type();
+    pub(crate) fn new<'r>(error: Error, request: impl Into<RequestHead<'r>>) -> Self {
+        let grpc = grpc_content_type(request.into());
         Self { grpc, ..Self::without_request(error) }
     }
 
@@ -90,9 +92,10 @@ impl Rejection {
     /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
     ///
     /// These are left out: headers that are marked as sensitive, as the layer marks those that it
-    /// looks for tokens in; `Authorization`, `Cookie` and `Proxy-Authorization`; the parameter
-    /// `access_token` of the query, and the whole query if one of the layer's
-    /// [sources](crate::BearerAuthLayer::token_sources) looks at the address; and the extensions.
+    /// looks for tokens in, or finds them in; `Authorization`, `Cookie` and `Proxy-Authorization`;
+    /// the parameter `access_token` of the query, the whole query if one of the layer's
+    /// [sources](crate::BearerAuthLayer::token_sources) looks at the address, and the path, too, if
+    /// it has the token in it; and the extensions.
     pub fn request(&self) -> Option<&Request<()>> {
         self.request.as_deref()
     }
@@ -149,6 +152,35 @@ impl Rejection {
 /// The default, [`DefaultReject`], answers with an empty body. Whatever the response, the layer
 /// puts the [`Error`] into its extensions. A 401 without any `WWW-Authenticate` gets the layer's,
 /// which RFC 9110 §11.6.1 demands.
+///
+/// The default needs a body that can be empty (`B: Default`). Those of most layers that wrap
+/// bodies, such as tower-http's `TraceLayer`, cannot: put such a layer outside, or give the body
+/// another type in between:
+///
+/// ```
+/// use axum::{Router, body::Body, routing::get};
+/// use http::Response;
+/// use tower::ServiceBuilder;
+/// use tower_http::trace::TraceLayer;
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// let layers = ServiceBuilder::new()
+///     .layer(BearerAuthLayer::new(server))
+///     .map_response(|response: Response<_>| response.map(Body::new))
+///     .layer(TraceLayer::new_for_http());
+/// let app: Router = Router::new().route("/orders", get(async || "orders")).layer(layers);
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot refuse a request with a body of the type `{B}`",
+    label = "cannot write a refusal with this body",
+    note = "`DefaultReject` needs `B: Default`; `ProblemJson` and `GraphQlErrors` need `B: Default + From<String>`; a closure needs `Fn(Rejection) -> Response<B>`",
+    note = "a layer that wraps bodies, such as `TraceLayer`, belongs outside: `ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(BearerAuthLayer::new(server))`",
+    note = "or give the body another type in between: `.layer(BearerAuthLayer::new(server)).map_response(|response: Response<_>| response.map(axum::body::Body::new)).layer(TraceLayer::new_for_http())`"
+)]
 pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;

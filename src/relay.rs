@@ -142,9 +142,7 @@ impl fmt::Debug for CallerToken {
 /// * The host is compared, not where its name leads; and with `http://`, a client that uses the
 ///   environment's proxy sends the token to that.
 /// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the
-///   address
-///   ([`dangerously_query_of_upgrades`](crate::TokenSource::dangerously_query_of_upgrades)), or in
-///   a header that only a [`custom`](crate::TokenSource::custom) source knows, is not taken away.
+///   address ([`dangerously_query`](crate::TokenSource::dangerously_query)) is not taken away.
 /// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is passed on.
 /// * No request asks for an upgrade any more. For a WebSocket, take a client without this layer,
 ///   and [`CallerToken::expose_secret`].

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::bearer::{Place, take_token_from};
+use crate::bearer::Search;
 use crate::future::{Finish, ResponseFuture, Waiting};
 use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need};
 use crate::reject::{DefaultReject, Reject};
@@ -36,7 +36,8 @@ impl<S, C, R> BearerAuth<S, C, R> {
         Self { inner, server, gate, reject }
     }
 
-    /// Sees to it that nothing prints the credentials, whatever becomes of them.
+    /// Sees to it that nothing prints the credentials, whatever becomes of them; what custom
+    /// sources find is hidden afterwards.
     fn hide_credentials<B>(&self, request: &mut Request<B>) {
         let headers = request.headers_mut();
         let Some(gate) = &self.gate else {
@@ -85,19 +86,13 @@ where
         mark(gate, &mut request);
         let need = need(gate, &request);
         let open = need == Need::Nothing;
-        let (attempt, place, caller) = match find_token(gate, &request) {
-            Ok(found) if open => (None, found.place, None),
-            Err(_) if open => (None, Place::Header, None),
-            Ok(found) => (Some(self.server.attempt(found.token)), found.place, keep(gate, found.token)),
-            Err(error) => {
-                let error = error.in_realm(&self.server.realm());
-                (Some(Attempt::Done(Err(error))), Place::Header, None)
-            }
+        let Search { token, traces } = find_token(gate, &request);
+        let (attempt, caller) = match token {
+            _ if open => (None, None),
+            Ok(token) => (Some(self.server.attempt(&token)), keep(gate, &token)),
+            Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
         };
-        if place == Place::Protocol {
-            take_token_from(request.headers_mut());
-        }
-        let mut finish = Finish::new(&self.reject, place);
+        let mut finish = Finish::new(&self.reject, traces.hide_in(request.headers_mut()));
         let Some(attempt) = attempt else {
             let_in(Anonymous::in_realm(self.server.realm()), &mut request);
             finish.keep_head::<B, B2>(gate, &request);

@@ -9,8 +9,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
     AccessToken, Algorithm, BearerAuth, BearerAuthLayer, Claim, ClaimValue, ConfigError, Error, ErrorKind, FetchError,
-    FetchedKeys, Issuer, IssuerStatus, KeyError, NotAKeySet, Rejection, Require, RequireLayer, ResourceServer,
-    ResourceServerBuilder, Roles, Rule, Scopes, Segment, StaticKeys, Trust, UnknownAlgorithm,
+    FetchedKeys, Issuer, IssuerStatus, KeyError, NotAKeySet, Rejection, RequestHead, Require, RequireLayer,
+    ResourceServer, ResourceServerBuilder, Roles, Rule, Scopes, Segment, StaticKeys, Trust, UnknownAlgorithm,
 };
 
 tower_bearer::permissions! { ReadOrders = scope("orders:read"); }
@@ -39,6 +39,7 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<IssuerStatus>();
     shared::<ManualClock>();
     shared::<Rejection>();
+    shared::<RequestHead<'static>>();
     shared::<Require<ReadOrders, NotDebug>>();
     shared::<RequireLayer>();
     shared::<ResourceServer<NotDebug>>();

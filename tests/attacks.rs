@@ -10,16 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get as route;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Request;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::kind;
 use support::{get, send};
 use tokio::net::TcpListener;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer, StaticKeys};
+use tower_bearer::{
+    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer, StaticKeys, TokenSource,
+};
 
 const API: &str = "https://api.test";
 
@@ -326,7 +330,28 @@ proptest! {
     #[test]
     fn any_authorization_header_is_the_callers_fault(value in proptest::collection::vec(0x20_u8..=0xff, 0..400)) {
         prop_assume!(!value.contains(&0x7f));
-        answered(&value)?;
+        let mut request = get("/", &[]);
+        request.headers_mut().insert("authorization", value.try_into().unwrap());
+        answered(request)?;
+    }
+
+    /// The same for the other places that a token may be looked for in.
+    #[test]
+    fn whatever_stands_in_another_place_is_the_callers_fault(
+        protocols in r"((bearer|BEARER|base64url\.bearer\.authorization\.k8s\.io\.|[!-~]{0,9}),? ?){0,5}",
+        query in "((access_token=)?[A-Za-z0-9%._~+=-]{0,9}&?){0,4}",
+        cookie in r"((t=|t|u=)[!-~]{0,9};? ?){0,3}",
+        custom in proptest::collection::vec(0x20_u8..=0x7e, 0..40),
+        upgrade in any::<bool>(),
+    ) {
+        let mut request = get(&format!("/anywhere?{query}"), &[]);
+        let kind = if upgrade { ("upgrade", "websocket") } else { ("accept", "text/event-stream") };
+        let others = [("sec-websocket-protocol", &*protocols), ("cookie", &cookie), kind, ("origin", "https://api.test")];
+        for (name, value) in others.into_iter().chain([("host", "api.test")]) {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request.headers_mut().insert("x-custom", custom.try_into().unwrap());
+        answered(request)?;
     }
 
     /// The same for what looks like a token.
@@ -342,20 +367,28 @@ proptest! {
         let plausible = format!(r#"{{"iss":"https://id.test/","aud":"{API}","exp":{exp}}}"#);
         let claims = if good { plausible } else { claims };
         let token = format!("Bearer {}.{}.{signature}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        answered(token.as_bytes())?;
+        answered(get("/", &[&token]))?;
     }
 }
 
-/// The status of a request with this header is one of 400 and 401.
-fn answered(value: &[u8]) -> Result<(), TestCaseError> {
+/// The status of this request is one of 400 and 401.
+fn answered(request: Request<Body>) -> Result<(), TestCaseError> {
     // keys that are fetched, so that an outage could be made
     static SERVER: std::sync::LazyLock<(tokio::runtime::Runtime, Router)> = std::sync::LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = ResourceServer::new(API).trust(&Idp::new("https://id.test/")).build().unwrap();
-        (runtime, Router::new().route("/", route(async |_: AccessToken| "hello")).layer(BearerAuthLayer::new(server)))
+        let sources = [
+            TokenSource::cookie("t"),
+            TokenSource::web_socket_protocol(),
+            TokenSource::dangerously_query(),
+            TokenSource::custom(|head| head.headers().get("x-custom")?.as_bytes().strip_prefix(b"a")),
+        ];
+        let anywhere = Router::new()
+            .route("/anywhere", route(async |_: AccessToken| "hello"))
+            .layer(BearerAuthLayer::new(server.clone()).token_sources(sources));
+        let hello = Router::new().route("/", route(async |_: AccessToken| "hello"));
+        (runtime, hello.layer(BearerAuthLayer::new(server)).merge(anywhere))
     });
-    let mut request = get("/", &[]);
-    request.headers_mut().insert("authorization", value.try_into().unwrap());
     let (runtime, app) = &*SERVER;
     let response = runtime.block_on(send(app, request));
     let status = response.status().as_u16();

@@ -10,6 +10,8 @@ use std::time::Duration;
 use axum::extract::WebSocketUpgrade;
 use axum::routing::{any, get as route, post};
 use axum::{Extension, Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -185,11 +187,12 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
             let _ = socket.send(axum::extract::ws::Message::Text(text.into())).await;
         })
     };
-    let layer = BearerAuthLayer::new(server).token_sources([TokenSource::web_socket_protocol()]);
+    let layer = || BearerAuthLayer::new(server.clone()).token_sources([TokenSource::web_socket_protocol()]);
     let app = Router::new()
         .route("/events", any(events))
         .route("/public", any(public))
-        .layer(layer.public_path(Method::GET, "/public").unwrap());
+        .layer(layer().public_path(Method::GET, "/public").unwrap())
+        .merge(Router::new().route("/lenient", any(public)).layer(layer().lenient()));
     let address = serve(app).await;
     let token = idp.token("alice").sign();
     let open_at = async |path: &str, protocols: &str| {
@@ -207,13 +210,33 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
     assert_eq!(open(&format!("bearer, {token}")).await.unwrap(), ("bearer".to_owned(), "alice ".to_owned()));
     let chosen = open(&format!("v2.chat, chat, bearer, {token}")).await.unwrap();
     assert_eq!(chosen, ("chat".to_owned(), "alice v2.chat, chat".to_owned()));
+    // browsers compare every letter of what is chosen
+    let capital = open(&format!("Bearer, {token}")).await.unwrap();
+    assert_eq!(capital, ("Bearer".to_owned(), "alice ".to_owned()));
+    // Kubernetes' protocol is the token, so that another one beside it must be chosen
+    let kubernetes = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(&token));
+    for offer in [format!("{kubernetes}, chat"), format!("chat, {kubernetes}")] {
+        assert_eq!(open(&offer).await.unwrap(), ("chat".to_owned(), "alice chat".to_owned()));
+    }
+    // whatever is wrong with the token, the client is told a protocol, and the service sees no token
+    for (offer, chosen) in [("bearer", "bearer"), ("Bearer, garbage", "Bearer"), ("bearer, a, BEARER, b", "bearer")] {
+        assert_eq!(open_at("lenient", offer).await.unwrap(), (chosen.to_owned(), "nobody".to_owned()), "{offer}");
+    }
     let public = open_at("public", &format!("bearer, {token}")).await.unwrap();
     assert_eq!(
         public,
         ("bearer".to_owned(), "nobody".to_owned()),
         "where nobody looks at it, it is a protocol all the same"
     );
-    for (protocols, expected) in [("", 401), ("chat", 401), ("bearer", 400), ("bearer, garbage", 401)] {
+    for (protocols, expected) in [
+        ("", 401),
+        ("chat", 401),
+        ("bearer", 401),
+        ("bearer, garbage", 401),
+        ("bearer, a, bearer, b", 400),
+        ("base64url.bearer.authorization.k8s.io.YQ, chat", 401),
+        ("base64url.bearer.authorization.k8s.io.a.b.c, chat", 400),
+    ] {
         match open(protocols).await {
             Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), expected, "{protocols}"),
             other => panic!("{protocols}: {other:?}"),
@@ -575,19 +598,106 @@ async fn a_cors_layer_belongs_outside() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_is_taken_for_upgrades_only_and_no_cache_keeps_what_it_opened() {
+async fn a_token_in_the_query_is_taken_where_browsers_can_set_no_header_and_no_cache_keeps_what_comes_of_it() {
     let (idp, server) = world();
-    let sources = [TokenSource::dangerously_query_of_upgrades()];
-    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources(sources));
-    let path = format!("/who?access_token={}", idp.token("alice").sign());
-    assert_eq!(send(&app, get(&path, &[])).await.status(), 401);
-    let mut upgrade = get(&path, &[]);
-    upgrade.headers_mut().insert(header::UPGRADE, "websocket".parse().unwrap());
-    let response = send(&app, upgrade).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()[header::CACHE_CONTROL]),
-        (200, &"no-store".parse().unwrap())
-    );
+    let (elsewhere, unreachable) = world();
+    elsewhere.outage();
+    let sources = || [TokenSource::dangerously_query(), TokenSource::authorization()];
+    let app = |layer: BearerAuthLayer| {
+        let orders = route(async |_: Require<ReadOrders>| "orders");
+        let kept = route(async || ([(header::CACHE_CONTROL, "private")], "kept"));
+        let router = Router::new().route("/who", route(whoami).post(whoami)).route("/orders", orders);
+        router.route("/kept", kept).layer(layer.token_sources(sources()))
+    };
+    let layer = || BearerAuthLayer::new(server.clone());
+    let (good, events, upgrade) =
+        (idp.token("alice").sign(), [("accept", "text/event-stream")], [("upgrade", "websocket")]);
+    let grpc = [("upgrade", "websocket"), ("content-type", "application/grpc-web")];
+    let both = [("accept", "text/event-stream"), ("authorization", "Bearer a.b.c")];
+    type Row<'t> = (&'t str, &'t Router, &'t str, &'t str, &'t [(&'t str, &'t str)], u16, Option<&'t str>);
+    let (required, optional, lenient) = (app(layer()), app(layer().optional()), app(layer().lenient()));
+    let problems = Router::new()
+        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
+        .layer(BearerAuthLayer::new(server.clone()).reject_with(ProblemJson::default()).token_sources(sources()));
+    let down = app(BearerAuthLayer::new(unreachable));
+    let rows: &[Row<'_>] = &[
+        ("GET", &required, "/who", &good, &[], 401, None),
+        ("GET", &required, "/who", &good, &[("accept", "application/json")], 401, None),
+        ("POST", &required, "/who", &good, &events, 401, None),
+        ("GET", &required, "/who", &good, &events, 200, Some("no-store")),
+        ("GET", &required, "/who", &good, &upgrade, 200, Some("no-store")),
+        ("GET", &required, "/kept", &good, &events, 200, Some("private")),
+        ("GET", &required, "/who", "garbage", &events, 401, Some("no-store")),
+        ("GET", &required, "/who", "garbage", &upgrade, 401, Some("no-store")),
+        ("GET", &required, "/who", "a%20b", &events, 400, Some("no-store")),
+        ("GET", &required, "/who", &good, &both, 400, Some("no-store")),
+        ("GET", &required, "/who", "a&access_token=b", &events, 400, Some("no-store")),
+        ("GET", &required, "/who", "", &events, 401, None),
+        ("GET", &required, "/nowhere", &good, &events, 404, Some("no-store")),
+        ("POST", &required, "/who", "garbage", &grpc, 200, Some("no-store")),
+        // a handler's refusal, and the layer's in another's words
+        ("GET", &required, "/orders", &good, &events, 403, Some("no-store")),
+        ("GET", &problems, "/orders", &good, &events, 403, Some("no-store")),
+        ("GET", &problems, "/orders", "garbage", &events, 401, Some("no-store")),
+        ("GET", &optional, "/who", "garbage", &events, 401, Some("no-store")),
+        ("GET", &optional, "/who", "", &events, 200, None),
+        ("GET", &lenient, "/who", "garbage", &events, 200, Some("no-store")),
+        ("GET", &lenient, "/who", "a&access_token=b", &events, 200, Some("no-store")),
+        ("GET", &lenient, "/orders", "garbage", &events, 401, Some("no-store")),
+        // after a wait for keys that cannot be had
+        ("GET", &down, "/who", &elsewhere.token("alice").sign(), &events, 503, Some("no-store")),
+    ];
+    for (method, app, path, token, headers, expected, cache) in rows {
+        let request = Request::builder().method(*method).uri(format!("{path}?x=1&access_token={token}"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = send(app, request.body(axum::body::Body::empty()).unwrap()).await;
+        let found = response.headers().get(header::CACHE_CONTROL).map(|value| value.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), found), (*expected, *cache), "{method} {path} {token} {headers:?}");
+        assert!(response.headers().get_all(header::CACHE_CONTROL).iter().count() <= 1);
+    }
+}
+
+#[tokio::test]
+async fn the_header_in_which_a_custom_source_finds_the_token_is_hidden() {
+    let (idp, server) = world();
+    let sensitive = async |headers: HeaderMap| headers["x-hook"].is_sensitive().to_string();
+    let source = || TokenSource::custom(|head| head.headers().get("x-hook")?.as_bytes().strip_prefix(b"Token "));
+    let app = |layer: BearerAuthLayer| {
+        let router = Router::new().route("/who", route(whoami)).route("/sensitive", route(sensitive));
+        router.layer(layer.token_sources([source()]))
+    };
+    let with =
+        |path: &str, value: &str| Request::get(path).header("x-hook", value).body(axum::body::Body::empty()).unwrap();
+    let token = format!("Token {}", idp.token("alice").sign());
+    let required = app(BearerAuthLayer::new(server.clone()));
+    assert_eq!(body(send(&required, with("/who", &token)).await).await, "alice");
+    assert_eq!(body(send(&required, with("/sensitive", &token)).await).await, "true");
+    let lenient = app(BearerAuthLayer::new(server.clone()).lenient());
+    assert_eq!(body(send(&lenient, with("/sensitive", "Token garbage")).await).await, "true");
+    assert_eq!(body(send(&lenient, with("/sensitive", "something else")).await).await, "false");
+    let public = app(BearerAuthLayer::new(server).public_path(Method::GET, "/sensitive").unwrap());
+    assert_eq!(body(send(&public, with("/sensitive", &token)).await).await, "true");
+}
+
+#[tokio::test]
+async fn a_header_that_is_no_token_is_refused_by_what_is_in_its_way() {
+    let (idp, server) = world();
+    let source = TokenSource::header(HeaderName::from_static("x-auth-token"));
+    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]));
+    let token = idp.token("alice").sign();
+    for (value, says) in [
+        (format!("Bearer {token}"), "the scheme Bearer stands before the token"),
+        (format!("\"{token}\""), "quotes"),
+        (format!("{token}, {token}"), "a comma"),
+        (format!("JWT {token}"), "white space"),
+        ("{{token}}".to_owned(), "a placeholder"),
+    ] {
+        let request = Request::get("/who").header("x-auth-token", &value).body(axum::body::Body::empty()).unwrap();
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), 400, "{says}");
+        let error = response.extensions().get::<Error>().unwrap().to_string();
+        assert!(error.contains(says) && !error.contains(&token), "{error}");
+    }
 }
 
 /// Says, as a page or as text, what it sees of the request.
@@ -657,11 +767,41 @@ async fn a_reject_sees_the_request_wherever_it_is_refused_and_never_its_token() 
 #[tokio::test]
 async fn where_a_token_may_be_in_the_address_a_reject_sees_no_query() {
     let (_, server) = world();
-    let custom = TokenSource::custom(|headers| Some(headers.get("x-own")?.as_bytes()));
-    for sources in [vec![TokenSource::dangerously_query_of_upgrades()], vec![TokenSource::authorization(), custom]] {
+    let custom = TokenSource::custom(|head| Some(head.headers().get("x-own")?.as_bytes()));
+    for sources in [vec![TokenSource::dangerously_query()], vec![TokenSource::authorization(), custom]] {
         let layer = BearerAuthLayer::new(server.clone()).token_sources(sources).reject_with(shows);
         let app = Router::new().route("/who", route(whoami)).layer(layer);
         assert_eq!(body(send(&app, get("/who?t=1", &[])).await).await, "GET /who HTTP/1.1 []");
+    }
+}
+
+#[tokio::test]
+async fn a_reject_sees_nothing_in_which_a_custom_source_finds_the_token() {
+    let (idp, server) = world();
+    let (down, unreachable) = world();
+    down.outage();
+    let (poor, lost) = (idp.token("alice").sign(), down.token("alice").sign());
+    let of_header = TokenSource::custom(|head| head.headers().get("x-hook")?.as_bytes().strip_prefix(b"Token "));
+    let of_path = TokenSource::custom(|head| Some(head.uri().path().strip_prefix("/by/")?.as_bytes()));
+    let app = |server: ResourceServer| {
+        let layer = BearerAuthLayer::new(server).token_sources([of_header.clone(), of_path.clone()]);
+        let orders = route(async |_: Require<ReadOrders>| "orders");
+        let router = Router::new().route("/orders", orders.clone()).route("/by/{token}", orders);
+        router.layer(layer.reject_with(shows))
+    };
+    let (app, down_app) = (app(server), app(unreachable));
+    // refused by the layer, by a handler behind it, and after a wait for keys that cannot be had
+    for (app, token, status) in [(&app, "garbage", 401), (&app, &*poor, 403), (&down_app, &*lost, 503)] {
+        let hook = format!("Token {token}");
+        for (path, hook, expected) in [
+            ("/orders?page=2".to_owned(), &*hook, r#"GET /orders HTTP/1.1 ["accept"]"#),
+            (format!("/by/{token}?page=2"), "Another", r#"GET / HTTP/1.1 ["accept", "x-hook"]"#),
+        ] {
+            let request = Request::get(path).header("accept", "text/plain").header("x-hook", hook);
+            let response = send(app, request.body(axum::body::Body::empty()).unwrap()).await;
+            assert_eq!(response.status(), status, "{expected}");
+            assert_eq!(body(response).await, expected, "{status}");
+        }
     }
 }
 

@@ -91,6 +91,7 @@ async fn a_unary_call_is_answered_by_status_codes_of_grpc() {
 
     let table = [
         (Request::new(lamp()), Code::Unauthenticated, ErrorKind::MissingToken),
+        (with(lamp(), ""), Code::Unauthenticated, ErrorKind::MissingToken),
         (with(lamp(), "a b"), Code::Unauthenticated, ErrorKind::MalformedRequest),
         (with(lamp(), "a.b.c"), Code::Unauthenticated, ErrorKind::MalformedToken),
         (with(lamp(), &good().expired().sign()), Code::Unauthenticated, ErrorKind::Expired),

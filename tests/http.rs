@@ -101,7 +101,12 @@ async fn each_request_gets_the_status_and_the_challenge_of_the_table() {
         ("two headers", vec![bearer(good().sign()), bearer(good().sign())], "/me", request.clone()),
         ("good and bad header", vec![bearer(good().sign()), "Bearer x".into()], "/me", request.clone()),
         ("two in one header", vec![format!("Bearer {0}, Bearer {0}", good().sign())], "/me", request.clone()),
-        ("no token after the scheme", vec!["Bearer".into()], "/me", request.clone()),
+        ("no token after the scheme", vec!["Bearer".into()], "/me", bare.clone()),
+        ("spaces after the scheme", vec!["bearer   ".into()], "/me", bare.clone()),
+        ("no token, twice", vec!["Bearer".into(), "Bearer".into()], "/me", request.clone()),
+        ("no scheme before the token", vec![good().sign()], "/me", bare.clone()),
+        ("what was never set", vec!["Bearer null".into()], "/me", invalid(ErrorKind::OpaqueToken)),
+        ("what was never defined", vec!["Bearer undefined".into()], "/me", invalid(ErrorKind::OpaqueToken)),
         ("17 KiB", vec![bearer("a".repeat(17 * 1024))], "/me", request.clone()),
         ("an opaque token", vec!["Bearer 2YotnFZFEjr1zCsicMWpAA".into()], "/me", invalid(ErrorKind::OpaqueToken)),
         ("five parts", vec!["Bearer a.b.c.d.e".into()], "/me", invalid(ErrorKind::EncryptedToken)),
@@ -197,6 +202,9 @@ async fn optional_means_no_token_and_nothing_else() {
     let body = async |request| send(&app, request).await.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body(get("/who", &[])).await, "nobody");
     assert_eq!(body(get("/who", &["Basic YTpi"])).await, "nobody");
+    assert_eq!(body(get("/who", &["Bearer"])).await, "nobody");
+    assert_eq!(body(get("/who", &["bearer  "])).await, "nobody");
+    assert_eq!(status(&app, "/who", "null").await, 401);
     assert_eq!(body(get_with("/who", &idp.token("alice").sign())).await, "alice");
     assert_eq!(status(&app, "/who", "garbage").await, 401);
     assert_eq!(status(&app, "/who", &idp.token("alice").expired().sign()).await, 401);

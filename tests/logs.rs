@@ -10,9 +10,13 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::get as route;
+use http::{Response, header};
 use support::{get, get_with, send};
+use tower::ServiceBuilder;
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Require, ResourceServer, permissions};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tracing_subscriber::fmt::MakeWriter;
 
 permissions! { ReadOrders = scope("orders:read"); }
@@ -40,10 +44,14 @@ impl MakeWriter<'_> for Captured {
 }
 
 impl Captured {
-    /// The lines that our crate has written since the last call.
+    /// All that has been written since the last call.
+    fn text(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+
+    /// The lines of it that our crate has written.
     fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines().filter(|line| line.contains("tower_bearer")).map(ToOwned::to_owned).collect()
+        self.text().lines().filter(|line| line.contains("tower_bearer")).map(ToOwned::to_owned).collect()
     }
 }
 
@@ -113,4 +121,31 @@ async fn refusals_and_fetches_are_logged_once_and_without_any_text_of_the_token(
     assert_eq!(send(&bare, get("/me", &[])).await.status(), 500);
     let lines = captured.lines();
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("BearerAuthLayer")), "{lines:?}");
+
+    a_trace_layer_outside_prints_the_token_unless_the_header_was_marked_before(&captured).await;
+}
+
+async fn a_trace_layer_outside_prints_the_token_unless_the_header_was_marked_before(captured: &Captured) {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let auth = || BearerAuthLayer::new(server.clone());
+    let trace = || TraceLayer::new_for_http().make_span_with(DefaultMakeSpan::new().include_headers(true));
+    let mark = || SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]);
+    let app = || Router::new().route("/me", route(async |_: AccessToken| "me"));
+    let boxed = |response: Response<_>| response.map(axum::body::Body::new);
+    let token = idp.token("alice").sign();
+    for (app, printed) in [
+        (app().layer(auth()).layer(trace()), true),
+        (app().layer(auth()).layer(trace()).layer(mark()), false),
+        (app().layer(trace()).layer(auth()), false),
+        (app().layer(ServiceBuilder::new().layer(trace()).layer(auth())), true),
+        (app().layer(ServiceBuilder::new().layer(mark()).layer(trace()).layer(auth())), false),
+        // a body that can be empty, for refusals
+        (app().layer(ServiceBuilder::new().layer(auth()).map_response(boxed).layer(trace())), false),
+    ] {
+        assert_eq!(send(&app, get_with("/me", &token)).await.status(), 200);
+        let text = captured.text();
+        assert!(text.contains("\"authorization\": "), "{text}");
+        assert_eq!(text.contains(&token), printed, "{text}");
+    }
 }

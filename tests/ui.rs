@@ -19,7 +19,7 @@ use serde_json::Value;
 const COMPILER: &str = "rustc 1.95.";
 
 /// The crates that the programs use.
-const CRATES: &[&str] = &["tower_bearer"];
+const CRATES: &[&str] = &["axum", "tower", "tower_bearer", "tower_http"];
 
 #[test]
 fn what_must_not_compile_does_not_and_says_why() {

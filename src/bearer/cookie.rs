@@ -5,7 +5,8 @@ use std::fmt;
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, Uri};
 
-use super::source::{Head, single};
+use super::head::RequestHead;
+use super::source::single;
 use crate::error::{Error, ErrorKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -50,20 +51,20 @@ impl fmt::Display for Cookie {
 }
 
 /// Refuses what another site may have made the browser send.
-pub(super) fn check_site(head: Head<'_>, cookie: &Cookie) -> Result<(), Error> {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method);
+pub(super) fn check_site(head: RequestHead<'_>, cookie: &Cookie) -> Result<(), Error> {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method());
     if safe && !head.asks_for_upgrade() {
         return Ok(());
     }
-    let origin = single(head.headers, &ORIGIN)?;
+    let origin = single(head.headers(), &ORIGIN)?;
     if origin.is_some_and(|origin| cookie.origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
         return Ok(());
     }
     // browsers say by themselves where a request comes from; pages cannot change it
-    let why = match (single(head.headers, &SEC_FETCH_SITE)?, origin) {
+    let why = match (single(head.headers(), &SEC_FETCH_SITE)?, origin) {
         (Some(b"same-origin" | b"none"), _) => return Ok(()),
         (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
-        (None, Some(origin)) if is_of(origin, host(head.uri, head.headers)?) => return Ok(()),
+        (None, Some(origin)) if is_of(origin, host(head.uri(), head.headers())?) => return Ok(()),
         (None, Some(_)) => "its Origin is not this host",
         (None, None) => "it has neither Sec-Fetch-Site nor Origin",
     };

@@ -3,20 +3,25 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderName};
 
 use super::cookie::{Cookie, check_site};
-use super::{credentials, web_socket};
+use super::head::RequestHead;
+use super::traces::Traces;
+use super::{credentials, query, web_socket};
 use crate::error::{Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
 ///
-/// The default is the `Authorization` header (RFC 6750 §2.1), and nothing else. A request that has a token in two of the places that are
-/// named is refused with 400 (RFC 6750 §2).
+/// The default is the `Authorization` header (RFC 6750 §2.1), and nothing else. A request that has
+/// a token in two of the places that are named is refused with 400 (RFC 6750 §2). A place that is
+/// empty has none: a cookie without a value, or `Bearer` with nothing behind it, as clients send
+/// when they are signed out.
 ///
 /// # Examples
 ///
@@ -45,27 +50,17 @@ enum Source {
     Header(HeaderName),
     Cookie(Cookie),
     WebSocketProtocol,
-    QueryOfUpgrades,
+    Query,
     Custom(Arc<Find>),
 }
 
-type Find = dyn Fn(&HeaderMap) -> Option<&[u8]> + Send + Sync;
+type Find = dyn Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync;
 
-/// A token, and what must be done because of where it was.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'r> {
-    pub(crate) token: &'r [u8],
-    pub(crate) place: Place,
-}
-
-/// What kind of place a token was in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Place {
-    Header,
-    /// Among the protocols that a browser's WebSocket offers, one of which it wants to be chosen.
-    Protocol,
-    /// In the address, which caches remember.
-    Query,
+/// What has come of the search for a request's token.
+pub(crate) struct Search<'r> {
+    /// By its place and not yet by its grammar; owned if it was encoded there.
+    pub(crate) token: Result<Cow<'r, [u8]>, Error>,
+    pub(crate) traces: Traces,
 }
 
 impl TokenSource {
@@ -76,6 +71,9 @@ impl TokenSource {
     }
 
     /// A header that is the token and nothing else, or empty, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
+    ///
+    /// A scheme before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can
+    /// take one away.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self(Source::Header(name))
@@ -113,45 +111,71 @@ impl TokenSource {
         self
     }
 
-    /// The protocol that follows `bearer` among those that a WebSocket offers: browsers cannot set headers for
-    /// them.
+    /// The protocol that follows `bearer`, in any case, among those that a WebSocket offers:
+    /// browsers cannot set headers for them. Or Kubernetes' way: a protocol that is the token, in
+    /// base64url without padding, with a fixed text before it.
     ///
     /// ```js
     /// new WebSocket("wss://api.example.com/events", ["bearer", token])
+    /// new WebSocket("wss://api.example.com/events", ["base64url.bearer.authorization.k8s.io." + encoded, "v4.channel.k8s.io"])
     /// ```
     ///
-    /// The two are taken from the request, so that the service chooses among the others. If it chooses none, the response says `bearer`, without
-    /// which the browser would close the connection.
+    /// All of this is taken from the request, so that the service chooses among the others. If it
+    /// chooses none, the response says `bearer`, as the client has written it, without which the
+    /// browser would close the connection. Kubernetes' protocol is never chosen, for it is the
+    /// token: its client offers another one beside it, which the service must choose.
     #[must_use]
     pub fn web_socket_protocol() -> Self {
         Self(Source::WebSocketProtocol)
     }
 
-    /// The parameter `access_token` of the query (RFC 6750 §2.3), in requests that ask for an upgrade and in no others.
+    /// The parameter `access_token` of the query (RFC 6750 §2.3), where browsers can set no header:
+    /// in requests that ask for an upgrade, as WebSockets do, and in a `GET` that accepts
+    /// `text/event-stream`, as `EventSource` does. In no others.
     ///
     /// # Security
     ///
-    /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them; OAuth 2.1 forbids this. Prefer
-    /// [`web_socket_protocol`](Self::web_socket_protocol). The service sees the parameter too, and so does every layer that logs. Its responses get
+    /// Addresses end up in the logs of every proxy and server on the way, and the tokens with them;
+    /// OAuth 2.1 forbids this. Prefer [`web_socket_protocol`](Self::web_socket_protocol), or for
+    /// events a client that uses `fetch`. The service sees the parameter too, and so does every
+    /// layer that logs. All responses to such requests, refusals too, get
     /// `Cache-Control: no-store`, unless they have one.
     #[must_use]
-    pub fn dangerously_query_of_upgrades() -> Self {
-        Self(Source::QueryOfUpgrades)
+    pub fn dangerously_query() -> Self {
+        Self(Source::Query)
     }
 
-    /// Whatever bytes this finds in the headers; `None` is no token.
+    /// Whatever bytes this finds in the head of a request; `None` is no token, and so is nothing.
     ///
     /// ```
     /// use tower_bearer::TokenSource;
     ///
-    /// let source = TokenSource::custom(|headers| headers.get("x-token")?.as_bytes().strip_prefix(b"jwt:"));
+    /// // a header with something before the token
+    /// let source = TokenSource::custom(|head| head.headers().get("x-token")?.as_bytes().strip_prefix(b"jwt:"));
+    ///
+    /// // a header that only counts below one path
+    /// let source = TokenSource::custom(|head| {
+    ///     let hook = head.uri().path().starts_with("/hooks/");
+    ///     head.headers().get("x-hook-token").filter(|_| hook).map(|token| token.as_bytes())
+    /// });
+    ///
+    /// // what a layer outside has left in the request's extensions
+    /// #[derive(Clone)]
+    /// struct Session { token: String }
+    ///
+    /// let source = TokenSource::custom(|head| Some(head.extensions().get::<Session>()?.token.as_bytes()));
     /// ```
+    ///
+    /// The header in which it finds the token is marked as sensitive. If the token is in the
+    /// address, responses get `Cache-Control: no-store`, unless they have one.
     ///
     /// # Security
     ///
-    /// A cookie that it reads has none of the protection of [`cookie`](Self::cookie), and its header is not marked as sensitive.
+    /// A cookie that it reads, directly or by way of a session, has none of the protection of
+    /// [`cookie`](Self::cookie). For the address, see
+    /// [`dangerously_query`](Self::dangerously_query).
     #[must_use]
-    pub fn custom(find: impl Fn(&HeaderMap) -> Option<&[u8]> + Send + Sync + 'static) -> Self {
+    pub fn custom(find: impl Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync + 'static) -> Self {
         Self(Source::Custom(Arc::new(find)))
     }
 
@@ -162,63 +186,56 @@ impl TokenSource {
             Source::Header(name) => Some(name),
             Source::Cookie(_) => Some(&COOKIE),
             Source::WebSocketProtocol => Some(&SEC_WEBSOCKET_PROTOCOL),
-            Source::QueryOfUpgrades | Source::Custom(_) => None,
+            Source::Query | Source::Custom(_) => None,
         }
     }
 
-    fn place(&self) -> Place {
-        match &self.0 {
-            Source::WebSocketProtocol => Place::Protocol,
-            Source::QueryOfUpgrades => Place::Query,
-            Source::Authorization | Source::Cookie(_) | Source::Custom(_) | Source::Header(_) => Place::Header,
-        }
-    }
-
-    fn find<'r>(&self, head: Head<'r>) -> Result<Option<&'r [u8]>, Error> {
-        match &self.0 {
-            Source::Authorization => match credentials(head.headers) {
-                Err(error) if error.kind() == ErrorKind::MissingToken => Ok(None),
-                found => found.map(Some),
+    /// Looks for a token; what is empty is none.
+    fn find<'r>(&self, head: RequestHead<'r>, traces: &mut Traces) -> Result<Option<Cow<'r, [u8]>>, Error> {
+        let headers = head.headers();
+        let found = match &self.0 {
+            Source::Authorization => match credentials(headers) {
+                Err(error) if error.kind() == ErrorKind::MissingToken => None,
+                found => Some(found?.into()),
             },
-            Source::Header(name) => Ok(single(head.headers, name)?.filter(|token| !token.is_empty())),
-            Source::Cookie(cookie) => match cookie.find(head.headers)? {
-                Some(token) => check_site(head, cookie).map(|()| Some(token)),
-                None => Ok(None),
-            },
-            Source::WebSocketProtocol if head.asks_for_upgrade() => web_socket::token(head.headers),
-            Source::QueryOfUpgrades if head.asks_for_upgrade() => from_query(head.uri),
-            Source::WebSocketProtocol | Source::QueryOfUpgrades => Ok(None),
-            Source::Custom(find) => Ok(find(head.headers)),
-        }
+            Source::Header(name) => single(headers, name)?.map(Cow::Borrowed),
+            Source::Cookie(cookie) => {
+                let token = cookie.find(headers)?;
+                token.map_or(Ok(()), |_| check_site(head, cookie))?;
+                token.map(Cow::Borrowed)
+            }
+            Source::WebSocketProtocol if head.asks_for_upgrade() => {
+                traces.protocol = web_socket::mark(headers);
+                web_socket::token(headers)?
+            }
+            Source::Query if head.asks_for_upgrade() || head.asks_for_events() => {
+                traces.in_address |= query::has_token(head.uri());
+                query::token(head.uri())?
+            }
+            Source::WebSocketProtocol | Source::Query => None,
+            Source::Custom(find) => find(head).inspect(|token| traces.note(token, head)).map(Cow::Borrowed),
+        };
+        Ok(found.filter(|token| !token.is_empty()))
     }
 }
 
-/// Finds the one token of a request, by its place and not yet by its grammar.
-pub(crate) fn find<'r, B>(sources: &[TokenSource], request: &'r Request<B>) -> Result<Found<'r>, Error> {
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
-    let mut found = None;
+/// Finds the one token of a request.
+pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> Search<'r> {
+    let (mut traces, mut found) = (Traces::default(), Ok(None));
+    // all of them, also after an error, so that nothing is left that is to be hidden
     for source in sources {
-        let Some(token) = source.find(head)? else { continue };
-        if found.replace(Found { token, place: source.place() }).is_some() {
-            return Err(Error::new(ErrorKind::MalformedRequest, "the request has a token in two places (RFC 6750 §2)"));
-        }
+        let next = source.find(head, &mut traces);
+        found = match (found, next) {
+            (Ok(None), next) => next,
+            (found, Ok(None)) | (found @ Err(_), _) => found,
+            (_, Err(error)) => Err(error),
+            (Ok(Some(_)), Ok(Some(_))) => {
+                Err(Error::new(ErrorKind::MalformedRequest, "the request has a token in two places (RFC 6750 §2)"))
+            }
+        };
     }
-    found.ok_or_else(|| Error::new(ErrorKind::MissingToken, "the request has no token where one is looked for"))
-}
-
-/// What of a request its token may be in.
-#[derive(Clone, Copy)]
-pub(super) struct Head<'r> {
-    pub(super) method: &'r Method,
-    pub(super) uri: &'r Uri,
-    pub(super) headers: &'r HeaderMap,
-}
-
-impl Head<'_> {
-    /// Tells whether this may become a WebSocket, or something else that is no plain exchange (RFC 9110 §7.8, RFC 8441).
-    pub(super) fn asks_for_upgrade(&self) -> bool {
-        self.headers.contains_key(UPGRADE) || *self.method == Method::CONNECT
-    }
+    let missing = || Error::new(ErrorKind::MissingToken, "the request has no token where one is looked for");
+    Search { token: found.and_then(|found| found.ok_or_else(missing)), traces }
 }
 
 /// Takes a header that must not come twice.
@@ -231,16 +248,6 @@ pub(super) fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Op
     Ok(first.map(|value| value.as_bytes().trim_ascii()))
 }
 
-fn from_query(uri: &Uri) -> Result<Option<&[u8]>, Error> {
-    let parameters = uri.query().unwrap_or_default().split('&');
-    let mut tokens = parameters.filter_map(|parameter| parameter.strip_prefix("access_token="));
-    let first = tokens.next();
-    if tokens.next().is_some() {
-        return Err(Error::new(ErrorKind::MalformedRequest, "the query has more than one access_token"));
-    }
-    Ok(first.filter(|token| !token.is_empty()).map(str::as_bytes))
-}
-
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenSource::")?;
@@ -249,7 +256,7 @@ impl fmt::Debug for TokenSource {
             Source::Header(name) => write!(f, "header({name})"),
             Source::Cookie(cookie) => write!(f, "cookie({cookie})"),
             Source::WebSocketProtocol => f.write_str("web_socket_protocol"),
-            Source::QueryOfUpgrades => f.write_str("dangerously_query_of_upgrades"),
+            Source::Query => f.write_str("dangerously_query"),
             Source::Custom(_) => f.write_str("custom"),
         }
     }

@@ -29,9 +29,16 @@ fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
         (b"Bearer-a b.c", Err(MissingToken)),
         (b" Bearer a.b.c", Ok("a.b.c")),
         (b"\t Bearer garbage ", Ok("garbage")),
-        (b" Bearer", Err(MalformedRequest)),
-        (b"Bearer", Err(MalformedRequest)),
-        (b"Bearer ", Err(MalformedRequest)),
+        (b" Bearer", Err(MissingToken)),
+        (b"Bearer", Err(MissingToken)),
+        (b"bearer", Err(MissingToken)),
+        (b"BEARER   ", Err(MissingToken)),
+        (b"Bearer \t", Err(MissingToken)),
+        (b"a.b.c", Err(MissingToken)),
+        (b"Bearer null", Ok("null")),
+        (b"Bearer undefined", Ok("undefined")),
+        (b"Bearer Bearer", Ok("Bearer")),
+        (b"Bearer Bearer a.b.c", Err(MalformedRequest)),
         (b"Bearer\ta.b.c", Err(MalformedRequest)),
         (b"Bearer \ta.b.c", Err(MalformedRequest)),
         (b"Bearer=a.b.c", Err(MalformedRequest)),
@@ -56,6 +63,8 @@ fn two_authorization_headers_are_refused_in_any_order() {
     assert_eq!(taken(&[b"Bearer a", b"Bearer b"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[b"Bearer a", b"Basic b"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[b"Basic b", b"Bearer a"]), Err(ErrorKind::MalformedRequest));
+    assert_eq!(taken(&[b"Bearer", b"Bearer"]), Err(ErrorKind::MalformedRequest));
+    assert_eq!(taken(&[b"Bearer", b"Bearer a"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[]), Err(ErrorKind::MissingToken));
 }
 

@@ -1,75 +1,62 @@
 //! What of a request matters for its refusal.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION};
-use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, Version};
+use http::{HeaderName, Method, Request, Uri, Version};
+
+use crate::bearer::RequestHead;
 
 /// Stands in the extensions of a request that is not gRPC, whatever it looks like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoGrpc;
 
-/// What of a request says how it is refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'r> {
-    method: &'r Method,
-    version: Version,
-    headers: &'r HeaderMap,
-    extensions: &'r Extensions,
-}
-
-impl<'r, B> From<&'r Request<B>> for Asked<'r> {
-    fn from(request: &'r Request<B>) -> Self {
-        let (method, version) = (request.method(), request.version());
-        Self { method, version, headers: request.headers(), extensions: request.extensions() }
+/// Recognises gRPC and grpc-web; returns the content type of the answer.
+///
+/// A refusal of gRPC has the HTTP status 200, so whatever only claims to be gRPC must not be
+/// taken for it: above all not what a proxy sends, with the client's headers, to ask whether a
+/// request is allowed. Hence only a POST is gRPC, and without grpc-web it needs HTTP/2, which
+/// such proxies seldom speak to those that they ask.
+pub(super) fn grpc_content_type(request: RequestHead<'_>) -> Option<&'static str> {
+    if *request.method() != Method::POST || request.extensions().get::<NoGrpc>().is_some() {
+        return None;
     }
-}
-
-impl<'r> From<&'r Parts> for Asked<'r> {
-    fn from(parts: &'r Parts) -> Self {
-        let Parts { method, version, headers, extensions, .. } = parts;
-        Self { method, version: *version, headers, extensions }
-    }
-}
-
-impl Asked<'_> {
-    /// Recognises gRPC and grpc-web; returns the content type of the answer.
-    ///
-    /// A refusal of gRPC has the HTTP status 200, so whatever only claims to be gRPC must not be
-    /// taken for it: above all not what a proxy sends, with the client's headers, to ask whether a
-    /// request is allowed. Hence only a POST is gRPC, and without grpc-web it needs HTTP/2, which
-    /// such proxies seldom speak to those that they ask.
-    pub(super) fn grpc_content_type(self) -> Option<&'static str> {
-        if self.method != Method::POST || self.extensions.get::<NoGrpc>().is_some() {
-            return None;
-        }
-        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let format = media_type.strip_prefix("application/grpc")?;
-        match format.split('+').next()? {
-            "" if self.version >= Version::HTTP_2 => Some("application/grpc"),
-            "-web" => Some("application/grpc-web"),
-            "-web-text" => Some("application/grpc-web-text"),
-            _ => None,
-        }
+    let value = request.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let format = media_type.strip_prefix("application/grpc")?;
+    match format.split('+').next()? {
+        "" if request.version() >= Version::HTTP_2 => Some("application/grpc"),
+        "-web" => Some("application/grpc-web"),
+        "-web-text" => Some("application/grpc-web-text"),
+        _ => None,
     }
 }
 
 /// The parameter that a token may be in (RFC 6750 §2.3).
 const TOKEN: &str = "access_token=";
 
+/// How much of an address a [`Reject`](super::Reject) may see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shown {
+    /// All but the parameter that a token may be in.
+    Query,
+    /// The path: a token may be anywhere behind it.
+    Path,
+    /// Nothing: the token is in the path.
+    Nothing,
+}
+
 /// Copies the head of a request, for a refusal that may come later; see [`head`].
-pub(crate) fn head_of<B>(request: &Request<B>, token_in_address: bool) -> Box<Request<()>> {
+pub(crate) fn head_of<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>> {
     let mut copy = Request::new(());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    head(copy, token_in_address)
+    head(copy, shown)
 }
 
 /// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a
 /// credential.
-pub(crate) fn head<B>(request: Request<B>, token_in_address: bool) -> Box<Request<()>> {
+pub(crate) fn head<B>(request: Request<B>, shown: Shown) -> Box<Request<()>> {
     let mut head = request.map(drop);
     head.extensions_mut().clear();
     let headers = head.headers_mut();
@@ -82,17 +69,20 @@ pub(crate) fn head<B>(request: Request<B>, token_in_address: bool) -> Box<Reques
     for name in secret {
         headers.remove(name);
     }
-    if let Some(uri) = without_token(head.uri(), token_in_address) {
+    if let Some(uri) = without_token(head.uri(), shown) {
         *head.uri_mut() = uri;
     }
     Box::new(head)
 }
 
 /// Takes out of an address what could be a token; `None` if there is nothing.
-fn without_token(uri: &Uri, in_address: bool) -> Option<Uri> {
+fn without_token(uri: &Uri, shown: Shown) -> Option<Uri> {
+    if shown == Shown::Nothing {
+        return Some(Uri::default());
+    }
     let query = uri.query()?;
-    let kept: Vec<_> = query.split('&').filter(|parameter| !in_address && !parameter.starts_with(TOKEN)).collect();
-    let kept = kept.join("&");
+    let is_shown = |parameter: &&str| shown == Shown::Query && !parameter.starts_with(TOKEN);
+    let kept = query.split('&').filter(is_shown).collect::<Vec<_>>().join("&");
     if kept.len() == query.len() {
         return None;
     }
@@ -112,7 +102,7 @@ mod tests {
 
     fn grpc(method: &str, version: Version, content_type: &str) -> Option<&'static str> {
         let request = Request::builder().method(method).version(version).header(CONTENT_TYPE, content_type);
-        Asked::from(&request.body(()).unwrap()).grpc_content_type()
+        grpc_content_type((&request.body(()).unwrap()).into())
     }
 
     #[test]
@@ -139,9 +129,9 @@ mod tests {
         }
         let mut marked = Request::post("/").version(new).header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
         marked.extensions_mut().insert(NoGrpc);
-        assert_eq!(Asked::from(&marked).grpc_content_type(), None);
+        assert_eq!(grpc_content_type((&marked).into()), None);
         let (parts, ()) = marked.into_parts();
-        assert_eq!(Asked::from(&parts).grpc_content_type(), None);
+        assert_eq!(grpc_content_type((&parts).into()), None);
     }
 
     #[test]
@@ -155,7 +145,7 @@ mod tests {
             request.headers_mut().append(HeaderName::from_static(name), value);
         }
         request.extensions_mut().insert("s3cr3t");
-        for head in [head_of(&request, false), head(request.clone(), false)] {
+        for head in [head_of(&request, Shown::Query), head(request.clone(), Shown::Query)] {
             assert_eq!((head.method(), head.uri().to_string().as_str()), (&Method::GET, "/a?b=1&c=2"));
             assert_eq!(head.headers().keys().collect::<Vec<_>>(), ["accept"]);
             assert!(head.extensions().is_empty());
@@ -171,8 +161,9 @@ mod tests {
             ("*", "*", "*"),
         ] {
             let request = Request::get(uri).body(()).unwrap();
-            assert_eq!(head_of(&request, false).uri(), own, "{uri}");
-            assert_eq!(head_of(&request, true).uri(), all, "{uri}");
+            assert_eq!(head_of(&request, Shown::Query).uri(), own, "{uri}");
+            assert_eq!(head_of(&request, Shown::Path).uri(), all, "{uri}");
+            assert_eq!(head_of(&request, Shown::Nothing).uri(), "/", "{uri}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
-use crate::reject::{DefaultReject, Reject, Rejection, head, leave_to_layer, reject};
+use crate::reject::{DefaultReject, Reject, Rejection, Shown, head, leave_to_layer, reject};
 
 /// Calls the inner service only if the caller's token satisfies a [`Rule`]; stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer), whatever claims its server reads.
@@ -87,7 +87,7 @@ where
                 let mut rejection = Rejection::new(error, &request);
                 if self.reject.reads_request() {
                     // what of the address could be a token, only the layer in front knows
-                    rejection = rejection.of(Some(head(request, true)));
+                    rejection = rejection.of(Some(head(request, Shown::Path)));
                 }
                 let mut response = reject(&self.reject, rejection.clone());
                 if self.reject.is_default() {

@@ -1,3 +1,4 @@
+use http::Request;
 use http::header::{HOST, ORIGIN};
 
 use super::*;
@@ -10,8 +11,8 @@ fn request(method: &str, uri: &str, headers: Headers<'_>) -> Request<()> {
 }
 
 fn found(sources: &[TokenSource], request: &Request<()>) -> Result<String, ErrorKind> {
-    let found = find(sources, request).map_err(|error| error.kind())?;
-    Ok(String::from_utf8_lossy(found.token).into_owned())
+    let found = find(sources, RequestHead::from(request)).token.map_err(|error| error.kind())?;
+    Ok(String::from_utf8_lossy(&found).into_owned())
 }
 
 type Headers<'t> = &'t [(&'t str, &'t str)];
@@ -26,13 +27,15 @@ fn a_request_has_one_token_in_one_of_the_places() {
         TokenSource::header(HeaderName::from_static("x-assertion")),
         TokenSource::cookie(COOKIE_NAME),
         TokenSource::web_socket_protocol(),
-        TokenSource::dangerously_query_of_upgrades(),
-        TokenSource::custom(|headers| headers.get("x-custom")?.as_bytes().strip_prefix(b"jwt:")),
+        TokenSource::dangerously_query(),
+        TokenSource::custom(|head| head.headers().get("x-custom")?.as_bytes().strip_prefix(b"jwt:")),
     ];
     let bearer = ("authorization", "Bearer a");
     let (assertion, cookie, custom) =
         (("x-assertion", "b"), ("cookie", "x=1; __Host-token=c; y=2"), ("x-custom", "jwt:f"));
     let (upgrade, protocols) = (("upgrade", "websocket"), ("sec-websocket-protocol", "bearer, d"));
+    let kubernetes = ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.ZA, v4.channel.k8s.io");
+    let events = ("accept", "text/event-stream");
     let rows: &[(Headers<'_>, &str, Result<&str, ErrorKind>)] = &[
         (&[], "/", Err(MissingToken)),
         (&[bearer], "/", Ok("a")),
@@ -41,11 +44,27 @@ fn a_request_has_one_token_in_one_of_the_places() {
         (&[upgrade, protocols], "/", Ok("d")),
         (&[("connection", "keep-alive, Upgrade"), protocols], "/", Err(MissingToken)),
         (&[protocols], "/", Err(MissingToken)),
+        (&[upgrade, kubernetes], "/", Ok("d")),
+        (&[kubernetes], "/", Err(MissingToken)),
+        (&[upgrade, ("sec-websocket-protocol", "bearer")], "/", Err(MissingToken)),
+        (&[upgrade, ("sec-websocket-protocol", "bearer"), cookie], "/", Ok("c")),
         (&[upgrade], "/?x=1&access_token=e", Ok("e")),
         (&[], "/?access_token=e", Err(MissingToken)),
         (&[bearer], "/?access_token=e", Ok("a")),
         (&[upgrade], "/?xaccess_token=e", Err(MissingToken)),
         (&[upgrade], "/?access_token=e&access_token=e", Err(MalformedRequest)),
+        (&[upgrade], "/?access_token=e%2Ef", Ok("e.f")),
+        (&[upgrade], "/?access%5Ftoken=e", Err(MissingToken)),
+        (&[events], "/?access_token=e", Ok("e")),
+        (&[("accept", "text/html, Text/Event-Stream;q=0.9")], "/?access_token=e", Ok("e")),
+        (&[("accept", "text/html"), events], "/?access_token=e", Ok("e")),
+        (&[("accept", "*/*")], "/?access_token=e", Err(MissingToken)),
+        (&[("accept", "text/*")], "/?access_token=e", Err(MissingToken)),
+        (&[("accept", "text/event-streams")], "/?access_token=e", Err(MissingToken)),
+        (&[("content-type", "text/event-stream")], "/?access_token=e", Err(MissingToken)),
+        (&[events], "/?access_token=", Err(MissingToken)),
+        (&[events, bearer], "/?access_token=e", Err(MalformedRequest)),
+        (&[events, bearer], "/?access_token=", Ok("a")),
         (&[custom], "/", Ok("f")),
         (&[("x-custom", "f")], "/", Err(MissingToken)),
         (&[bearer, assertion], "/", Err(MalformedRequest)),
@@ -54,7 +73,12 @@ fn a_request_has_one_token_in_one_of_the_places() {
         (&[upgrade, protocols], "/?access_token=d", Err(MalformedRequest)),
         (&[assertion, assertion], "/", Err(MalformedRequest)),
         (&[("authorization", "Basic x"), cookie], "/", Ok("c")),
-        (&[("authorization", "Bearer"), cookie], "/", Err(MalformedRequest)),
+        (&[("authorization", "Bearer"), cookie], "/", Ok("c")),
+        (&[("authorization", "Bearer")], "/", Err(MissingToken)),
+        (&[("authorization", "Bearer"), ("authorization", "Bearer")], "/", Err(MalformedRequest)),
+        (&[("x-custom", "jwt:")], "/", Err(MissingToken)),
+        (&[("x-custom", "jwt:"), bearer], "/", Ok("a")),
+        (&[("x-assertion", "Bearer a.b.c")], "/", Ok("Bearer a.b.c")),
         (&[("x-assertion", "")], "/", Err(MissingToken)),
         (&[("x-assertion", " ")], "/", Err(MissingToken)),
         (&[upgrade], "/?access_token=", Err(MissingToken)),
@@ -75,6 +99,68 @@ fn a_request_has_one_token_in_one_of_the_places() {
         assert_eq!(found.as_deref(), expected.as_ref().map(|token| &**token), "{headers:?} {uri}");
     }
     assert_eq!(found(&[], &request("GET", "/", &[bearer])), Err(MissingToken));
+    // an event stream is had by GET
+    let post = request("POST", "/?access_token=e", &[events, ("sec-fetch-site", "same-origin")]);
+    assert_eq!(found(&sources, &post), Err(MissingToken));
+    let signed_out = request("POST", "/", &[("cookie", "__Host-token="), ("sec-fetch-site", "cross-site")]);
+    assert_eq!(found(&sources, &signed_out), Err(MissingToken), "a cookie without a token needs no protection");
+}
+
+#[test]
+fn a_custom_source_sees_the_whole_head_of_a_request() {
+    #[derive(Clone)]
+    struct Session(String);
+
+    let sources = [
+        TokenSource::custom(|head| head.extensions().get().map(|Session(token)| token.as_bytes())),
+        TokenSource::custom(|head| {
+            let hook = *head.method() == http::Method::POST && head.uri().path().starts_with("/hooks/");
+            head.headers().get("x-hook").filter(|_| hook).map(|token| token.as_bytes())
+        }),
+        TokenSource::custom(|head| head.uri().path().strip_prefix("/t/").map(str::as_bytes)),
+    ];
+    let hook = ("x-hook", "h");
+    assert_eq!(found(&sources, &request("POST", "/hooks/1", &[hook])).as_deref(), Ok("h"));
+    assert_eq!(found(&sources, &request("GET", "/hooks/1", &[hook])), Err(ErrorKind::MissingToken));
+    assert_eq!(found(&sources, &request("POST", "/", &[hook])), Err(ErrorKind::MissingToken));
+    assert_eq!(found(&sources, &request("GET", "/t/u", &[])).as_deref(), Ok("u"));
+    let mut with_session = request("GET", "/", &[]);
+    with_session.extensions_mut().insert(Session("s".to_owned()));
+    assert_eq!(found(&sources, &with_session).as_deref(), Ok("s"));
+    assert_eq!(format!("{:?}", RequestHead::from(&request("GET", "/t/u", &[hook]))), "RequestHead { method: GET, .. }");
+}
+
+#[test]
+fn what_is_found_by_a_custom_source_is_hidden_wherever_it_was() {
+    let sources = || {
+        [
+            TokenSource::authorization(),
+            TokenSource::custom(|head| head.headers().get("x-one")?.as_bytes().strip_prefix(b"jwt:")),
+            TokenSource::custom(|head| head.headers().get_all("x-two").iter().nth(1).map(|value| value.as_bytes())),
+            TokenSource::custom(|head| head.uri().path().strip_prefix("/t/").map(str::as_bytes)),
+        ]
+    };
+    let rows: &[(&str, Headers<'_>, &[&str], bool)] = &[
+        ("/", &[("x-one", "jwt:a"), ("x-three", "jwt:a")], &["jwt:a"], false),
+        ("/", &[("x-one", "a")], &[], false),
+        ("/", &[("x-one", "jwt:")], &[], false),
+        ("/", &[("x-two", "a"), ("x-two", "b"), ("x-two", "c")], &["b"], false),
+        ("/", &[("x-one", "jwt:a"), ("x-two", "b"), ("x-two", "c")], &["jwt:a", "c"], false),
+        // though the request is refused for another reason
+        ("/", &[("authorization", "Bearer a"), ("authorization", "Bearer b"), ("x-one", "jwt:c")], &["jwt:c"], false),
+        ("/t/u", &[], &[], true),
+        ("/t/u", &[("x-one", "jwt:c")], &["jwt:c"], true),
+        ("/t/", &[], &[], false),
+    ];
+    for (uri, headers, hidden, no_store) in rows {
+        let mut request = request("GET", uri, headers);
+        let traces = find(&sources(), RequestHead::from(&request)).traces;
+        let mut response = http::Response::new(());
+        traces.hide_in(request.headers_mut()).add_to_refusal(&mut response);
+        let sensitive = request.headers().values().filter(|value| value.is_sensitive());
+        assert_eq!(sensitive.collect::<Vec<_>>(), *hidden, "{uri} {headers:?}");
+        assert_eq!(response.headers().contains_key("cache-control"), *no_store, "{uri} {headers:?}");
+    }
 }
 
 #[test]
