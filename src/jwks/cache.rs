@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::absent::{Absent, Fingerprint, Seed};
+use super::allowance::{ANOTHER, Allowance, Turn};
 use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
@@ -32,8 +33,9 @@ pub(crate) struct Keys {
 pub(super) struct Shared {
     /// Whose keys they are, for logs.
     pub(super) issuer: Arc<str>,
-    /// Whether they are a configured issuer's, which metrics may name, and whose keys can be saved.
-    pub(super) configured: bool,
+    /// What fetches are taken from until a token was verified; `None` for a configured issuer's keys, which metrics may name, and which can
+    /// be saved.
+    pub(super) allowance: Option<Arc<Allowance>>,
     /// `None` for keys that never change.
     pub(super) source: Option<Box<dyn DynKeySource>>,
     /// Changed under the lock of `state`.
@@ -50,6 +52,7 @@ pub(super) struct Shared {
 }
 
 /// A key set as readers see it.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(super) set: Arc<KeySet>,
     /// What it was read from, if that may be saved.
@@ -58,6 +61,8 @@ pub(crate) struct Snapshot {
     pub(super) generation: u64,
     /// Until when it is fresh; `None` for ever.
     pub(super) fresh_until: Option<Instant>,
+    /// Whether the issuer is configured, or a token of it was verified.
+    pub(super) proven: bool,
 }
 
 impl Snapshot {
@@ -67,6 +72,8 @@ impl Snapshot {
 
     /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
     pub(crate) fn keys(&self, max_stale: Duration, now: Instant) -> Option<&KeySet> {
+        // what has verified nothing yet bridges no outage
+        let max_stale = if self.proven { max_stale } else { Duration::ZERO };
         is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
     }
 }
@@ -78,9 +85,11 @@ pub(super) struct State {
     /// The number of the keeper; what its predecessors still do counts for nothing.
     pub(super) keeper: u64,
     /// Wakes it.
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     /// A fetch has been decided on and awaits the keeper.
     pub(super) ordered: bool,
+    /// What fetches have taken from the allowance so far.
+    pub(super) turns: usize,
     pub(super) last_error: Option<Arc<str>>,
     /// By which the source can tell whether the set in hand is still the issuer's.
     pub(super) validator: Option<Validator>,
@@ -103,34 +112,36 @@ impl State {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None };
-        Self::new(issuer, true, None, Some(snapshot))
+        let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None, proven: true };
+        Self::new(issuer, None, None, Some(snapshot))
     }
 
-    /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>) -> Self {
-        Self::new(issuer, configured, Some(source), None)
+    /// Keeps the keys of a source, from which nothing is fetched until they are wanted. Those of an issuer that was found at run time
+    /// have an allowance.
+    pub(crate) fn fetched(issuer: Arc<str>, allowance: Option<Arc<Allowance>>, source: Box<dyn DynKeySource>) -> Self {
+        Self::new(issuer, allowance, Some(source), None)
     }
 
     fn new(
         issuer: Arc<str>,
-        configured: bool,
+        allowance: Option<Arc<Allowance>>,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
     ) -> Self {
         let state = State {
-            schedule: Schedule::new(),
+            schedule: if allowance.is_some() { Schedule::on_demand() } else { Schedule::new() },
             generation: 0,
             keeper: 0,
             wake: Arc::default(),
             ordered: false,
+            turns: 0,
             last_error: None,
             validator: None,
             absent: Absent::default(),
         };
         let shared = Shared {
             issuer,
-            configured,
+            allowance,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
@@ -153,7 +164,7 @@ impl Keys {
 
     /// Asks for newer keys than those of this generation.
     pub(crate) fn demand(&self, want: Want, generation: u64) -> Demand {
-        self.shared.order(want, generation)
+        self.shared.order(want, generation, None)
     }
 
     /// Tells why what is missing may only be missing here, with how long to wait: the last fetch failed, or there was none yet.
@@ -162,21 +173,17 @@ impl Keys {
         let in_hand = self.shared.current.load().as_ref().is_some_and(|current| current.keys(max_stale, now).is_some());
         let state = self.shared.state();
         let never = !self.is_fixed() && state.schedule.fetched().is_none() && state.last_error.is_none();
+        let wait = state.schedule.next_chance(in_hand, now);
+        if never && self.shared.is_held_back(&state) {
+            return Some(Outage { error: HELD_BACK.into(), never, wait: wait.max(ANOTHER) });
+        }
         let error = if never { Some(NOT_YET.into()) } else { state.last_error.clone() };
-        Some(Outage { error: error?, never, wait: state.schedule.next_chance(in_hand, now) })
+        Some(Outage { error: error?, never, wait })
     }
 
     /// Returns how long it is until a fetch can be forced.
     pub(crate) fn next_chance(&self) -> Duration {
         self.shared.state().schedule.next_chance(true, Instant::now())
-    }
-
-    /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
-    pub(crate) fn inherit(&self, former: &Self) {
-        let Some(snapshot) = former.shared.current.load_full() else { return };
-        let Some(fresh_until) = snapshot.fresh_until else { return };
-        let (set, document) = (Arc::clone(&snapshot.set), snapshot.document.clone());
-        self.shared.restore(set, document, fresh_until);
     }
 
     /// Returns the number by which a `kid` is known here; see [`Want::UnknownKid`].
@@ -226,8 +233,8 @@ impl Shared {
         self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
     }
 
-    /// Decides on a fetch, and makes sure that somebody carries it out.
-    fn order(self: &Arc<Self>, want: Want, generation: u64) -> Demand {
+    /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost, if that has been waited for.
+    pub(super) fn order(self: &Arc<Self>, want: Want, generation: u64, turn: Option<Turn>) -> Demand {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Demand::Refused;
         }
@@ -238,6 +245,9 @@ impl Shared {
             Want::BadSignature => Event::BadSignature,
         };
         let now = Instant::now();
+        if let Some(allowance) = &self.allowance {
+            allowance.refill(now);
+        }
         let (joined, number) = {
             let mut state = self.state();
             if state.generation != generation {
@@ -248,7 +258,16 @@ impl Shared {
             {
                 return Demand::Refused;
             }
-            let joined = match state.schedule.on(event, now, jitter()) {
+            let before = state.schedule.clone();
+            let decision = state.schedule.on(event, now, jitter());
+            if decision == Decision::Fetch
+                && let Err(allowance) = self.take_turn(&mut state, turn)
+            {
+                // as if nobody had asked
+                state.schedule = before;
+                return Demand::Wait(Fetch::queued(want, generation, allowance, self));
+            }
+            let joined = match decision {
                 Decision::Fetch => {
                     state.ordered = true;
                     self.lease.shorten(now);
@@ -265,7 +284,7 @@ impl Shared {
         };
         self.start_keeper(now);
         self.state().wake.notify_one();
-        Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
+        Demand::Wait(Fetch::ordered(joined, number, self.ended.subscribe(), self))
     }
 
     /// Starts a keeper if there is none that can be relied on, and a runtime to start it on.
@@ -304,7 +323,8 @@ impl Shared {
         }
         state.schedule.on(Event::Restored { fresh_until }, Instant::now(), jitter());
         let generation = state.next_generation();
-        let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
+        let proven = !state.schedule.is_on_demand();
+        let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until), proven };
         self.current.store(Some(Arc::new(snapshot)));
     }
 
@@ -346,20 +366,22 @@ impl Shared {
     }
 
     pub(super) fn show_failures(&self, failures: u32) {
-        if self.configured {
+        if self.is_configured() {
             gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
         }
     }
 
     /// Returns how the issuer is called in metrics, where a name must not come from a token.
     pub(super) fn label(&self) -> &str {
-        if self.configured { &self.issuer } else { "found" }
+        if self.is_configured() { &self.issuer } else { "found" }
     }
 }
 
 const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
+
+const HELD_BACK: &str = "too many issuers are asked for keys that have not verified a token yet";
 
 /// A random number between 0 and 1, good enough to spread load.
 pub(super) fn jitter() -> f64 {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::{Shared, Snapshot, State, jitter};
 use super::key_set::KeySet;
-use super::schedule::{Decision, Event};
+use super::schedule::{Decision, Event, MAX_TTL};
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
 use crate::trace::{count, event};
@@ -72,8 +72,8 @@ impl Keeper {
             self.shared.lease.renew(after(now, MAX_FETCH));
             return Next::Fetch;
         }
-        // whatever has ended has left a plan
-        let next = state.schedule.next_fetch().unwrap_or(now);
+        // whatever has ended has left a plan; where it is not carried out, an order ends the sleep
+        let next = state.schedule.next_fetch().unwrap_or_else(|| after(now, MAX_TTL));
         self.shared.lease.renew(next);
         Next::Sleep(next)
     }
@@ -106,7 +106,7 @@ impl Keeper {
                     let why = why.collect::<String>();
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{why}")));
                 }
-                let document = self.shared.configured.then(|| document.into());
+                let document = self.shared.is_configured().then(|| document.into());
                 Ok(News { set: Arc::new(set), document, max_age, validator })
             }
         }
@@ -130,7 +130,8 @@ impl Keeper {
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, Instant::now(), jitter());
         let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
-        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until })));
+        let proven = !state.schedule.is_on_demand();
+        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until, proven })));
         shared.count_ended();
         drop(state);
         event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);

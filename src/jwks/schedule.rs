@@ -13,6 +13,9 @@
 //!
 //! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness, but are fetched again with the
 //! first token.
+//!
+//! Keys of an issuer that was found at run time are fetched *on demand* only, and not by the plan, until a token of it was verified. The
+//! pauses and permits are the same.
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,8 @@ pub(super) enum Event {
     BadSignature,
     /// The operator asks for a fetch.
     ByHand,
+    /// A token was verified by the keys in hand.
+    Proven,
     /// A fetch failed, or brought a set without a usable key; those of an earlier one are untouched.
     Failed,
     /// A set arrived that has a usable key.
@@ -66,8 +71,10 @@ pub(super) enum Decision {
 }
 
 /// The state of one issuer's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Schedule {
+    /// The plan is not carried out: only tokens cause fetches.
+    on_demand: bool,
     in_flight: bool,
     /// Failed fetches in a row.
     failures: u32,
@@ -86,6 +93,7 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new() -> Self {
         Self {
+            on_demand: false,
             in_flight: false,
             failures: 0,
             failing_since: None,
@@ -94,6 +102,11 @@ impl Schedule {
             fresh_until: None,
             forced: [None; PERMITS],
         }
+    }
+
+    /// Begins for an issuer that only tokens have named which nobody has verified.
+    pub(super) fn on_demand() -> Self {
+        Self { on_demand: true, ..Self::new() }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
@@ -123,6 +136,10 @@ impl Schedule {
                 self.fresh_until = Some(fresh_until);
                 Decision::Sleep
             }
+            Event::Proven => {
+                self.on_demand = false;
+                Decision::Sleep
+            }
             Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid
                 if self.in_flight =>
             {
@@ -141,6 +158,7 @@ impl Schedule {
                     Decision::Refuse
                 }
             }
+            Event::Timer if self.on_demand => Decision::Sleep,
             Event::Timer => {
                 if self.next.is_none_or(|next| next <= now) {
                     self.fetch()
@@ -153,7 +171,11 @@ impl Schedule {
 
     /// Returns the time of the next planned fetch, when an [`Event::Timer`] is due.
     pub(super) fn next_fetch(&self) -> Option<Instant> {
-        self.next
+        self.next.filter(|_| !self.on_demand)
+    }
+
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.on_demand
     }
 
     /// Returns how long it is until a token could cause a fetch, or the plan does. Only where there are keys in hand can an unknown

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[cfg(feature = "http-client")]
 pub(super) use self::with_http::Client;
 #[cfg(not(feature = "http-client"))]
-use crate::jwks::Keys;
+use crate::jwks::{Allowance, Keys};
 
 /// What the application says about it.
 #[derive(Default)]
@@ -26,7 +26,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, OnceLock, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{HttpClient, HttpSource, Keys, Reach, is_loopback};
+    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, Reach, is_loopback};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -41,18 +41,22 @@ mod with_http {
         reach: Reach,
         /// For issuers that share their keys with those of the same address: those of a template, say.
         shared: Option<Arc<SharedKeys>>,
+        /// For the same issuers: what their fetches may cost together.
+        allowance: Option<Arc<Allowance>>,
     }
 
     impl Client {
         /// For issuers that are configured.
         pub(in crate::server) fn configured(settings: &HttpSettings) -> Self {
-            Self { own: settings.client.clone(), ours: Arc::default(), reach: Reach::Anywhere, shared: None }
+            let own = settings.client.clone();
+            Self { own, ours: Arc::default(), reach: Reach::Anywhere, shared: None, allowance: None }
         }
 
         /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
         pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
             let (own, and) = (settings.client.clone(), settings.private_hosts.clone().into());
-            let new = Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared: Some(Arc::default()) };
+            let (shared, allowance) = (Some(Arc::default()), Some(Arc::new(Allowance::new())));
+            let new = Self { own, ours: Arc::default(), reach: Reach::Public { and }, shared, allowance };
             former.filter(|former| former.is(&new)).cloned().unwrap_or(new)
         }
 
@@ -71,7 +75,7 @@ mod with_http {
             let client = self.client(is_loopback(jwks_uri.unwrap_or(issuer)))?;
             let source = HttpSource::new(client, self.reach.clone(), issuer, jwks_uri)?;
             let Some((shared, uri)) = self.shared.as_ref().zip(jwks_uri) else {
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), !self.is_for_found(), Box::new(source))));
+                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), self.allowance(), Box::new(source))));
             };
             let mut shared = lock(shared);
             shared.retain(|_, keys| keys.strong_count() > 0);
@@ -80,14 +84,19 @@ mod with_http {
             }
             // they are no single issuer's; a query may hold a key of some API
             let name = uri.split('?').next().unwrap_or_default();
-            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source)));
+            let keys = Arc::new(Keys::fetched(name.into(), self.allowance(), Box::new(source)));
             shared.insert(uri.into(), Arc::downgrade(&keys));
             Ok(keys)
         }
 
         /// Tells whether it is for issuers that are found at run time.
         pub(in crate::server) fn is_for_found(&self) -> bool {
-            self.shared.is_some()
+            self.allowance.is_some()
+        }
+
+        /// Returns what fetches may cost for issuers that are found at run time.
+        pub(in crate::server) fn allowance(&self) -> Option<Arc<Allowance>> {
+            self.allowance.clone()
         }
 
         fn client(&self, loopback: bool) -> Result<HttpClient, String> {
@@ -105,25 +114,29 @@ mod with_http {
 #[cfg(not(feature = "http-client"))]
 #[derive(Clone)]
 pub(super) struct Client {
-    found: bool,
+    allowance: Option<Arc<Allowance>>,
 }
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
     pub(super) fn configured(_: &HttpSettings) -> Self {
-        Self { found: false }
+        Self { allowance: None }
     }
 
-    pub(super) fn found(_: &HttpSettings, _: Option<&Self>) -> Self {
-        Self { found: true }
+    pub(super) fn found(_: &HttpSettings, former: Option<&Self>) -> Self {
+        former.cloned().unwrap_or_else(|| Self { allowance: Some(Arc::new(Allowance::new())) })
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.found == other.found
+        self.is_for_found() == other.is_for_found()
     }
 
     pub(super) fn is_for_found(&self) -> bool {
-        self.found
+        self.allowance.is_some()
+    }
+
+    pub(super) fn allowance(&self) -> Option<Arc<Allowance>> {
+        self.allowance.clone()
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]

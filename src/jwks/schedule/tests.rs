@@ -1,5 +1,5 @@
 use super::Decision::{Fetch, Join, Refuse, Sleep};
-use super::Event::{BadSignature, ByHand, Failed, NoKeys, Restored, Timer, UnknownKid};
+use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer, UnknownKid};
 use super::*;
 
 fn good(max_age: u64) -> Event {
@@ -12,8 +12,12 @@ const HOUR: u64 = 3600;
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
+    play_with(Schedule::new(), history)
+}
+
+#[track_caller]
+fn play_with(mut schedule: Schedule, history: &[(u64, Event, Decision)]) -> Schedule {
     let start = Instant::now();
-    let mut schedule = Schedule::new();
     for (row, (at, event, decision)) in history.iter().enumerate() {
         let found = schedule.on(*event, start + Duration::from_secs(*at), 0.5);
         assert_eq!(found, *decision, "row {row}: {event:?} at {at} s");
@@ -257,4 +261,40 @@ fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
     assert_eq!(after(11, Failed), 0);
     after(12, UnknownKid);
     assert_eq!(after(13, Failed), 27, "until both permits are spent, and not until tomorrow's plan");
+}
+
+#[test]
+fn on_demand_only_tokens_cause_fetches_under_the_same_pauses_until_one_was_verified() {
+    // never answered
+    let schedule = play_with(
+        Schedule::on_demand(),
+        &[
+            (0, Timer, Sleep),
+            (0, NoKeys, Fetch),
+            (0, NoKeys, Join),
+            (0, Failed, Sleep),
+            (0, NoKeys, Refuse),
+            (HOUR, Timer, Sleep),
+            (HOUR, NoKeys, Fetch),
+            (HOUR, Failed, Sleep),
+            (HOUR + 1, NoKeys, Refuse),
+            (HOUR + 2, NoKeys, Fetch),
+        ],
+    );
+    assert_eq!(schedule.next_fetch(), None, "there is no plan");
+    // answered, and then proven
+    let schedule = play_with(
+        Schedule::on_demand(),
+        &[
+            (0, NoKeys, Fetch),
+            (0, GOOD, Sleep),
+            (480, Timer, Sleep),
+            (481, UnknownKid, Fetch),
+            (481, GOOD, Sleep),
+            (2 * HOUR, Timer, Sleep),
+            (2 * HOUR, Proven, Sleep),
+            (2 * HOUR, Timer, Fetch),
+        ],
+    );
+    assert!(!schedule.is_on_demand());
 }
