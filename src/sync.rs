@@ -1,6 +1,10 @@
-//! Small helpers for locks and times.
+//! Small helpers for locks, times and panics.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,4 +17,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Returns a later time, or the same if there is none.
 pub(crate) fn after(then: Instant, wait: Duration) -> Instant {
     then.checked_add(wait).unwrap_or(then)
+}
+
+/// Runs code of the application; `None` if it panics.
+pub(crate) async fn caught<T>(code: impl Future<Output = T>) -> Option<T> {
+    let mut code = pin!(code);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }

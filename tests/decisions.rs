@@ -7,7 +7,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,8 +16,8 @@ use support::kind;
 use support::resolver::{REALMS, Realms, Table};
 use support::source::{Scripted, keys_of};
 use tokio::time::{sleep, timeout};
-use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Issuer, IssuerResolver, ResourceServer, Trust};
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{Clock, ErrorKind, FetchError, Issuer, IssuerResolver, IssuerTemplate, ResourceServer, Trust};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
@@ -141,6 +141,161 @@ async fn a_resolver_that_fails_is_not_asked_again_for_a_second() {
     table.down.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(kind(&server, &token).await, None);
+}
+
+/// Panics, and counts.
+#[derive(Clone, Default)]
+struct Bugs(Arc<AtomicU64>);
+
+impl Bugs {
+    fn happen<T>(&self) -> T {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("a bug of the application");
+    }
+}
+
+struct PanicsAtOnce(Bugs);
+
+impl IssuerResolver for PanicsAtOnce {
+    fn resolve(&self, _: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send {
+        let bug: () = self.0.happen();
+        async move { Ok(Some(bug).and(None)) }
+    }
+}
+
+struct PanicsInTime(Bugs);
+
+impl IssuerResolver for PanicsInTime {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        tokio::task::yield_now().await;
+        self.0.happen()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_panics_has_failed_and_is_not_asked_again_for_a_second() {
+    let bugs: [Bugs; 4] = Default::default();
+    let [a, b, c, d] = bugs.clone();
+    let template = |is_tenant: Box<dyn Fn(&str) -> bool + Send + Sync>| {
+        IssuerTemplate::new("https://{tenant}.test/", move |tenant| is_tenant(tenant))
+    };
+    let servers = [
+        ResourceServer::new(API).trust_with(PanicsAtOnce(a)),
+        ResourceServer::new(API).trust_with(PanicsInTime(b)),
+        ResourceServer::new(API).trust_with(template(Box::new(move |_| c.happen()))),
+        ResourceServer::new(API).trust_with(template(Box::new(|_| true)).terms(move |_| d.happen())),
+    ];
+    let token = Idp::new("https://a.test/").token("alice").sign();
+    for (case, (server, bugs)) in servers.into_iter().zip(bugs).enumerate() {
+        let server = server.build().unwrap();
+        for _ in 0..100 {
+            let error = server.authenticate(&token).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::KeysUnavailable, "{case}");
+            assert!(error.to_string().contains("the resolver panicked") && error.retry_after().is_some(), "{error}");
+        }
+        assert_eq!(bugs.0.load(Ordering::SeqCst), 1, "{case}");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable), "{case}");
+        assert_eq!(bugs.0.load(Ordering::SeqCst), 2, "{case}");
+    }
+}
+
+#[test]
+fn a_question_that_ends_with_its_runtime_has_failed() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    takes(&table, Duration::from_millis(100));
+    let server = trusting(&table);
+    let token = idp.token("alice").sign();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime().block_on(async {
+        let _ = timeout(Duration::from_millis(10), server.authenticate(&token)).await;
+    });
+    runtime().block_on(async {
+        for _ in 0..100 {
+            assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+        }
+        assert_eq!(table.asked(), 1);
+        sleep(MINUTE).await;
+        assert_eq!(kind(&server, &token).await, None);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_source_that_panics_has_failed_and_is_asked_again_at_the_pauses() {
+    let (idp, bugs) = (Idp::new("https://a.test/"), Bugs::default());
+    for found in [false, true] {
+        let (count, before) = (bugs.clone(), bugs.0.load(Ordering::SeqCst));
+        let source = Scripted::new(move |_| {
+            let bugs = count.clone();
+            async move { bugs.happen() }
+        });
+        let issuer = Issuer::new(idp.issuer());
+        let server = if found {
+            ResourceServer::new(API).trust_with(One(issuer, source))
+        } else {
+            ResourceServer::new(API).trust((issuer, source))
+        };
+        let server = server.build().unwrap();
+        for _ in 0..100 {
+            assert_eq!(kind(&server, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+        }
+        assert_eq!(bugs.0.load(Ordering::SeqCst) - before, 1, "{found}");
+    }
+}
+
+/// Trusts one issuer.
+struct One(Issuer, Scripted);
+
+impl IssuerResolver for One {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        Ok(Some((self.0.clone(), self.1.clone()).into()))
+    }
+}
+
+/// An application's claims, whose reading may panic.
+#[derive(Debug)]
+struct Fragile;
+
+impl<'de> serde::Deserialize<'de> for Fragile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let claims = serde_json::Value::deserialize(deserializer)?;
+        assert_ne!(claims["sub"], "mallory", "a bug of the application");
+        Ok(Self)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_whose_reading_panics_harm_no_other_token() {
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust_with(Table::with(&[&idp])).claims::<Fragile>().build().unwrap();
+    let (good, bad) = (idp.token("alice").sign(), idp.token("mallory").sign());
+    for _ in 0..3 {
+        let attempt = std::panic::AssertUnwindSafe(server.authenticate(&bad)).catch_unwind();
+        assert!(attempt.await.is_err(), "it is the application's own");
+        assert!(server.authenticate(&good).await.is_ok());
+    }
+    assert_eq!(idp.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_leaves_no_lock_and_no_question_behind() {
+    let clock = ManualClock::new();
+    let idp = Idp::new("https://a.test/").clock(clock.clone());
+    let (table, is_broken) = (Table::with(&[&idp]), Arc::new(AtomicBool::new(false)));
+    let broken = Arc::clone(&is_broken);
+    let fragile = move || {
+        assert!(!broken.load(Ordering::SeqCst), "a bug of the application");
+        clock.now()
+    };
+    let server = ResourceServer::new(API).trust_with(table.clone()).clock(fragile).build().unwrap();
+    let token = idp.token("alice").sign();
+    for broken in [true, false, true, false] {
+        is_broken.store(broken, Ordering::SeqCst);
+        let attempt = std::panic::AssertUnwindSafe(server.authenticate(&token)).catch_unwind().await;
+        assert_eq!(attempt.is_ok_and(|verdict| verdict.is_ok()), !broken);
+    }
+    assert_eq!((table.asked(), idp.fetches()), (1, 1));
 }
 
 /// Decides once, and panics from then on.

@@ -18,8 +18,10 @@ use crate::jwks::FetchError;
 /// within 15 s; decisions on issuers that are not known yet take turns, 256 at a time. While an issuer is in use, it is
 /// decided on again in the background.
 ///
-/// If the resolver fails, or takes longer than 1.5 s, the last decision to trust an issuer is gone by, until it is an hour old, if a
+/// If the resolver fails, panics, or takes longer than 1.5 s, the last decision to trust an issuer is gone by, until it is an hour old, if a
 /// token of this issuer was verified before. If it makes a [`KeySource`](crate::KeySource) for each decision, the keys of the former one are used until the new one has brought its own.
+///
+/// It must not block its thread, which the requests share: a look-up that blocks belongs into `tokio::task::spawn_blocking`.
 ///
 /// # Examples
 ///

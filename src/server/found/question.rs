@@ -17,7 +17,7 @@ use crate::server::Trusted;
 use crate::server::client::Client;
 use crate::server::keys::prepare;
 use crate::server::resolver::DynResolver;
-use crate::sync::lock;
+use crate::sync::{caught, lock};
 use crate::trace::{count, event};
 
 /// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
@@ -55,28 +55,35 @@ pub(super) struct Question {
     core: Arc<Core>,
     id: Arc<str>,
     number: u64,
+    answered: bool,
 }
 
 impl Question {
     pub(super) fn new(core: Arc<Core>, id: Arc<str>, number: u64) -> Self {
-        Self { core, id, number }
+        Self { core, id, number, answered: false }
     }
 
-    pub(super) async fn answer(self, sender: watch::Sender<Option<Answer>>) {
-        let decided = match timeout(MAX_FETCH, self.core.decide(&self.id)).await {
-            Ok(decided) => decided,
+    pub(super) async fn answer(mut self, sender: watch::Sender<Option<Answer>>) {
+        let decided = match timeout(MAX_FETCH, caught(self.core.decide(&self.id))).await {
+            Ok(Some(decided)) => decided,
+            Ok(None) => Err(FetchError::message("the resolver panicked")),
             Err(_) => Err(FetchError::message("the resolver took longer than 15 s")),
         };
         let answer = self.core.take(&self.id, decided);
+        self.answered = true;
         let _ = sender.send(Some(answer));
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        let mut open = lock(&self.core.open);
-        if open.get(&self.id).is_some_and(|open| open.number == self.number) {
-            open.remove(&self.id);
+        let was_open = {
+            let mut open = lock(&self.core.open);
+            let ours = open.get(&self.id).is_some_and(|open| open.number == self.number);
+            if ours { open.remove(&self.id) } else { None }
+        };
+        if was_open.is_some() && !self.answered {
+            self.core.known.fail(&self.id, cut_short(), Instant::now());
         }
     }
 }
