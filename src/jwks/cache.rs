@@ -381,7 +381,7 @@ const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
 
-const HELD_BACK: &str = "too many issuers are asked for keys that have not verified a token yet";
+const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";
 
 /// A random number between 0 and 1, good enough to spread load.
 pub(super) fn jitter() -> f64 {
