@@ -1,6 +1,7 @@
 //! Step 4: the issuer's key set answers (RFC 7517). Mechanism: what a key is, where sets come from, when they are fetched.
 
 mod absent;
+mod allowance;
 mod cache;
 #[cfg(feature = "http-client")]
 mod client;
@@ -33,6 +34,7 @@ mod upkeep;
 mod vectors;
 
 pub(crate) use self::absent::Fingerprint;
+pub(crate) use self::allowance::Allowance;
 pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;

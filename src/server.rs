@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
 pub use self::explain::{Explanation, Outcome, Step};
-use self::found::FoundIssuers;
+use self::found::{FoundIssuers, Standing};
 use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
@@ -86,8 +86,8 @@ struct Engine<C> {
 
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
-    /// Whether it was found at run time, and may be decided on anew.
-    at_run_time: bool,
+    /// `None` if it is configured.
+    found: Option<Standing>,
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,
@@ -159,7 +159,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     }
 
     /// Returns the state of each issuer's keys, for readiness probes and operators: of those that are configured, and of those that were
-    /// found at run time and are in use. Keys that several of the latter share are listed once, under their address, by the terms of one of them.
+    /// found at run time, once a token of theirs was verified. Keys that several of the latter share are listed once, under their address,
+    /// by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
         let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();

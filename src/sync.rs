@@ -1,6 +1,10 @@
-//! Small helpers for locks and times.
+//! Small helpers for locks, times and panics.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +22,16 @@ pub(crate) fn after(then: Instant, wait: Duration) -> Instant {
 /// Returns a time to wait in whole seconds, and none too few: who comes then must not come too early.
 pub(crate) fn whole_seconds_up(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+}
+
+/// Runs code of the application; `None` if it panics.
+pub(crate) async fn caught<T>(code: impl Future<Output = T>) -> Option<T> {
+    let mut code = pin!(code);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -7,17 +7,17 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use support::kind;
-use support::resolver::Table;
+use support::resolver::{REALMS, Realms, Table};
 use support::source::{Scripted, keys_of};
 use tokio::time::{sleep, timeout};
-use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Issuer, IssuerResolver, ResourceServer, Trust};
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{Clock, ErrorKind, FetchError, Issuer, IssuerResolver, IssuerTemplate, ResourceServer, Trust};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
@@ -141,6 +141,161 @@ async fn a_resolver_that_fails_is_not_asked_again_for_a_second() {
     table.down.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(kind(&server, &token).await, None);
+}
+
+/// Panics, and counts.
+#[derive(Clone, Default)]
+struct Bugs(Arc<AtomicU64>);
+
+impl Bugs {
+    fn happen<T>(&self) -> T {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("a bug of the application");
+    }
+}
+
+struct PanicsAtOnce(Bugs);
+
+impl IssuerResolver for PanicsAtOnce {
+    fn resolve(&self, _: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send {
+        let bug: () = self.0.happen();
+        async move { Ok(Some(bug).and(None)) }
+    }
+}
+
+struct PanicsInTime(Bugs);
+
+impl IssuerResolver for PanicsInTime {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        tokio::task::yield_now().await;
+        self.0.happen()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_panics_has_failed_and_is_not_asked_again_for_a_second() {
+    let bugs: [Bugs; 4] = Default::default();
+    let [a, b, c, d] = bugs.clone();
+    let template = |is_tenant: Box<dyn Fn(&str) -> bool + Send + Sync>| {
+        IssuerTemplate::new("https://{tenant}.test/", move |tenant| is_tenant(tenant))
+    };
+    let servers = [
+        ResourceServer::new(API).trust_with(PanicsAtOnce(a)),
+        ResourceServer::new(API).trust_with(PanicsInTime(b)),
+        ResourceServer::new(API).trust_with(template(Box::new(move |_| c.happen()))),
+        ResourceServer::new(API).trust_with(template(Box::new(|_| true)).terms(move |_| d.happen())),
+    ];
+    let token = Idp::new("https://a.test/").token("alice").sign();
+    for (case, (server, bugs)) in servers.into_iter().zip(bugs).enumerate() {
+        let server = server.build().unwrap();
+        for _ in 0..100 {
+            let error = server.authenticate(&token).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::KeysUnavailable, "{case}");
+            assert!(error.to_string().contains("the resolver panicked") && error.retry_after().is_some(), "{error}");
+        }
+        assert_eq!(bugs.0.load(Ordering::SeqCst), 1, "{case}");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable), "{case}");
+        assert_eq!(bugs.0.load(Ordering::SeqCst), 2, "{case}");
+    }
+}
+
+#[test]
+fn a_question_that_ends_with_its_runtime_has_failed() {
+    let idp = Idp::new("https://a.test/");
+    let table = Table::with(&[&idp]);
+    takes(&table, Duration::from_millis(100));
+    let server = trusting(&table);
+    let token = idp.token("alice").sign();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime().block_on(async {
+        let _ = timeout(Duration::from_millis(10), server.authenticate(&token)).await;
+    });
+    runtime().block_on(async {
+        for _ in 0..100 {
+            assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+        }
+        assert_eq!(table.asked(), 1);
+        sleep(MINUTE).await;
+        assert_eq!(kind(&server, &token).await, None);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_source_that_panics_has_failed_and_is_asked_again_at_the_pauses() {
+    let (idp, bugs) = (Idp::new("https://a.test/"), Bugs::default());
+    for found in [false, true] {
+        let (count, before) = (bugs.clone(), bugs.0.load(Ordering::SeqCst));
+        let source = Scripted::new(move |_| {
+            let bugs = count.clone();
+            async move { bugs.happen() }
+        });
+        let issuer = Issuer::new(idp.issuer());
+        let server = if found {
+            ResourceServer::new(API).trust_with(One(issuer, source))
+        } else {
+            ResourceServer::new(API).trust((issuer, source))
+        };
+        let server = server.build().unwrap();
+        for _ in 0..100 {
+            assert_eq!(kind(&server, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+        }
+        assert_eq!(bugs.0.load(Ordering::SeqCst) - before, 1, "{found}");
+    }
+}
+
+/// Trusts one issuer.
+struct One(Issuer, Scripted);
+
+impl IssuerResolver for One {
+    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
+        Ok(Some((self.0.clone(), self.1.clone()).into()))
+    }
+}
+
+/// An application's claims, whose reading may panic.
+#[derive(Debug)]
+struct Fragile;
+
+impl<'de> serde::Deserialize<'de> for Fragile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let claims = serde_json::Value::deserialize(deserializer)?;
+        assert_ne!(claims["sub"], "mallory", "a bug of the application");
+        Ok(Self)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_whose_reading_panics_harm_no_other_token() {
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust_with(Table::with(&[&idp])).claims::<Fragile>().build().unwrap();
+    let (good, bad) = (idp.token("alice").sign(), idp.token("mallory").sign());
+    for _ in 0..3 {
+        let attempt = std::panic::AssertUnwindSafe(server.authenticate(&bad)).catch_unwind();
+        assert!(attempt.await.is_err(), "it is the application's own");
+        assert!(server.authenticate(&good).await.is_ok());
+    }
+    assert_eq!(idp.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_leaves_no_lock_and_no_question_behind() {
+    let clock = ManualClock::new();
+    let idp = Idp::new("https://a.test/").clock(clock.clone());
+    let (table, is_broken) = (Table::with(&[&idp]), Arc::new(AtomicBool::new(false)));
+    let broken = Arc::clone(&is_broken);
+    let fragile = move || {
+        assert!(!broken.load(Ordering::SeqCst), "a bug of the application");
+        clock.now()
+    };
+    let server = ResourceServer::new(API).trust_with(table.clone()).clock(fragile).build().unwrap();
+    let token = idp.token("alice").sign();
+    for broken in [true, false, true, false] {
+        is_broken.store(broken, Ordering::SeqCst);
+        let attempt = std::panic::AssertUnwindSafe(server.authenticate(&token)).catch_unwind().await;
+        assert_eq!(attempt.is_ok_and(|verdict| verdict.is_ok()), !broken);
+    }
+    assert_eq!((table.asked(), idp.fetches()), (1, 1));
 }
 
 /// Decides once, and panics from then on.
@@ -309,4 +464,176 @@ async fn dropping_the_server_ends_its_questions() {
         tokio::task::yield_now().await;
     }
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+fn realm(n: impl std::fmt::Display) -> String {
+    format!("{REALMS}{n}")
+}
+
+/// Tokens that nobody has signed, of so many realms that do not exist.
+fn unsigned(realms: std::ops::Range<u32>) -> Vec<String> {
+    let idp = Idp::new(REALMS);
+    let token = |n| idp.token("m").issuer(realm(format!("forged-{n}"))).unsigned().header("alg", "ES256").sign();
+    realms.map(|n| token(n) + "AAAA").collect()
+}
+
+async fn all(server: &ResourceServer, tokens: &[String]) -> Vec<Option<ErrorKind>> {
+    join_all(tokens.iter().map(|token| kind(server, token))).await
+}
+
+/// So many fetches there may be at once that have led to nothing, and one more a second.
+const AT_ONCE: u64 = 64;
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_of_which_no_token_was_verified_is_fetched_from_once_for_one_token() {
+    let published = Idp::new(realm("published"));
+    for (issuer, verdict) in [("missing", ErrorKind::KeysUnavailable), ("published", ErrorKind::BadSignature)] {
+        let realms = Realms::with(&[&published]);
+        let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+        let forged = published.token("m").issuer(realm(issuer)).wrong_key().sign();
+        assert_eq!(kind(&server, &forged).await, Some(verdict), "{issuer}");
+        assert_eq!(server.status().len(), 0, "nobody can put an issuer there by a token");
+        sleep(60 * MINUTE).await;
+        assert_eq!(realms.fetches(), 1, "{issuer}: in an hour");
+        assert_eq!(kind(&server, &forged).await, Some(verdict), "{issuer}");
+        assert_eq!(realms.fetches(), 2, "{issuer}: one more for another token");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_forged_issuers_cost_what_is_allowed_at_once_and_nothing_later() {
+    let realms = Realms::default();
+    let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+    let tokens = unsigned(0..200);
+    let verdicts = join_all(tokens.iter().map(|token| server.authenticate(token))).await;
+    let errors: Vec<_> = verdicts.into_iter().map(Result::unwrap_err).collect();
+    assert!(errors.iter().all(|error| error.kind() == ErrorKind::KeysUnavailable && error.retry_after().is_some()));
+    assert!(errors.iter().filter(|error| error.to_string().contains("too many unproven issuers")).count() > 100);
+    let fetches = realms.fetches();
+    assert!((AT_ONCE..=AT_ONCE + 2).contains(&fetches), "and what the two seconds of the wait have brought: {fetches}");
+    sleep(60 * MINUTE).await;
+    assert_eq!(realms.fetches(), fetches);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_issuers_is_bounded_and_harms_none_that_is_in_use() {
+    let (tenant, new) = (Idp::new(realm("tenant")), Idp::new(realm("new")));
+    let realms = Realms::with(&[&tenant, &new]);
+    let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+    let (known, first) = (tenant.token("alice").sign(), new.token("bob").sign());
+    assert_eq!(kind(&server, &known).await, None);
+    // an hour in which the tenant is idle, and its issuer down
+    tenant.outage();
+    let begin = tokio::time::Instant::now();
+    let (mut tries, mut let_in) = (0, false);
+    for flood in unsigned(0..12_000).chunks(10) {
+        let (verdicts, ()) = futures_util::join!(all(&server, flood), sleep(Duration::from_secs(3)));
+        assert!(verdicts.iter().all(|verdict| *verdict == Some(ErrorKind::KeysUnavailable)));
+        // in the midst of it, a real one comes for the first time, and again after a refusal
+        if begin.elapsed() > 30 * MINUTE && !let_in {
+            tries += 1;
+            match server.authenticate(&first).await {
+                Ok(_) => let_in = true,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::KeysUnavailable, "never 401");
+                    assert!(error.retry_after().is_some_and(|wait| wait >= Duration::from_secs(1)), "{error:?}");
+                }
+            }
+        }
+    }
+    assert!(let_in && tries <= 30, "{tries}");
+    let (fetches, own) = (realms.fetches(), tenant.fetches() + new.fetches());
+    let passed = begin.elapsed().as_secs();
+    assert!(
+        passed >= 3600 && fetches <= AT_ONCE + passed + own,
+        "{fetches} in {passed} s, {own} of them for real ones"
+    );
+    let asked = tenant.fetches();
+    assert_eq!(kind(&server, &known).await, None);
+    assert_eq!(kind(&server, &first).await, None);
+    assert!(asked > 30, "one that is in use is fetched from by the plan: {asked}");
+    let issuers: Vec<_> = server.status().into_iter().map(|status| status.issuer.into_string()).collect();
+    assert_eq!(issuers, [realm("new"), realm("tenant")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_flood_a_new_issuer_gets_in_at_once() {
+    let new = Idp::new(realm("new"));
+    let server = ResourceServer::new(API).trust_with(Realms::with(&[&new])).build().unwrap();
+    all(&server, &unsigned(0..2000)).await;
+    assert_eq!(kind(&server, &new.token("bob").sign()).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_issuers_cost_no_turn_however_many_come_at_once() {
+    let idps: Vec<_> = (0..600).map(|n| Idp::new(realm(n))).collect();
+    let realms = Realms::with(&idps.iter().collect::<Vec<_>>());
+    *realms.slow.lock().unwrap() = Duration::from_millis(100);
+    let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+    let tokens: Vec<_> = idps.iter().map(|idp| idp.token("u").sign()).collect();
+    let begin = tokio::time::Instant::now();
+    assert!(all(&server, &tokens).await.iter().all(Option::is_none));
+    assert!(begin.elapsed() <= Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!((realms.fetches(), server.status().len()), (600, 600));
+    // from now on by the plan, once each eight minutes
+    sleep(60 * MINUTE).await;
+    assert!(realms.fetches() >= 600 * 7, "{}", realms.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_have_verified_nothing_bridge_no_outage() {
+    let idp = Idp::new(realm("a"));
+    let realms = Realms::with(&[&idp]);
+    let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+    let forged = idp.token("m").wrong_key().sign();
+    assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature));
+    idp.outage();
+    sleep(11 * MINUTE).await;
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, Some(ErrorKind::KeysUnavailable));
+    idp.recover();
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_has_to_wait_for_its_turn_gets_through() {
+    let idp = Idp::new(realm("a"));
+    let server = ResourceServer::new(API).trust_with(Realms::with(&[&idp])).build().unwrap();
+    let forged = idp.token("m").wrong_key().sign();
+    assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature));
+    all(&server, &unsigned(1..u32::try_from(AT_ONCE).unwrap())).await;
+    idp.rotate();
+    let begin = tokio::time::Instant::now();
+    assert_eq!(kind(&server, &idp.token("alice").sign()).await, None, "it has not been looked for in vain");
+    assert!(begin.elapsed() > Duration::from_millis(500), "it has waited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_does_not_give_a_flood_a_new_allowance() {
+    let realms = Realms::default();
+    let configuration = || ResourceServer::new(API).trust_with(realms.clone());
+    let server = configuration().build().unwrap();
+    for flood in unsigned(0..1000).chunks(100) {
+        all(&server, flood).await;
+        server.reload(configuration()).unwrap();
+    }
+    assert!(realms.fetches() <= AT_ONCE + 10 * 3, "{}", realms.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_issuers_without_a_verified_token_the_one_used_longest_ago_goes() {
+    let realms = Realms::default();
+    let server = ResourceServer::new(API).trust_with(realms.clone()).build().unwrap();
+    let tokens = unsigned(0..257);
+    let asked = async |n: usize| {
+        kind(&server, &tokens[n]).await;
+        realms.asked()
+    };
+    for n in 0..256 {
+        asked(n).await;
+    }
+    assert_eq!(asked(0).await, 256, "none has gone yet");
+    assert_eq!(asked(256).await, 257);
+    assert_eq!(asked(0).await, 257, "it has been used since");
+    assert_eq!(asked(1).await, 258);
 }

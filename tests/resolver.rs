@@ -129,23 +129,6 @@ async fn a_resolver_that_is_slow_costs_two_seconds_and_its_answer_is_kept() {
     assert_eq!(table.asked(), 1);
 }
 
-struct Panicking;
-
-impl IssuerResolver for Panicking {
-    async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
-        panic!("a bug of the application");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_resolver_that_panics_is_an_outage() {
-    let server = ResourceServer::new(API).trust_with(Panicking).build().unwrap();
-    let token = Idp::new("https://a.test/").token("alice").sign();
-    for _ in 0..3 {
-        assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
-    }
-}
-
 /// Trusts whatever it is asked about, on terms that cannot be met.
 struct Credulous;
 
@@ -318,6 +301,10 @@ async fn tenants_that_share_a_key_set_share_its_fetches_and_a_key_of_one_is_not_
     let status = server.status();
     assert_eq!(status.len(), 1);
     assert_eq!(*status[0].issuer, format!("{base}/common/keys"));
+    // tenants that do not exist cost no fetch
+    let forged: Vec<_> = (0..100).map(|n| token(&format!("{base}/made-up-{n}/v2.0"), "for-a")).collect();
+    join_all(forged.iter().map(|token| kind(&server, token))).await;
+    assert_eq!(tenants.fetches(), 3);
 }
 
 #[test]
@@ -440,4 +427,82 @@ async fn tenants_that_share_a_key_set_go_by_their_own_max_stale() {
     tokio::time::resume();
     assert_eq!(kind(&server, &token(b)).await, None);
     assert_eq!(kind(&server, &token(a)).await, Some(ErrorKind::KeysUnavailable));
+}
+
+/// A token that nobody has signed, though it does not say so.
+fn unsigned(idp: &Idp, issuer: &str) -> String {
+    idp.token("m").issuer(issuer).unsigned().header("alg", "ES256").sign() + "AAAA"
+}
+
+/// A host that publishes nothing, or one key set under any name of it, and counts requests.
+async fn counting(keys: Option<serde_json::Value>) -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&requests);
+    let app = Router::new().fallback(async move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let keys = keys.clone().map(|keys| ([("content-type", "application/json")], keys.to_string()));
+        keys.map_or_else(|| http::StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
+    });
+    tokio::spawn(axum::serve(listener, app).into_future());
+    (base, requests)
+}
+
+/// Lets an hour pass, and returns how many requests have come by then.
+async fn after_an_hour(base: &str, requests: &AtomicU64) -> u64 {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _ in 0..60 {
+        tokio::time::pause();
+        tokio::time::advance(MINUTE).await;
+        tokio::time::resume();
+        // one of ours, behind which any other would have come
+        client.get(base).send().await.unwrap();
+    }
+    requests.load(Ordering::SeqCst) - 60
+}
+
+#[tokio::test]
+async fn tokens_of_realms_that_do_not_exist_cost_a_fetch_for_each_turn_and_no_more_in_an_hour() {
+    // metadata are looked for at four addresses
+    for (jwks_uri, each) in [(false, 4), (true, 1)] {
+        for realms in [1, 80] {
+            let (base, requests) = counting(None).await;
+            let template = IssuerTemplate::new(format!("{base}/realms/{{realm}}"), |realm| realm.starts_with("shop-"));
+            let address = format!("{base}/realms/{{realm}}/certs");
+            let template = if jwks_uri { template.jwks_uri(address) } else { template };
+            let server = ResourceServer::new(API).trust_with(template).allow_private_host("127.0.0.1").build().unwrap();
+            let idp = Idp::new("https://id.test/");
+            let tokens: Vec<_> = (0..realms).map(|n| unsigned(&idp, &format!("{base}/realms/shop-{n}"))).collect();
+            let begin = tokio::time::Instant::now();
+            for verdict in join_all(tokens.iter().map(|token| kind(&server, token))).await {
+                assert_eq!(verdict, Some(ErrorKind::KeysUnavailable));
+            }
+            let turns = realms.min(64 + 1 + begin.elapsed().as_secs());
+            let cost = after_an_hour(&base, &requests).await;
+            assert!(cost >= each && cost <= turns * each, "{cost} for {realms}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_realm_in_many_spellings_is_no_way_round_the_limit() {
+    let idp = Idp::new("https://id.test/");
+    let (base, requests) = counting(Some(idp.jwks())).await;
+    let template =
+        IssuerTemplate::new(format!("{base}/realms/{{realm}}"), |realm| realm.eq_ignore_ascii_case("shop-abcdefg"))
+            .jwks_uri(format!("{base}/realms/{{realm}}/certs"));
+    let server = ResourceServer::new(API).trust_with(template).allow_private_host("127.0.0.1").build().unwrap();
+    let spellings = (0..128_u32).map(|bits| {
+        let letter =
+            |(at, letter): (usize, char)| if bits >> at & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
+        "abcdefg".chars().enumerate().map(letter).collect::<String>()
+    });
+    let tokens: Vec<_> =
+        spellings.map(|name| idp.token("m").issuer(format!("{base}/realms/shop-{name}")).wrong_key().sign()).collect();
+    let begin = tokio::time::Instant::now();
+    join_all(tokens.iter().map(|token| kind(&server, token))).await;
+    let allowed = 64 + 1 + begin.elapsed().as_secs();
+    assert!(requests.load(Ordering::SeqCst) <= allowed, "{requests:?}");
+    assert_eq!(server.status().len(), 0);
 }

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::absent::{Fingerprint, Seed, Standing};
+use super::allowance::{ANOTHER, Allowance, Turn};
 use super::demand::{Demand, Fetch, Outage, Want};
 use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::lease::Lease;
-use super::schedule::{Decision, Event};
+use super::schedule::{Decision, Event, Schedule};
 use super::source::DynKeySource;
 use super::state::{Snapshot, State, jitter};
 use super::upkeep::Upkeep;
@@ -33,8 +34,9 @@ pub(crate) struct Keys {
 pub(super) struct Shared {
     /// Whose keys they are, for logs.
     pub(super) issuer: Arc<str>,
-    /// Whether they are a configured issuer's, which metrics may name, and whose keys can be saved.
-    pub(super) configured: bool,
+    /// What fetches are taken from until a token was verified; `None` for a configured issuer's keys, which metrics may name,
+    /// and which can be saved.
+    pub(super) allowance: Option<Arc<Allowance>>,
     /// `None` for keys that never change.
     pub(super) source: Option<Box<dyn DynKeySource>>,
     /// Changed under the lock of `state`.
@@ -50,29 +52,36 @@ pub(super) struct Shared {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None };
-        Self::new(issuer, true, None, Some(snapshot), Upkeep::default())
+        let snapshot = Snapshot { set: Arc::new(set), document: None, generation: 1, fresh_until: None, proven: true };
+        Self::new(issuer, None, None, Some(snapshot), Upkeep::default())
     }
 
-    /// Keeps the keys of a source, from which nothing is fetched until they are wanted.
-    pub(crate) fn fetched(issuer: Arc<str>, configured: bool, source: Box<dyn DynKeySource>, upkeep: &Upkeep) -> Self {
-        Self::new(issuer, configured, Some(source), None, upkeep.clone())
+    /// Keeps the keys of a source, from which nothing is fetched until they are wanted. Those of an issuer that was found at
+    /// run time have an allowance.
+    pub(crate) fn fetched(
+        issuer: Arc<str>,
+        allowance: Option<Arc<Allowance>>,
+        source: Box<dyn DynKeySource>,
+        upkeep: &Upkeep,
+    ) -> Self {
+        Self::new(issuer, allowance, Some(source), None, upkeep.clone())
     }
 
     fn new(
         issuer: Arc<str>,
-        configured: bool,
+        allowance: Option<Arc<Allowance>>,
         source: Option<Box<dyn DynKeySource>>,
         snapshot: Option<Snapshot>,
         upkeep: Upkeep,
     ) -> Self {
+        let schedule = if allowance.is_some() { Schedule::on_demand() } else { Schedule::new() };
         let shared = Shared {
             issuer,
-            configured,
+            allowance,
             lease: if source.is_none() { Lease::endless() } else { Lease::free() },
             source,
             current: ArcSwapOption::new(snapshot.map(Arc::new)),
-            state: Mutex::new(State::new(upkeep)),
+            state: Mutex::new(State::new(schedule, upkeep)),
             ended: watch::Sender::new(0),
             seed: Seed::default(),
         };
@@ -100,14 +109,15 @@ impl Keys {
 
     /// Asks for newer keys than those of this generation.
     pub(crate) fn demand(&self, want: Want, generation: u64) -> Demand {
-        self.shared.order(want, generation)
+        self.shared.order(want, generation, None)
     }
 
     /// Tells why what is missing may only be missing here: the last fetch failed, or there was none yet.
     pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.shared.state();
         let never = !self.is_fixed() && state.schedule.fetched().is_none() && state.last_error.is_none();
-        let error = if never { Some(NOT_YET.into()) } else { state.last_error.clone() };
+        let not_yet = if self.shared.is_held_back(&state) { HELD_BACK } else { NOT_YET };
+        let error = if never { Some(not_yet.into()) } else { state.last_error.clone() };
         Some(Outage { error: error?, never })
     }
 
@@ -123,15 +133,8 @@ impl Keys {
     pub(crate) fn next_chance(&self, want: Want) -> Duration {
         let now = self.shared.now();
         let state = self.shared.state();
-        state.schedule.next_chance(state.event(want, now), now)
-    }
-
-    /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
-    pub(crate) fn inherit(&self, former: &Self) {
-        let Some(snapshot) = former.shared.current.load_full() else { return };
-        let Some(fresh_until) = snapshot.fresh_until else { return };
-        let (set, document) = (Arc::clone(&snapshot.set), snapshot.document.clone());
-        self.shared.restore(set, document, fresh_until);
+        let wait = state.schedule.next_chance(state.event(want, now), now);
+        if self.shared.is_held_back(&state) { wait.max(ANOTHER) } else { wait }
     }
 
     /// Returns the number by which a `kid` is known here; see [`Want::UnknownKid`].
@@ -182,19 +185,28 @@ impl Shared {
         self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
     }
 
-    /// Decides on a fetch, and makes sure that somebody carries it out.
-    fn order(self: &Arc<Self>, want: Want, generation: u64) -> Demand {
+    /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost, if that has been waited for.
+    pub(super) fn order(self: &Arc<Self>, want: Want, generation: u64, turn: Option<Turn>) -> Demand {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Demand::Refused;
         }
         let now = self.now();
+        if let Some(allowance) = &self.allowance {
+            allowance.refill(now.instant);
+        }
         let mut state = self.state();
         if state.generation != generation {
             return Demand::Newer;
         }
+        let before = state.schedule.clone();
         let joined = match state.decide(want, now) {
             Decision::Fetch => {
-                state.ordered = true;
+                if let Err(allowance) = self.take_turn(&mut state, turn) {
+                    // as if nobody had asked
+                    state.schedule = before;
+                    return Demand::Wait(Fetch::queued(want, generation, allowance, self));
+                }
+                state.note_order(want, now);
                 self.lease.shorten(now.instant);
                 false
             }
@@ -211,7 +223,7 @@ impl Shared {
         drop(state);
         self.start_keeper(now.instant);
         self.state().wake.notify_one();
-        Demand::Wait(Fetch::new(joined, number, self.ended.subscribe(), Arc::downgrade(self)))
+        Demand::Wait(Fetch::ordered(joined, number, self.ended.subscribe(), self))
     }
 
     /// Starts a keeper if there is none that can be relied on, and a runtime to start it on.
@@ -256,7 +268,8 @@ impl Shared {
         state.schedule.on(Event::Restored { fresh_until }, now, jitter());
         state.absent.publish(self.names(&set));
         let generation = state.next_generation();
-        let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until) };
+        let proven = !state.schedule.is_on_demand();
+        let snapshot = Snapshot { set, document, generation, fresh_until: Some(fresh_until), proven };
         self.current.store(Some(Arc::new(snapshot)));
     }
 
@@ -299,7 +312,7 @@ impl Shared {
     }
 
     pub(super) fn show_failures(&self, failures: u32) {
-        if self.configured {
+        if self.is_configured() {
             gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
         }
     }
@@ -310,10 +323,12 @@ impl Shared {
 
     /// Returns how the issuer is called in metrics, where a name must not come from a token.
     pub(super) fn label(&self) -> &str {
-        if self.configured { &self.issuer } else { "found" }
+        if self.is_configured() { &self.issuer } else { "found" }
     }
 }
 
 const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 
 const NOT_YET: &str = "the issuer has not answered yet";
+
+const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";

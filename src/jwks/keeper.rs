@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::Shared;
 use super::key_set::KeySet;
-use super::schedule::{Decision, Event};
+use super::schedule::{Decision, Event, MAX_TTL};
 use super::skipped::Unused;
 use super::source::{DynKeySource, FetchError, Fetched, Validator};
 use super::state::{Snapshot, State, jitter};
@@ -71,8 +71,8 @@ impl Keeper {
             self.shared.lease.renew(after(now.instant, state.upkeep.max_fetch()));
             return Next::Fetch;
         }
-        // whatever has ended has left a plan
-        let next = state.schedule.next_fetch().unwrap_or(now.instant);
+        // whatever has ended has left a plan; where it is not carried out, an order ends the sleep
+        let next = state.schedule.next_fetch().unwrap_or_else(|| after(now.instant, MAX_TTL));
         self.shared.lease.renew(next);
         Next::Sleep(next.min(after(now.instant, MAX_SLEEP)))
     }
@@ -108,7 +108,7 @@ impl Keeper {
                     let unused = Unused(set.skipped());
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{unused}")));
                 }
-                let document = self.shared.configured.then(|| document.into());
+                let document = self.shared.is_configured().then(|| document.into());
                 Ok(News { set: Arc::new(set), document, max_age, validator })
             }
         }
@@ -134,7 +134,8 @@ impl Keeper {
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, now, jitter());
         let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
-        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until })));
+        let proven = !state.schedule.is_on_demand();
+        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until, proven })));
         shared.count_ended();
         drop(state);
         event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);

@@ -18,6 +18,9 @@
 //!
 //! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness, but are fetched again with the
 //! first token.
+//!
+//! Keys of an issuer that was found at run time are fetched *on demand* only, and not by the plan, until a token of it was
+//! verified. The pauses and permits are the same.
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +58,8 @@ pub(super) enum Event {
     Fetched { max_age: Option<Duration> },
     /// A token came whose issuer has no keys in hand.
     NoKeys,
+    /// A token was verified by the keys in hand.
+    Proven,
     /// Keys were restored that an earlier process had saved; fresh until then.
     Restored { fresh_until: Moment },
     /// The time that was asked for has come.
@@ -77,8 +82,10 @@ pub(super) enum Decision {
 }
 
 /// The state of one issuer's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Schedule {
+    /// The plan is not carried out: only tokens cause fetches.
+    on_demand: bool,
     /// When the fetch began that is in flight.
     in_flight: Option<Instant>,
     /// Failed fetches in a row.
@@ -102,6 +109,7 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new() -> Self {
         Self {
+            on_demand: false,
             in_flight: None,
             failures: 0,
             failing_since: None,
@@ -112,6 +120,11 @@ impl Schedule {
             fresh_until: None,
             forced: [None; PERMITS],
         }
+    }
+
+    /// Begins for an issuer that only tokens have named which nobody has verified.
+    pub(super) fn on_demand() -> Self {
+        Self { on_demand: true, ..Self::new() }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
@@ -139,6 +152,10 @@ impl Schedule {
                 self.next = instant.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
                 Decision::Sleep
             }
+            Event::Proven => {
+                self.on_demand = false;
+                Decision::Sleep
+            }
             Event::Restored { fresh_until } => {
                 self.fresh_until = Some(fresh_until);
                 Decision::Sleep
@@ -148,6 +165,7 @@ impl Schedule {
             {
                 Decision::Join
             }
+            Event::Timer if self.on_demand => Decision::Sleep,
             Event::NoKeys | Event::Timer if self.next.is_none_or(|next| next <= instant) => self.fetch(instant),
             Event::NoKeys | Event::Timer if self.is_overtaken(now) => self.catch_up(instant),
             // after a failure the retries set the pace, not the requests
@@ -164,7 +182,11 @@ impl Schedule {
 
     /// Returns the time of the next planned fetch, when an [`Event::Timer`] is due.
     pub(super) fn next_fetch(&self) -> Option<Instant> {
-        self.next
+        self.next.filter(|_| !self.on_demand)
+    }
+
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.on_demand
     }
 
     /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if one is in flight.
@@ -178,9 +200,20 @@ impl Schedule {
             Event::NoKeys if self.is_overtaken(now) => free.min(),
             Event::ByHand | Event::UnknownKid(Standing::New | Standing::AskedOnce) => free.min(),
             Event::BadSignature | Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => free.max(),
-            Event::Failed | Event::Fetched { .. } | Event::NoKeys | Event::Restored { .. } | Event::Timer => None,
+            Event::Failed
+            | Event::Fetched { .. }
+            | Event::NoKeys
+            | Event::Proven
+            | Event::Restored { .. }
+            | Event::Timer => None,
         };
-        permit.map_or(planned, |permit| permit.min(planned)).saturating_duration_since(instant)
+        let chance = match permit {
+            // where the plan is not carried out, only a want of keys is met by its time
+            Some(permit) if self.on_demand && !matches!(event, Event::NoKeys) => permit,
+            Some(permit) => permit.min(planned),
+            None => planned,
+        };
+        chance.saturating_duration_since(instant)
     }
 
     /// Tells whether the set is so new that what it does not have is absent. After a failure nobody can tell.

@@ -16,6 +16,7 @@ use super::upkeep::Upkeep;
 use crate::clock::Moment;
 
 /// A key set as readers see it.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(super) set: Arc<KeySet>,
     /// What it was read from, if that may be saved.
@@ -24,6 +25,8 @@ pub(crate) struct Snapshot {
     pub(super) generation: u64,
     /// Until when it is fresh; `None` for ever.
     pub(super) fresh_until: Option<Moment>,
+    /// Whether the issuer is configured, or a token of it was verified.
+    pub(super) proven: bool,
 }
 
 impl Snapshot {
@@ -33,6 +36,8 @@ impl Snapshot {
 
     /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
     pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
+        // what has verified nothing yet bridges no outage
+        let max_stale = if self.proven { max_stale } else { Duration::ZERO };
         is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
     }
 }
@@ -50,6 +55,8 @@ pub(super) struct State {
     pub(super) wake: Arc<Notify>,
     /// A fetch has been decided on and awaits the keeper.
     pub(super) ordered: bool,
+    /// What fetches have taken from the allowance so far.
+    pub(super) turns: usize,
     pub(super) last_error: Option<Arc<str>>,
     /// By which the source can tell whether the set in hand is still the issuer's.
     pub(super) validator: Option<Validator>,
@@ -57,15 +64,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(upkeep: Upkeep) -> Self {
+    pub(super) fn new(schedule: Schedule, upkeep: Upkeep) -> Self {
         Self {
             upkeep,
-            schedule: Schedule::new(),
+            schedule,
             generation: 0,
             keeper: 0,
             task: None,
             wake: Arc::default(),
             ordered: false,
+            turns: 0,
             last_error: None,
             validator: None,
             absent: Absent::default(),
@@ -94,11 +102,15 @@ impl State {
 
     /// Decides whether to fetch because of a wish.
     pub(super) fn decide(&mut self, want: Want, now: Moment) -> Decision {
-        let decision = self.schedule.on(self.event(want, now), now, jitter());
-        if let (Want::UnknownKid(kid), Decision::Fetch) = (want, decision) {
+        self.schedule.on(self.event(want, now), now, jitter())
+    }
+
+    /// Notes that a fetch was decided on and can be begun.
+    pub(super) fn note_order(&mut self, want: Want, now: Moment) {
+        self.ordered = true;
+        if let Want::UnknownKid(kid) = want {
             self.absent.ask(kid, now.instant);
         }
-        decision
     }
 }
 

@@ -176,8 +176,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 error.into()
             }
         })?;
+        self.found.prove(&trusted);
         let verified = AccessToken::evidence(plausible, verified, self.read)?;
-        let configured = (!trusted.at_run_time).then(|| Arc::clone(&trusted));
+        let configured = trusted.found.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
         if self.cache.is_time_to_report(now.wall) {

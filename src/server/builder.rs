@@ -86,10 +86,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// may be called several times, and the first that knows the issuer decides. Issuers that are configured come first, and are not asked
     /// about.
     ///
-    /// At most 10,000 issuers are kept, each until it has not been used for an hour. Those with the same
-    /// [`jwks_uri`](crate::Issuer::jwks_uri) share their keys, and the limit on forced fetches.
+    /// At most 10,000 issuers are kept of which a token was verified, each until it has not been used for an hour. Those with the same
+    /// [`jwks_uri`](crate::Issuer::jwks_uri) share their keys, and the limit on forced fetches. Before a token of theirs was verified, 256 are kept,
+    /// for five minutes, and their keys are only fetched for tokens that come.
     ///
     /// # Security
+    ///
+    /// Anybody can send a token that names an issuer. A resolver that trusts by name makes this service ask all of these for keys: 64 at once, and
+    /// then one each second. Real new ones can have to wait behind such a flood. Better let it look them up.
     ///
     /// Their keys are only fetched from public addresses, unless [`allow_private_host`](Self::allow_private_host) says otherwise, and not through
     /// the environment's proxy, behind which addresses could not be checked. With an [`http_client`](Self::http_client) of its

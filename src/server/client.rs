@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "http-client")]
 pub(super) use self::with_http::Client;
-#[cfg(not(feature = "http-client"))]
-use crate::jwks::Keys;
 use crate::jwks::Upkeep;
+#[cfg(not(feature = "http-client"))]
+use crate::jwks::{Allowance, Keys};
 
 /// What the application says about it.
 #[derive(Default)]
@@ -30,7 +30,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{HttpClient, HttpSource, Keys, Plain, Reach, Upkeep, shown};
+    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, Plain, Reach, Upkeep, shown};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -43,6 +43,8 @@ mod with_http {
         plain: Plain,
         /// For issuers that share their keys with those of the same address: those of a template, say.
         shared: Option<Arc<SharedKeys>>,
+        /// For the same issuers: what their fetches may cost together.
+        allowance: Option<Arc<Allowance>>,
         upkeep: Upkeep,
     }
 
@@ -57,7 +59,7 @@ mod with_http {
         /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
         pub(in crate::server) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
             let mut new = Self::new(settings, Reach::Public { and: settings.private_hosts.clone().into() });
-            new.shared = Some(Arc::default());
+            (new.shared, new.allowance) = (Some(Arc::default()), Some(Arc::new(Allowance::new())));
             match former.filter(|former| former.is(&new)) {
                 Some(former) => Self { upkeep: new.upkeep, ..former.clone() },
                 None => new,
@@ -67,7 +69,7 @@ mod with_http {
         fn new(settings: &HttpSettings, reach: Reach) -> Self {
             let http = settings.client.clone().unwrap_or_else(|| HttpClient::ours(reach.clone()));
             let plain = Plain { hosts: Arc::default(), below_localhost: http.is_ours() };
-            Self { http, reach, plain, shared: None, upkeep: settings.upkeep.clone() }
+            Self { http, reach, plain, shared: None, allowance: None, upkeep: settings.upkeep.clone() }
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
@@ -89,8 +91,8 @@ mod with_http {
                 return Ok(Arc::clone(known));
             }
             let Some((shared, url)) = self.shared.as_ref().zip(source.address()) else {
-                let configured = !self.is_for_found();
-                return Ok(Arc::new(Keys::fetched(Arc::clone(issuer), configured, Box::new(source), &self.upkeep)));
+                let (issuer, allowance) = (Arc::clone(issuer), self.allowance());
+                return Ok(Arc::new(Keys::fetched(issuer, allowance, Box::new(source), &self.upkeep)));
             };
             let (address, name) = (Box::from(url.as_str()), shown(url));
             let mut shared = lock(shared);
@@ -99,14 +101,19 @@ mod with_http {
                 return Ok(keys);
             }
             // they are no single issuer's
-            let keys = Arc::new(Keys::fetched(name.into(), false, Box::new(source), &self.upkeep));
+            let keys = Arc::new(Keys::fetched(name.into(), self.allowance(), Box::new(source), &self.upkeep));
             shared.insert(address, Arc::downgrade(&keys));
             Ok(keys)
         }
 
         /// Tells whether it is for issuers that are found at run time.
         pub(in crate::server) fn is_for_found(&self) -> bool {
-            self.shared.is_some()
+            self.allowance.is_some()
+        }
+
+        /// Returns what fetches may cost for issuers that are found at run time.
+        pub(in crate::server) fn allowance(&self) -> Option<Arc<Allowance>> {
+            self.allowance.clone()
         }
 
         pub(in crate::server) fn upkeep(&self) -> &Upkeep {
@@ -118,26 +125,32 @@ mod with_http {
 #[cfg(not(feature = "http-client"))]
 #[derive(Clone)]
 pub(super) struct Client {
-    found: bool,
+    allowance: Option<Arc<Allowance>>,
     upkeep: Upkeep,
 }
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
     pub(super) fn configured(settings: &HttpSettings) -> Self {
-        Self { found: false, upkeep: settings.upkeep.clone() }
+        Self { allowance: None, upkeep: settings.upkeep.clone() }
     }
 
-    pub(super) fn found(settings: &HttpSettings, _: Option<&Self>) -> Self {
-        Self { found: true, upkeep: settings.upkeep.clone() }
+    pub(super) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
+        let former = former.and_then(Self::allowance);
+        let allowance = Some(former.unwrap_or_else(|| Arc::new(Allowance::new())));
+        Self { allowance, upkeep: settings.upkeep.clone() }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.found == other.found
+        self.is_for_found() == other.is_for_found()
     }
 
     pub(super) fn is_for_found(&self) -> bool {
-        self.found
+        self.allowance.is_some()
+    }
+
+    pub(super) fn allowance(&self) -> Option<Arc<Allowance>> {
+        self.allowance.clone()
     }
 
     pub(super) fn upkeep(&self) -> &Upkeep {

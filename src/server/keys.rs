@@ -49,7 +49,7 @@ pub(super) fn prepare(
             Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
         }
         Origin::Source(source) => {
-            let keys = Keys::fetched(Arc::clone(&id), !client.is_for_found(), source, client.upkeep());
+            let keys = Keys::fetched(Arc::clone(&id), client.allowance(), source, client.upkeep());
             // a resolver that makes a source for each decision does not lose the keys each time
             if let Some(known) = known.filter(|known| again && known.over_http.is_none()) {
                 keys.inherit(&known.keys);
@@ -70,5 +70,5 @@ pub(super) fn prepare(
         }
     };
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some(Trusted { at_run_time: client.is_for_found(), policy, keys: keys?, max_stale, over_http })
+    Some(Trusted { found: None, policy, keys: keys?, max_stale, over_http })
 }

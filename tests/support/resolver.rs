@@ -1,4 +1,4 @@
-//! A resolver that does what a test says, and counts.
+//! Resolvers that do what a test says, and count.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_bearer::testing::Idp;
-use tower_bearer::{FetchError, IssuerResolver, Trust};
+use tower_bearer::{FetchError, Issuer, IssuerResolver, KeySource, Trust};
+
+use super::source::Scripted;
 
 /// Trusts the issuers in its table, and counts how often it is asked.
 #[derive(Clone, Default)]
@@ -44,5 +46,51 @@ impl IssuerResolver for Table {
             return Err(FetchError::new("the table is locked"));
         }
         Ok(self.known.lock().unwrap().get(issuer).map(Trust::from))
+    }
+}
+
+/// Where [`Realms`] are.
+pub const REALMS: &str = "https://id.test/realms/";
+
+/// Trusts by name whatever stands below one address, as a template may, and counts the fetches of all. Only the issuers in its table answer.
+#[derive(Clone, Default)]
+pub struct Realms {
+    pub table: Table,
+    fetches: Arc<AtomicU64>,
+    asked: Arc<AtomicU64>,
+    /// How long a fetch takes.
+    pub slow: Arc<Mutex<Duration>>,
+}
+
+impl Realms {
+    pub fn with(idps: &[&Idp]) -> Self {
+        Self { table: Table::with(idps), ..Self::default() }
+    }
+
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often any of them was asked for keys.
+    pub fn fetches(&self) -> u64 {
+        self.fetches.load(Ordering::SeqCst)
+    }
+}
+
+impl IssuerResolver for Realms {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let idp = self.table.known.lock().unwrap().get(issuer).cloned();
+        let (fetches, slow) = (Arc::clone(&self.fetches), Arc::clone(&self.slow));
+        let source = Scripted::new(move |_| {
+            fetches.fetch_add(1, Ordering::SeqCst);
+            let (idp, slow) = (idp.clone(), *slow.lock().unwrap());
+            async move {
+                sleep(slow).await;
+                let idp = idp.ok_or_else(|| FetchError::new("no such realm"))?;
+                idp.fetch().await
+            }
+        });
+        Ok(issuer.starts_with(REALMS).then(|| (Issuer::new(issuer), source).into()))
     }
 }

@@ -1,7 +1,7 @@
 mod clocks;
 
 use super::Decision::{Fetch, Join, Refuse, Sleep};
-use super::Event::{BadSignature, ByHand, Failed, NoKeys, Restored, Timer, UnknownKid};
+use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer, UnknownKid};
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
 use crate::clock::UnixTime;
@@ -22,8 +22,12 @@ const UNKNOWN: Event = UnknownKid(New);
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
+    play_with(Schedule::new(), history)
+}
+
+#[track_caller]
+fn play_with(mut schedule: Schedule, history: &[(u64, Event, Decision)]) -> Schedule {
     let start = start();
-    let mut schedule = Schedule::new();
     for (row, (at, event, decision)) in history.iter().enumerate() {
         let found = schedule.on(*event, start.after(Duration::from_secs(*at)), 0.5);
         assert_eq!(found, *decision, "row {row}: {event:?} at {at} s");
@@ -336,4 +340,57 @@ fn a_set_is_new_for_five_seconds_from_when_its_fetch_began() {
     assert!(!new(9, UNKNOWN) && !new(15, GOOD), "one that took longer brings nothing new");
     assert!(!new(39, UNKNOWN) && new(39, GOOD));
     assert!(new(40, UNKNOWN) && !new(41, Failed), "after a failure nobody can tell");
+}
+
+#[test]
+fn on_demand_only_tokens_cause_fetches_under_the_same_pauses_until_one_was_verified() {
+    // never answered
+    let schedule = play_with(
+        Schedule::on_demand(),
+        &[
+            (0, Timer, Sleep),
+            (0, NoKeys, Fetch),
+            (0, NoKeys, Join),
+            (0, Failed, Sleep),
+            (0, NoKeys, Refuse),
+            (HOUR, Timer, Sleep),
+            (HOUR, NoKeys, Fetch),
+            (HOUR, Failed, Sleep),
+            (HOUR + 1, NoKeys, Refuse),
+            (HOUR + 2, NoKeys, Fetch),
+        ],
+    );
+    assert_eq!(schedule.next_fetch(), None, "there is no plan");
+    // answered, and then proven
+    let schedule = play_with(
+        Schedule::on_demand(),
+        &[
+            (0, NoKeys, Fetch),
+            (0, GOOD, Sleep),
+            (480, Timer, Sleep),
+            (481, UNKNOWN, Fetch),
+            (481, GOOD, Sleep),
+            (2 * HOUR, Timer, Sleep),
+            (2 * HOUR, Proven, Sleep),
+            (2 * HOUR, Timer, Fetch),
+        ],
+    );
+    assert!(!schedule.is_on_demand());
+}
+
+#[test]
+fn on_demand_a_caller_is_not_told_to_come_back_by_a_plan_that_is_not_carried_out() {
+    let history = [
+        (0, NoKeys, Fetch),
+        (0, GOOD, Sleep),
+        (490, UNKNOWN, Fetch),
+        (490, Failed, Sleep),
+        (491, UNKNOWN, Fetch),
+        (491, Failed, Sleep),
+    ];
+    let now = start().after(Duration::from_secs(495));
+    let chance = |schedule: Schedule, event| schedule.next_chance(event, now).as_secs();
+    assert_eq!(chance(play_with(Schedule::on_demand(), &history), UNKNOWN), 25, "a permit is free");
+    assert_eq!(chance(play_with(Schedule::on_demand(), &history), NoKeys), 0);
+    assert_eq!(chance(play(&history), UNKNOWN), 0, "the plan fetches");
 }

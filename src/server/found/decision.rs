@@ -1,6 +1,7 @@
 //! A decision to trust an issuer, and how long it is gone by.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +18,26 @@ const MAX_STALE: Duration = Duration::from_secs(60 * 60);
 /// When they are asked again after that.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 
+/// What is to be known of an issuer that was found at run time.
+pub(in crate::server) struct Standing {
+    /// That of the resolvers that have let it in.
+    epoch: u64,
+    made: Instant,
+    /// A token was verified on these terms.
+    proven: AtomicBool,
+}
+
+impl Standing {
+    pub(super) fn new(epoch: u64) -> Self {
+        Self { epoch, made: Instant::now(), proven: AtomicBool::new(false) }
+    }
+
+    /// Notes that a token was verified, and tells whether it is the first.
+    pub(super) fn prove(&self) -> bool {
+        !self.proven.load(Ordering::Relaxed) && !self.proven.swap(true, Ordering::Relaxed)
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Decision {
     pub(super) trusted: Arc<Trusted>,
@@ -29,8 +50,10 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    pub(super) fn new(trusted: Arc<Trusted>, epoch: u64, made: Instant) -> Self {
-        Self { trusted, epoch, made, due: after(made, DUE), until: after(made, DECIDED) }
+    /// Returns the decision by which an issuer is trusted; `None` for a configured one.
+    pub(super) fn on(trusted: &Arc<Trusted>) -> Option<Self> {
+        let &Standing { epoch, made, .. } = trusted.found.as_ref()?;
+        Some(Self { trusted: Arc::clone(trusted), epoch, made, due: after(made, DUE), until: after(made, DECIDED) })
     }
 
     /// Goes by it while the resolvers cannot decide.
@@ -41,5 +64,9 @@ impl Decision {
     /// Tells whether it may not be gone by any more, whatever happens.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.made) >= MAX_STALE
+    }
+
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.epoch, self.made) > (other.epoch, other.made)
     }
 }

@@ -1,0 +1,179 @@
+//! What may be fetched for issuers that only tokens have named which nobody has verified: the fetches of all of them together
+//! take turns.
+//!
+//! A fetch takes a turn. The first verified token of its issuer gives back what the issuer has taken, so that real issuers cost
+//! nothing; what leads to nothing comes back with time.
+
+use std::mem;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::cache::{Keys, Shared};
+use super::schedule::Event;
+use super::state::{Snapshot, State, jitter};
+use crate::sync::{after, lock};
+
+/// So many turns there are: what a start with many real tenants needs, and one key server can bear at once.
+const TURNS: usize = 64;
+/// After so long, a turn comes back that has led to nothing.
+pub(super) const ANOTHER: Duration = Duration::from_secs(1);
+
+/// The turns that are left.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    turns: Arc<Semaphore>,
+    /// Up to when the turns are counted that time has brought back.
+    refilled: Mutex<Instant>,
+}
+
+/// The right to one fetch. It is given back if it is dropped.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+impl Allowance {
+    pub(crate) fn new() -> Self {
+        Self { turns: Arc::new(Semaphore::new(TURNS)), refilled: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for a turn, in the order of those who wait.
+    pub(super) async fn take(&self) -> Option<Turn> {
+        let mut turn = pin!(Arc::clone(&self.turns).acquire_owned());
+        loop {
+            self.refill(Instant::now());
+            if let Ok(turn) = timeout(ANOTHER, turn.as_mut()).await {
+                return turn.ok();
+            }
+        }
+    }
+
+    /// Counts what time has brought back.
+    pub(super) fn refill(&self, now: Instant) {
+        let mut refilled = lock(&self.refilled);
+        let passed = now.saturating_duration_since(*refilled).as_secs().checked_div(ANOTHER.as_secs()).unwrap_or(0);
+        if passed > 0 {
+            *refilled = after(*refilled, ANOTHER.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX)));
+            self.add(usize::try_from(passed).unwrap_or(TURNS));
+        }
+    }
+
+    fn give_back(&self, turns: usize) {
+        let _one_at_a_time = lock(&self.refilled);
+        self.add(turns);
+    }
+
+    /// The lock must be held, so that there are never more than [`TURNS`].
+    fn add(&self, turns: usize) {
+        self.turns.add_permits(turns.min(TURNS.saturating_sub(self.turns.available_permits())));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.turns.available_permits() == 0
+    }
+}
+
+impl Shared {
+    pub(super) fn is_configured(&self) -> bool {
+        self.allowance.is_none()
+    }
+
+    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left, the error is what to wait for.
+    pub(super) fn take_turn(&self, state: &mut State, turn: Option<Turn>) -> Result<(), &Arc<Allowance>> {
+        let Some(allowance) = self.allowance.as_ref().filter(|_| state.schedule.is_on_demand()) else { return Ok(()) };
+        let turn = turn.or_else(|| Arc::clone(&allowance.turns).try_acquire_owned().ok());
+        turn.ok_or(allowance)?.forget();
+        state.turns = state.turns.saturating_add(1);
+        Ok(())
+    }
+
+    /// Tells whether a first fetch would have to wait for its turn.
+    pub(super) fn is_held_back(&self, state: &State) -> bool {
+        let spent = self.allowance.as_ref().is_some_and(|allowance| allowance.is_spent());
+        spent && state.schedule.is_on_demand() && !state.schedule.is_fetching()
+    }
+}
+
+impl Keys {
+    /// Says that a token was verified by the keys in hand: from now on they are fetched by the plan, and bridge outages.
+    pub(crate) fn prove(&self) {
+        let shared = &self.shared;
+        let Some(allowance) = &shared.allowance else { return };
+        let now = shared.now();
+        let turns = {
+            let mut state = shared.state();
+            if !state.schedule.is_on_demand() {
+                return;
+            }
+            state.schedule.on(Event::Proven, now, jitter());
+            if let Some(current) = shared.current.load_full() {
+                shared.current.store(Some(Arc::new(Snapshot { proven: true, ..Snapshot::clone(&current) })));
+            }
+            // the keeper must learn of the plan
+            shared.lease.shorten(now.instant);
+            state.wake.notify_one();
+            mem::take(&mut state.turns)
+        };
+        allowance.give_back(turns);
+    }
+
+    /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
+    pub(crate) fn inherit(&self, former: &Self) {
+        if former.is_proven() {
+            self.prove();
+        }
+        let Some(snapshot) = former.shared.current.load_full() else { return };
+        let Some(fresh_until) = snapshot.fresh_until else { return };
+        let (set, document) = (Arc::clone(&snapshot.set), snapshot.document.clone());
+        self.shared.restore(set, document, fresh_until);
+    }
+
+    fn is_proven(&self) -> bool {
+        !self.shared.state().schedule.is_on_demand()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes as many turns as there are at this time.
+    fn drain(allowance: &Allowance, now: Instant) -> usize {
+        allowance.refill(now);
+        let mut taken = 0;
+        while let Ok(turn) = allowance.turns.try_acquire() {
+            turn.forget();
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn turns_come_back_one_a_second_or_with_a_verified_token_and_never_pile_up() {
+        let (allowance, start) = (Allowance::new(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis) + ANOTHER;
+        assert_eq!(drain(&allowance, start), TURNS);
+        assert!(allowance.is_spent());
+        assert_eq!(drain(&allowance, at(0)), 1);
+        assert_eq!(drain(&allowance, at(900)), 0);
+        assert_eq!(drain(&allowance, at(2900)), 2, "what is left of a second counts");
+        allowance.give_back(3);
+        assert_eq!(drain(&allowance, at(2900)), 3);
+        assert_eq!(drain(&allowance, at(3_600_000)), TURNS);
+        allowance.give_back(3);
+        allowance.give_back(1000);
+        assert_eq!(drain(&allowance, at(3_600_000)), TURNS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_turn_gets_the_next_and_who_leaves_takes_none() {
+        let allowance = Allowance::new();
+        drain(&allowance, Instant::now());
+        let begin = Instant::now();
+        assert!(timeout(Duration::from_millis(10), allowance.take()).await.is_err());
+        drop(allowance.take().await);
+        assert!(begin.elapsed() <= 2 * ANOTHER);
+        assert_eq!(drain(&allowance, begin), 1, "one that was not used is there again");
+    }
+}
