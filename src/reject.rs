@@ -91,11 +91,16 @@ impl Rejection {
     /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None`
     /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
     ///
-    /// These are left out: headers that are marked as sensitive, as the layer marks those that it
-    /// looks for tokens in, or finds them in; `Authorization`, `Cookie` and `Proxy-Authorization`;
-    /// the parameter `access_token` of the query, the whole query if one of the layer's
-    /// [sources](crate::BearerAuthLayer::token_sources) looks at the address, and the path, too, if
-    /// it has the token in it; and the extensions.
+    /// These are left out:
+    ///
+    /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens in,
+    ///   or finds them in;
+    /// * `Authorization`, `Cookie`, `Proxy-Authorization` and `Sec-WebSocket-Protocol`;
+    /// * the parameter `access_token` of the query; the whole query if one of the layer's
+    ///   [sources](crate::BearerAuthLayer::token_sources) looks at the address, and for a
+    ///   [`RequireLayer`](crate::RequireLayer), which does not know where that looks; and the path,
+    ///   too, if it has the token in it;
+    /// * the extensions.
     pub fn request(&self) -> Option<&Request<()>> {
         self.request.as_deref()
     }
