@@ -161,7 +161,8 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what
     /// [`client_claim`](crate::Issuer::client_claim) names.
     pub fn client_id(&self) -> Option<&str> {
-        self.policy().client_claims.iter().find_map(|name| self.claim(name)).and_then(Value::as_str)
+        let (_, client) = self.policy().client(&self.inner.token.json)?;
+        client.as_str()
     }
 
     /// Returns the token's own identifier (`jti`).

@@ -27,7 +27,8 @@ pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
 /// What can be told otherwise: a user with a thousand groups has some 45 KiB.
 pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
 
-/// A token that satisfies the grammar of RFC 6750 §2.1; nothing about it is believed yet.
+/// A token that satisfies the grammar of RFC 6750 §2.1, or would without the padding of its parts;
+/// nothing about it is believed yet.
 ///
 /// `Debug` does not show it.
 #[derive(Clone, Copy)]
@@ -73,7 +74,7 @@ impl<'r> BearerToken<'r> {
             let detail = format!("the token has {} bytes, more than max_token_bytes, {max_len}", token.len());
             return Err(Error::new(ErrorKind::MalformedRequest, detail));
         }
-        let text = str::from_utf8(token).ok().filter(|text| is_b64token(text.as_bytes()));
+        let text = str::from_utf8(token).ok().filter(|_| is_b64token(token) || is_padded(token));
         text.map(Self).ok_or_else(|| {
             let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
             Error::new(kind, flaw::of(token))
@@ -101,6 +102,11 @@ fn is_b64token(token: &[u8]) -> bool {
         all & (byte.is_ascii_alphanumeric() | other)
     });
     allowed & !characters.is_empty()
+}
+
+/// Tells whether the parts of a token are of these characters, each with padding behind it or none.
+fn is_padded(token: &[u8]) -> bool {
+    token.split(|byte| *byte == b'.').all(is_b64token)
 }
 
 /// `tchar` of RFC 9110 §5.6.2, the characters of a scheme.

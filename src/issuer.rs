@@ -78,6 +78,8 @@ pub struct Issuer {
     roles: Roles,
     tenant: Option<Path>,
     principals: Option<Principals>,
+    /// The ARNs of the application load balancers whose tokens they are.
+    load_balancers: Option<Vec<Box<str>>>,
     /// What a preset finds wrong with what it was given.
     faults: Vec<(&'static str, &'static str)>,
     max_stale: Duration,
@@ -110,6 +112,7 @@ impl Issuer {
             roles: Roles::default(),
             tenant: None,
             principals: None,
+            load_balancers: None,
             faults: Vec::new(),
             max_stale: Duration::from_secs(60 * 60),
         }

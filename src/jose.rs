@@ -9,7 +9,7 @@ mod json;
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub(crate) use self::algorithm::{Curve, Family, Hash};
 pub(crate) use self::base64url::decode as decode_base64url;
-#[cfg(any(feature = "testing", feature = "rust-crypto"))]
+#[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
 pub(crate) use self::base64url::encode as encode_base64url;
 pub(crate) use self::compact::{Compact, SignatureBuffer, Signed};
 pub(crate) use self::header::{Header, media_type};

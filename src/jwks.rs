@@ -2,6 +2,8 @@
 
 mod absent;
 mod allowance;
+#[cfg(feature = "http-client")]
+mod by_kid;
 mod cache;
 #[cfg(feature = "http-client")]
 mod client;
@@ -11,6 +13,7 @@ mod demand;
 #[cfg(feature = "http-client")]
 mod discovery;
 mod document;
+mod guid;
 #[cfg(feature = "http-client")]
 mod http;
 mod jwk;
@@ -35,6 +38,8 @@ mod vectors;
 
 pub(crate) use self::absent::Fingerprint;
 pub(crate) use self::allowance::Allowance;
+#[cfg(feature = "http-client")]
+pub(crate) use self::by_kid::KeysByKid;
 pub(crate) use self::cache::Keys;
 #[cfg(feature = "http-client")]
 pub use self::client::HttpClient;

@@ -1,6 +1,7 @@
 //! Step 5, pure: the registered claims hold under the issuer's policy at this moment. Everything that can refuse a token
 //! for little comes here, before the signature; what has passed is *plausible*, not true.
 
+mod load_balancer;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::load_balancer::{check_padding, check_signer};
 use crate::claims::{Audience, Claim, NumericDate, Registered, Unmet};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
@@ -46,10 +48,11 @@ pub(crate) struct Dates {
 impl<'t> Plausible<'t> {
     /// Checks the header and the claims of a token that names the policy's issuer.
     pub(crate) fn check(token: Compact<'t>, policy: &Arc<Policy>, now: UnixTime) -> Result<Self, Error> {
-        let Compact { mut json, algorithm, signed } = token;
+        let Compact { mut json, algorithm, signed, padded } = token;
         spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
-        let dates = check(header, &json, policy, now).map_err(|error| error.at(&policy.issuer))?;
+        let dates = check_padding(padded, policy).and_then(|()| check(header, &json, policy, now));
+        let dates = dates.map_err(|error| error.at(&policy.issuer))?;
         let claimed = Claimed { json, policy: Arc::clone(policy), dates };
         Ok(Self { algorithm, signed, claimed })
     }
@@ -86,6 +89,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     let dates = Dates::read(&claims)?;
     dates.check(policy, now)?;
     dates.check_lifetime(policy)?;
+    check_signer(payload, policy)?;
     check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
     check_client(payload, policy)?;
@@ -115,6 +119,7 @@ pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: U
     let audience: Vec<&str> =
         ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
     let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
+    let clients = if clients.is_empty() { of_header("client") } else { of_claims(&clients) };
     let checked = |name, found, result| Checked { name, found, result };
     let demanded = policy.demands.iter().map(|claim| {
         let found = claim.values(payload).map(|value| (claim.name().into(), Some(value))).collect();
@@ -126,10 +131,13 @@ pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: U
         checked("times", of_claims(&["exp", "nbf", "iat"]), times),
         checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
         checked("string claims", of_claims(&["sub", "client_id", "azp", "jti"]), check_texts(&claims)),
-        checked("client", of_claims(&clients), check_client(payload, policy)),
+        checked("client", clients, check_client(payload, policy)),
     ];
+    let padding = token.padded.then(|| checked("padding", Vec::new(), check_padding(true, policy)));
+    let load_balancer = policy.load_balancers.as_ref();
+    let signer = load_balancer.map(|_| checked("load balancer", of_header("signer"), check_signer(payload, policy)));
     let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
-    first.into_iter().chain(demanded).chain([last]).collect()
+    padding.into_iter().chain(first).chain(signer).chain(demanded).chain([last]).collect()
 }
 
 /// Reads identifiers that are integers as text, where the issuer's terms say so.
@@ -292,12 +300,9 @@ fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box
 /// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.clients else { return Ok(()) };
-    let named = policy.client_claims.iter().find_map(|name| {
-        let client = payload.root().get(name).filter(|client| !client.is_null())?;
-        Some((name, client))
-    });
-    let Some((name, client)) = named else {
-        let detail = format!("the token names no client; expected in {}", policy.client_claims.join(" or "));
+    let Some((name, client)) = policy.client(payload) else {
+        let expected = if policy.client_claims.is_empty() { "client" } else { &policy.client_claims.join(" or ") };
+        let detail = format!("the token names no client; expected in {expected}");
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };
     if client.as_str().is_some_and(|client| clients.iter().any(|allowed| **allowed == *client)) {

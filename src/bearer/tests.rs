@@ -22,6 +22,13 @@ fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
         (b"Bearer    a.b.c", Ok("a.b.c")),
         (b"Bearer a.b.c  ", Ok("a.b.c")),
         (b"Bearer a-._~+/9==", Ok("a-._~+/9==")),
+        // each part of it is one; whether a token may be padded is for its issuer's terms to say
+        (b"Bearer a==.b=.c", Ok("a==.b=.c")),
+        (b"Bearer a.b=.c==", Ok("a.b=.c==")),
+        (b"Bearer a=.=.c", Err(MalformedRequest)),
+        (b"Bearer a=..c", Err(MalformedRequest)),
+        (b"Bearer a=.b=c.d", Err(MalformedRequest)),
+        (b"Bearer a=. b", Err(MalformedRequest)),
         (b"", Err(MissingToken)),
         (b"Basic YTpi", Err(MissingToken)),
         (b"DPoP a.b.c", Err(MissingToken)),

@@ -176,12 +176,14 @@ fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced(
 
 #[test]
 fn every_preset_is_that_constructor_with_its_arguments_in_place() {
+    const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/shop/50dc6c495c0c9188";
     let guid = "11111111-1111-1111-1111-111111111111";
     let all = [
         (json!({ "adfs": { "base": "https://b.test" } }), Issuer::adfs("https://b.test")),
         (json!({ "auth0": { "domain": "d.test" } }), Issuer::auth0("d.test")),
         (json!({ "authelia": { "issuer": "https://i.test" } }), Issuer::authelia("https://i.test")),
         (json!({ "authentik": { "base": "https://b.test", "slug": "s" } }), Issuer::authentik("https://b.test", "s")),
+        (json!({ "aws_alb": { "issuer": "https://i.test", "arns": ARN } }), Issuer::aws_alb("https://i.test", [ARN])),
         (json!({ "clerk": { "base": "https://b.test", "origins": ["o"] } }), Issuer::clerk("https://b.test", ["o"])),
         (json!({ "cloudflare_access": { "team": "t", "aud_tag": "a" } }), Issuer::cloudflare_access("t", "a")),
         (json!({ "cognito": { "region": "r", "pool": "p", "clients": "c" } }), Issuer::cognito("r", "p", ["c"])),
@@ -278,6 +280,7 @@ fn arguments_that_a_preset_cannot_mean_are_refused() {
         (json!({ "adfs": { "base": "https://b.test/adfs" } }), "base"),
         (json!({ "github_actions": { "owner_ids": ["1", "octocat"] } }), "owner_ids"),
         (json!({ "gitlab_ci": { "base": "https://b.test", "namespace_ids": "" } }), "namespace_ids"),
+        (json!({ "aws_alb": { "issuer": "https://i.test", "arns": "app/shop/50dc6c495c0c9188" } }), "arns"),
         (json!({ "auth0": { "domain": "https://t.auth0.com" } }), "domain"),
         (json!({ "pingone": { "domain": "auth.pingone.eu/x", "environment": "e" } }), "domain"),
     ] {

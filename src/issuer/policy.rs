@@ -7,7 +7,7 @@ use super::{Address, Issuer};
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
 use crate::error::ConfigError;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, Json, Value};
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
@@ -74,7 +74,8 @@ pub(crate) struct Policy {
     pub(crate) demands: Vec<Claim>,
     /// Whether identifiers may be integers.
     pub(crate) numeric_ids: bool,
-    /// Where the client is named; the first of these that is there.
+    /// Where the client is named: the first of these that is there. If there are none, it is the
+    /// protected header's `client`.
     pub(crate) client_claims: Vec<Box<str>>,
     /// The only clients whose tokens will do.
     pub(crate) clients: Option<Vec<Box<str>>>,
@@ -82,7 +83,20 @@ pub(crate) struct Policy {
     pub(crate) roles: Roles,
     pub(crate) tenant: Option<Path>,
     pub(crate) principals: Principals,
+    /// The ARNs of the application load balancers that may have signed, if the tokens are theirs.
+    pub(crate) load_balancers: Option<Vec<Box<str>>>,
     pub(crate) server: Arc<ServerPolicy>,
+}
+
+impl Policy {
+    /// Returns the client that a token names, and where.
+    pub(crate) fn client<'j>(&self, json: &'j Json) -> Option<(&str, Value<'j>)> {
+        let found = |(name, value): (_, Option<Value<'j>>)| Some((name, value.filter(|client| !client.is_null())?));
+        if self.client_claims.is_empty() {
+            return found(("client", json.first().get("client")));
+        }
+        self.client_claims.iter().find_map(|name| found((&**name, json.root().get(name))))
+    }
 }
 
 impl Issuer {
@@ -113,6 +127,11 @@ impl Issuer {
 
     pub(crate) fn roles_so_far(&self) -> &Roles {
         &self.roles
+    }
+
+    /// Tells whether its keys have an address each, by their `kid`, below that of [`jwks_uri`](Self::jwks_uri).
+    pub(crate) fn has_keys_by_kid(&self) -> bool {
+        self.load_balancers.is_some()
     }
 
     pub(crate) fn max_stale_limit(&self) -> Duration {
@@ -244,6 +263,7 @@ impl Issuer {
             numeric_ids: self.numeric_ids,
             client_claims: match self.client_claim {
                 Some(claim) => vec![claim],
+                None if self.load_balancers.is_some() => Vec::new(),
                 None => ["client_id", "azp"].map(Into::into).into(),
             },
             clients: self.clients,
@@ -255,6 +275,7 @@ impl Issuer {
                 None if self.rfc9068 => Principals::RFC9068,
                 None => Principals::DEFAULT,
             },
+            load_balancers: self.load_balancers,
             server: Arc::clone(server),
         }
     }

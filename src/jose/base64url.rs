@@ -1,9 +1,11 @@
-//! base64url as RFC 7515 §2 wants it: no padding, no white space, no stray bits.
+//! base64url as RFC 7515 §2 wants it: no padding, no white space, no stray bits. In a token's parts,
+//! padding is read too, if it is what RFC 4648 §5 demands: whether a token may have it is for its
+//! issuer's terms to say.
 
-use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use base64_simd::{AsOut, Base64, URL_SAFE, URL_SAFE_NO_PAD};
 
 /// Encodes bytes.
-#[cfg(any(feature = "testing", feature = "rust-crypto"))]
+#[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
@@ -13,17 +15,28 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// Decodes `text` and appends what it stands for.
-pub(super) fn decode_to(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
-    URL_SAFE_NO_PAD.decode_append(text, bytes).ok()
+/// Tells whether a part of a token has padding; where its `=` is not at the end, it cannot be decoded anyway.
+pub(super) fn is_padded(part: &str) -> bool {
+    part.ends_with('=')
 }
 
-/// Decodes `text` into a buffer; `None` also if this is shorter than [`max_len`], for which the library would panic.
+/// Decodes a part of a token, padded or not, and appends what it stands for.
+pub(super) fn decode_to(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    codec(text).decode_append(text, bytes).ok()
+}
+
+/// Decodes a part of a token, padded or not, into a buffer; `None` also if this is shorter than
+/// [`max_len`], for which the library would panic.
 pub(super) fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     if max_len(text) > buffer.len() {
         return None;
     }
-    URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok().map(|decoded| &*decoded)
+    codec(text).decode(text.as_bytes(), buffer.as_out()).ok().map(|decoded| &*decoded)
+}
+
+/// Both are strict: one refuses padding, the other demands it where it belongs.
+fn codec(text: &str) -> &'static Base64 {
+    if is_padded(text) { &URL_SAFE } else { &URL_SAFE_NO_PAD }
 }
 
 /// Why a text is no base64url.
@@ -74,9 +87,24 @@ mod tests {
             let decoded = decode(&text);
             prop_assert_eq!(decoded.as_deref(), expected.as_deref());
             let mut buffer = [0; 200];
-            prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+            if !is_padded(&text) {
+                prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+            }
             if let Some(bytes) = expected {
                 prop_assert_eq!(decode(&general_purpose::URL_SAFE_NO_PAD.encode(&bytes)), Some(bytes));
+            }
+        }
+
+        /// And so they do on what is padded rightly.
+        #[test]
+        fn another_decoder_reads_the_same_padding(bytes: Vec<u8>, mut odd in "[A-Za-z0-9_=-]{0,12}={1,3}") {
+            odd.insert_str(0, "AAAA");
+            for text in [general_purpose::URL_SAFE.encode(&bytes), odd] {
+                let expected = general_purpose::URL_SAFE.decode(&text).ok();
+                let (mut appended, mut buffer) = (Vec::new(), vec![0; max_len(&text)]);
+                prop_assert_eq!(decode_to(&text, &mut appended).map(|()| &*appended), expected.as_deref());
+                prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+                prop_assert!(!is_padded(&text) || decode(&text).is_none(), "members of keys have none");
             }
         }
     }

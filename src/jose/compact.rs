@@ -25,6 +25,8 @@ pub(crate) struct Compact<'t> {
     pub(crate) json: Json,
     pub(crate) algorithm: Algorithm,
     pub(crate) signed: Signed<'t>,
+    /// Whether a part of it is padded, which RFC 7515 §2 forbids.
+    pub(crate) padded: bool,
 }
 
 /// Room for the longest signature, that of an RSA key of 8192 bits, and for what a decoder overestimates.
@@ -44,7 +46,7 @@ macro_rules! not_base64url {
             Fault::Characters => concat!($part_is, " not base64url: it does not have all of these characters"),
             Fault::CutOff => concat!($part_is, " not base64url: no text of this length is, so some of it was cut off"),
             Fault::Padded => {
-                concat!($part_is, " padded base64url (=), which RFC 7515 §2 forbids: leave the padding out")
+                concat!($part_is, " wrongly padded base64url (=), and RFC 7515 §2 forbids any: leave the padding out")
             }
             Fault::StandardAlphabet => concat!($part_is, " base64 (+ and /), not base64url (- and _, RFC 7515 §2)"),
             Fault::StrayBits => concat!($part_is, " not base64url: bits are left over, so it was cut off or altered"),
@@ -69,7 +71,8 @@ impl<'t> Compact<'t> {
         let start = text.len();
         base64url::decode_to(claims, &mut text).ok_or_else(|| not_base64url!("the claims are", claims))?;
         json.parse(text, start).map_err(|fault| malformed(format!("in the claims, {fault}")))?;
-        Ok(Self { json, algorithm, signed })
+        let padded = [header, claims, signed.signature].into_iter().any(base64url::is_padded);
+        Ok(Self { json, algorithm, signed, padded })
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::guid::Guid;
+
 /// So many names of each kind are remembered; when there are more, the oldest goes. Two fetches in 30 s add 40 in the
 /// time for which they are remembered, and a set has 256 keys at most.
 const MAX_NAMES: usize = 256;
@@ -17,7 +19,11 @@ const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// A `kid`, or its absence, as a number under a secret seed: a token cannot choose it, and long names cost no memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Fingerprint(u64);
+pub(crate) struct Fingerprint {
+    number: u64,
+    /// The name itself, where keys are fetched by their names.
+    pub(super) name: Option<Guid>,
+}
 
 /// Makes fingerprints.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +31,7 @@ pub(super) struct Seed(RandomState);
 
 impl Seed {
     pub(super) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
-        Fingerprint(self.0.hash_one(kid))
+        Fingerprint { number: self.0.hash_one(kid), name: None }
     }
 }
 

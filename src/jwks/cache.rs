@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::absent::{Fingerprint, Seed, Standing};
 use super::allowance::{ANOTHER, Allowance, Turn};
 use super::demand::{Demand, Fetch, Outage, Want};
+use super::guid::Guid;
 use super::keeper::Keeper;
 use super::key_set::KeySet;
 use super::lease::Lease;
 use super::schedule::{Decision, Event, Schedule};
-use super::source::DynKeySource;
+use super::source::{ByKid, DynKeySource};
 use super::state::{Snapshot, State, jitter};
 use super::upkeep::Upkeep;
 use crate::clock::Moment;
@@ -64,7 +65,11 @@ impl Keys {
         source: Box<dyn DynKeySource>,
         upkeep: &Upkeep,
     ) -> Self {
-        Self::new(issuer, allowance, Some(source), None, upkeep.clone())
+        // of keys that come by their names there is a set from the start, though none is in it: it is then
+        // its own key that a token lacks
+        let empty = Snapshot { set: Arc::default(), document: None, generation: 0, fresh_until: None, proven: true };
+        let snapshot = source.by_kid().map(|_| empty);
+        Self::new(issuer, allowance, Some(source), snapshot, upkeep.clone())
     }
 
     fn new(
@@ -125,6 +130,9 @@ impl Keys {
     /// moment ago, or the issuer has withdrawn it. Where the last fetch failed, nobody can tell.
     pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
         let now = Instant::now();
+        if let Some(source) = self.shared.by_kid() {
+            return kid.name.is_none_or(|name| source.is_absent(name, now));
+        }
         let state = self.shared.state();
         self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
     }
@@ -139,7 +147,9 @@ impl Keys {
 
     /// Returns the number by which a `kid` is known here; see [`Want::UnknownKid`].
     pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
-        self.shared.seed.fingerprint(kid)
+        let mut fingerprint = self.shared.seed.fingerprint(kid);
+        fingerprint.name = self.shared.by_kid().and(kid).and_then(Guid::parse);
+        fingerprint
     }
 
     pub(crate) fn is_fixed(&self) -> bool {
@@ -173,6 +183,11 @@ impl Shared {
         lock(&self.state)
     }
 
+    /// Returns the source, if it brings keys by their names.
+    pub(super) fn by_kid(&self) -> Option<&dyn ByKid> {
+        self.source.as_ref()?.by_kid()
+    }
+
     /// Reads both clocks. No lock may be held: the wall clock may be the application's.
     pub(super) fn now(&self) -> Moment {
         let clock = self.state().upkeep.clock.clone();
@@ -188,6 +203,11 @@ impl Shared {
     /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost, if that has been waited for.
     pub(super) fn order(self: &Arc<Self>, want: Want, generation: u64, turn: Option<Turn>) -> Demand {
         if self.source.is_none() || Handle::try_current().is_err() {
+            return Demand::Refused;
+        }
+        let by_kid = self.by_kid();
+        if by_kid.is_some() && matches!(want, Want::BadSignature) {
+            // no key is replaced under such a name
             return Demand::Refused;
         }
         let now = self.now();
@@ -208,10 +228,13 @@ impl Shared {
                 }
                 state.note_order(want, now);
                 self.lease.shorten(now.instant);
+                if let (Some(source), Want::UnknownKid(Fingerprint { name: Some(name), .. })) = (by_kid, want) {
+                    source.want(name);
+                }
                 false
             }
-            // one that the keeper has not begun yet is not too early for anybody
-            Decision::Join => !state.ordered,
+            // one that the keeper has not begun yet is not too early for anybody, but may be for the sake of another name
+            Decision::Join => !state.ordered || by_kid.is_some(),
             Decision::Refuse | Decision::Sleep => {
                 // no lock may be held where others listen: they may ask for the status
                 drop(state);
@@ -265,6 +288,9 @@ impl Shared {
         if self.source.is_none() || state.generation > 0 || set.is_empty() {
             return;
         }
+        if let (Some(source), Some(document)) = (self.by_kid(), &document) {
+            source.adopt(document);
+        }
         state.schedule.on(Event::Restored { fresh_until }, now, jitter());
         state.absent.publish(self.names(&set));
         let generation = state.next_generation();
@@ -317,7 +343,11 @@ impl Shared {
         }
     }
 
+    /// Returns the names of a set, whose absence from the next will mean something.
     pub(super) fn names(&self, set: &KeySet) -> Vec<Fingerprint> {
+        if self.by_kid().is_some() {
+            return Vec::new();
+        }
         set.keys().filter_map(|key| key.kid.as_deref()).map(|kid| self.seed.fingerprint(Some(kid))).collect()
     }
 

@@ -175,7 +175,7 @@ async fn send(client: reqwest::Client, url: Url, etag: Option<HeaderValue>) -> R
 
 fn headers(etag: Option<HeaderValue>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json, */*;q=0.1"));
     if let Some(etag) = etag {
         headers.insert(IF_NONE_MATCH, etag);
     }

@@ -103,7 +103,7 @@ impl Keeper {
             Fetched::Document { document, max_age, validator } => {
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
-                if set.is_empty() {
+                if set.is_empty() && self.shared.by_kid().is_none() {
                     // the keys in hand are better than none: an issuer that has no key cannot sign either
                     let unused = Unused(set.skipped());
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{unused}")));

@@ -6,6 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::time::Instant;
+
+use super::guid::Guid;
 
 /// Fetches an issuer's current key set.
 ///
@@ -48,6 +51,23 @@ pub trait KeySource: Send + Sync + 'static {
 pub(crate) trait DynKeySource: Send + Sync + 'static {
     /// Fetches the key set, or learns that it is still the one with this validator. Each request may take so long.
     fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_>;
+
+    /// Returns what there is to say to a source that brings no list of all keys, but those that were wanted.
+    fn by_kid(&self) -> Option<&dyn ByKid> {
+        None
+    }
+}
+
+/// A source that brings keys by their names.
+pub(crate) trait ByKid {
+    /// Asks for the key of this name with the next fetch.
+    fn want(&self, kid: Guid);
+
+    /// Tells whether the key of this name was looked for a moment ago and was not there.
+    fn is_absent(&self, kid: Guid, now: Instant) -> bool;
+
+    /// Goes on with the keys of a set that was saved.
+    fn adopt(&self, document: &[u8]);
 }
 
 pub(crate) type Fetching<'s> = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send + 's>>;

@@ -62,9 +62,10 @@ pub struct IssuerStatus {
 }
 
 impl IssuerStatus {
-    /// Tells whether there is a key that a token could be verified with.
+    /// Tells whether there is a key that a token could be verified with; or, where keys are only fetched when tokens name
+    /// them ([`aws_alb`](crate::Issuer::aws_alb)), whether one can be expected.
     pub fn is_usable(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || self.state == KeysState::Fresh && self.failures == 0
     }
 }
 

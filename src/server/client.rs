@@ -30,7 +30,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, Plain, Reach, Upkeep, shown};
+    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, KeysByKid, Plain, Reach, Upkeep, shown};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -106,6 +106,21 @@ mod with_http {
             Ok(keys)
         }
 
+        /// The same, of keys that have an address each, by their `kid`, below this one.
+        pub(in crate::server) fn keys_by_kid(
+            &self,
+            issuer: &Arc<str>,
+            address: &str,
+            known: Option<&Arc<Keys>>,
+        ) -> Result<Arc<Keys>, String> {
+            if self.is_for_found() {
+                return Err("keys are fetched by their names for configured issuers only".into());
+            }
+            let source = KeysByKid::new(self.http.clone(), &self.plain, address)?;
+            let fetched = || Arc::new(Keys::fetched(Arc::clone(issuer), None, Box::new(source), &self.upkeep));
+            Ok(known.map_or_else(fetched, Arc::clone))
+        }
+
         /// Tells whether it is for issuers that are found at run time.
         pub(in crate::server) fn is_for_found(&self) -> bool {
             self.allowance.is_some()
@@ -159,6 +174,15 @@ impl Client {
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
     pub(super) fn keys(&self, _: &Arc<str>, _: Option<&str>, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
-        Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
+        Err(NOT_WITHOUT.into())
+    }
+
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(super) fn keys_by_kid(&self, _: &Arc<str>, _: &str, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
+        Err(NOT_WITHOUT.into())
     }
 }
+
+#[cfg(not(feature = "http-client"))]
+const NOT_WITHOUT: &str =
+    "keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys";

@@ -12,12 +12,13 @@ use crate::jwks::Keys;
 /// Where keys are fetched from over HTTP, and by whom: if neither changes, they are kept when a server is reloaded.
 pub(super) struct Source {
     jwks_uri: Option<Box<str>>,
+    by_kid: bool,
     client: Client,
 }
 
 impl Source {
-    fn is(&self, jwks_uri: Option<&str>, client: &Client) -> bool {
-        self.jwks_uri.as_deref() == jwks_uri && self.client.is(client)
+    fn is(&self, jwks_uri: Option<&str>, by_kid: bool, client: &Client) -> bool {
+        self.jwks_uri.as_deref() == jwks_uri && self.by_kid == by_kid && self.client.is(client)
     }
 }
 
@@ -59,10 +60,16 @@ pub(super) fn prepare(
         // an empty identifier is reported once, with the policy
         Origin::Http if id.is_empty() && jwks_uri.is_none() => None,
         Origin::Http => {
-            over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), client: client.clone() });
-            let known =
-                known.filter(|known| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, client)));
-            let keys = client.keys(&id, jwks_uri, known.map(|known| &known.keys)).map_err(|fix| {
+            let by_kid = issuer.has_keys_by_kid();
+            over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), by_kid, client: client.clone() });
+            let same =
+                |known: &&Trusted| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client));
+            let known = known.filter(same).map(|known| &known.keys);
+            let keys = match jwks_uri {
+                Some(address) if by_kid => client.keys_by_kid(&id, address, known),
+                _ => client.keys(&id, jwks_uri, known),
+            };
+            let keys = keys.map_err(|fix| {
                 let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
                 problems.push(path(field), fix);
             });

@@ -4,6 +4,9 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
 mod hosted;
+#[allow(dead_code, unreachable_pub, reason = "shared with another test")]
+#[path = "../support/load_balancer.rs"]
+mod load_balancer;
 mod microsoft;
 mod servers;
 mod workloads;
@@ -107,14 +110,14 @@ fn every_preset_has_its_place_in_the_guide() {
     let files = ["hosted", "microsoft", "servers", "workloads"];
     let sources = files.map(|file| std::fs::read_to_string(format!("src/issuer/presets/{file}.rs")).unwrap());
     let names: Vec<_> = sources.iter().flat_map(|text| text.split("pub fn ").skip(1)).collect();
-    assert_eq!(names.len(), 31);
+    assert_eq!(names.len(), 32);
     for name in names {
         let name = name.split(['(', '<']).next().unwrap();
         assert!(guide.contains(&format!("(crate::Issuer::{name})")), "{name}");
     }
 }
 
-/// Where each preset's keys are, by what is asked for first.
+/// Where each preset's keys are, by what is asked for first; those of `aws_alb` are asked for one by one.
 #[tokio::test]
 async fn keys_are_looked_for_where_the_provider_has_them() {
     let tenant = "11111111-1111-1111-1111-111111111111";

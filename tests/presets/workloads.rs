@@ -1,4 +1,99 @@
+use super::load_balancer::{ARN, PROVIDER, Region, claims};
 use super::*;
+
+/// The server of a region whose keys are asked for by these terms.
+fn behind_alb(region: &Region, issuer: Issuer) -> ResourceServer {
+    let region = region.clone();
+    let client = HttpClient::from_service(service_fn(move |request: Request<Body>| {
+        let answer = region.answer::<Body>(&request.uri().to_string());
+        async { Ok::<_, Infallible>(answer) }
+    }));
+    ResourceServer::new("https://api.test").trust(issuer).http_client(client).build().unwrap()
+}
+
+#[tokio::test]
+async fn aws_alb() {
+    let region = Region::default();
+    let (key, server) = (region.key(), behind_alb(&region, Issuer::aws_alb(PROVIDER, [ARN])));
+    let now = ManualClock::new().now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = claims(now + 120);
+    let token = server.authenticate(&key.sign(&claims)).await.unwrap();
+    assert_eq!((token.issuer(), token.subject()), (PROVIDER, Some("4b5bef9c-f2b5-40ff-a412-412cba9d0702")));
+    assert_eq!(token.client_id(), Some("3a33a02r5hn3onhtu1mr0dit20"), "of the header");
+    assert_eq!((caller(&token), scopes(&token), roles(&token)), ((Principal::User, None), vec![], vec![]));
+
+    for (name, wrong, expected) in [
+        ("signer", json!(ARN.replace("373508513302", "373508513303")), ErrorKind::WrongClaim),
+        ("signer", json!(null), ErrorKind::MissingClaim),
+        ("kid", json!("es256-1"), ErrorKind::UnknownKey),
+        ("kid", json!("abb8289f-e3a4-4a34-9472-c21000000009"), ErrorKind::UnknownKey),
+        ("exp", json!(now + 121), ErrorKind::WrongClaim),
+        ("iss", json!("https://other.test"), ErrorKind::WrongClaim),
+        ("alg", json!("RS256"), ErrorKind::UnsupportedAlgorithm),
+    ] {
+        let token = key.sign_with(&but(&key.header(&claims), &json!({ name: wrong })), &claims);
+        assert_eq!(server.authenticate(&token).await.unwrap_err().kind(), expected, "{name}: {wrong}");
+        let step = server.explain(&token).await.to_string();
+        assert!(step.ends_with("refused") && step.contains("\nload balancer      "), "{step}");
+    }
+    for (wrong, expected) in [
+        (json!({ "sub": null }), ErrorKind::MissingClaim),
+        (json!({ "exp": null }), ErrorKind::MissingClaim),
+        (json!({ "exp": now - 120 }), ErrorKind::Expired),
+        (json!({ "aud": "https://other.test" }), ErrorKind::WrongAudience),
+        (json!({ "iss": "https://other.test" }), ErrorKind::UnknownIssuer),
+    ] {
+        let token = key.sign(&but(&claims, &wrong));
+        assert_eq!(server.authenticate(&token).await.unwrap_err().kind(), expected, "{wrong}");
+    }
+    // what the provider itself signs for the same client is none of the load balancer's
+    let provider = Provider::of(Issuer::new(PROVIDER));
+    let own = provider.sign(&json!({ "alg": "ES256" }), &claims);
+    assert_eq!(server.authenticate(&own).await.unwrap_err().kind(), ErrorKind::MissingClaim);
+    let padded = provider.server.authenticate(&key.sign(&claims)).await.unwrap_err();
+    assert_eq!(padded.kind(), ErrorKind::MalformedToken);
+    assert!(padded.to_string().contains("a part of the token is padded base64url (=)"), "{padded}");
+}
+
+#[test]
+fn aws_alb_is_for_application_load_balancers_of_one_region() {
+    let elsewhere = ARN.replace("eu-west-1", "eu-west-2");
+    let right = [vec![ARN], vec![ARN, ARN]];
+    let wrong = [
+        vec![],
+        vec![ARN, &elsewhere],
+        vec!["app/shop/a4df45643ccf98ac"],
+        vec!["arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/net/shop/a4df"],
+        vec!["arn:aws:elasticloadbalancing:eu-west-1.evil.test/:1:loadbalancer/app/shop/a4df"],
+        vec!["arn:aws:elasticloadbalancing::1:loadbalancer/app/shop/a4df"],
+    ];
+    for (arns, expected) in right.map(|arns| (arns, true)).into_iter().chain(wrong.map(|arns| (arns, false))) {
+        let built = ResourceServer::new("a").trust(Issuer::aws_alb(PROVIDER, arns.clone())).build();
+        assert_eq!(built.is_ok(), expected, "{arns:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_aws_alb_are_in_the_region_of_the_load_balancer() {
+    let now = ManualClock::new().now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for (partition, place, base) in [
+        ("aws", "us-east-1", "https://public-keys.auth.elb.us-east-1.amazonaws.com"),
+        (
+            "aws-us-gov",
+            "us-gov-west-1",
+            "https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1",
+        ),
+        ("aws-cn", "cn-north-1", "https://public-keys.auth.elb.cn-north-1.amazonaws.com.cn"),
+    ] {
+        let region = Region::default();
+        let arn = format!("arn:{partition}:elasticloadbalancing:{place}:1:loadbalancer/app/shop/a4df");
+        let (key, server) = (region.key(), behind_alb(&region, Issuer::aws_alb(PROVIDER, [&*arn])));
+        let claims = claims(now + 120);
+        let token = key.sign_with(&but(&key.header(&claims), &json!({ "signer": arn })), &claims);
+        assert!(server.authenticate(&token).await.is_ok());
+        assert_eq!(region.asked(), [format!("{base}/{}", key.kid)]);
+    }
+}
 
 #[tokio::test]
 async fn cloudflare_access() {

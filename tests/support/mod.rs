@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of test binaries")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod load_balancer;
 pub mod orders;
 pub mod resolver;
 pub mod shop;

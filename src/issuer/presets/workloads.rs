@@ -8,6 +8,76 @@ use crate::jose::Algorithm;
 const WORKLOADS: Principals = Principals { users: &[], clients: &[Mark::Always] };
 
 impl Issuer {
+    /// Trusts Amazon's application load balancers in front of this service, by the provider that
+    /// signs people in, as their tokens' `iss` has it, and the load balancers' ARNs, of one region.
+    ///
+    /// * The token is in the header `x-amzn-oidc-data`: see
+    ///   [`TokenSource::header`](crate::TokenSource::header). It is padded, which is accepted of
+    ///   these tokens only.
+    /// * The protected header's `signer` must be one of the ARNs. There is no `aud`: where several
+    ///   applications have one load balancer, name this one's client by
+    ///   [`allow_clients`](Self::allow_clients). It is the protected header's `client`.
+    /// * The claims are those of the provider's userinfo endpoint, which often has neither scopes
+    ///   nor groups.
+    /// * Each key has an address of its own, and is fetched when a token first names it, so that
+    ///   [`ready`](crate::ResourceServer::ready) waits for none. GovCloud and China have other
+    ///   hosts, which the ARNs tell; if yours is elsewhere, name the address before the `kid` by
+    ///   [`jwks_uri`](Self::jwks_uri).
+    /// * Health checks of the load balancer carry no token: see
+    ///   [`public_path`](crate::BearerAuthLayer::public_path).
+    /// * It is for configured issuers, and not for those that are found at run time.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, TokenSource};
+    ///
+    /// # fn main() -> Result<(), tower_bearer::ConfigError> {
+    /// let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:\
+    ///            loadbalancer/app/shop/50dc6c495c0c9188";
+    /// let issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_b9VeQUg6y";
+    /// let server = ResourceServer::new("https://shop.example.com")
+    ///     .trust(Issuer::aws_alb(issuer, [arn]))
+    ///     .build()?;
+    /// let layer = BearerAuthLayer::new(server)
+    ///     .token_sources([TokenSource::header(HeaderName::from_static("x-amzn-oidc-data"))]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Let only the load balancer reach the service: whoever gets past it can use up the fetches of
+    /// keys, so that a new key is had too late.
+    #[must_use]
+    pub fn aws_alb<I>(issuer: &str, arns: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        let arns: Vec<Box<str>> = arns.into_iter().map(|arn| arn.into().into()).collect();
+        let places: Vec<_> = arns.iter().map(|arn| place_of_alb(arn)).collect();
+        let first = places.first().copied().flatten();
+        let right = first.is_some() && places.iter().all(|place| *place == first);
+        let (partition, region) = first.unwrap_or(("aws", "-"));
+        let mut issuer = Self::new(issuer)
+            .jwks_uri(match partition {
+                "aws-us-gov" => format!("https://s3-{region}.amazonaws.com/aws-elb-public-keys-prod-{region}"),
+                "aws-cn" => format!("https://public-keys.auth.elb.{region}.amazonaws.com.cn"),
+                _ => format!("https://public-keys.auth.elb.{region}.amazonaws.com"),
+            })
+            .algorithms([Algorithm::Es256])
+            .dangerously_accept_absent_audience()
+            .require(Claim::at(["sub"]))
+            .expecting(
+                right,
+                "arns",
+                "expected the ARNs of application load balancers, at least one, all of one region",
+            )
+            .told_by(Principals { users: &[Mark::Always], clients: &[] });
+        issuer.load_balancers = Some(arns);
+        issuer
+    }
+
     /// Trusts an application behind Cloudflare Access, by the team's name and the application's *AUD tag*, which is set as the audience.
     ///
     /// * The token is in the header `cf-access-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
@@ -149,4 +219,16 @@ impl Issuer {
             .require(Claim::at(["sub"]).starts_with(format!("spiffe://{trust_domain}/")))
             .told_by(WORKLOADS)
     }
+}
+
+/// Returns the partition and region of an application load balancer's ARN.
+fn place_of_alb(arn: &str) -> Option<(&str, &str)> {
+    let mut parts = arn.splitn(6, ':');
+    let mut next = || parts.next();
+    let (scheme, partition, service, region, account, resource) =
+        (next()?, next()?, next()?, next()?, next()?, next()?);
+    let known = scheme == "arn" && partition.starts_with("aws") && service == "elasticloadbalancing";
+    // it becomes a part of a host
+    let sound = !region.is_empty() && region.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    (known && sound && is_number(account) && resource.starts_with("loadbalancer/app/")).then_some((partition, region))
 }

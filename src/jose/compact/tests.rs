@@ -1,5 +1,5 @@
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 
 use super::*;
 
@@ -48,16 +48,16 @@ fn a_wrong_encoding_is_named_and_so_is_the_part_that_has_it() {
     let good = token(r#"{"alg":"ES256"}"#, "{}");
     let (header, claims) = (URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), "e30");
     for (token, expected) in [
-        (format!("{header}.{claims}.c2ln="), "the signature is padded base64url (=)"),
+        (format!("{header}.{claims}.c2ln="), "the signature is wrongly padded base64url (=)"),
         (format!("{header}.{claims}.c2+n"), "the signature is base64 (+ and /)"),
         (format!("{header}.{claims}.c2lnA"), "the signature is not base64url: no text of this length"),
         (format!("{header}.{claims}.c2l"), "the signature is not base64url: bits are left over"),
         (format!("{header}.e3+/.c2ln"), "the claims are base64 (+ and /)"),
         (format!("{header}.e~30.c2ln"), "the claims are not base64url: it does not have"),
         (format!("{header}A.{claims}.c2ln"), "the protected header is not base64url: "),
-        // two parts that end with padding are no credentials (RFC 6750 §2.1)
-        (format!("{header}.e30=.c2ln"), "a part of the token is padded base64url (=)"),
-        (format!("{header}=.e30=.c2ln="), "a part of the token is padded base64url (=)"),
+        (format!("{header}.e30==.c2ln"), "the claims are wrongly padded base64url (=)"),
+        (format!("{header}.e30A=.c2ln"), "the claims are wrongly padded base64url (=)"),
+        (format!("{header}=.e30=.c2ln"), "the protected header is wrongly padded base64url (=)"),
     ] {
         let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
         let decoded = parse(&token).and_then(|compact| compact.signed.signature(&mut buffer).map(drop));
@@ -65,6 +65,26 @@ fn a_wrong_encoding_is_named_and_so_is_the_part_that_has_it() {
         assert!(text.contains(expected), "{token}: {text}");
     }
     assert!(parse(&good).is_ok());
+}
+
+#[test]
+fn right_padding_is_read_and_noted_for_the_issuers_terms_to_judge() {
+    // each is 2 bytes too many, 1, or none
+    for (claims, signature) in [("{ }", "s"), ("{}", "si"), ("{  }", "sig")] {
+        let header = r#"{"alg":"ES256" }"#;
+        let encode = |text: &str| [URL_SAFE_NO_PAD.encode(text), URL_SAFE.encode(text)];
+        let (headers, claims, signatures) = (encode(header), encode(claims), encode(signature));
+        for (a, b, c) in (0..8).map(|mask| (mask & 1, mask >> 1 & 1, mask >> 2)) {
+            let token = format!("{}.{}.{}", headers[a], claims[b], signatures[c]);
+            let compact = parse(&token).unwrap();
+            assert_eq!(compact.padded, token.contains('='), "{token}");
+            assert_eq!(compact.json.first().get("alg").and_then(crate::jose::Value::as_str), Some("ES256"));
+            let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
+            assert_eq!(compact.signed.signature(&mut buffer).unwrap(), signature.as_bytes(), "{token}");
+            let (message, _) = token.rsplit_once('.').unwrap();
+            assert_eq!(compact.signed.message(), message.as_bytes(), "padding and all");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,72 @@
+use super::*;
+
+fn guid(number: u32) -> Guid {
+    Guid::parse(&format!("{number:08x}-0000-0000-0000-000000000000")).unwrap()
+}
+
+fn kids(state: &State) -> Vec<Guid> {
+    state.kept.iter().map(|key| key.kid).collect()
+}
+
+#[test]
+fn the_newest_keys_are_kept_and_an_old_one_keeps_its_place() {
+    let (mut state, now) = (State::default(), Instant::now());
+    for number in 0..20 {
+        state.answered(guid(number), Some("{}".into()), now);
+    }
+    state.answered(guid(15), Some("{}".into()), now);
+    assert_eq!(kids(&state), [12, 13, 14, 15, 16, 17, 18, 19].map(guid));
+    assert!(state.missed.is_empty());
+    for number in 0..20 {
+        state.answered(guid(number), None, now);
+    }
+    assert_eq!((state.kept.len(), state.missed.len()), (MAX_KEPT, MAX_MISSED));
+}
+
+#[test]
+fn keys_in_hand_are_asked_for_again_by_the_plan_or_when_they_are_old() {
+    let (mut state, start) = (State::default(), Instant::now());
+    let after = |minutes: u64| start + Duration::from_secs(60 * minutes);
+    assert_eq!(state.due(start), (None, vec![]));
+    state.answered(guid(1), Some("{}".into()), start);
+    state.answered(guid(2), Some("{}".into()), after(20));
+    state.wanted = Some(guid(3));
+    assert_eq!(state.due(after(29)), (Some(guid(3)), vec![]));
+    state.wanted = Some(guid(3));
+    assert_eq!(state.due(after(30)), (Some(guid(3)), vec![guid(1)]));
+    assert_eq!(state.due(after(20)), (None, vec![guid(1), guid(2)]), "nothing is wanted for long");
+    state.wanted = Some(guid(1));
+    assert_eq!(state.due(after(60)), (Some(guid(1)), vec![guid(2)]), "each once");
+}
+
+#[test]
+fn an_address_is_checked_and_gets_nothing_but_the_name() {
+    let plain = Plain { hosts: [].into(), below_localhost: true };
+    let made = |address: &str| KeysByKid::new(HttpClient::ours(Reach::Anywhere), &plain, address);
+    for (address, base) in [
+        ("https://keys.test", "https://keys.test"),
+        ("https://keys.test/", "https://keys.test"),
+        ("https://s3.test/bucket", "https://s3.test/bucket"),
+        ("https://s3.test/bucket/", "https://s3.test/bucket"),
+        ("http://127.0.0.1:8080/k", "http://127.0.0.1:8080/k"),
+    ] {
+        assert_eq!(&*made(address).ok().unwrap().base, base);
+    }
+    for wrong in
+        ["", "keys.test", "http://keys.test", "https://keys.test?k=", "https://keys.test/#", "https://u:p@k.test"]
+    {
+        assert!(made(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn saved_keys_are_gone_on_with_by_their_names() {
+    let plain = Plain { hosts: [].into(), below_localhost: true };
+    let source = KeysByKid::new(HttpClient::ours(Reach::Anywhere), &plain, "https://keys.test").ok().unwrap();
+    source.adopt(b"no set");
+    source.adopt(format!(r#"{{"keys":[{{"kid":"{}"}},{{"kid":"../x"}},{{}},7]}}"#, guid(7)).as_bytes());
+    let mut state = lock(&source.state);
+    assert_eq!(kids(&state), [guid(7)]);
+    state.wanted = Some(guid(8));
+    assert_eq!(state.due(Instant::now()), (Some(guid(8)), vec![guid(7)]), "whether they are still there is not known");
+}
