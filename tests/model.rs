@@ -189,6 +189,8 @@ struct Play {
     /// When tokens came that could have forced a fetch.
     forcing: Vec<Instant>,
     forged: usize,
+    /// Whether the clocks differ.
+    suspended: bool,
     /// The size of the token cache; what comes of a token must not depend on it.
     cache: u64,
 }
@@ -215,7 +217,7 @@ impl Play {
         };
         let world = Arc::new(Mutex::new(world));
         let server = server(&idp, &world, cache).build().unwrap();
-        Self { idp, world, server, tokens: Vec::new(), forcing: Vec::new(), forged: 0, cache }
+        Self { idp, world, server, tokens: Vec::new(), forcing: Vec::new(), forged: 0, suspended: false, cache }
     }
 
     /// One that outlives every history.
@@ -247,6 +249,7 @@ impl Play {
             }
             Event::Suspend(seconds) => {
                 self.world().wall.suspended.fetch_add(seconds, Ordering::SeqCst);
+                self.suspended = true;
             }
             Event::Old(which) => {
                 if !self.tokens.is_empty() {
@@ -280,7 +283,12 @@ impl Play {
     async fn comes(&mut self, (token, key): &(String, String), is_published: bool) {
         let begin = Instant::now();
         let (in_hand, trusted) = self.in_hand(key);
-        let forced = self.forcing.iter().filter(|at| begin - **at < Duration::from_secs(30)).count();
+        let recent = |at: &Instant| begin - *at < Duration::from_secs(30);
+        let mut forced = self.forcing.iter().filter(|at| recent(at)).count();
+        if self.suspended {
+            // where only the wall clock calls the keys stale, a planned fetch takes a permit, too
+            forced += self.world().fetches.iter().filter(|(at, _)| recent(at)).count();
+        }
         let (down, wait, young) = {
             let world = self.world();
             let young = |(at, good): &(Instant, Option<bool>)| *good == Some(true) && begin - *at < YOUNG;
