@@ -608,6 +608,46 @@ async fn a_rotation_that_has_to_wait_for_its_turn_gets_through() {
     assert!(begin.elapsed() > Duration::from_millis(500), "it has waited");
 }
 
+/// Trusts its issuer, whose second and later fetches take three seconds.
+struct SlowLater(Idp);
+
+impl IssuerResolver for SlowLater {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        let idp = self.0.clone();
+        let source = Scripted::new(move |fetch| {
+            let idp = idp.clone();
+            async move {
+                sleep(Duration::from_secs(if fetch > 1 { 3 } else { 0 })).await;
+                Ok(keys_of(&idp))
+            }
+        });
+        Ok(Some((Issuer::new(issuer), source).into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_verified_token_does_not_cut_short_a_fetch_that_goes_on() {
+    let idp = Idp::new(realm("a"));
+    let server = ResourceServer::new(API)
+        .trust_with(SlowLater(idp.clone()))
+        .key_wait_timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let forged = idp.token("m").wrong_key().sign();
+    assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature));
+    let old = idp.token("alice").sign();
+    idp.rotate();
+    let new = idp.token("alice").sign();
+    let others = async {
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(kind(&server, &old).await, None, "the first that is verified");
+        sleep(Duration::from_millis(1500)).await;
+        assert_eq!(kind(&server, &old).await, None);
+    };
+    let (verdict, ()) = futures_util::join!(kind(&server, &new), others);
+    assert_eq!(verdict, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reload_does_not_give_a_flood_a_new_allowance() {
     let realms = Realms::default();
