@@ -608,6 +608,40 @@ async fn a_rotation_that_has_to_wait_for_its_turn_gets_through() {
     assert!(begin.elapsed() > Duration::from_millis(500), "it has waited");
 }
 
+/// Trusts its issuer with the keys of the second source, as long as there is no first.
+struct First(Idp, Arc<AtomicBool>);
+
+impl IssuerResolver for First {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        let knows = !self.1.load(Ordering::SeqCst);
+        Ok(knows.then(|| Trust::from(&self.0)).filter(|_| issuer == self.0.issuer()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_do_not_change_hands_where_another_resolver_decides() {
+    let (former, new) = (Idp::new("https://a.test/"), Idp::new("https://a.test/"));
+    let gone = Arc::new(AtomicBool::new(false));
+    let server = ResourceServer::new(API)
+        .trust_with(First(former.clone(), Arc::clone(&gone)))
+        .trust_with(Table::with(&[&new]))
+        .build()
+        .unwrap();
+    let token = former.token("mallory").expires_in(60 * MINUTE).sign();
+    assert_eq!(kind(&server, &token).await, None);
+    gone.store(true, Ordering::SeqCst);
+    new.outage();
+    sleep(6 * MINUTE).await;
+    // the first token after the decision is due goes by the former, and makes it be decided anew
+    kind(&server, &token).await;
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    new.recover();
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &new.token("alice").sign()).await, None);
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::BadSignature));
+}
+
 /// Trusts its issuer, whose second and later fetches take three seconds.
 struct SlowLater(Idp);
 
