@@ -320,6 +320,24 @@ async fn a_resolver_that_panics_later_does_not_harm_known_issuers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_in_the_background_takes_no_process_down() {
+    let wrong = Arc::new(AtomicBool::new(false));
+    let panics = Arc::clone(&wrong);
+    let clock = move || {
+        assert!(!panics.load(Ordering::SeqCst), "the clock panics");
+        ManualClock::new().now()
+    };
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust(&idp).clock(clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    wrong.store(true, Ordering::SeqCst);
+    sleep(3 * MINUTE).await;
+    wrong.store(false, Ordering::SeqCst);
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_is_made_anew_for_each_decision_does_not_lose_the_keys() {
     let idp = Idp::new("https://a.test/");
     let table = Table::with(&[&idp]);

@@ -99,7 +99,9 @@ impl Keys {
 
     /// Keeps them in another way from now on.
     pub(crate) fn change(&self, upkeep: &Upkeep) {
-        self.shared.state().upkeep.clone_from(upkeep);
+        // the clock may be the application's, and is dropped without the lock
+        let former = std::mem::replace(&mut self.shared.state().upkeep, upkeep.clone());
+        drop(former);
     }
 
     /// Returns how long a fetch may take.
@@ -275,7 +277,8 @@ impl Shared {
 
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
-        let now = self.now();
+        // a clock that panics once more while a panic is on its way would end the process
+        let now = Moment::by_instant();
         let mut state = self.state();
         if state.keeper != number {
             return;
