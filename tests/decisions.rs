@@ -626,7 +626,7 @@ async fn a_rotation_that_has_to_wait_for_its_turn_gets_through() {
     assert!(begin.elapsed() > Duration::from_millis(500), "it has waited");
 }
 
-/// Trusts its issuer with the keys of the second source, as long as there is no first.
+/// Trusts its issuer until it is told not to.
 struct First(Idp, Arc<AtomicBool>);
 
 impl IssuerResolver for First {
