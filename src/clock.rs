@@ -112,6 +112,11 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Reads the monotonic clock alone, where no code of the application may run.
+    pub(crate) fn by_instant() -> Self {
+        Self { instant: Instant::now(), wall: UnixTime(BEFORE_1970) }
+    }
+
     pub(crate) fn after(self, wait: Duration) -> Self {
         Self { instant: after(self.instant, wait), wall: UnixTime(self.wall.0.saturating_add(wait)) }
     }

@@ -320,6 +320,24 @@ async fn a_resolver_that_panics_later_does_not_harm_known_issuers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_panics_in_the_background_takes_no_process_down() {
+    let wrong = Arc::new(AtomicBool::new(false));
+    let panics = Arc::clone(&wrong);
+    let clock = move || {
+        assert!(!panics.load(Ordering::SeqCst), "the clock panics");
+        ManualClock::new().now()
+    };
+    let idp = Idp::new("https://a.test/");
+    let server = ResourceServer::new(API).trust(&idp).clock(clock).build().unwrap();
+    let token = idp.token("alice").sign();
+    assert_eq!(kind(&server, &token).await, None);
+    wrong.store(true, Ordering::SeqCst);
+    sleep(3 * MINUTE).await;
+    wrong.store(false, Ordering::SeqCst);
+    assert_eq!(kind(&server, &token).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_is_made_anew_for_each_decision_does_not_lose_the_keys() {
     let idp = Idp::new("https://a.test/");
     let table = Table::with(&[&idp]);
@@ -606,6 +624,80 @@ async fn a_rotation_that_has_to_wait_for_its_turn_gets_through() {
     let begin = tokio::time::Instant::now();
     assert_eq!(kind(&server, &idp.token("alice").sign()).await, None, "it has not been looked for in vain");
     assert!(begin.elapsed() > Duration::from_millis(500), "it has waited");
+}
+
+/// Trusts its issuer until it is told not to.
+struct First(Idp, Arc<AtomicBool>);
+
+impl IssuerResolver for First {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        let knows = !self.1.load(Ordering::SeqCst);
+        Ok(knows.then(|| Trust::from(&self.0)).filter(|_| issuer == self.0.issuer()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_do_not_change_hands_where_another_resolver_decides() {
+    let (former, new) = (Idp::new("https://a.test/"), Idp::new("https://a.test/"));
+    let gone = Arc::new(AtomicBool::new(false));
+    let server = ResourceServer::new(API)
+        .trust_with(First(former.clone(), Arc::clone(&gone)))
+        .trust_with(Table::with(&[&new]))
+        .build()
+        .unwrap();
+    let token = former.token("mallory").expires_in(60 * MINUTE).sign();
+    assert_eq!(kind(&server, &token).await, None);
+    gone.store(true, Ordering::SeqCst);
+    new.outage();
+    sleep(6 * MINUTE).await;
+    // the first token after the decision is due goes by the former, and makes it be decided anew
+    kind(&server, &token).await;
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
+    new.recover();
+    sleep(MINUTE).await;
+    assert_eq!(kind(&server, &new.token("alice").sign()).await, None);
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::BadSignature));
+}
+
+/// Trusts its issuer, whose second and later fetches take three seconds.
+struct SlowLater(Idp);
+
+impl IssuerResolver for SlowLater {
+    async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
+        let idp = self.0.clone();
+        let source = Scripted::new(move |fetch| {
+            let idp = idp.clone();
+            async move {
+                sleep(Duration::from_secs(if fetch > 1 { 3 } else { 0 })).await;
+                Ok(keys_of(&idp))
+            }
+        });
+        Ok(Some((Issuer::new(issuer), source).into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_verified_token_does_not_cut_short_a_fetch_that_goes_on() {
+    let idp = Idp::new(realm("a"));
+    let server = ResourceServer::new(API)
+        .trust_with(SlowLater(idp.clone()))
+        .key_wait_timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let forged = idp.token("m").wrong_key().sign();
+    assert_eq!(kind(&server, &forged).await, Some(ErrorKind::BadSignature));
+    let old = idp.token("alice").sign();
+    idp.rotate();
+    let new = idp.token("alice").sign();
+    let others = async {
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(kind(&server, &old).await, None, "the first that is verified");
+        sleep(Duration::from_millis(1500)).await;
+        assert_eq!(kind(&server, &old).await, None);
+    };
+    let (verdict, ()) = futures_util::join!(kind(&server, &new), others);
+    assert_eq!(verdict, None);
 }
 
 #[tokio::test(start_paused = true)]

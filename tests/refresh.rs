@@ -716,6 +716,26 @@ async fn a_wall_clock_that_is_set_takes_no_service_down_and_makes_no_key_last() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_are_not_saved_by_a_clock_that_cannot_say_until_when_they_are_fresh() {
+    let clock = ManualClock::new();
+    let (idp, server) = trusting_by(&clock);
+    server.ready().await.unwrap();
+    assert_eq!(server.save_keys().len(), 1);
+    clock.set(std::time::SystemTime::UNIX_EPOCH - MINUTE);
+    assert_eq!(server.save_keys().len(), 0);
+    // and such a clock at the time of the fetch does no harm once it is put right
+    idp.rotate();
+    sleep(10 * MINUTE).await;
+    clock.set(ManualClock::new().now());
+    let saved = server.save_keys();
+    idp.outage();
+    let next = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
+    assert_eq!(next.status()[0].state, KeysState::Fresh);
+    sleep(10 * MINUTE).await;
+    assert_eq!(next.status()[0].state, KeysState::Stale);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_before_1970_accepts_nothing_and_says_why_until_it_is_put_right() {
     let clock = ManualClock::at(std::time::SystemTime::UNIX_EPOCH - MINUTE);
     let (idp, server) = trusting_by(&clock);

@@ -486,6 +486,22 @@ async fn tokens_of_realms_that_do_not_exist_cost_a_fetch_for_each_turn_and_no_mo
 }
 
 #[tokio::test]
+async fn a_reload_that_takes_a_private_host_back_ends_the_fetches_from_it() {
+    let idp = Idp::new("https://id.test/");
+    let (base, requests) = counting(Some(idp.jwks())).await;
+    let settings = || {
+        let template = IssuerTemplate::new(format!("{base}/realms/{{realm}}"), |realm| realm.starts_with("shop-"));
+        ResourceServer::new(API).trust_with(template.jwks_uri(format!("{base}/certs")))
+    };
+    let server = settings().allow_private_host("127.0.0.1").build().unwrap();
+    let token = idp.token("alice").issuer(format!("{base}/realms/shop-1")).sign();
+    assert_eq!(kind(&server, &token).await, None);
+    server.reload(settings()).unwrap();
+    assert_eq!(after_an_hour(&base, &requests).await, 1);
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::UnknownIssuer));
+}
+
+#[tokio::test]
 async fn one_realm_in_many_spellings_is_no_way_round_the_limit() {
     let idp = Idp::new("https://id.test/");
     let (base, requests) = counting(Some(idp.jwks())).await;

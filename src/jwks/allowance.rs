@@ -110,9 +110,11 @@ impl Keys {
             if let Some(current) = shared.current.load_full() {
                 shared.current.store(Some(Arc::new(Snapshot { proven: true, ..Snapshot::clone(&current) })));
             }
-            // the keeper must learn of the plan
-            shared.lease.shorten(now.instant);
-            state.wake.notify_one();
+            // the keeper must learn of the plan; after a fetch that goes on, it does so anyway
+            if !state.schedule.is_fetching() {
+                shared.lease.shorten(now.instant);
+                state.wake.notify_one();
+            }
             mem::take(&mut state.turns)
         };
         allowance.give_back(turns);

@@ -104,7 +104,9 @@ impl Keys {
 
     /// Keeps them in another way from now on.
     pub(crate) fn change(&self, upkeep: &Upkeep) {
-        self.shared.state().upkeep.clone_from(upkeep);
+        // the clock may be the application's, and is dropped without the lock
+        let former = std::mem::replace(&mut self.shared.state().upkeep, upkeep.clone());
+        drop(former);
     }
 
     /// Returns how long a fetch may take.
@@ -301,7 +303,8 @@ impl Shared {
 
     /// Cleans up after a keeper, in whatever way it has ended: a panic of the source, the end of its runtime, or ours.
     pub(super) fn keeper_ended(&self, number: u64) {
-        let now = self.now();
+        // a clock that panics once more while a panic is on its way would end the process
+        let now = Moment::by_instant();
         let mut state = self.state();
         if state.keeper != number {
             return;
@@ -362,3 +365,44 @@ const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 const NOT_YET: &str = "the issuer has not answered yet";
 
 const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{OnceLock, Weak};
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::clock::{Clock, SharedClock};
+
+    /// Looks when it is dropped whether the keys are locked.
+    #[derive(Default)]
+    struct Looking {
+        at: OnceLock<Weak<Shared>>,
+        free: Arc<AtomicBool>,
+    }
+
+    impl Clock for Looking {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+    }
+
+    impl Drop for Looking {
+        fn drop(&mut self) {
+            let shared = self.at.get().and_then(Weak::upgrade);
+            self.free.store(shared.is_some_and(|shared| shared.state.try_lock().is_ok()), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_replaced_is_dropped_without_a_lock() {
+        let keys = Keys::fixed("https://id.test/".into(), KeySet::default());
+        let (clock, former) = (Looking::default(), Upkeep::default());
+        let (_, free) = (clock.at.set(Arc::downgrade(&keys.shared)), Arc::clone(&clock.free));
+        keys.change(&Upkeep { clock: SharedClock::new(clock), ..former });
+        assert!(!free.load(Ordering::Relaxed));
+        keys.change(&former);
+        assert!(free.load(Ordering::Relaxed));
+    }
+}

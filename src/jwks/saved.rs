@@ -38,8 +38,12 @@ impl SavedKeys {
 }
 
 impl Keys {
-    /// Returns the keys in hand for another process, unless they never change or are too old.
+    /// Returns the keys in hand for another process, unless they never change or are too old, or the clock cannot say until when
+    /// they are fresh.
     pub(crate) fn save(&self, max_stale: Duration, now: Moment) -> Option<SavedKeys> {
+        if now.wall.is_before_1970() {
+            return None;
+        }
         let fresh_until = self.shared.state().schedule.fresh_until()?;
         let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(max_stale, now).is_some())?;
         let jwks = std::str::from_utf8(current.document.as_ref()?).ok()?.to_owned();

@@ -68,14 +68,15 @@ struct Tasks {
 }
 
 impl FoundIssuers {
-    /// Begins anew, or where a former server has left: with its keys, but not with its decisions.
+    /// Begins anew, or where a former server has left: with its keys, but not with its decisions. What another client fetches is
+    /// of no use here, and ends with the former server.
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
         client: Client,
         policy: Arc<ServerPolicy>,
         former: Option<&Self>,
     ) -> Self {
-        let former = former.filter(|_| !resolvers.is_empty());
+        let former = former.filter(|former| !resolvers.is_empty() && former.client().is(&client));
         let known = Known::new(former.map(|former| &former.core.known));
         let core = Core { resolvers, client, policy, known, open: Mutex::default() };
         let turns = Arc::new(Semaphore::new(MAX_OPEN));

@@ -22,14 +22,16 @@ pub(super) const RETRY: Duration = Duration::from_secs(10);
 pub(in crate::server) struct Standing {
     /// That of the resolvers that have let it in.
     epoch: u64,
+    /// Which of these it was.
+    pub(super) resolver: usize,
     made: Instant,
     /// A token was verified on these terms.
     proven: AtomicBool,
 }
 
 impl Standing {
-    pub(super) fn new(epoch: u64) -> Self {
-        Self { epoch, made: Instant::now(), proven: AtomicBool::new(false) }
+    pub(super) fn new(epoch: u64, resolver: usize) -> Self {
+        Self { epoch, resolver, made: Instant::now(), proven: AtomicBool::new(false) }
     }
 
     /// Notes that a token was verified, and tells whether it is the first.

@@ -80,17 +80,20 @@ impl Known {
         self.refused.get(id).filter(|no| now < no.until).map(|no| no.error)
     }
 
-    /// Returns what was proven of an issuer, and whether by the present resolvers.
-    pub(super) fn proven(&self, id: &str) -> Option<(Arc<Trusted>, bool)> {
-        self.proven.get(id).map(|decision| (decision.trusted, decision.epoch == self.epoch))
+    /// Returns what was proven of an issuer, and whether by this one of the present resolvers.
+    pub(super) fn proven(&self, id: &str, resolver: usize) -> Option<(Arc<Trusted>, bool)> {
+        let Decision { trusted, epoch, .. } = self.proven.get(id)?;
+        let again = epoch == self.epoch && trusted.found.as_ref().is_some_and(|found| found.resolver == resolver);
+        Some((trusted, again))
     }
 
-    /// Takes a new decision to trust an issuer: one on a proven one replaces the former, if the same resolvers have made it or the
+    /// Takes a new decision to trust an issuer: one on a proven one replaces the former, if the same resolver has made it or the
     /// keys are the same.
     pub(super) fn trust(&self, trusted: &Arc<Trusted>) {
-        let Some(decision) = Decision::on(trusted) else { return };
+        let Some((decision, found)) = Decision::on(trusted).zip(trusted.found.as_ref()) else { return };
         let id = Arc::clone(&trusted.policy.issuer);
-        let goes_on = self.proven(&id).is_some_and(|(known, again)| again || Arc::ptr_eq(&known.keys, &trusted.keys));
+        let known = self.proven(&id, found.resolver);
+        let goes_on = known.is_some_and(|(known, again)| again || Arc::ptr_eq(&known.keys, &trusted.keys));
         if goes_on {
             self.proven.insert(id, decision);
         } else {

@@ -119,19 +119,19 @@ impl Core {
 
     /// Asks one resolver after the other.
     async fn decide(&self, id: &Arc<str>) -> Result<Option<Arc<Trusted>>, FetchError> {
-        for resolver in &self.resolvers {
+        for (place, resolver) in self.resolvers.iter().enumerate() {
             let Some(trust) = resolver.resolve(id).await? else { continue };
             let mut problems = ConfigError::default();
             if trust.issuer.id() != &**id {
                 problems.push("id", "the resolver names another issuer than it was asked for");
             }
-            let known = self.known.proven(id);
+            let known = self.known.proven(id, place);
             let again = known.as_ref().is_some_and(|(_, again)| *again);
             let known = known.as_ref().map(|(trusted, _)| &**trusted);
             let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
                 trusted.keys.change(self.client.upkeep());
-                trusted.found = Some(Standing::new(self.known.epoch));
+                trusted.found = Some(Standing::new(self.known.epoch, place));
                 return Ok(Some(Arc::new(trusted)));
             }
             // their paths are left out: they repeat the token's `iss`
