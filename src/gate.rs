@@ -6,10 +6,10 @@ use http::{Extensions, Request};
 
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
-use crate::bearer::{RequestHead, Search, TokenSource, Traces, credentials, find};
+use crate::bearer::{Owed, RequestHead, Search, TokenSource, Traces, credentials, find};
 use crate::challenge::wire;
 use crate::error::{ConfigError, Error, ErrorKind};
-use crate::reject::NoGrpc;
+use crate::reject::{NoGrpc, Shown};
 use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
@@ -130,6 +130,17 @@ pub(crate) fn mark<B>(gate: Option<&Gate>, request: &mut Request<B>) {
     if gate.is_some_and(|gate| gate.without_grpc) {
         request.extensions_mut().insert(NoGrpc);
     }
+}
+
+/// Notes in a request that a token was found in its address, for all who show that to a `Reject`.
+pub(crate) fn note_address<B>(owed: Owed, request: &mut Request<B>) {
+    let shown = match (owed.hides_path(), owed.hides_query()) {
+        (true, _) => Shown::Nothing,
+        (false, true) => Shown::Path,
+        (false, false) => return,
+    };
+    let shown = shown.of(request);
+    request.extensions_mut().insert(shown);
 }
 
 /// Tells whether a token may be in the address, be there one in this request or not.

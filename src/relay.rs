@@ -258,6 +258,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let caller: Option<CallerToken> = request.extensions_mut().remove();
+        // of a request that is passed on as it came, an outer layer's token is not the caller's
+        let current = request.extensions().get().map(|token: &AccessToken| token.identity());
+        let caller = caller.filter(|caller| current.is_none_or(|current| current == caller.of));
         self.layer.prepare(&mut request, caller.as_ref());
         self.inner.call(request)
     }

@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::access_token::Anonymous;
 use crate::bearer::Search;
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need};
+use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need, note_address};
 use crate::reject::{DefaultReject, Reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -92,7 +92,9 @@ where
             Ok(token) => (Some(self.server.attempt(&token)), keep(gate, &token)),
             Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
         };
-        let mut finish = Finish::new(&self.reject, traces.hide_in(request.headers_mut()));
+        let owed = traces.hide_in(request.headers_mut());
+        note_address(owed, &mut request);
+        let mut finish = Finish::new(&self.reject, owed);
         let Some(attempt) = attempt else {
             let_in(Anonymous::in_realm(self.server.realm()), &mut request);
             finish.keep_head::<B, B2>(gate, &request);

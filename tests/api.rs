@@ -103,6 +103,7 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().scopes(Scopes::default().with_prefix("a\"")), "scopes"),
         (issuer().scopes(Scopes::default().with_prefix("a\n")), "scopes"),
         (issuer().rfc9068().accept_typ("JWT"), "rfc9068"),
+        (issuer().rfc9068().require(Claim::absent(["jti"])), "require"),
     ] {
         assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);
     }

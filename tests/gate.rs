@@ -782,11 +782,14 @@ async fn a_reject_sees_nothing_in_which_a_custom_source_finds_the_token() {
     down.outage();
     let (poor, lost) = (idp.token("alice").sign(), down.token("alice").sign());
     let of_header = TokenSource::custom(|head| head.headers().get("x-hook")?.as_bytes().strip_prefix(b"Token "));
-    let of_path = TokenSource::custom(|head| Some(head.uri().path().strip_prefix("/by/")?.as_bytes()));
+    let of_path =
+        TokenSource::custom(|head| Some(head.uri().path().strip_prefix("/by/")?.trim_end_matches("/own").as_bytes()));
     let app = |server: ResourceServer| {
         let layer = BearerAuthLayer::new(server).token_sources([of_header.clone(), of_path.clone()]);
         let orders = route(async |_: Require<ReadOrders>| "orders");
+        let own = RequireLayer::new(Rule::scope("orders:read")).reject_with(shows);
         let router = Router::new().route("/orders", orders.clone()).route("/by/{token}", orders);
+        let router = router.route("/by/{token}/own", route(async || "own").route_layer(own));
         router.layer(layer.reject_with(shows))
     };
     let (app, down_app) = (app(server), app(unreachable));
@@ -803,6 +806,9 @@ async fn a_reject_sees_nothing_in_which_a_custom_source_finds_the_token() {
             assert_eq!(body(response).await, expected, "{status}");
         }
     }
+    // and by a layer behind it, with a `Reject` of its own
+    let response = send(&app, get(&format!("/by/{poor}/own?page=2"), &[])).await;
+    assert_eq!((response.status().as_u16(), body(response).await), (403, "GET / HTTP/1.1 []".to_owned()));
 }
 
 #[tokio::test]

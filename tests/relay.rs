@@ -135,6 +135,21 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     let mut request = get_with("/taken", &idp.token("proxy").sign());
     request.headers_mut().insert("x-user-token", good.parse().unwrap());
     assert_eq!(send(&mixed, request).await.status(), 500);
+    let there = mirror().await;
+    let relay = RelayLayer::to([&there]).unwrap().layer(Client::builder(TokioExecutor::new()).build_http());
+    let as_it_came = async |State((http, there)): State<(Http, String)>, mut request: Request| {
+        *request.uri_mut() = there.parse().unwrap();
+        http.oneshot(request).await.map_err(|_| StatusCode::BAD_GATEWAY)
+    };
+    let source = [TokenSource::header(http::HeaderName::from_static("x-user-token"))];
+    let inner = Router::new().route("/", route(as_it_came)).with_state((relay, there));
+    let outer = |app: Router| app.layer(BearerAuthLayer::new(server.clone()).relayable());
+    let mut request = get_with("/", &idp.token("proxy").sign());
+    request.headers_mut().insert("x-user-token", good.parse().unwrap());
+    let mixed = outer(inner.clone().layer(BearerAuthLayer::new(server.clone()).token_sources(source)));
+    assert_eq!(text(send(&mixed, request).await).await, (200, "host".to_owned()));
+    let plain = outer(inner);
+    assert_eq!(text(send(&plain, get_with("/", &good)).await).await, (200, "authorization host".to_owned()));
     // nor is it that of a route for everybody
     let open = app(BearerAuthLayer::new(server.clone()).public_path(http::Method::GET, "/kept").unwrap())
         .layer(BearerAuthLayer::new(server.clone()).relayable());

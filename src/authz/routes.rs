@@ -206,7 +206,10 @@ impl Index {
     }
 
     fn at(&self, path: &str) -> Option<&[usize]> {
-        self.router.at(path).ok().map(|found| found.value.as_slice())
+        let found = self.router.at(path).ok()?;
+        // matchit lets `/v{n}/x` fit `/v/x`; others would take that for `/{any}/x`
+        let stands_for_nothing = found.params.iter().any(|(_, value)| value.is_empty());
+        (!stands_for_nothing).then_some(found.value.as_slice())
     }
 
     /// Finds the routes of the path with a slash more or less at its end.

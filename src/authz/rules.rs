@@ -66,7 +66,8 @@ use crate::trace::event;
 /// service that ignores them, give no pattern with a parameter more than the strictest of the paths
 /// that it covers.
 ///
-/// `{*rest}` stands for something: `/files` and `/files/` need rules of their own.
+/// `{id}` and `{*rest}` stand for something: `/files` and `/files/` need rules of their own, and
+/// `/v{n}/x` does not fit `/v/x`.
 #[derive(Clone)]
 pub struct AuthzRules {
     routes: Arc<Routes<Access>>,

@@ -27,10 +27,15 @@ fn segment(sent: &str) -> Option<String> {
         return None;
     }
     let decoded = decode(sent)?;
-    let read = decoded.trim_start().trim_end_matches(|char: char| char == '.' || char.is_whitespace());
+    let read = decoded.trim_start_matches(is_space).trim_end_matches(|char| char == '.' || is_space(char));
     // what is left out as a whole (`.`, `..`, `%20`) changes which segments there are
     let vanishes = read.is_empty() && !sent.is_empty();
     (!vanishes && !read.contains(char::is_control)).then(|| read.to_owned())
+}
+
+/// Tells whether a service may take this for white space; JavaScript counts the byte order mark.
+fn is_space(char: char) -> bool {
+    char.is_whitespace() || char == '\u{feff}'
 }
 
 /// Decodes a segment (RFC 3986 §2.1); `None` if it is malformed, no UTF-8, or has an encoding that
@@ -82,6 +87,8 @@ mod tests {
             ("/%20admin/x", "/admin/x"),
             ("/%E3%80%80admin", "/admin"),
             ("/admin\u{a0}", "/admin"),
+            ("/admin%EF%BB%BF.", "/admin"),
+            ("/\u{feff}admin", "/admin"),
         ] {
             assert_eq!(leniently(sent).as_deref(), Some(read), "{sent}");
         }
@@ -101,6 +108,7 @@ mod tests {
             "/...",
             "/a/%20/b",
             "/a/%20",
+            "/a/%EF%BB%BF",
             "/. .",
             "/%20..",
             "/a\\b",

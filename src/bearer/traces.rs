@@ -62,6 +62,11 @@ fn is_in(place: usize, text: &[u8]) -> bool {
 }
 
 impl Owed {
+    /// Tells whether the address has a token in it.
+    pub(crate) fn hides_query(self) -> bool {
+        self.no_store
+    }
+
     /// Tells whether the path has a token in it.
     pub(crate) fn hides_path(self) -> bool {
         self.hides_path

@@ -207,7 +207,7 @@ impl Claim {
         let listed = self.conditions.iter().find_map(Condition::listed);
         let possible = |value: &ClaimValue| self.conditions.iter().all(|condition| condition.admits(value));
         if !self.path.is_sound() {
-            Some("the path is empty, has an empty name, or begins with the value of a claim")
+            Some("the path is empty, has an empty name or more than 8, or begins with the value of a claim")
         } else if forbidden && !self.conditions.is_empty() {
             Some("the claim must be absent, so it can meet no other condition")
         } else if forbidden && others.iter().any(demanded) {

@@ -28,5 +28,8 @@ pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Resu
 /// Finds out why the claims do not fit the type, without the texts of serde_json: these repeat
 /// values of the token.
 fn misfit<T: DeserializeOwned>(payload: &Json) -> Misfit {
-    T::deserialize(Deserializer::new(payload.root())).err().unwrap_or_else(Misfit::unknown)
+    // from the text again, as the type has seen it: the issuer's terms may have made text of integers
+    let claims = Json::parse_all(payload.text().into());
+    let misfit = claims.ok().and_then(|claims| T::deserialize(Deserializer::new(claims.root())).err());
+    misfit.unwrap_or_else(Misfit::unknown)
 }

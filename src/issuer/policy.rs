@@ -189,8 +189,12 @@ impl Issuer {
         for field in self.with_empty_names() {
             problems.push(path(field), "a name is empty");
         }
-        for claim in &self.demands {
-            if let Some(fault) = claim.fault(&self.demands) {
+        let mut demands = self.demands.clone();
+        if self.rfc9068 {
+            demands.extend(["aud", "sub", "client_id", "iat", "jti"].map(|name| Claim::at([name])));
+        }
+        for claim in &demands {
+            if let Some(fault) = claim.fault(&demands) {
                 problems.push(path("require"), format!("{}: {fault}", claim.name()));
             }
         }
@@ -238,10 +242,6 @@ impl Issuer {
         };
         if algorithms.is_empty() {
             problems.push(path("algorithms"), "no algorithm is allowed, so no token could ever be accepted");
-        }
-        let mut demands = self.demands;
-        if self.rfc9068 {
-            demands.extend(["aud", "sub", "client_id", "iat", "jti"].map(|name| Claim::at([name])));
         }
         Policy {
             issuer: Arc::from(self.id),

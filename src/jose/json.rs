@@ -116,7 +116,6 @@ impl Json {
     }
 
     /// Parses a text that is one object.
-    #[cfg(test)]
     pub(crate) fn parse_all(bytes: Vec<u8>) -> Result<Self, Fault> {
         let mut json = Self::with_capacity(bytes.len());
         json.parse(bytes, 0)?;

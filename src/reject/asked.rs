@@ -33,15 +33,25 @@ pub(super) fn grpc_content_type(request: RequestHead<'_>) -> Option<&'static str
 /// The parameter that a token may be in (RFC 6750 §2.3).
 const TOKEN: &str = "access_token=";
 
-/// How much of an address a [`Reject`](super::Reject) may see.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// How much of an address a [`Reject`](super::Reject) may see, least first.
+///
+/// Stands in the extensions of a request whose address has a token in it, for all who could refuse
+/// it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Shown {
-    /// All but the parameter that a token may be in.
-    Query,
-    /// The path: a token may be anywhere behind it.
-    Path,
     /// Nothing: the token is in the path.
     Nothing,
+    /// The path: a token may be anywhere behind it.
+    Path,
+    /// All but the parameter that a token may be in.
+    Query,
+}
+
+impl Shown {
+    /// Returns as much as may be seen of this request.
+    pub(crate) fn of<B>(self, request: &Request<B>) -> Self {
+        request.extensions().get().map_or(self, |known| self.min(*known))
+    }
 }
 
 /// Copies the head of a request, for a refusal that may come later; see [`head`].
@@ -51,12 +61,13 @@ pub(crate) fn head_of<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>>
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    head(copy, shown)
+    head(copy, shown.of(request))
 }
 
 /// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a
 /// credential.
 pub(crate) fn head<B>(request: Request<B>, shown: Shown) -> Box<Request<()>> {
+    let shown = shown.of(&request);
     let mut head = request.map(drop);
     head.extensions_mut().clear();
     let headers = head.headers_mut();
@@ -164,6 +175,13 @@ mod tests {
             assert_eq!(head_of(&request, Shown::Query).uri(), own, "{uri}");
             assert_eq!(head_of(&request, Shown::Path).uri(), all, "{uri}");
             assert_eq!(head_of(&request, Shown::Nothing).uri(), "/", "{uri}");
+            // whoever has found a token in it decides for all
+            for (known, expected) in [(Shown::Query, own), (Shown::Path, all), (Shown::Nothing, "/")] {
+                let mut known_request = request.clone();
+                known_request.extensions_mut().insert(known);
+                assert_eq!(head_of(&known_request, Shown::Query).uri(), expected, "{uri}");
+                assert_eq!(head(known_request, Shown::Query).uri(), expected, "{uri}");
+            }
         }
     }
 }

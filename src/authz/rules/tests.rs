@@ -230,6 +230,21 @@ fn patterns_that_differ_by_an_encoding_have_the_same_rule() {
 }
 
 #[test]
+fn a_parameter_stands_for_something() {
+    let rules = AuthzRules::new()
+        .route(Method::GET, "/{any}/x", Rule::role("admin"))
+        .route(Method::GET, "/v{n}/x", Access::Public)
+        .route(Method::GET, "/v{n}/files/{*rest}", Access::Public)
+        .build()
+        .unwrap();
+    assert_eq!(rules.access(&Method::GET, "/v1/x"), Some(&Access::Public));
+    assert_eq!(rules.access(&Method::GET, "/w/x"), Some(&Rule::role("admin").into()));
+    for path in ["/v/x", "/v/files/a"] {
+        assert_eq!(rules.access(&Method::GET, path), None, "{path}");
+    }
+}
+
+#[test]
 fn with_a_slash_the_rule_that_a_router_would_take_first_decides() {
     let first = || Access::from(Rule::role("first"));
     let rules = AuthzRules::new()

@@ -96,6 +96,7 @@ fn what_no_token_could_meet_or_every_token_does_is_a_fault() {
         (Claim::at(nothing), "path"),
         (Claim::at([""]), "path"),
         (Claim::at([Segment::value_of("x")]), "path"),
+        (Claim::at(["x"; 9]), "more than 8"),
         (Claim::absent(["x"]).equals(1), "absent"),
         (Claim::absent(["x"]).not_equals(1), "absent"),
         (Claim::if_present(["x"]), "nothing"),

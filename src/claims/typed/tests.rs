@@ -353,3 +353,21 @@ fn claims_are_as_deep_for_the_applications_type_as_for_us() {
     let value: serde_json::Value = read_claims(&claims(&text)).unwrap();
     assert_eq!(value.to_string(), text);
 }
+
+#[test]
+fn where_identifiers_are_read_as_text_the_type_still_sees_numbers() {
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only read by serde")]
+    struct Numbered {
+        sub: u64,
+        level: u8,
+    }
+    let told = |text: &str| {
+        let mut claims = claims(text);
+        claims.spell_integers(["sub"]);
+        read_claims::<Numbered>(&claims).map_err(|error| error.to_string())
+    };
+    assert_eq!(told(r#"{"sub":7,"level":1}"#).unwrap().sub, 7);
+    let missing = told(r#"{"sub":7}"#).unwrap_err();
+    assert!(missing.ends_with("missing field `level`"), "{missing}");
+}
