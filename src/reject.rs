@@ -93,8 +93,8 @@ impl Rejection {
     ///
     /// These are left out:
     ///
-    /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens in,
-    ///   or finds them in;
+    /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens
+    ///   in, or finds them in;
     /// * `Authorization`, `Cookie`, `Proxy-Authorization` and `Sec-WebSocket-Protocol`;
     /// * the parameter `access_token` of the query; the whole query if one of the layer's
     ///   [sources](crate::BearerAuthLayer::token_sources) looks at the address, and for a

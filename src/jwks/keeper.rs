@@ -16,7 +16,8 @@ use super::state::{Snapshot, State, jitter};
 use crate::sync::after;
 use crate::trace::{count, event};
 
-/// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks at the wall clock once in a while.
+/// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks
+/// at the wall clock once in a while.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Dropped in whatever way the task ends.

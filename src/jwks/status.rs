@@ -13,8 +13,9 @@ use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///
-/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are as the clock says that says
-/// more, the monotonic one or that of the server: a machine may have been suspended.
+/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are
+/// as the clock says that says more, the monotonic one or that of the server: a machine may have
+/// been suspended.
 ///
 /// ```
 /// # #[tokio::main]

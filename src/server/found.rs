@@ -30,8 +30,8 @@ use crate::sync::lock;
 
 /// How often those that have to go are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-/// How long a request waits for an answer where there is an earlier decision to go by; at most three quarters of all that it
-/// waits for.
+/// How long a request waits for an answer where there is an earlier decision to go by; at most
+/// three quarters of all that it waits for.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Longer identifiers are refused unasked.
 const MAX_ISSUER_LEN: usize = 1024;
@@ -186,7 +186,8 @@ impl FoundIssuers {
         }
     }
 
-    /// Returns the state of the keys of those that are in use, each key set once. Others are left out: anybody could put them there.
+    /// Returns the state of the keys of those that are in use, each key set once. Others are left
+    /// out: anybody could put them there.
     pub(super) fn status(&self) -> Vec<IssuerStatus> {
         self.core.known.tidy();
         let mut trusted = self.core.known.in_use();

@@ -12,7 +12,8 @@ use super::decision::Decision;
 use crate::server::Trusted;
 use crate::sync::lock;
 
-/// So many are kept; when there are more, the one that was used longest ago goes. A request that waits for its keys holds it meanwhile.
+/// So many are kept; when there are more, the one that was used longest ago goes. A request that
+/// waits for its keys holds it meanwhile.
 const MAX_CANDIDATES: usize = 256;
 
 #[derive(Default)]
