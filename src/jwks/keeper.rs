@@ -96,8 +96,9 @@ impl Keeper {
         let current = self.shared.current.load_full();
         match fetched {
             Fetched::Unchanged { max_age } => {
-                let current =
-                    current.ok_or_else(|| FetchError::message("nothing has changed, and nothing is in hand"))?;
+                let current = current.ok_or_else(|| {
+                    FetchError::message("the server says that its keys have not changed, but no keys are in hand")
+                })?;
                 let (set, document) = (Arc::clone(&current.set), current.document.clone());
                 Ok(News { set, document, max_age, validator: known })
             }
