@@ -135,11 +135,14 @@ impl Issuer {
         self
     }
 
-    /// Takes tokens that name no issuer for this one's, as those of SPIFFE do (JWT-SVID §3). One issuer of a server can have this, and none that is found at run time.
+    /// Accepts tokens without `iss` as this issuer's.
+    ///
+    /// SPIFFE's need not have it (JWT-SVID §3). One issuer of a server can have this setting, and
+    /// none that is found at run time.
     ///
     /// # Security
     ///
-    /// Only the signature tells then whose they are.
+    /// Then only the signature tells which issuer a token is from.
     #[must_use]
     pub fn accept_absent_iss(mut self) -> Self {
         self.unnamed = true;

@@ -88,8 +88,8 @@ impl Rejection {
     /// Returns the head of the refused request, without its credentials: method, address, HTTP
     /// version and headers.
     ///
-    /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None`
-    /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
+    /// It is there for a [`Reject`] that [reads it](Reject::reads_request). It is `None` elsewhere,
+    /// as where an extractor of your own gets a `Rejection` from one of this crate's.
     ///
     /// These are left out:
     ///
@@ -190,8 +190,10 @@ pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
 
-    /// Tells whether it looks at [`Rejection::request`]. The layer then copies the head of each
-    /// request, for refusals from behind it. True by default, also of closures.
+    /// Tells whether this `Reject` looks at [`Rejection::request`]; true by default, also of
+    /// closures.
+    ///
+    /// If so, the layer copies the head of each request, for refusals from behind the layer.
     fn reads_request(&self) -> bool {
         true
     }

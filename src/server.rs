@@ -159,10 +159,11 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
 
-    /// Returns the state of each issuer's keys, for readiness probes and operators: of those that
-    /// are configured, and of those that were found at run time, once a token of theirs was
-    /// verified. Keys that several of the latter share are listed once, under their address, by the
-    /// terms of one of them.
+    /// Returns the state of each issuer's keys, for readiness probes and operators.
+    ///
+    /// All configured issuers are listed, and of those that were found at run time the ones of
+    /// which a token was verified. Keys that several of the latter share are listed once, under
+    /// their address, by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
         let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();
@@ -180,8 +181,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and [`ErrorKind::KeysUnavailable`] if the fetch fails, or
-    /// the limit is reached; the keys in hand are then used on.
+    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and
+    /// [`ErrorKind::KeysUnavailable`] if the fetch fails, or the limit is reached; the keys in hand
+    /// then stay in use.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,9 @@
-//! What may be fetched for issuers that only tokens have named which nobody has verified: the
-//! fetches of all of them together take turns.
+//! The rate limit on fetches for unproven issuers, which are those that no verified token has
+//! named.
 //!
-//! A fetch takes a turn. The first verified token of its issuer gives back what the issuer has
-//! taken, so that real issuers cost nothing; what leads to nothing comes back with time.
+//! All of them share its turns, and each fetch takes one. The first verified token of its issuer
+//! gives back what the issuer has taken, so that real issuers cost nothing; what leads to nothing
+//! comes back with time.
 
 use std::mem;
 use std::pin::pin;

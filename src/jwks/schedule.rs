@@ -2,9 +2,9 @@
 //!
 //! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
-//! * It is as old as the clock says that says more. Where only the wall clock says that it is not
-//!   fresh any more (the machine was suspended, or the clock was set), it is fetched again at once,
-//!   by a permit, and then as planned.
+//! * Its age is the greater one of those by the monotonic and the wall clock. Where only the wall
+//!   clock says that it is not fresh any more (the machine was suspended, or the clock was set), it
+//!   is fetched again at once, by a permit, and then as planned.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
@@ -125,7 +125,7 @@ impl Schedule {
         }
     }
 
-    /// Begins for an issuer that only tokens have named which nobody has verified.
+    /// Begins for an issuer of which no token was verified yet.
     pub(super) fn on_demand() -> Self {
         Self { on_demand: true, ..Self::new() }
     }

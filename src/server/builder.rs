@@ -85,9 +85,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Trusts issuers that are found at run time, by what the resolver decides about a token's `iss` before anything is fetched;
-    /// may be called several times, and the first that knows the issuer decides. Issuers that are configured come first, and are not asked
-    /// about.
+    /// Trusts issuers that are found at run time, as this resolver decides.
+    ///
+    /// The resolver decides about a token's `iss` before anything is fetched. No resolver is asked
+    /// about an issuer that is configured. May be called several times: the first resolver that
+    /// knows an issuer decides.
     ///
     /// At most 10,000 issuers are kept of which a token was verified, each until it has not been
     /// used for an hour. Those with the same [`jwks_uri`](crate::Issuer::jwks_uri) share their
@@ -97,8 +99,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// # Security
     ///
     /// Anybody can send a token that names an issuer. A resolver that trusts by name makes this
-    /// service ask all of these for keys: 64 at once, and then one each second. Real new ones can
-    /// have to wait behind such a flood. Better let it look them up.
+    /// service ask all of these issuers for keys: 64 at once, and then one each second. Real new
+    /// issuers can have to wait behind such a flood. Better let the resolver look issuers up.
     ///
     /// Their keys are only fetched from public addresses, unless [`allow_private_host`](Self::allow_private_host) says otherwise, and not through
     /// the environment's proxy, behind which addresses could not be checked. With an [`http_client`](Self::http_client) of its

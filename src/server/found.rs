@@ -119,7 +119,8 @@ impl FoundIssuers {
         }
     }
 
-    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long if an earlier decision can be gone by.
+    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long
+    /// if an earlier decision is still in force.
     pub(super) async fn ask(&self, id: &Arc<str>, key_wait: Duration) -> Answer {
         let Some(last) = self.core.known.last(id, Instant::now()) else {
             // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask

@@ -55,7 +55,7 @@ impl Candidates {
         drop(removed);
     }
 
-    /// Lets those go that are not gone by any more.
+    /// Lets those go whose decision does not hold any more.
     pub(super) fn tidy(&self, now: Instant) {
         let mut kept = lock(&self.0);
         let (held, over) = mem::take(&mut kept.decisions).into_iter().partition(|(_, (held, _))| now < held.until);

@@ -1,4 +1,4 @@
-//! A decision to trust an issuer, and how long it is gone by.
+//! A decision to trust an issuer, and how long it stays in force.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::sync::after;
 const DECIDED: Duration = Duration::from_secs(5 * 60);
 /// From then on a token makes the resolvers be asked again, and waits for nothing.
 const DUE: Duration = Duration::from_secs(4 * 60);
-/// How long a decision is gone by, from when it was made, while the resolvers cannot decide.
+/// How long a decision stays in force, from when it was made, while the resolvers cannot decide.
 const MAX_STALE: Duration = Duration::from_secs(60 * 60);
 /// When they are asked again after that.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
@@ -56,12 +56,12 @@ impl Decision {
         Some(Self { trusted: Arc::clone(trusted), epoch, made, due: after(made, DUE), until: after(made, DECIDED) })
     }
 
-    /// Goes by it while the resolvers cannot decide.
+    /// Keeps it in force while the resolvers cannot decide.
     pub(super) fn extended(self, now: Instant) -> Self {
         Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
     }
 
-    /// Tells whether it may not be gone by any more, whatever happens.
+    /// Tells whether it is too old to stay in force, whatever happens.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.made) >= MAX_STALE
     }

@@ -67,7 +67,7 @@ impl Known {
         }
     }
 
-    /// Returns the last decision to trust a proven issuer, if it may be gone by.
+    /// Returns the last decision to trust a proven issuer, while it can stay in force.
     pub(super) fn last(&self, id: &str, now: Instant) -> Option<Decision> {
         self.proven.get(id).filter(|last| last.epoch == self.epoch && !last.is_stale(now))
     }
