@@ -1,16 +1,16 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
-mod asked;
 mod document;
+mod request;
 
 use std::fmt;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use self::asked::grpc_content_type;
-pub(crate) use self::asked::{NoGrpc, Shown, head, head_of};
 pub use self::document::{GraphQlErrors, ProblemJson};
+use self::request::grpc_content_type;
+pub(crate) use self::request::{NoGrpc, Shown, head, head_of};
 use crate::bearer::RequestHead;
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
