@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
 pub use self::explain::{Explanation, Outcome, Step};
-use self::found::{FoundIssuers, Standing};
+use self::found::{Admission, FoundIssuers};
 use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
@@ -87,7 +87,7 @@ struct Engine<C> {
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
     /// `None` if it is configured.
-    found: Option<Standing>,
+    found: Option<Admission>,
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,

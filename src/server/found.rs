@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+pub(super) use self::decision::Admission;
 use self::decision::RETRY;
-pub(super) use self::decision::Standing;
 use self::known::Known;
 use self::question::{Answer, Core, Open, Question, answered, cut_short};
 use super::Trusted;
@@ -181,7 +181,7 @@ impl FoundIssuers {
 
     /// Takes it that a token of an issuer was verified, which changes something the first time.
     pub(super) fn prove(&self, trusted: &Arc<Trusted>) {
-        if trusted.found.as_ref().is_some_and(Standing::prove) {
+        if trusted.found.as_ref().is_some_and(Admission::prove) {
             trusted.keys.prove();
             self.core.known.prove(trusted);
         }

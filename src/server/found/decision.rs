@@ -18,8 +18,8 @@ const MAX_STALE: Duration = Duration::from_secs(60 * 60);
 /// When they are asked again after that.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 
-/// What is to be known of an issuer that was found at run time.
-pub(in crate::server) struct Standing {
+/// How a resolver has let in an issuer, and whether that was proven.
+pub(in crate::server) struct Admission {
     /// That of the resolvers that have let it in.
     epoch: u64,
     made: Instant,
@@ -27,7 +27,7 @@ pub(in crate::server) struct Standing {
     proven: AtomicBool,
 }
 
-impl Standing {
+impl Admission {
     pub(super) fn new(epoch: u64) -> Self {
         Self { epoch, made: Instant::now(), proven: AtomicBool::new(false) }
     }
@@ -52,7 +52,7 @@ pub(super) struct Decision {
 impl Decision {
     /// Returns the decision by which an issuer is trusted; `None` for a configured one.
     pub(super) fn on(trusted: &Arc<Trusted>) -> Option<Self> {
-        let &Standing { epoch, made, .. } = trusted.found.as_ref()?;
+        let &Admission { epoch, made, .. } = trusted.found.as_ref()?;
         Some(Self { trusted: Arc::clone(trusted), epoch, made, due: after(made, DUE), until: after(made, DECIDED) })
     }
 

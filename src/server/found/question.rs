@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
-use super::decision::Standing;
+use super::decision::Admission;
 use super::known::Known;
 use super::{PATIENCE, refused, unavailable};
 use crate::error::{ConfigError, Error};
@@ -133,7 +133,7 @@ impl Core {
             let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
                 trusted.keys.change(self.client.upkeep());
-                trusted.found = Some(Standing::new(self.known.epoch));
+                trusted.found = Some(Admission::new(self.known.epoch));
                 return Ok(Some(Arc::new(trusted)));
             }
             // their paths are left out: they repeat the token's `iss`
