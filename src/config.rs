@@ -93,9 +93,10 @@ pub struct ResourceServerConfig {
     dangerously_fetch_keys_over_plain_http_from: Field<OneOrMany>,
     /// How many bytes a token may have; 16384 by default, at most 65536.
     max_token_bytes: Field<usize>,
-    /// How long a request waits for keys; 2 by default, at most 30.
+    /// How many seconds a request waits for keys; 2 by default, at most 30.
     key_wait_timeout_seconds: Field<u64>,
-    /// How long one HTTP request for metadata or keys may take; 5 by default, between 1 and 30.
+    /// How many seconds one HTTP request for metadata or keys may take; 5 by default, between 1 and
+    /// 30.
     key_fetch_timeout_seconds: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]
