@@ -23,7 +23,8 @@ use crate::validate::{Claimed, Plausible};
 /// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken` fits
 /// every server and offers everything but [`claims`](Self::claims).
 ///
-/// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as absent.
+/// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as
+/// absent.
 ///
 /// # Examples
 ///

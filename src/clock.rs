@@ -103,8 +103,8 @@ impl fmt::Debug for UnixTime {
     }
 }
 
-/// A moment by two clocks. The monotonic one stands still while a machine is suspended; the wall clock does not, but can be
-/// set. What must not grow old is as old as the one says that says more.
+/// A moment by two clocks. The monotonic one stands still while a machine is suspended; the wall
+/// clock does not, but can be set. The age of what must not grow old is the greater of the two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) instant: Instant,
@@ -121,7 +121,8 @@ impl Moment {
         Self { instant: after(self.instant, wait), wall: UnixTime(self.wall.0.saturating_add(wait)) }
     }
 
-    /// Tells how long ago this moment was, by the clock that says more; `None` while it lies ahead by both.
+    /// Tells how long ago this moment was: the greater of the two times; `None` while it lies ahead
+    /// by both.
     pub(crate) fn passed(self, now: Self) -> Option<Duration> {
         let by_instant = now.instant.checked_duration_since(self.instant);
         // a clock that must be wrong says nothing

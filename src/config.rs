@@ -23,8 +23,10 @@ use crate::server::{ResourceServer, ResourceServerBuilder};
 /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
 /// configuration.
 ///
-/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`). Where a method is called once for each, a list says it at once
-/// (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
+/// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer),
+/// with the unit behind them (`leeway_seconds`). Where a method is called once for each, a list
+/// says it at once (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A
+/// preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
 /// `{"google": {}}`.
 ///
 /// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names: `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one
@@ -86,13 +88,15 @@ pub struct ResourceServerConfig {
     realm: Field<String>,
     /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     token_cache_bytes: Field<u64>,
-    /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the way can forge tokens.
+    /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the way
+    /// can forge tokens.
     dangerously_fetch_keys_over_plain_http_from: Field<OneOrMany>,
     /// How many bytes a token may have; 16384 by default, at most 65536.
     max_token_bytes: Field<usize>,
-    /// How long a request waits for keys; 2 by default, at most 30.
+    /// How many seconds a request waits for keys; 2 by default, at most 30.
     key_wait_timeout_seconds: Field<u64>,
-    /// How long one HTTP request for metadata or keys may take; 5 by default, between 1 and 30.
+    /// How many seconds one HTTP request for metadata or keys may take; 5 by default, between 1 and
+    /// 30.
     key_fetch_timeout_seconds: Field<u64>,
     #[serde(flatten)]
     #[cfg_attr(test, schemars(skip))]

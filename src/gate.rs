@@ -70,7 +70,7 @@ impl Gate {
     pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
         if self.rules.is_some() {
             let path = format!("public[{} {}]", route.method, route.pattern);
-            problems.push(path, "the layer has rules; give it one that says Access::Public");
+            problems.push(path, "the layer has rules; write a rule that says Access::Public");
         }
         let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();
         listed.push(route);
@@ -121,7 +121,7 @@ fn no_rule(caller: &Result<&AccessToken, Error>) -> Error {
         Ok(token) => Some(&token.policy().server.realm),
         Err(anonymous) => anonymous.realm(),
     };
-    let error = Error::new(ErrorKind::NoRule, "the rules have none for this method and path");
+    let error = Error::new(ErrorKind::NoRule, "there is no rule for this method and path");
     realm.iter().fold(error, |error, realm| error.in_realm(realm))
 }
 

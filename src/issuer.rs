@@ -35,8 +35,10 @@ pub(crate) use self::template::Template;
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
-/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`, `also_known_as`, `allow_clients` and `require` add to what it sets; all others replace it. A preset's
-/// argument that is called `base` may end with a slash; one that is called `issuer` is the tokens' `iss`, byte for byte.
+/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`,
+/// `also_known_as`, `allow_clients` and `require` add to what it sets; all others replace it. A
+/// preset's argument that is called `base` may end with a slash; one that is called `issuer` is the
+/// tokens' `iss`, byte for byte.
 ///
 /// A token without a `kid`, or with one that several keys share, is tried with the first four keys
 /// for its algorithm, and with up to 64 of [`StaticKeys`](crate::StaticKeys).
@@ -136,11 +138,14 @@ impl Issuer {
         self
     }
 
-    /// Takes tokens that name no issuer for this one's, as those of SPIFFE do (JWT-SVID §3). One issuer of a server can have this, and none that is found at run time.
+    /// Accepts tokens without `iss` as this issuer's.
+    ///
+    /// SPIFFE's need not have it (JWT-SVID §3). One issuer of a server can have this setting, and
+    /// none that is found at run time.
     ///
     /// # Security
     ///
-    /// Only the signature tells then whose they are.
+    /// Then only the signature tells which issuer a token is from.
     #[must_use]
     pub fn accept_absent_iss(mut self) -> Self {
         self.unnamed = true;
@@ -165,8 +170,9 @@ impl Issuer {
         self
     }
 
-    /// Accepts tokens without `aud` if this top-level claim is one of these strings: `client_id` for Amazon Cognito, whose access tokens name only the
-    /// client. A token that has `aud` is checked by that, as always, and this claim is then not looked at.
+    /// Accepts tokens without `aud` if this top-level claim is one of these strings: `client_id`
+    /// for Amazon Cognito, whose access tokens name only the client. A token that has `aud` is
+    /// checked by that, as always, and this claim is then not looked at.
     ///
     /// ```
     /// use tower_bearer::{Claim, Issuer};
@@ -316,14 +322,14 @@ impl Issuer {
         self
     }
 
-    /// Accepts integers for `sub`, `jti`, `azp` and `client_id`, and reads them as the text of their
-    /// digits.
+    /// Accepts integers for `sub`, `jti`, `azp` and `client_id`, and reads them as the text of
+    /// their digits.
     ///
-    /// The standards demand strings (RFC 7519 §4.1.2), and without this setting such tokens are refused.
-    /// So it is for issuers that cannot be changed.
+    /// The standards demand strings (RFC 7519 §4.1.2), and without this setting such tokens are
+    /// refused. So it is for issuers that cannot be changed.
     ///
-    /// * `7` is then `"7"`, for [`allow_clients`](Self::allow_clients) and [`require`](Self::require),
-    ///   too. The application's own claims type sees the number.
+    /// * `7` is then `"7"`, for [`allow_clients`](Self::allow_clients) and
+    ///   [`require`](Self::require), too. The application's own claims type sees the number.
     /// * It also holds for the claim that [`client_claim`](Self::client_claim) names.
     /// * Numbers with a fraction or an exponent, or beyond 64 bits, are refused.
     ///

@@ -41,10 +41,11 @@ use crate::service::BearerAuth;
 ///
 /// # Deployment
 ///
-/// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight request carries no token, and pages of other origins may not even read a refusal
-/// without the headers that it adds. So do concurrency limits: a request
-/// that waits for keys, for the [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout),
-/// would hold a permit of one inside.
+/// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight
+/// request carries no token, and pages of other origins may not even read a refusal without the
+/// headers that it adds. So do concurrency limits: a request that waits for keys, for the
+/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout), would hold a permit of one
+/// inside.
 ///
 /// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
 /// gRPC over HTTP/1.1, which this layer would refuse as HTTP.

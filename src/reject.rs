@@ -1,16 +1,16 @@
 //! Step 8: the request is refused, as HTTP or as gRPC.
 
-mod asked;
 mod document;
+mod request;
 
 use std::fmt;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use self::asked::grpc_content_type;
-pub(crate) use self::asked::{NoGrpc, Shown, head, head_of};
 pub use self::document::{GraphQlErrors, ProblemJson};
+use self::request::grpc_content_type;
+pub(crate) use self::request::{NoGrpc, Shown, head, head_of};
 use crate::bearer::RequestHead;
 use crate::challenge;
 use crate::error::{Error, ErrorKind};
@@ -88,13 +88,13 @@ impl Rejection {
     /// Returns the head of the refused request, without its credentials: method, address, HTTP
     /// version and headers.
     ///
-    /// A [`Reject`] gets it, if it is one that [reads it](Reject::reads_request). It is `None`
-    /// elsewhere, as where an extractor of your own gets a `Rejection` from one of this crate's.
+    /// It is there for a [`Reject`] that [reads it](Reject::reads_request). It is `None` elsewhere,
+    /// as where an extractor of your own gets a `Rejection` from one of this crate's.
     ///
     /// These are left out:
     ///
-    /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens in,
-    ///   or finds them in;
+    /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens
+    ///   in, or finds them in;
     /// * `Authorization`, `Cookie`, `Proxy-Authorization` and `Sec-WebSocket-Protocol`;
     /// * the parameter `access_token` of the query; the whole query if one of the layer's
     ///   [sources](crate::BearerAuthLayer::token_sources) looks at the address, and for a
@@ -190,8 +190,10 @@ pub trait Reject<B> {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
 
-    /// Tells whether it looks at [`Rejection::request`]. The layer then copies the head of each
-    /// request, for refusals from behind it. True by default, also of closures.
+    /// Tells whether this `Reject` looks at [`Rejection::request`]; true by default, also of
+    /// closures.
+    ///
+    /// If so, the layer copies the head of each request, for refusals from behind the layer.
     fn reads_request(&self) -> bool {
         true
     }

@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
 pub use self::explain::{Explanation, Outcome, Step};
-use self::found::{FoundIssuers, Standing};
+use self::found::{Admission, FoundIssuers};
 use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
@@ -87,7 +87,7 @@ struct Engine<C> {
 /// What the engine keeps of each trusted issuer.
 struct Trusted {
     /// `None` if it is configured.
-    found: Option<Standing>,
+    found: Option<Admission>,
     policy: Arc<Policy>,
     keys: Arc<Keys>,
     max_stale: Duration,
@@ -131,8 +131,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// # Errors
     ///
-    /// With one error for each issuer whose keys cannot be had: at the latest a second after what a fetch may take, 16 s unless
-    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) says otherwise.
+    /// With one error for each issuer whose keys cannot be had: at the latest a second after what a
+    /// fetch may take, 16 s unless [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout)
+    /// says otherwise.
     ///
     /// # Cancel safety
     ///
@@ -158,9 +159,11 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
 
-    /// Returns the state of each issuer's keys, for readiness probes and operators: of those that are configured, and of those that were
-    /// found at run time, once a token of theirs was verified. Keys that several of the latter share are listed once, under their address,
-    /// by the terms of one of them.
+    /// Returns the state of each issuer's keys, for readiness probes and operators.
+    ///
+    /// All configured issuers are listed, and of those that were found at run time the ones of
+    /// which a token was verified. Keys that several of the latter share are listed once, under
+    /// their address, by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
         let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();
@@ -171,14 +174,16 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
     ///
-    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes three times the
-    /// [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15 s by default, or twice that if a fetch is on its way
-    /// already. Keys that never change need none.
+    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes
+    /// three times the [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15
+    /// s by default, or twice that if a fetch is on its way already. Keys that never change need
+    /// none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and [`ErrorKind::KeysUnavailable`] if the fetch fails, or
-    /// the limit is reached; the keys in hand are then used on.
+    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and
+    /// [`ErrorKind::KeysUnavailable`] if the fetch fails, or the limit is reached; the keys in hand
+    /// then stay in use.
     ///
     /// # Cancel safety
     ///

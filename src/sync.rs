@@ -19,7 +19,8 @@ pub(crate) fn after(then: Instant, wait: Duration) -> Instant {
     then.checked_add(wait).unwrap_or(then)
 }
 
-/// Returns a time to wait in whole seconds, and none too few: who comes then must not come too early.
+/// Returns a time to wait in whole seconds, and none too few: who comes then must not come too
+/// early.
 pub(crate) fn whole_seconds_up(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }

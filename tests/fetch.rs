@@ -133,7 +133,7 @@ async fn what_is_json_is_read_whatever_a_bucket_calls_it() {
         ("text/html", "{\"secret\":1}", "answered with an HTML page (content-type text/html)"),
         ("application/octet-stream", "<!doctype html>secret", "an HTML page (content-type application/octet-stream)"),
         ("application/json", "<!doctype html>secret", "the metadata are an HTML page"),
-        ("image/png", "secret", "what is not JSON (content-type image/png)"),
+        ("image/png", "secret", "something that is not JSON (content-type image/png)"),
         ("application/json", "\u{feff}{}", "byte order mark"),
     ] {
         let (listener, address) = bind().await;

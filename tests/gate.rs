@@ -218,7 +218,8 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
     for offer in [format!("{kubernetes}, chat"), format!("chat, {kubernetes}")] {
         assert_eq!(open(&offer).await.unwrap(), ("chat".to_owned(), "alice chat".to_owned()));
     }
-    // whatever is wrong with the token, the client is told a protocol, and the service sees no token
+    // whatever is wrong with the token, the client is told a protocol, and the service sees no
+    // token
     for (offer, chosen) in [("bearer", "bearer"), ("Bearer, garbage", "Bearer"), ("bearer, a, BEARER, b", "bearer")] {
         assert_eq!(open_at("lenient", offer).await.unwrap(), (chosen.to_owned(), "nobody".to_owned()), "{offer}");
     }

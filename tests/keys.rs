@@ -278,7 +278,8 @@ fn certificate(spki: &[u8], version_3: bool) -> Vec<u8> {
     der(0x30, &[der(0x30, &tbs), algorithm, der(0x03, &[0])].concat())
 }
 
-/// The key of a JWK as PEM blocks: a SubjectPublicKeyInfo, certificates and a chain, and for RSA a PKCS #1 key too.
+/// The key of a JWK as PEM blocks: a SubjectPublicKeyInfo, certificates and a chain, and for RSA a
+/// PKCS #1 key too.
 fn pems(jwk: &Value) -> Vec<String> {
     let (spki, pkcs1) = keys_in_der(jwk);
     let leaf = pem("CERTIFICATE", &certificate(&spki, true));

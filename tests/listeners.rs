@@ -1,5 +1,6 @@
-//! Whoever listens to logs and metrics may ask the server for its state there and then: no event is told and nothing is
-//! counted while a lock is held. One test, since a subscriber of one thread and another thread without one disturb each other.
+//! Whoever listens to logs and metrics may ask the server for its state there and then: no event is
+//! told and nothing is counted while a lock is held. One test, since a subscriber of one thread and
+//! another thread without one disturb each other.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]

@@ -89,7 +89,8 @@ struct World {
     busy_until: Instant,
     /// When each fetch began, and whether it was good.
     fetches: Vec<(Instant, Option<bool>)>,
-    /// The names and materials of the keys that the last good fetch brought, and until when by the wall clock they may be trusted.
+    /// The names and materials of the keys that the last good fetch brought, and until when by the
+    /// wall clock they may be trusted.
     in_hand: Option<(HashSet<String>, SystemTime)>,
     wall: WallClock,
 }

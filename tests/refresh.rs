@@ -61,7 +61,8 @@ async fn keys_without_a_name_are_found_after_a_rotation() {
     idp.rotate();
     assert_eq!(kind(&server, &token()).await, None, "no name is a name that the set may lack");
     assert_eq!(source.fetches(), 2);
-    // whoever forges such tokens goes through the same limit, and nobody's good token is thrown away for it
+    // whoever forges such tokens goes through the same limit, and nobody's good token is thrown
+    // away for it
     sleep(11 * MINUTE).await;
     let forged = || idp.token("mallory").without_header("kid").wrong_key().sign();
     assert_eq!(kind(&server, &forged()).await, Some(ErrorKind::BadSignature));
@@ -150,8 +151,8 @@ async fn refusal(server: &ResourceServer, token: &str) -> Option<(ErrorKind, Opt
     server.authenticate(token).await.err().map(|error| (error.kind(), error.retry_after()))
 }
 
-/// Sends a token each half second until it is accepted; returns how long it was 401, and when it was accepted. In between it is
-/// 503, and says when to come back.
+/// Sends a token each half second until it is accepted; returns how long it was 401, and when it
+/// was accepted. In between it is 503, and says when to come back.
 async fn until_accepted(server: &ResourceServer, token: &str) -> (Duration, Duration) {
     let (begin, mut wrong) = (Instant::now(), Duration::ZERO);
     while let Some((kind, wait)) = refusal(server, token).await {
@@ -186,7 +187,8 @@ async fn a_token_that_comes_before_its_key_is_published_is_accepted_five_seconds
 
 #[tokio::test(start_paused = true)]
 async fn whoever_guesses_the_next_name_cannot_have_good_tokens_thrown_away() {
-    // how often it is forged before the rotation, five seconds apart, and when tokens of the new key are accepted at the latest
+    // how often it is forged before the rotation, five seconds apart, and when tokens of the new
+    // key are accepted at the latest
     for (times, latest) in [(1, 5 * SECOND), (2, 30 * SECOND), (100, 30 * SECOND)] {
         let idp = Idp::new("https://id.test/");
         let server = trusting(&idp);
@@ -685,7 +687,8 @@ async fn a_machine_that_was_suspended_does_not_trust_the_keys_of_yesterday() {
     idp.recover();
     sleep(2 * SECOND).await;
     assert_eq!(kind(&server, &token).await, None);
-    // within what they may be stale they are used, and fetched again within a minute, also if no token comes
+    // within what they may be stale they are used, and fetched again within a minute, also if no
+    // token comes
     clock.advance(30 * MINUTE);
     assert_eq!(server.status()[0].state, KeysState::Stale);
     assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);

@@ -1,7 +1,7 @@
 //! What must not compile, and what the compiler says then.
 //!
-//! Each program of `tests/ui` is compiled against the library as it was built for this test, so that
-//! nothing is built twice. `UI=overwrite cargo test --test ui` rewrites the texts.
+//! Each program of `tests/ui` is compiled against the library as it was built for this test, so
+//! that nothing is built twice. `UI=overwrite cargo test --test ui` rewrites the texts.
 //!
 //! The texts are those of one compiler; on others only the programs in doc comments are checked (`compile_fail`).
 
@@ -49,7 +49,8 @@ fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// Returns what the compiler says: each message and what belongs to it, without the library's own lines.
+/// Returns what the compiler says: each message and what belongs to it, without the library's own
+/// lines.
 fn compile(program: &Path) -> String {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().unwrap();

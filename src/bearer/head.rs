@@ -6,8 +6,9 @@ use http::header::{ACCEPT, UPGRADE};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
-/// All of a request but its body, for a [`custom`](crate::TokenSource::custom) source to find the
-/// token in.
+/// The head of a request: method, address, version, headers and extensions.
+///
+/// A [`custom`](crate::TokenSource::custom) source finds the token in it.
 ///
 /// `Debug` shows the method only: tokens may be in all the rest.
 #[derive(Clone, Copy)]

@@ -64,22 +64,24 @@ pub(crate) struct Search<'r> {
 }
 
 impl TokenSource {
-    /// The `Authorization` header, with the scheme `Bearer` (RFC 6750 §2.1).
+    /// Takes the token from the `Authorization` header, behind the scheme `Bearer` (RFC 6750 §2.1).
     #[must_use]
     pub fn authorization() -> Self {
         Self(Source::Authorization)
     }
 
-    /// A header that is the token and nothing else, or empty, such as `x-goog-iap-jwt-assertion` or `cf-access-jwt-assertion`.
+    /// Takes the token from a header of its own, such as `x-goog-iap-jwt-assertion` or
+    /// `cf-access-jwt-assertion`.
     ///
-    /// A scheme before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can
-    /// take one away.
+    /// The header must be the token and nothing else; if it is empty, there is no token. A scheme
+    /// before the token, as in `Authorization`, is refused; [`custom`](Self::custom) can take one
+    /// away.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
         Self(Source::Header(name))
     }
 
-    /// A cookie, for browsers.
+    /// Takes the token from a cookie, for browsers.
     ///
     /// A browser sends cookies with whatever request another site makes it send. With a token from a cookie, every request but a plain `GET`, `HEAD`, `OPTIONS` or `TRACE` must
     /// therefore say that a page of this origin has sent it; one that asks for an upgrade, as WebSockets do, always must. It says so by `Sec-Fetch-Site`, which is
@@ -111,9 +113,11 @@ impl TokenSource {
         self
     }
 
-    /// The protocol that follows `bearer`, in any case, among those that a WebSocket offers:
-    /// browsers cannot set headers for them. Or Kubernetes' way: a protocol that is the token, in
-    /// base64url without padding, with a fixed text before it.
+    /// Takes the token from the protocols that a WebSocket offers: its browser cannot set headers.
+    ///
+    /// * The token is the protocol that follows `bearer`, in any case.
+    /// * Or, in Kubernetes' way, a protocol is the token, in base64url without padding, with a
+    ///   fixed text before it.
     ///
     /// ```js
     /// new WebSocket("wss://api.example.com/events", ["bearer", token])
@@ -129,9 +133,11 @@ impl TokenSource {
         Self(Source::WebSocketProtocol)
     }
 
-    /// The parameter `access_token` of the query (RFC 6750 §2.3), where browsers can set no header:
-    /// in requests that ask for an upgrade, as WebSockets do, and in a `GET` that accepts
-    /// `text/event-stream`, as `EventSource` does. In no others.
+    /// Takes the token from the parameter `access_token` of the query (RFC 6750 §2.3), where
+    /// browsers can set no header.
+    ///
+    /// It is only read in requests that ask for an upgrade, as WebSockets do, and in a `GET` that
+    /// accepts `text/event-stream`, as `EventSource` does.
     ///
     /// # Security
     ///
@@ -145,7 +151,9 @@ impl TokenSource {
         Self(Source::Query)
     }
 
-    /// Whatever bytes this finds in the head of a request; `None` is no token, and so is nothing.
+    /// Takes the token that this closure finds in the head of a request.
+    ///
+    /// `None` is no token, and neither is an empty slice.
     ///
     /// ```
     /// use tower_bearer::TokenSource;
@@ -190,7 +198,7 @@ impl TokenSource {
         }
     }
 
-    /// Looks for a token; what is empty is none.
+    /// Looks for a token. An empty place has none.
     fn find<'r>(&self, head: RequestHead<'r>, traces: &mut Traces) -> Result<Option<Cow<'r, [u8]>>, Error> {
         let headers = head.headers();
         let found = match &self.0 {

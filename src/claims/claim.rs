@@ -16,14 +16,14 @@ use crate::jose::{Json, Number, Value};
 ///
 /// The other methods add conditions on its value. All of them must hold.
 ///
-/// Values are compared exactly: strings byte for byte, numbers by their value. A string never equals
-/// a number or a truth value: `"true"` is not `true`.
+/// Values are compared exactly: strings byte for byte, numbers by their value. A string never
+/// equals a number or a truth value: `"true"` is not `true`.
 ///
-/// `null` is no value. It does not meet a demand for presence. It does not meet a demand for absence
-/// either: the token has the member.
+/// `null` is no value. It does not meet a demand for presence. It does not meet a demand for
+/// absence either: the token has the member.
 ///
-/// If the path leads through lists, one element must meet the conditions, and no element may be what
-/// [`not_equals`](Self::not_equals) names.
+/// If the path leads through lists, one element must meet the conditions, and no element may be
+/// what [`not_equals`](Self::not_equals) names.
 ///
 /// # Examples
 ///
@@ -269,7 +269,8 @@ impl ClaimValue {
 
 /// Tells whether a number has this value, however it is written: `1e3` is 1000.
 fn is_number(found: Number, wanted: i128) -> bool {
-    /// From 2^53 on, not every integer is a floating-point number, so that others would look the same.
+    /// From 2^53 on, not every integer is a floating-point number, so that others would look the
+    /// same.
     const INEXACT: f64 = 9_007_199_254_740_992.0;
     match found {
         Number::Unsigned(number) => i128::from(number) == wanted,

@@ -67,7 +67,7 @@ impl ClaimConfig {
             (false, true) => Claim::if_present(segments?),
             (true, false) => Claim::absent(segments?),
             (true, true) => {
-                problems.push(path, "the claim must be absent, or may be; drop absent or if_present");
+                problems.push(path, "absent and if_present contradict each other; drop one of them");
                 return None;
             }
         };

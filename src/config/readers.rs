@@ -138,7 +138,8 @@ impl RolesConfig {
         let renamed = self.renamed.take(&at("renamed"), problems);
         let only_renamed = self.only_renamed.take(&at("only_renamed"), problems);
         if renamed.is_some() && only_renamed.is_some() {
-            problems.push(at("only_renamed"), "roles without a name are kept or left out; drop this or renamed");
+            problems
+                .push(at("only_renamed"), "roles without a name are kept or left out; drop only_renamed or renamed");
         }
         if let Some(names) = renamed {
             roles = roles.renamed(pairs(names));

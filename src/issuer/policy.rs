@@ -184,7 +184,7 @@ impl Issuer {
             problems.push(path("allow_clients"), "no client is allowed, so no token could ever be accepted");
         }
         if self.audience_claim.as_ref().is_some_and(|(_, values)| values.is_empty()) {
-            problems.push(path("audience_claim"), "no value is accepted, so no token without aud could be");
+            problems.push(path("audience_claim"), "no value is accepted, so no token without aud could be accepted");
         }
         for field in self.with_empty_names() {
             problems.push(path(field), "a name is empty");

@@ -108,7 +108,8 @@ impl<T> IssuerSet<T> {
     }
 }
 
-/// Tells whether two identifiers differ by what issuers and configurations most often disagree about, and nothing else.
+/// Tells whether two identifiers differ by what issuers and configurations most often disagree
+/// about, and nothing else.
 pub(crate) fn differ_little(one: &str, other: &str) -> bool {
     core(one).eq_ignore_ascii_case(core(other))
 }

@@ -161,7 +161,9 @@ impl FromStr for Algorithm {
     }
 }
 
-/// No supported [`Algorithm`] has this name. The text lists those that there are.
+/// A text is not the name of a supported [`Algorithm`].
+///
+/// The error's text lists the names that there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UnknownAlgorithm(());
 

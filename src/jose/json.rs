@@ -151,8 +151,8 @@ impl Json {
         Some(value)
     }
 
-    /// Turns members of the object that was parsed last from integers into strings of their digits. The text of
-    /// the document stays as it is.
+    /// Turns members of the object that was parsed last from integers into strings of their digits.
+    /// The text of the document stays as it is.
     pub(crate) fn spell_integers<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
         for name in names {
             let Some(value) = self.root().get(name) else { continue };

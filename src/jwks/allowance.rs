@@ -1,8 +1,9 @@
-//! What may be fetched for issuers that only tokens have named which nobody has verified: the fetches of all of them together
-//! take turns.
+//! The rate limit on fetches for unproven issuers, which are those that no verified token has
+//! named.
 //!
-//! A fetch takes a turn. The first verified token of its issuer gives back what the issuer has taken, so that real issuers cost
-//! nothing; what leads to nothing comes back with time.
+//! All of them share its turns, and each fetch takes one. The first verified token of its issuer
+//! gives back what the issuer has taken, so that real issuers cost nothing; what leads to nothing
+//! comes back with time.
 
 use std::mem;
 use std::pin::pin;
@@ -17,7 +18,8 @@ use super::schedule::Event;
 use super::state::{Snapshot, State, jitter};
 use crate::sync::{after, lock};
 
-/// So many turns there are: what a start with many real tenants needs, and one key server can bear at once.
+/// So many turns there are: what a start with many real tenants needs, and one key server can bear
+/// at once.
 const TURNS: usize = 64;
 /// After so long, a turn comes back that has led to nothing.
 pub(super) const ANOTHER: Duration = Duration::from_secs(1);
@@ -79,7 +81,8 @@ impl Shared {
         self.allowance.is_none()
     }
 
-    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left, the error is what to wait for.
+    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left,
+    /// the error is what to wait for.
     pub(super) fn take_turn(&self, state: &mut State, turn: Option<Turn>) -> Result<(), &Arc<Allowance>> {
         let Some(allowance) = self.allowance.as_ref().filter(|_| state.schedule.is_on_demand()) else { return Ok(()) };
         let turn = turn.or_else(|| Arc::clone(&allowance.turns).try_acquire_owned().ok());
@@ -96,7 +99,8 @@ impl Shared {
 }
 
 impl Keys {
-    /// Says that a token was verified by the keys in hand: from now on they are fetched by the plan, and bridge outages.
+    /// Says that a token was verified by the keys in hand: from now on they are fetched by the
+    /// plan, and bridge outages.
     pub(crate) fn prove(&self) {
         let shared = &self.shared;
         let Some(allowance) = &shared.allowance else { return };
@@ -120,7 +124,8 @@ impl Keys {
         allowance.give_back(turns);
     }
 
-    /// Goes on with the keys of another source of the same issuer, until this one has brought its own.
+    /// Goes on with the keys of another source of the same issuer, until this one has brought its
+    /// own.
     pub(crate) fn inherit(&self, former: &Self) {
         if former.is_proven() {
             self.prove();

@@ -41,9 +41,10 @@ pub(super) struct Answer {
 /// refused; what a service follows, it alone knows. Names below `localhost` are not taken for
 /// loopback, since the client decides where they lead.
 ///
-/// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this is not driven any more, the next fetch
-/// on another runtime can hang until its timeout: keep none, of a [`reqwest::Client`] with `pool_max_idle_per_host(0)`, if the server is used
-/// from several runtimes.
+/// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this
+/// is not driven any more, the next fetch on another runtime can hang until its timeout: keep none,
+/// of a [`reqwest::Client`] with `pool_max_idle_per_host(0)`, if the server is used from several
+/// runtimes.
 ///
 /// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
 /// one [`reqwest::Client`] are not.
@@ -136,7 +137,8 @@ impl HttpClient {
         self.ours && other.ours || Arc::ptr_eq(&self.send, &other.send)
     }
 
-    /// Sends one GET, on condition if there is an ETag, and reads the whole answer, all within this time.
+    /// Sends one GET, on condition if there is an ETag, and reads the whole answer, all within this
+    /// time.
     pub(super) async fn get(
         &self,
         url: Url,

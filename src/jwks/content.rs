@@ -24,7 +24,8 @@ pub(super) fn demand_json(answer: &Answer, shown: bool) -> Result<(), String> {
     if !page && (!encoded && types().all(json) || serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok()) {
         return Ok(());
     }
-    let found = if page { "an HTML page" } else { other_than_json(&answer.body).unwrap_or("what is not JSON") };
+    let found =
+        if page { "an HTML page" } else { other_than_json(&answer.body).unwrap_or("something that is not JSON") };
     let said = [CONTENT_TYPE, CONTENT_ENCODING].into_iter().flat_map(|name| {
         words(&answer.headers, name.clone())
             .filter(move |word| shown && is_plain(word))
@@ -37,7 +38,7 @@ pub(super) fn demand_json(answer: &Answer, shown: bool) -> Result<(), String> {
 /// Tells what a document is that cannot be JSON (RFC 8259), by its first bytes.
 pub(super) fn other_than_json(document: &[u8]) -> Option<&'static str> {
     Some(match document.trim_ascii_start() {
-        [] => "nothing",
+        [] => "an empty document",
         [0xef, 0xbb, 0xbf, ..] => "a text with a byte order mark",
         [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => "UTF-16",
         [0x1f, 0x8b, ..] => "gzip, which was not asked for",
@@ -122,9 +123,14 @@ mod tests {
         for (content_type, encoding, body, named) in [
             ("text/plain", None, &b"<!DOCTYPE html><html>secret"[..], "an HTML page (content-type text/plain)"),
             ("text/xml", None, b"<?xml version=\"1.0\"?>", "XML (content-type text/xml)"),
-            ("multipart/mixed; boundary=secret", None, b"--secret", "what is not JSON (content-type multipart/mixed)"),
-            ("image/png", None, b"\x89PNG", "what is not JSON (content-type image/png)"),
-            ("application/octet-stream", None, b"", "nothing (content-type application/octet-stream)"),
+            (
+                "multipart/mixed; boundary=secret",
+                None,
+                b"--secret",
+                "something that is not JSON (content-type multipart/mixed)",
+            ),
+            ("image/png", None, b"\x89PNG", "something that is not JSON (content-type image/png)"),
+            ("application/octet-stream", None, b"", "an empty document (content-type application/octet-stream)"),
             ("text/plain", None, b"\xef\xbb\xbf{}", "a text with a byte order mark (content-type text/plain)"),
             ("application/x-pem-file", None, b"-----BEGIN", "PEM (content-type application/x-pem-file)"),
             (
@@ -137,11 +143,11 @@ mod tests {
                 "application/json",
                 Some("br"),
                 b"\x0b",
-                "what is not JSON (content-type application/json, content-encoding br)",
+                "something that is not JSON (content-type application/json, content-encoding br)",
             ),
             // words of its own are not repeated
-            ("a secret", None, b"secret", "what is not JSON"),
-            ("text/s\"cret", None, b"secret", "what is not JSON"),
+            ("a secret", None, b"secret", "something that is not JSON"),
+            ("text/s\"cret", None, b"secret", "something that is not JSON"),
         ] {
             let encoding = Vec::from_iter(encoding);
             assert_eq!(verdict(&[content_type], &encoding, body, true).unwrap_err(), named);

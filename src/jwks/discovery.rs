@@ -120,7 +120,7 @@ mod tests {
         }
         for (document, told) in [
             ("<html>secret</html>", "an HTML page"),
-            ("", "nothing"),
+            ("", "an empty document"),
             ("\u{feff}{}", "byte order mark"),
             ("{\"keys\":[]}", "no JSON object with the string `issuer`"),
             ("[]", "no JSON object with the string `issuer`"),

@@ -11,41 +11,41 @@ use super::key_set::MAX_DOCUMENT_LEN;
 
 /// Why a document is not a JWK Set (RFC 7517 §5).
 ///
-/// Its text names what the document is instead, and repeats nothing of it.
+/// The text says what the document is instead, and repeats nothing of the document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NotAKeySet {
-    /// It is an array.
+    /// The document is an array.
     Array,
-    /// It is a single key (JWK).
+    /// The document is a single key (JWK).
     BareKey,
-    /// It begins with the byte order mark of UTF-8.
+    /// The document begins with the byte order mark of UTF-8.
     ByteOrderMark,
-    /// It is compressed by gzip.
+    /// The document is compressed by gzip.
     Compressed,
-    /// It ends in the middle.
+    /// The document ends in the middle.
     CutOff,
-    /// It is an object in which a member such as `keys` comes twice.
+    /// The document is an object in which a member such as `keys` comes twice.
     Duplicate,
-    /// Nothing is in it but white space.
+    /// The document is empty, or nothing but white space.
     Empty,
     /// The member `keys` is not an array.
     KeysNotAnArray,
-    /// It is HTML or XML.
+    /// The document is HTML or XML.
     Markup,
-    /// It is the metadata of an issuer, which say where the keys are.
+    /// The document is the metadata of an issuer, which say where its keys are.
     Metadata,
-    /// It is an object without `keys`.
+    /// The document is an object without `keys`.
     NoKeys,
-    /// It is not a JSON object.
+    /// The document is not a JSON object.
     NotAnObject,
-    /// It begins as a JSON object does, but is not JSON.
+    /// The document begins as a JSON object does, but is not JSON.
     NotJson,
-    /// It is not UTF-8.
+    /// The document is not UTF-8.
     NotUtf8,
-    /// It is PEM.
+    /// The document is PEM.
     Pem,
-    /// It is longer than 512 KiB.
+    /// The document is longer than 512 KiB.
     TooLong,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for NotAKeySet {
             Self::ByteOrderMark => "it begins with a byte order mark; save it as UTF-8 without one",
             Self::Compressed => "it is compressed (gzip), which it must not be",
             Self::CutOff => "it ends in the middle",
-            Self::Duplicate => "a member of it comes twice",
+            Self::Duplicate => "one of its members comes twice",
             Self::Empty => "it is empty",
             Self::KeysNotAnArray => "its member `keys` is not an array",
             Self::Markup => "it is an HTML or XML page; check the address, and whether it demands a login",

@@ -229,8 +229,9 @@ fn no_document(url: &Url, status: StatusCode) -> FetchError {
 const NOT_FOLLOWED: &str =
     " (a redirect is followed only once, and only of metadata to the same scheme, host and port)";
 
-/// For so long a set is used whose issuer wants it to be asked for each time: `no-store`, `no-cache`, `max-age=0` and the like. No
-/// token waits for that. It is taken as a wish for freshness, and not for a fetch a minute from each replica.
+/// For so long a set is used whose issuer wants it to be asked for each time: `no-store`,
+/// `no-cache`, `max-age=0` and the like. No token waits for that. It is taken as a wish for
+/// freshness, and not for a fetch a minute from each replica.
 const ASK_EACH_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// Reads how much longer a response is fresh (RFC 9111 §4.2).

@@ -16,7 +16,8 @@ use super::state::{Snapshot, State, jitter};
 use crate::sync::after;
 use crate::trace::{count, event};
 
-/// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks at the wall clock once in a while.
+/// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks
+/// at the wall clock once in a while.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Dropped in whatever way the task ends.
@@ -95,8 +96,9 @@ impl Keeper {
         let current = self.shared.current.load_full();
         match fetched {
             Fetched::Unchanged { max_age } => {
-                let current =
-                    current.ok_or_else(|| FetchError::message("nothing has changed, and nothing is in hand"))?;
+                let current = current.ok_or_else(|| {
+                    FetchError::message("the server says that its keys have not changed, but no keys are in hand")
+                })?;
                 let (set, document) = (Arc::clone(&current.set), current.document.clone());
                 Ok(News { set, document, max_age, validator: known })
             }

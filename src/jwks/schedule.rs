@@ -2,16 +2,18 @@
 //!
 //! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
 //! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
-//! * It is as old as the clock says that says more. Where only the wall clock says that it is not fresh any more (the machine was
-//!   suspended, or the clock was set), it is fetched again at once, by a permit, and then as planned.
+//! * Its age is the greater one of those by the monotonic and the wall clock. Where only the wall
+//!   clock says that it is not fresh any more (the machine was suspended, or the clock was set), it
+//!   is fetched again at once, by a permit, and then as planned.
 //! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
 //!   `max_stale` after they have ceased to be fresh.
 //! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
 //!   failure then leaves the plan as it was.
-//!   * A `kid` that nobody has asked for may use both permits, so that a rotation just after a forged `kid` gets through;
-//!     one that was asked for once may, too, but not before 5 s are over, since its token may have come before its key.
-//!   * A `kid` that was asked for more often, or has been withdrawn, may only use one: a client that goes on with it
-//!     leaves the other to a rotation.
+//!   * A `kid` that nobody has asked for may use both permits, so that a rotation just after a
+//!     forged `kid` gets through; one that was asked for once may, too, but not before 5 s are
+//!     over, since its token may have come before its key.
+//!   * A `kid` that was asked for more often, or has been withdrawn, may only use one: a client
+//!     that goes on with it leaves the other to a rotation.
 //!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was replaced under its name. It may use
 //!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
 //!     unknown `kid`s.
@@ -19,8 +21,8 @@
 //! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness, but are fetched again with the
 //! first token.
 //!
-//! Keys of an issuer that was found at run time are fetched *on demand* only, and not by the plan, until a token of it was
-//! verified. The pauses and permits are the same.
+//! Keys of an issuer that was found at run time are fetched *on demand* only, and not by the plan,
+//! until a token of it was verified. The pauses and permits are the same.
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +43,9 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// Forced fetches: so many permits in such an interval.
 const PERMITS: usize = 2;
 const PERMIT_INTERVAL: Duration = Duration::from_secs(30);
-/// For so long after a look at the set, what it does not have is absent. So long a key that is published just after can be
-/// refused by mistake, and a name that was asked for waits before it is asked for again.
+/// For so long after a look at the set, what it does not have is absent. So long a key that is
+/// published just after can be refused by mistake, and a name that was asked for waits before it is
+/// asked for again.
 const NEW: Duration = Duration::from_secs(5);
 
 /// What happened.
@@ -122,7 +125,7 @@ impl Schedule {
         }
     }
 
-    /// Begins for an issuer that only tokens have named which nobody has verified.
+    /// Begins for an issuer of which no token was verified yet.
     pub(super) fn on_demand() -> Self {
         Self { on_demand: true, ..Self::new() }
     }
@@ -189,7 +192,8 @@ impl Schedule {
         self.on_demand
     }
 
-    /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if one is in flight.
+    /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if
+    /// one is in flight.
     pub(super) fn next_chance(&self, event: Event, now: Moment) -> Duration {
         let Moment { instant, .. } = now;
         let planned = self.next.unwrap_or(instant);
@@ -216,7 +220,8 @@ impl Schedule {
         chance.saturating_duration_since(instant)
     }
 
-    /// Tells whether the set is so new that what it does not have is absent. After a failure nobody can tell.
+    /// Tells whether the set is so new that what it does not have is absent. After a failure nobody
+    /// can tell.
     pub(super) fn is_new(&self, now: Instant) -> bool {
         self.failures == 0 && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < NEW)
     }
@@ -260,12 +265,14 @@ impl Schedule {
         self.failing_since.get_or_insert(now);
     }
 
-    /// Tells whether the keys are not fresh any more though the plan has not come to fetch them: by the wall clock alone.
+    /// Tells whether the keys are not fresh any more though the plan has not come to fetch them: by
+    /// the wall clock alone.
     fn is_overtaken(&self, now: Moment) -> bool {
         !self.retrying && self.fresh_until.is_some_and(|fresh_until| fresh_until.passed(now).is_some())
     }
 
-    /// Fetches by a permit, since a wall clock may say anything, and puts the plan there, so that a failure is retried.
+    /// Fetches by a permit, since a wall clock may say anything, and puts the plan there, so that a
+    /// failure is retried.
     fn catch_up(&mut self, now: Instant) -> Decision {
         let decision = self.force(now);
         if decision == Decision::Fetch {

@@ -93,11 +93,11 @@ impl fmt::Display for SkipReason {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SkippedKey {
-    /// Its place in the set, from 0.
+    /// The key's place in the set, from 0.
     pub index: usize,
     /// The key's name, if it has one that can be read.
     pub kid: Option<Box<str>>,
-    /// Why it is not used.
+    /// Why the key is not used.
     pub reason: SkipReason,
 }
 

@@ -34,7 +34,8 @@ impl Snapshot {
         self.generation
     }
 
-    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may be stuck.
+    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may
+    /// be stuck.
     pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
         // what has verified nothing yet bridges no outage
         let max_stale = if self.proven { max_stale } else { Duration::ZERO };

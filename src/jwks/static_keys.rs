@@ -43,7 +43,8 @@ impl StaticKeys {
     ///
     /// * The text is not a JWK Set, or has more than 256 keys.
     /// * It holds no usable key; the error names each key that was skipped.
-    /// * More than 64 keys would have to be tried for a token, since keys have no `kid`, or the same.
+    /// * More than 64 keys would have to be tried for a token, since keys have no `kid`, or the
+    ///   same.
     ///
     /// # Security
     ///

@@ -13,8 +13,9 @@ use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///
-/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are as the clock says that says
-/// more, the monotonic one or that of the server: a machine may have been suspended.
+/// It can be serialised as it is, for a readiness probe; durations become whole seconds. Ages are
+/// measured by the monotonic clock and by the server's, and the greater one counts: a machine may
+/// have been suspended.
 ///
 /// ```
 /// # #[tokio::main]
@@ -37,22 +38,22 @@ use crate::sync::whole_seconds_up;
 pub struct IssuerStatus {
     /// The issuer's identifier.
     pub issuer: Box<str>,
-    /// How the keys are.
+    /// The state of the issuer's keys.
     pub state: KeysState,
-    /// How long ago they were fetched.
+    /// How long ago the keys were fetched.
     #[serde(serialize_with = "seconds")]
     pub age: Option<Duration>,
-    /// For how long they have been stale, if they are.
+    /// For how long the keys have been stale, if they are.
     #[serde(serialize_with = "seconds")]
     pub stale_for: Option<Duration>,
-    /// How long ago the first of the failed fetches was, if the last one failed.
+    /// How long ago the first of the failed fetches in a row was, if the last one failed.
     #[serde(serialize_with = "seconds")]
     pub failing_for: Option<Duration>,
     /// How many fetches have failed in a row.
     pub failures: u32,
-    /// Why the last fetch failed, if it did.
+    /// Why the last fetch of keys failed, if it did.
     pub last_error: Option<Box<str>>,
-    /// When the next fetch is planned, if one is.
+    /// How long it is until the next planned fetch of keys, if one is planned.
     #[serde(serialize_with = "seconds_up")]
     pub next_fetch_in: Option<Duration>,
     /// The keys in use.
@@ -69,20 +70,21 @@ impl IssuerStatus {
     }
 }
 
-/// How an issuer's keys are.
+/// The state of an issuer's keys, as [`IssuerStatus`] has it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeysState {
-    /// They were stale for longer than [`Issuer::max_stale`](crate::Issuer::max_stale), and are not used any more.
+    /// The keys were stale for longer than [`Issuer::max_stale`](crate::Issuer::max_stale), and are
+    /// not used any more.
     Expired,
-    /// They are configured and never change.
+    /// The keys are configured and never change.
     Fixed,
-    /// They were fetched, and their lifetime is not over.
+    /// The keys were fetched, and their lifetime is not over.
     Fresh,
-    /// None have been fetched yet.
+    /// No keys have been fetched yet.
     NeverLoaded,
-    /// Their lifetime is over; they are used until newer ones can be had.
+    /// The lifetime of the keys is over; they are used until newer ones can be had.
     Stale,
 }
 

@@ -45,7 +45,8 @@ pub(super) enum Lack {
     NoKeys,
     /// They do not have the token's key; or it names none, and none of them verifies it.
     UnknownKid(Fingerprint, Error),
-    /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it was replaced under its name.
+    /// They have it, but it does not verify the signature, or is for another algorithm; perhaps it
+    /// was replaced under its name.
     BadSignature(Error),
 }
 
@@ -240,8 +241,9 @@ impl Lack {
 impl Refusal {
     /// Says what to answer when there is nothing (more) to wait for.
     ///
-    /// A key that is missing because *we* have not fetched the set lately is not the caller's fault: it must not throw a
-    /// good token away. A signature that a key of the token's `kid` does not verify is bad.
+    /// A key that is missing because *we* have not fetched the set lately is not the caller's
+    /// fault: it must not throw a good token away. A signature that a key of the token's `kid` does
+    /// not verify is bad.
     fn into_error(self, effort: Effort) -> Error {
         let (trusted, lack) = match self {
             Self::Final(error) => return error,

@@ -1,5 +1,8 @@
 //! The configuration of a server, checked as a whole.
 
+#[cfg(feature = "http-client")]
+mod http;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -22,16 +25,16 @@ use crate::error::{ConfigError, Error};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
-#[cfg(feature = "http-client")]
-use crate::jwks::{HttpClient, PlainHost, is_bare_host};
 use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
 
-/// How long a request waits for keys, unless told otherwise: long enough for an issuer that is well, and short enough for a client.
+/// How long a request waits for keys, unless told otherwise: long enough for an issuer that is
+/// well, and short enough for a client.
 const KEY_WAIT: Duration = Duration::from_secs(2);
-/// A request that waits holds its memory and its connection, and most clients have given up by then.
+/// A request that waits holds its memory and its connection, and most clients have given up by
+/// then.
 const MAX_KEY_WAIT: Duration = Duration::from_secs(30);
-/// What a request for keys can be given. With less, an issuer that is only busy looks down; and with more, a fetch that hangs keeps the
-/// next one waiting for minutes.
+/// What a request for keys can be given. With less, an issuer that is only busy looks down; and
+/// with more, a fetch that hangs keeps the next one waiting for minutes.
 const FETCH_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
@@ -82,18 +85,22 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Trusts issuers that are found at run time, by what the resolver decides about a token's `iss` before anything is fetched;
-    /// may be called several times, and the first that knows the issuer decides. Issuers that are configured come first, and are not asked
-    /// about.
+    /// Trusts issuers that are found at run time, as this resolver decides.
     ///
-    /// At most 10,000 issuers are kept of which a token was verified, each until it has not been used for an hour. Those with the same
-    /// [`jwks_uri`](crate::Issuer::jwks_uri) share their keys, and the limit on forced fetches. Before a token of theirs was verified, 256 are kept,
+    /// The resolver decides about a token's `iss` before anything is fetched. No resolver is asked
+    /// about an issuer that is configured. May be called several times: the first resolver that
+    /// knows an issuer decides.
+    ///
+    /// At most 10,000 issuers are kept of which a token was verified, each until it has not been
+    /// used for an hour. Those with the same [`jwks_uri`](crate::Issuer::jwks_uri) share their
+    /// keys, and the limit on forced fetches. Before a token of theirs was verified, 256 are kept,
     /// for five minutes, and their keys are only fetched for tokens that come.
     ///
     /// # Security
     ///
-    /// Anybody can send a token that names an issuer. A resolver that trusts by name makes this service ask all of these for keys: 64 at once, and
-    /// then one each second. Real new ones can have to wait behind such a flood. Better let it look them up.
+    /// Anybody can send a token that names an issuer. A resolver that trusts by name makes this
+    /// service ask all of these issuers for keys: 64 at once, and then one each second. Real new
+    /// issuers can have to wait behind such a flood. Better let the resolver look issuers up.
     ///
     /// Their keys are only fetched from public addresses, unless [`allow_private_host`](Self::allow_private_host) says otherwise, and not through
     /// the environment's proxy, behind which addresses could not be checked. With an [`http_client`](Self::http_client) of its
@@ -104,75 +111,6 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             self.settings.problems.push("resolvers", fault);
         }
         self.settings.resolvers.push(Arc::new(resolver));
-        self
-    }
-
-    /// Fetches metadata and keys with this client: for a private certificate authority, a proxy, mutual TLS.
-    #[cfg(feature = "http-client")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
-    #[must_use]
-    pub fn http_client(mut self, client: impl Into<HttpClient>) -> Self {
-        self.settings.http.client = Some(client.into());
-        self
-    }
-
-    /// Lets issuers that are found at run time have their keys at this host, whatever its address: a name, or an
-    /// address in its canonical form (`fd12::1`), without brackets and port. May be called several times.
-    ///
-    /// # Security
-    ///
-    /// A token names the issuer before anybody has verified it. If the resolver trusts issuers at this host, whoever sends tokens can make
-    /// this service send requests there.
-    #[cfg(feature = "http-client")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
-    #[must_use]
-    pub fn allow_private_host(mut self, host: impl Into<String>) -> Self {
-        let host: String = host.into();
-        if !is_bare_host(&host) {
-            let fix = "not a host: it is one name, or an address in its canonical form, without brackets and port";
-            self.settings.problems.push("allow_private_host", fix);
-        }
-        self.settings.http.private_hosts.push(host.into());
-        self
-    }
-
-    /// Fetches keys from this host over plain http, for a configured issuer that has no TLS inside a
-    /// cluster, say. May be called several times.
-    ///
-    /// The host is written as in the URL, with the port unless that is 80: `keycloak:8080`,
-    /// `keycloak.auth.svc.cluster.local`, `host.docker.internal:8080`. Loopback addresses need not be
-    /// named.
-    ///
-    /// It counts for the address of an issuer and for a given
-    /// [`jwks_uri`](crate::Issuer::jwks_uri). It never counts for issuers that are found at run time,
-    /// nor for a `jwks_uri` at another host that only metadata name. These requests go past the
-    /// environment's proxy.
-    ///
-    /// ```
-    /// use tower_bearer::{Issuer, ResourceServer};
-    ///
-    /// let server = ResourceServer::new("https://api.example.com")
-    ///     .trust(Issuer::new("http://keycloak:8080/realms/shop"))
-    ///     .dangerously_fetch_keys_over_plain_http_from("keycloak:8080")
-    ///     .build();
-    /// # assert!(server.is_ok());
-    /// ```
-    ///
-    /// # Security
-    ///
-    /// Whoever is on the network path to this host, or can answer for its name, can replace the
-    /// issuer's keys by their own. They can then sign tokens for any user, with any scope and role, and
-    /// these tokens are accepted. Use it only in a network where nobody else can be. Prefer https with
-    /// the cluster's own certificate authority, by [`http_client`](Self::http_client), or
-    /// [`StaticKeys`](crate::StaticKeys).
-    #[cfg(feature = "http-client")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
-    #[must_use]
-    pub fn dangerously_fetch_keys_over_plain_http_from(mut self, host: impl AsRef<str>) -> Self {
-        match PlainHost::parse(host.as_ref()) {
-            Ok(host) => self.settings.http.plain_hosts.push(host),
-            Err(fix) => self.settings.problems.push("dangerously_fetch_keys_over_plain_http_from", fix),
-        }
         self
     }
 
@@ -192,10 +130,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Sets how many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
     ///
-    /// A token that comes again is then not verified again. It is still checked that its times hold, that its issuer is
-    /// trusted, and that the key that verified it is still published. Only verified tokens are kept, in memory, until a new
-    /// token comes after they have expired; these are looked for once a minute. Up to a quarter more is taken for the tokens that come most often. A reload begins with an
-    /// empty cache.
+    /// A token that comes again is then not verified again. It is still checked that its times
+    /// hold, that its issuer is trusted, and that the key that verified it is still published. Only
+    /// verified tokens are kept, in memory, until a new token comes after they have expired; these
+    /// are looked for once a minute. Up to a quarter more is taken for the tokens that come most
+    /// often. A reload begins with an empty cache.
     ///
     /// # Security
     ///
@@ -209,11 +148,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Accepts tokens of up to this many bytes; 16 KiB by default, at most 64 KiB.
     ///
-    /// Longer ones are refused as [`MalformedRequest`](crate::ErrorKind::MalformedRequest). The token of
-    /// a user with hundreds of groups can be longer than the default.
+    /// Longer ones are refused as [`MalformedRequest`](crate::ErrorKind::MalformedRequest). The
+    /// token of a user with hundreds of groups can be longer than the default.
     ///
-    /// Whatever is in front must let such headers pass, too. Many proxies take 8 KiB. Over HTTP/2, hyper
-    /// takes 16 KiB of headers, unless its `max_header_list_size` says otherwise (in tonic,
+    /// Whatever is in front must let such headers pass, too. Many proxies take 8 KiB. Over HTTP/2,
+    /// hyper takes 16 KiB of headers, unless its `max_header_list_size` says otherwise (in tonic,
     /// `http2_max_header_list_size`).
     ///
     /// # Security
@@ -262,11 +201,12 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Sets how long a request waits for keys that have to be fetched, or for a resolver's decision; 2 s by default, 30 s at most, and
-    /// with 0 it does not wait.
+    /// Sets how long a request waits for keys that have to be fetched, or for a resolver's
+    /// decision; 2 s by default, 30 s at most, and with 0 it does not wait.
     ///
-    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch goes on. Where the issuer is slow to answer, a
-    /// service that starts had better wait for [`ready`](crate::ResourceServer::ready) than let its first requests wait for longer.
+    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch goes
+    /// on. Where the issuer is slow to answer, a service that starts had better wait for
+    /// [`ready`](crate::ResourceServer::ready) than let its first requests wait for longer.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -284,16 +224,19 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Sets how long one HTTP request for metadata or keys may take, with its whole answer; 5 s by default, between 1 s and 30 s.
+    /// Sets how long one HTTP request for metadata or keys may take, with its whole answer; 5 s by
+    /// default, between 1 s and 30 s.
     ///
-    /// A whole fetch, with discovery, or of a [`KeySource`](crate::KeySource), may take three times that.
+    /// A whole fetch, with discovery, or of a [`KeySource`](crate::KeySource), may take three times
+    /// that.
     #[must_use]
     pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
         self.settings.http.upkeep.fetch_timeout = timeout;
         self
     }
 
-    /// Checks times against another clock: those of tokens, and the age of keys, which also grow old by the monotonic clock.
+    /// Checks times against another clock: those of tokens, and the age of keys, which also grow
+    /// old by the monotonic clock.
     ///
     /// # Security
     ///

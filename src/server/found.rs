@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+pub(super) use self::decision::Admission;
 use self::decision::RETRY;
-pub(super) use self::decision::Standing;
 use self::known::Known;
 use self::question::{Answer, Core, Open, Question, answered, cut_short};
 use super::Trusted;
@@ -30,8 +30,8 @@ use crate::sync::lock;
 
 /// How often those that have to go are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-/// How long a request waits for an answer where there is an earlier decision to go by; at most three quarters of all that it
-/// waits for.
+/// How long a request waits for an answer where there is an earlier decision to go by; at most
+/// three quarters of all that it waits for.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Longer identifiers are refused unasked.
 const MAX_ISSUER_LEN: usize = 1024;
@@ -120,7 +120,8 @@ impl FoundIssuers {
         }
     }
 
-    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long if an earlier decision can be gone by.
+    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long
+    /// if an earlier decision is still in force.
     pub(super) async fn ask(&self, id: &Arc<str>, key_wait: Duration) -> Answer {
         let Some(last) = self.core.known.last(id, Instant::now()) else {
             // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
@@ -181,13 +182,14 @@ impl FoundIssuers {
 
     /// Takes it that a token of an issuer was verified, which changes something the first time.
     pub(super) fn prove(&self, trusted: &Arc<Trusted>) {
-        if trusted.found.as_ref().is_some_and(Standing::prove) {
+        if trusted.found.as_ref().is_some_and(Admission::prove) {
             trusted.keys.prove();
             self.core.known.prove(trusted);
         }
     }
 
-    /// Returns the state of the keys of those that are in use, each key set once. Others are left out: anybody could put them there.
+    /// Returns the state of the keys of those that are in use, each key set once. Others are left
+    /// out: anybody could put them there.
     pub(super) fn status(&self) -> Vec<IssuerStatus> {
         self.core.known.tidy();
         let mut trusted = self.core.known.in_use();

@@ -15,16 +15,20 @@ use crate::jwks::FetchError;
 /// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified. Whatever it looks up, it
 /// should find by this exact text.
 ///
-/// A decision holds for 5 minutes, a refusal for 1 minute, a failure for 1 second. One of each issuer is made at a time, by a task of its own,
-/// within 15 s; decisions on issuers that are not known yet take turns, 256 at a time. While an issuer is in use, it is
-/// decided on again in the background.
+/// A decision holds for 5 minutes, a refusal for 1 minute, a failure for 1 second. Each issuer is
+/// decided on by a task of its own, once at a time, within 15 s. Decisions on issuers that are not
+/// known yet take turns, 256 at a time. While an issuer is in use, it is decided on again in the
+/// background.
 ///
-/// If the resolver fails, panics, or takes longer than 1.5 s (or than three quarters of a shorter
-/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout)), the last decision to trust an issuer is gone by, until
-/// it is an hour old, if a token of this issuer was verified before. If it makes a [`KeySource`](crate::KeySource) for each
-/// decision, the keys of the former one are used until the new one has brought its own.
+/// The last decision to trust an issuer stays in force if the resolver fails, panics, or takes
+/// longer than 1.5 s (or than three quarters of a shorter
+/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout)). That holds until the
+/// decision is an hour old, and only if a token of this issuer was verified before. If the resolver
+/// makes a [`KeySource`](crate::KeySource) for each decision, the keys of the former one are used
+/// until the new one has brought its own.
 ///
-/// It must not block its thread, which the requests share: a look-up that blocks belongs into `tokio::task::spawn_blocking`.
+/// It must not block its thread, which the requests share: a look-up that blocks belongs into
+/// `tokio::task::spawn_blocking`.
 ///
 /// # Examples
 ///
@@ -94,12 +98,13 @@ impl<R: IssuerResolver> DynResolver for R {
 ///
 /// # Security
 ///
-/// The tenant comes from a token that nobody has verified. If every name is taken for a tenant, anybody who can become one (as on most
-/// platforms) is let in. A test that goes by the name alone lets tokens name tenants that do not exist: see
+/// The tenant comes from a token that nobody has verified. If every name is taken for a tenant,
+/// anybody who can become one (as on most platforms) is let in. A test that goes by the name alone
+/// lets tokens name tenants that do not exist: see
 /// [`trust_with`](crate::ResourceServerBuilder::trust_with) for what that costs.
 ///
-/// A tenant is compared byte for byte. A test that takes several spellings for one tenant trusts several issuers, each with keys and
-/// a look-up of its own.
+/// A tenant is compared byte for byte. A test that takes several spellings for one tenant trusts
+/// several issuers, each with keys and a look-up of its own.
 pub struct IssuerTemplate {
     template: Box<str>,
     is_tenant: Box<dyn Fn(&str) -> bool + Send + Sync>,

@@ -52,7 +52,8 @@ impl IssuerResolver for Table {
 /// Where [`Realms`] are.
 pub const REALMS: &str = "https://id.test/realms/";
 
-/// Trusts by name whatever stands below one address, as a template may, and counts the fetches of all. Only the issuers in its table answer.
+/// Trusts by name whatever stands below one address, as a template may, and counts the fetches of
+/// all. Only the issuers in its table answer.
 #[derive(Clone, Default)]
 pub struct Realms {
     pub table: Table,

@@ -31,10 +31,10 @@ impl Issuer {
 
     /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session tokens.
     ///
-    /// * `azp`, the origin of the page, must be one of these. Session tokens have no `aud`, unless a
-    ///   custom claim adds it; then it must be this service's, too.
-    /// * Tokens of a sign-in that is not complete (`sts` is `pending`) are refused, and so are OAuth and
-    ///   machine tokens.
+    /// * `azp`, the origin of the page, must be one of these. Session tokens have no `aud`, unless
+    ///   a custom claim adds it; then it must be this service's, too.
+    /// * Tokens of a sign-in that is not complete (`sts` is `pending`) are refused, and so are
+    ///   OAuth and machine tokens.
     /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
     ///   together with features; read them into your claims type.
     /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
@@ -68,8 +68,8 @@ impl Issuer {
     /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
     ///
     /// * Only access tokens: their `token_use` is `access`.
-    /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource; then
-    ///   it must be this service's, too.
+    /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource;
+    ///   then it must be this service's, too.
     /// * Roles are the groups. A user calls if the token has `username`.
     ///
     /// ```
@@ -105,7 +105,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the project. [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
+    /// Without an audience, a token is good at every service of the project.
+    /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
     #[must_use]
     pub fn descope(project: &str) -> Self {
         let address = format!("https://api.descope.com/{project}");
@@ -254,7 +255,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Without an audience, a token is good at every service of the application. [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
+    /// Without an audience, a token is good at every service of the application.
+    /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
     #[must_use]
     pub fn workos(client: &str) -> Self {
         Self::new(format!("https://api.workos.com/user_management/{client}"))

@@ -20,9 +20,9 @@ impl Issuer {
     /// * ID tokens name `https://adfs.example.com/adfs`, and are refused.
     /// * The audience is the identifier of the *Web API*. If that is no address, the token has
     ///   `microsoft:identityserver:` before it.
-    /// * Roles are in `role`, or in the claim that Windows calls so, where a rule of the Web API adds
-    ///   them. For groups, read [`roles`](Self::roles)`(Roles::at(["group"]))`, or whatever the rule
-    ///   calls them.
+    /// * Roles are in `role`, or in the claim that Windows calls so, where a rule of the Web API
+    ///   adds them. For groups, read [`roles`](Self::roles)`(Roles::at(["group"]))`, or whatever
+    ///   the rule calls them.
     /// * The client is in `appid`, which must be there. A user calls where there are scopes.
     /// * The usual mistake: a client that names no `resource` gets a token for
     ///   `urn:microsoft:userinfo`.

@@ -109,7 +109,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Everybody who has a repository can get a token of this issuer, and every workflow of these owners, also of a pull request's branch, one that is accepted here.
+    /// Everybody who has a repository can get a token of this issuer, and every workflow of these
+    /// owners, also of a pull request's branch, one that is accepted here.
     #[must_use]
     pub fn github_actions<I>(owner_ids: I) -> Self
     where
@@ -126,7 +127,8 @@ impl Issuer {
             .told_by(WORKLOADS)
     }
 
-    /// Trusts the CI/CD jobs of these namespaces (groups or users) of a GitLab instance, by their numeric identifiers.
+    /// Trusts the CI/CD jobs of these namespaces (groups or users) of a GitLab instance, by their
+    /// numeric identifiers.
     ///
     /// * The audience is what the job asks for.
     /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
@@ -138,7 +140,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Everybody who has a project can get a token of this issuer, and every job of these namespaces one that is accepted here.
+    /// Everybody who has a project can get a token of this issuer, and every job of these
+    /// namespaces one that is accepted here.
     #[must_use]
     pub fn gitlab_ci<I>(base: &str, namespace_ids: I) -> Self
     where
@@ -177,7 +180,8 @@ impl Issuer {
 
     /// Trusts the service accounts of a Kubernetes cluster, by the API server's `--service-account-issuer`.
     ///
-    /// * The audience is that of the pod's projected volume. The tenant is the namespace; demand one by
+    /// * The audience is that of the pod's projected volume. The tenant is the namespace; demand
+    ///   one by
     ///   [`require`](Self::require)`(Claim::at(["sub"]).starts_with("system:serviceaccount:shop:"))`.
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
     ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).

@@ -54,7 +54,8 @@ impl Ours {
         Client::builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
-            // an idle connection lives on the runtime that made it, and nobody may drive that any more
+            // an idle connection lives on the runtime that made it, and nobody may drive that any
+            // more
             .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_TIMEOUT)
             .dns_resolver(self.reach.clone())

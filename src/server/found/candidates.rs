@@ -12,7 +12,8 @@ use super::decision::Decision;
 use crate::server::Trusted;
 use crate::sync::lock;
 
-/// So many are kept; when there are more, the one that was used longest ago goes. A request that waits for its keys holds it meanwhile.
+/// So many are kept; when there are more, the one that was used longest ago goes. A request that
+/// waits for its keys holds it meanwhile.
 const MAX_CANDIDATES: usize = 256;
 
 #[derive(Default)]
@@ -54,7 +55,7 @@ impl Candidates {
         drop(removed);
     }
 
-    /// Lets those go that are not gone by any more.
+    /// Lets those go whose decision does not hold any more.
     pub(super) fn tidy(&self, now: Instant) {
         let mut kept = lock(&self.0);
         let (held, over) = mem::take(&mut kept.decisions).into_iter().partition(|(_, (held, _))| now < held.until);

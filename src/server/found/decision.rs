@@ -1,4 +1,4 @@
-//! A decision to trust an issuer, and how long it is gone by.
+//! A decision to trust an issuer, and how long it stays in force.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use crate::sync::after;
 const DECIDED: Duration = Duration::from_secs(5 * 60);
 /// From then on a token makes the resolvers be asked again, and waits for nothing.
 const DUE: Duration = Duration::from_secs(4 * 60);
-/// How long a decision is gone by, from when it was made, while the resolvers cannot decide.
+/// How long a decision stays in force, from when it was made, while the resolvers cannot decide.
 const MAX_STALE: Duration = Duration::from_secs(60 * 60);
 /// When they are asked again after that.
 pub(super) const RETRY: Duration = Duration::from_secs(10);
 
-/// What is to be known of an issuer that was found at run time.
-pub(in crate::server) struct Standing {
+/// How a resolver has let in an issuer, and whether that was proven.
+pub(in crate::server) struct Admission {
     /// That of the resolvers that have let it in.
     epoch: u64,
     /// Which of these it was.
@@ -29,7 +29,7 @@ pub(in crate::server) struct Standing {
     proven: AtomicBool,
 }
 
-impl Standing {
+impl Admission {
     pub(super) fn new(epoch: u64, resolver: usize) -> Self {
         Self { epoch, resolver, made: Instant::now(), proven: AtomicBool::new(false) }
     }
@@ -54,16 +54,16 @@ pub(super) struct Decision {
 impl Decision {
     /// Returns the decision by which an issuer is trusted; `None` for a configured one.
     pub(super) fn on(trusted: &Arc<Trusted>) -> Option<Self> {
-        let &Standing { epoch, made, .. } = trusted.found.as_ref()?;
+        let &Admission { epoch, made, .. } = trusted.found.as_ref()?;
         Some(Self { trusted: Arc::clone(trusted), epoch, made, due: after(made, DUE), until: after(made, DECIDED) })
     }
 
-    /// Goes by it while the resolvers cannot decide.
+    /// Keeps it in force while the resolvers cannot decide.
     pub(super) fn extended(self, now: Instant) -> Self {
         Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
     }
 
-    /// Tells whether it may not be gone by any more, whatever happens.
+    /// Tells whether it is too old to stay in force, whatever happens.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.made) >= MAX_STALE
     }

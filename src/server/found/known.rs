@@ -1,7 +1,8 @@
 //! What is known of issuers that were found at run time: three maps, each with bounds of its own.
 //!
-//! An issuer begins among the *candidates*. The first of its tokens that is verified makes it a *proven* one. So a flood of tokens that
-//! nobody can verify pushes out other candidates, and none that is in use.
+//! An issuer begins among the *candidates*. The first of its tokens that is verified makes it a
+//! *proven* one. So a flood of tokens that nobody can verify pushes out other candidates, and none
+//! that is in use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,8 @@ const NO: u32 = 384;
 static EPOCHS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct Known {
-    /// Each server and each reload has its own: decisions of former resolvers count for nothing, but the keys are kept.
+    /// Each server and each reload has its own: decisions of former resolvers count for nothing,
+    /// but the keys are kept.
     pub(super) epoch: u64,
     proven: Cache<Arc<str>, Decision>,
     candidates: Candidates,
@@ -65,7 +67,7 @@ impl Known {
         }
     }
 
-    /// Returns the last decision to trust a proven issuer, if it may be gone by.
+    /// Returns the last decision to trust a proven issuer, while it can stay in force.
     pub(super) fn last(&self, id: &str, now: Instant) -> Option<Decision> {
         self.proven.get(id).filter(|last| last.epoch == self.epoch && !last.is_stale(now))
     }
@@ -87,8 +89,8 @@ impl Known {
         Some((trusted, again))
     }
 
-    /// Takes a new decision to trust an issuer: one on a proven one replaces the former, if the same resolver has made it or the
-    /// keys are the same.
+    /// Takes a new decision to trust an issuer: one on a proven one replaces the former, if the
+    /// same resolver has made it or the keys are the same.
     pub(super) fn trust(&self, trusted: &Arc<Trusted>) {
         let Some((decision, found)) = Decision::on(trusted).zip(trusted.found.as_ref()) else { return };
         let id = Arc::clone(&trusted.policy.issuer);
@@ -127,7 +129,8 @@ impl Known {
         });
     }
 
-    /// Makes a candidate a proven issuer, even one that was pushed out meanwhile; unless there is a newer decision.
+    /// Makes a candidate a proven issuer, even one that was pushed out meanwhile; unless there is a
+    /// newer decision.
     pub(super) fn prove(&self, trusted: &Arc<Trusted>) {
         let Some(decision) = Decision::on(trusted) else { return };
         let id = &trusted.policy.issuer;

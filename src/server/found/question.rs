@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
-use super::decision::Standing;
+use super::decision::Admission;
 use super::known::Known;
 use super::{PATIENCE, refused, unavailable};
 use crate::error::{ConfigError, Error};
@@ -22,7 +22,8 @@ use crate::trace::{count, event};
 
 /// How long resolvers may take.
 const MAX_QUESTION: Duration = Duration::from_secs(15);
-/// When a question that has no answer is asked once more: all are answered before that on a runtime that is driven.
+/// When a question that has no answer is asked once more: all are answered before that on a runtime
+/// that is driven.
 const LATE: Duration = MAX_QUESTION.saturating_add(PATIENCE);
 
 pub(super) type Answer = Result<Arc<Trusted>, Error>;
@@ -46,7 +47,8 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Tells whether it should have been answered long ago: it is on a runtime that is not driven any more.
+    /// Tells whether it should have been answered long ago: it is on a runtime that is not driven
+    /// any more.
     pub(super) fn is_late(&self) -> bool {
         Instant::now().saturating_duration_since(self.asked) > LATE
     }
@@ -131,7 +133,7 @@ impl Core {
             let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
                 trusted.keys.change(self.client.upkeep());
-                trusted.found = Some(Standing::new(self.known.epoch, place));
+                trusted.found = Some(Admission::new(self.known.epoch, place));
                 return Ok(Some(Arc::new(trusted)));
             }
             // their paths are left out: they repeat the token's `iss`

@@ -1,4 +1,5 @@
-//! Keys made by the crates of RustCrypto, and signatures by jsonwebtoken, as the back end verifies them.
+//! Keys made by the crates of RustCrypto, and signatures by jsonwebtoken, as the back end verifies
+//! them.
 
 use jsonwebtoken::EncodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
