@@ -22,7 +22,7 @@ count() { # case -> instructions per call, without those below the signature's v
   callgrind_annotate --inclusive=yes --threshold=100 target/callgrind.out 2>/dev/null | awk -v calls="$calls" '
     { gsub(/,/, "", $1) }
     /PROGRAM TOTALS/ { total = $1 }
-    /crypto::backend::Key::verify/ && !seen { signature = $1; seen = 1 }
+    /crypto::backend::Key::verify|parsed_verify_sig/ && !seen { signature = $1; seen = 1 }
     END { printf "%d\n", (total - signature) / calls }'
 }
 
