@@ -3,6 +3,9 @@
 //! The keeper starts with the first token that needs the keys, so that nothing is spawned in a constructor or outside a
 //! runtime, and ends when the cache is dropped.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -365,44 +368,3 @@ const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 const NOT_YET: &str = "the issuer has not answered yet";
 
 const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{OnceLock, Weak};
-    use std::time::SystemTime;
-
-    use super::*;
-    use crate::clock::{Clock, SharedClock};
-
-    /// Looks when it is dropped whether the keys are locked.
-    #[derive(Default)]
-    struct Looking {
-        at: OnceLock<Weak<Shared>>,
-        free: Arc<AtomicBool>,
-    }
-
-    impl Clock for Looking {
-        fn now(&self) -> SystemTime {
-            SystemTime::UNIX_EPOCH
-        }
-    }
-
-    impl Drop for Looking {
-        fn drop(&mut self) {
-            let shared = self.at.get().and_then(Weak::upgrade);
-            self.free.store(shared.is_some_and(|shared| shared.state.try_lock().is_ok()), Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn a_clock_that_is_replaced_is_dropped_without_a_lock() {
-        let keys = Keys::fixed("https://id.test/".into(), KeySet::default());
-        let (clock, former) = (Looking::default(), Upkeep::default());
-        let (_, free) = (clock.at.set(Arc::downgrade(&keys.shared)), Arc::clone(&clock.free));
-        keys.change(&Upkeep { clock: SharedClock::new(clock), ..former });
-        assert!(!free.load(Ordering::Relaxed));
-        keys.change(&former);
-        assert!(free.load(Ordering::Relaxed));
-    }
-}
