@@ -20,7 +20,9 @@ pub(crate) fn verify<'k>(
     let header = token.header();
     let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail).at(token.issuer()).for_key(header.kid()));
     let issuer = token.issuer();
-    let mut candidates = match keys.answer(header.kid(), header.algorithm(), issuer) {
+    // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
+    let name = header.kid().or_else(|| header.x5t().filter(|x5t| keys.has(x5t)));
+    let mut candidates = match keys.answer(name, header.algorithm(), issuer) {
         Answer::Candidates(candidates) => candidates,
         Answer::OtherAlgorithm => return fail(ErrorKind::UnsupportedAlgorithm, OTHER_ALGORITHM.into()),
         Answer::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),

@@ -120,6 +120,31 @@ async fn a_key_that_was_not_tried_does_not_make_a_signature_bad() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_without_kid_may_name_its_key_by_the_thumbprint_of_the_certificate() {
+    let (members, numbers) = (members(6), std::cell::Cell::new(0));
+    let (server, source) = fetching(set_of(&members, |key| {
+        key["kid"] = format!("k{}", numbers.get()).into();
+        numbers.set(numbers.get() + 1);
+    }));
+    let token = |signer: usize, x5t: Value| {
+        let token = members[signer].token("alice").without_header("kid");
+        token.header("x5t", x5t).sign()
+    };
+    for number in 0..6 {
+        let expected = kind(&server, &token(number, format!("k{number}").into())).await;
+        assert_eq!(expected, None, "{number}: also the fifth and the sixth");
+    }
+    assert_eq!(kind(&server, &token(0, "k1".into())).await, Some(ErrorKind::BadSignature), "only that one is tried");
+    // what names no key is no name, and `kid` counts more
+    for hint in [json!("other"), json!(7), json!(null)] {
+        assert_eq!(kind(&server, &token(0, hint)).await, None);
+    }
+    let named = members[5].token("alice").header("kid", "k5").header("x5t", "k0").sign();
+    assert_eq!(kind(&server, &named).await, None);
+    assert!(source.fetches() <= 2, "{}", source.fetches());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_says_why_the_key_that_is_there_is_not_used() {
     use SkipReason as R;
     let idp = Idp::with_algorithms(ISSUER, &[Algorithm::Es256]);

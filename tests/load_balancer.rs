@@ -191,7 +191,7 @@ async fn an_outage_is_no_missing_key_and_what_is_no_key_is_named() {
         (StatusCode::INTERNAL_SERVER_ERROR, "", " answered 500 Internal Server Error"),
         (StatusCode::FOUND, "", " answered 302 Found"),
         (StatusCode::OK, "<!doctype html>secret", " answered with an HTML page"),
-        (StatusCode::OK, "", " answered with nothing"),
+        (StatusCode::OK, "", " answered with an empty document"),
         (StatusCode::OK, "secret", " answered with what is no P-256 key in PEM"),
         (StatusCode::OK, "-----BEGIN PUBLIC KEY-----\nsecret", " answered with what is no P-256 key in PEM"),
     ] {

@@ -48,6 +48,12 @@ impl<'j> Header<'j> {
         self.object.get("kid").and_then(Value::as_str)
     }
 
+    /// Returns the thumbprint of the key's certificate (RFC 7515 §4.1.7). It is a hint, and nothing is
+    /// demanded of it.
+    pub(crate) fn x5t(self) -> Option<&'j str> {
+        self.object.get("x5t").and_then(Value::as_str)
+    }
+
     pub(crate) fn typ(self) -> Option<&'j str> {
         self.object.get("typ").and_then(Value::as_str)
     }

@@ -130,6 +130,11 @@ impl KeySet {
         }
     }
 
+    /// Tells whether a key has this name.
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.by_kid.contains_key(kid)
+    }
+
     /// Returns the keys of this name; all of them for a token that names none.
     fn named<'s>(&'s self, kid: Option<&str>) -> impl Iterator<Item = &'s Jwk> + use<'s> {
         let named = kid.filter(|_| !self.answers_any_kid);

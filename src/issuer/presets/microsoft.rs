@@ -24,6 +24,8 @@ impl Issuer {
     ///   adds them. For groups, read [`roles`](Self::roles)`(Roles::at(["group"]))`, or whatever
     ///   the rule calls them.
     /// * The client is in `appid`, which must be there. A user calls where there are scopes.
+    /// * Access tokens may name their key by `x5t` alone, the thumbprint of its certificate. It is
+    ///   then looked up as the key's `kid`, which is the same text.
     /// * The usual mistake: a client that names no `resource` gets a token for
     ///   `urn:microsoft:userinfo`.
     ///
