@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
-use crate::bearer::Owed;
+use crate::credential::Owed;
 use crate::error::Error;
 use crate::gate::{Gate, Need, admit, looks_at_address};
 use crate::reject::{Reject, Rejection, Shown, head, head_of, reject, rewrite};

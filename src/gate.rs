@@ -6,8 +6,8 @@ use http::{Extensions, Request};
 
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
-use crate::bearer::{Owed, RequestHead, Search, TokenSource, Traces, credentials, find};
 use crate::challenge::wire;
+use crate::credential::{Owed, RequestHead, Search, TokenSource, Traces, credentials, find};
 use crate::error::{ConfigError, Error, ErrorKind};
 use crate::reject::{NoGrpc, Shown};
 use crate::relay::CallerToken;

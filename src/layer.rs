@@ -7,7 +7,7 @@ use http::Method;
 use tower_layer::Layer;
 
 use crate::authz::{AuthzRules, Route};
-use crate::bearer::TokenSource;
+use crate::credential::TokenSource;
 use crate::error::ConfigError;
 use crate::gate::{Gate, Mode};
 use crate::reject::DefaultReject;

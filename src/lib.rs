@@ -24,7 +24,7 @@ mod error;
 // 1 the token is taken from the request
 
 /// Exactly one credential, by the grammar.
-mod bearer;
+mod credential;
 
 // 2 it is taken apart; nothing is believed yet
 
@@ -125,10 +125,10 @@ pub mod guide;
 
 pub use crate::access_token::AccessToken;
 pub use crate::authz::{Access, AuthzRules, AuthzRulesBuilder, Permission, Rule};
-pub use crate::bearer::{RequestHead, TokenSource};
 pub use crate::claims::{Claim, ClaimValue, Principal, Roles, Scopes, Segment};
 pub use crate::clock::Clock;
 pub use crate::config::ResourceServerConfig;
+pub use crate::credential::{RequestHead, TokenSource};
 pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
 pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::bearer::Search;
+use crate::credential::Search;
 use crate::future::{Finish, ResponseFuture, Waiting};
 use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need, note_address};
 use crate::reject::{DefaultReject, Reject};

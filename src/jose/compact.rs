@@ -12,7 +12,7 @@ use super::Algorithm;
 use super::base64url::{self, Fault};
 use super::header::Header;
 use super::json::Json;
-use crate::bearer::BearerToken;
+use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 
 /// The longest protected header, decoded, in bytes. Real ones have 60 to 200; with a certificate chain inside, some 3000.

@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method, Request, Uri, Version};
 
-use crate::bearer::RequestHead;
+use crate::credential::RequestHead;
 
 /// Stands in the extensions of a request that is not gRPC, whatever it looks like.
 #[derive(Clone, Copy, Debug)]

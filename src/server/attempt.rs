@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
-use crate::bearer::BearerToken;
+use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::ResourceServer;
-use crate::bearer::BearerToken;
+use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Header, Value};
 use crate::validate;

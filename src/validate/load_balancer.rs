@@ -52,8 +52,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::bearer::{BearerToken, DEFAULT_MAX_LEN};
     use crate::clock::{SharedClock, SystemClock, UnixTime};
+    use crate::credential::{BearerToken, DEFAULT_MAX_LEN};
     use crate::error::ConfigError;
     use crate::issuer::{Issuer, ServerPolicy};
     use crate::jose::Compact;

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value as Claims, json};
 
 use super::*;
-use crate::bearer::{BearerToken, DEFAULT_MAX_LEN};
 use crate::claims::Claim;
 use crate::clock::{SharedClock, SystemClock};
+use crate::credential::{BearerToken, DEFAULT_MAX_LEN};
 use crate::error::ConfigError;
 use crate::issuer::{Issuer, ServerPolicy};
 
