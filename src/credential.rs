@@ -1,115 +1,177 @@
-//! Step 1: exactly one bearer token is taken from the request (RFC 6750 §2.1, RFC 9110 §11).
+//! Step 1: what a request presents, which is one credential (RFC 6750 §2, RFC 9110 §11). Nothing behind this step looks at a request.
 
 mod cookie;
-mod flaw;
+mod grammar;
 mod head;
 mod query;
 mod source;
 #[cfg(test)]
 mod tests;
-mod traces;
 mod web_socket;
 
-use std::fmt;
+use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
+use http::{Extensions, Request, Response, StatusCode};
 
+pub(crate) use self::grammar::{BearerToken, DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
 pub use self::head::RequestHead;
 pub use self::source::TokenSource;
-pub(crate) use self::source::{Search, find};
-pub(crate) use self::traces::{Owed, Traces};
+pub(crate) use self::source::find;
+use self::web_socket::{Mark, Word, choose_protocol, take_tokens_from};
 use crate::error::{Error, ErrorKind};
 
-/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
-pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
-
-/// What can be told otherwise: a user with a thousand groups has some 45 KiB.
-pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
-
-/// A token that satisfies the grammar of RFC 6750 §2.1, or would without the padding of its parts;
-/// nothing about it is believed yet.
-///
-/// `Debug` does not show it.
-#[derive(Clone, Copy)]
-pub(crate) struct BearerToken<'r>(&'r str);
-
-/// Finds the token in the `Authorization` header, by its place and not yet by its grammar.
-///
-/// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
-/// error code for these). So is `Bearer` with nothing behind it, which clients send that are signed
-/// out.
-pub(crate) fn credentials(headers: &HeaderMap) -> Result<&[u8], Error> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
-    let Some(value) = values.next() else { return missing("no Authorization header") };
-    if values.next().is_some() {
-        let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
-        return Err(Error::new(ErrorKind::MalformedRequest, detail));
-    }
-    // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1), and white space around a field
-    // value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
-    let credentials = value.as_bytes().trim_ascii();
-    let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
-        return missing("the Authorization header does not begin with the scheme Bearer");
-    }
-    if rest.is_empty() {
-        return missing("the Authorization header has the scheme Bearer, and no token behind it");
-    }
-    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    if spaces == 0 {
-        return Err(Error::new(
-            ErrorKind::MalformedRequest,
-            "the scheme Bearer is not followed by a space and a token",
-        ));
-    }
-    Ok(rest.get(spaces..).unwrap_or_default())
+/// What a request presents: a token by its place, and not yet by its grammar.
+pub(crate) struct Credential<'r> {
+    /// Owned if it was encoded in its place.
+    pub(crate) token: Cow<'r, [u8]>,
 }
 
-impl<'r> BearerToken<'r> {
-    /// Checks the grammar, and the length first.
-    pub(crate) fn from_bytes(token: &'r [u8], max_len: usize) -> Result<Self, Error> {
-        if token.len() > max_len {
-            let detail = format!("the token has {} bytes, more than max_token_bytes, {max_len}", token.len());
+/// Where in a request tokens are, or the marks of places for them, whether or not one of them is good.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    in_address: bool,
+    /// Only where custom sources look.
+    in_path: bool,
+    protocol: Option<Mark>,
+    /// Where in memory custom sources have found theirs.
+    custom: Vec<usize>,
+}
+
+/// What is added to the response because of where the token was.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Additions {
+    /// The address has a token in it, and caches remember addresses.
+    no_store: bool,
+    /// The protocol that a WebSocket has offered beside its token.
+    protocol: Option<Word>,
+}
+
+/// How much of an address a [`Reject`](crate::Reject) may see, least first.
+///
+/// Stands in the extensions of a request whose address has a token in it, for all who could refuse
+/// it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Shown {
+    /// Nothing: the token is in the path.
+    Nothing,
+    /// The path: a token may be anywhere behind it.
+    Path,
+    /// All but the parameter that a token may be in.
+    Query,
+}
+
+impl<'r> Credential<'r> {
+    /// Takes the credential from the `Authorization` header.
+    ///
+    /// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
+    /// error code for these). So is `Bearer` with nothing behind it, which clients send that are
+    /// signed out.
+    pub(crate) fn from_authorization(headers: &'r HeaderMap) -> Result<Self, Error> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
+        let Some(value) = values.next() else { return missing("no Authorization header") };
+        if values.next().is_some() {
+            let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
             return Err(Error::new(ErrorKind::MalformedRequest, detail));
         }
-        let text = str::from_utf8(token).ok().filter(|_| is_b64token(token) || is_padded(token));
-        text.map(Self).ok_or_else(|| {
-            let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
-            Error::new(kind, flaw::of(token))
-        })
+        // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1), and white space around a field
+        // value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
+        let credentials = value.as_bytes().trim_ascii();
+        let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| grammar::is_tchar(*byte)) {
+            return missing("the Authorization header does not begin with the scheme Bearer");
+        }
+        if rest.is_empty() {
+            return missing("the Authorization header has the scheme Bearer, and no token behind it");
+        }
+        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+        if spaces == 0 {
+            return Err(Error::new(
+                ErrorKind::MalformedRequest,
+                "the scheme Bearer is not followed by a space and a token",
+            ));
+        }
+        Ok(rest.get(spaces..).unwrap_or_default().into())
+    }
+}
+
+impl<'r> From<&'r [u8]> for Credential<'r> {
+    fn from(token: &'r [u8]) -> Self {
+        Self { token: token.into() }
+    }
+}
+
+impl<'r> From<Cow<'r, [u8]>> for Credential<'r> {
+    fn from(token: Cow<'r, [u8]>) -> Self {
+        Self { token }
+    }
+}
+
+impl Places {
+    /// Notes what a custom source has found. It does not say where, but what it returns is a part
+    /// of the request.
+    fn note(&mut self, found: &[u8], head: RequestHead<'_>) {
+        let place = found.as_ptr().addr();
+        let (address, path) = (head.uri().path_and_query(), head.uri().path());
+        self.in_address |= address.is_some_and(|address| is_in(place, address.as_str().as_bytes()));
+        self.in_path |= is_in(place, path.as_bytes());
+        self.custom.push(place);
     }
 
-    pub(crate) fn as_str(self) -> &'r str {
-        self.0
+    /// Hides the tokens from the service, from what prints headers, where that was not done by the
+    /// header's name, and from all who show the address to a `Reject`.
+    pub(crate) fn hide_in<B>(self, request: &mut Request<B>) -> Additions {
+        let headers = request.headers_mut();
+        for place in self.custom {
+            headers
+                .values_mut()
+                .filter(|value| is_in(place, value.as_bytes()))
+                .for_each(|value| value.set_sensitive(true));
+        }
+        if self.protocol.is_some() {
+            take_tokens_from(headers);
+        }
+        let shown = match (self.in_path, self.in_address) {
+            (true, _) => Some(Shown::Nothing),
+            (false, true) => Some(Shown::Path),
+            (false, false) => None,
+        };
+        if let Some(shown) = shown.map(|shown| shown.of(request.extensions())) {
+            request.extensions_mut().insert(shown);
+        }
+        Additions { no_store: self.in_address, protocol: self.protocol.and_then(Mark::word) }
     }
 }
 
-impl fmt::Debug for BearerToken<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BearerToken(…)")
+fn is_in(place: usize, text: &[u8]) -> bool {
+    let text = text.as_ptr_range();
+    (text.start.addr()..text.end.addr()).contains(&place)
+}
+
+impl Shown {
+    /// Returns as much as may be seen of the request with these extensions.
+    pub(crate) fn of(self, extensions: &Extensions) -> Self {
+        extensions.get().map_or(self, |known| self.min(*known))
     }
 }
 
-/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn is_b64token(token: &[u8]) -> bool {
-    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
-    let (characters, _) = token.split_at_checked(token.len().saturating_sub(padding)).unwrap_or_default();
-    // without a branch for each byte, so that the compiler can look at many of them at once
-    let allowed = characters.iter().fold(true, |all, &byte| {
-        let other = (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'/');
-        all & (byte.is_ascii_alphanumeric() | other)
-    });
-    allowed & !characters.is_empty()
-}
+impl Additions {
+    /// Adds them to what the service has answered, or to a refusal.
+    pub(crate) fn add_to<B>(self, response: &mut Response<B>) {
+        // over HTTP/2, a WebSocket is opened with 200 (RFC 8441 §5.1)
+        if let (Some(word), StatusCode::SWITCHING_PROTOCOLS | StatusCode::OK) = (self.protocol, response.status()) {
+            choose_protocol(word, response.headers_mut());
+        }
+        // no cache keeps what an address with a token has led to (RFC 6750 §2.3)
+        if self.no_store {
+            response.headers_mut().entry(CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));
+        }
+    }
 
-/// Tells whether the parts of a token are of these characters, each with padding behind it or none.
-fn is_padded(token: &[u8]) -> bool {
-    token.split(|byte| *byte == b'.').all(is_b64token)
-}
-
-/// `tchar` of RFC 9110 §5.6.2, the characters of a scheme.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    /// Leaves out what a refusal does not need: it opens no WebSocket, whatever its status.
+    #[must_use]
+    pub(crate) fn of_refusal(self) -> Self {
+        Self { protocol: None, ..self }
+    }
 }

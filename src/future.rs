@@ -11,10 +11,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::access_token::AccessToken;
-use crate::credential::Owed;
+use crate::credential::Additions;
 use crate::error::Error;
-use crate::gate::{Gate, Need, admit, looks_at_address};
-use crate::reject::{Reject, Rejection, Shown, head, head_of, reject, rewrite};
+use crate::gate::{Gate, Need, admit, shown};
+use crate::reject::{Reject, Rejection, head, head_of, reject, rewrite};
 use crate::relay::CallerToken;
 
 pin_project! {
@@ -80,14 +80,14 @@ pub(crate) struct Finish<R> {
 /// What must be known of the request when its response is there.
 #[derive(Default)]
 struct About {
-    owed: Owed,
+    add: Additions,
     /// For a `Reject` that reads it.
     head: Option<Box<Request<()>>>,
 }
 
 impl<R: Clone> Finish<R> {
-    pub(crate) fn new(reject: &R, owed: Owed) -> Self {
-        let about = (owed != Owed::default()).then(|| Box::new(About { owed, head: None }));
+    pub(crate) fn new(reject: &R, add: Additions) -> Self {
+        let about = (add != Additions::default()).then(|| Box::new(About { add, head: None }));
         Self { reject: reject.clone(), about }
     }
 }
@@ -99,7 +99,7 @@ impl<R> Finish<R> {
         R: Reject<B2>,
     {
         if self.reject.reads_request() {
-            let head = head_of(request, self.shown(gate));
+            let head = head_of(request, shown(gate));
             self.about.get_or_insert_default().head = Some(head);
         }
     }
@@ -110,9 +110,10 @@ impl<R> Finish<R> {
         R: Reject<B2>,
     {
         let rejection = Rejection::new(error, &request);
-        let head = self.reject.reads_request().then(|| head(request, self.shown(gate)));
+        let head = self.reject.reads_request().then(|| head(request, shown(gate)));
         let mut response = reject(&self.reject, rejection.of(head));
-        self.owed().add_to_refusal(&mut response);
+        let add = self.about.as_ref().map(|about| about.add).unwrap_or_default();
+        add.of_refusal().add_to(&mut response);
         response
     }
 
@@ -125,27 +126,14 @@ impl<R> Finish<R> {
         if outcome.is_pending() || (is_default && self.about.is_none()) {
             return outcome;
         }
-        let About { owed, head } = self.about.take().map(|about| *about).unwrap_or_default();
+        let About { add, head } = self.about.take().map(|about| *about).unwrap_or_default();
         if !is_default {
             outcome = outcome.map_ok(|response| rewrite(&self.reject, response, head));
         }
         if let Poll::Ready(Ok(response)) = &mut outcome {
-            owed.add_to(response);
+            add.add_to(response);
         }
         outcome
-    }
-
-    fn owed(&self) -> Owed {
-        self.about.as_ref().map(|about| about.owed).unwrap_or_default()
-    }
-
-    /// Tells how much of the address a `Reject` may see.
-    fn shown(&self, gate: Option<&Gate>) -> Shown {
-        match (self.owed().hides_path(), looks_at_address(gate)) {
-            (true, _) => Shown::Nothing,
-            (false, true) => Shown::Path,
-            (false, false) => Shown::Query,
-        }
     }
 }
 

@@ -7,9 +7,9 @@ use http::{Extensions, Request};
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::challenge::wire;
-use crate::credential::{Owed, RequestHead, Search, TokenSource, Traces, credentials, find};
+use crate::credential::{Credential, Places, RequestHead, Shown, TokenSource, find};
 use crate::error::{ConfigError, Error, ErrorKind};
-use crate::reject::{NoGrpc, Shown};
+use crate::reject::NoGrpc;
 use crate::relay::CallerToken;
 
 /// What becomes of requests without a valid token.
@@ -132,21 +132,11 @@ pub(crate) fn mark<B>(gate: Option<&Gate>, request: &mut Request<B>) {
     }
 }
 
-/// Notes in a request that a token was found in its address, for all who show that to a `Reject`.
-pub(crate) fn note_address<B>(owed: Owed, request: &mut Request<B>) {
-    let shown = match (owed.hides_path(), owed.hides_query()) {
-        (true, _) => Shown::Nothing,
-        (false, true) => Shown::Path,
-        (false, false) => return,
-    };
-    let shown = shown.of(request);
-    request.extensions_mut().insert(shown);
-}
-
-/// Tells whether a token may be in the address, be there one in this request or not.
-pub(crate) fn looks_at_address(gate: Option<&Gate>) -> bool {
+/// Tells how much of an address a `Reject` may see, be there a token in it or not.
+pub(crate) fn shown(gate: Option<&Gate>) -> Shown {
     // which header it is in is known of all sources but `dangerously_query` and `custom`
-    gate.is_some_and(|gate| gate.sources.iter().flatten().any(|source| source.header_name().is_none()))
+    let in_address = |gate: &Gate| gate.sources.iter().flatten().any(|source| source.header_name().is_none());
+    if gate.is_some_and(in_address) { Shown::Path } else { Shown::Query }
 }
 
 /// Finds what a request needs.
@@ -154,17 +144,20 @@ pub(crate) fn need<B>(gate: Option<&Gate>, request: &Request<B>) -> Need {
     gate.map_or(Need::ByMode, |gate| gate.need(request))
 }
 
-/// Finds the token of a request.
-pub(crate) fn find_token<'r, B>(gate: Option<&Gate>, request: &'r Request<B>) -> Search<'r> {
+/// Finds the credential of a request, and all places of tokens.
+pub(crate) fn find_credential<'r, B>(
+    gate: Option<&Gate>,
+    request: &'r Request<B>,
+) -> (Result<Credential<'r>, Error>, Places) {
     match gate.and_then(|gate| gate.sources.as_deref()) {
         Some(sources) => find(sources, RequestHead::from(request)),
-        None => Search { token: credentials(request.headers()).map(Into::into), traces: Traces::default() },
+        None => (Credential::from_authorization(request.headers()), Places::default()),
     }
 }
 
 /// Keeps a token's text, if it is to be passed on.
-pub(crate) fn keep(gate: Option<&Gate>, token: &[u8]) -> Option<CallerToken> {
-    gate.filter(|gate| gate.relayable).and_then(|_| CallerToken::new(token))
+pub(crate) fn keep(gate: Option<&Gate>, credential: &Credential<'_>) -> Option<CallerToken> {
+    gate.filter(|gate| gate.relayable).and_then(|_| CallerToken::new(&credential.token))
 }
 
 /// Lets a request in as an anonymous one.

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 
 pub use self::document::{GraphQlErrors, ProblemJson};
 use self::request::grpc_content_type;
-pub(crate) use self::request::{NoGrpc, Shown, head, head_of};
+pub(crate) use self::request::{NoGrpc, head, head_of};
 use crate::challenge;
 use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};

@@ -117,7 +117,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        match self.attempt(token.as_bytes()) {
+        match self.attempt(&token.as_bytes().into()) {
             Attempt::Done(verdict) => verdict,
             Attempt::Waiting(verdict) => verdict.await,
         }

@@ -11,9 +11,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::credential::Search;
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, Need, admit, find_token, keep, let_in, mark, need, note_address};
+use crate::gate::{Gate, Need, admit, find_credential, keep, let_in, mark, need};
 use crate::reject::{DefaultReject, Reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -86,15 +85,13 @@ where
         mark(gate, &mut request);
         let need = need(gate, &request);
         let open = need == Need::Nothing;
-        let Search { token, traces } = find_token(gate, &request);
-        let (attempt, caller) = match token {
+        let (credential, places) = find_credential(gate, &request);
+        let (attempt, caller) = match credential {
             _ if open => (None, None),
-            Ok(token) => (Some(self.server.attempt(&token)), keep(gate, &token)),
+            Ok(credential) => (Some(self.server.attempt(&credential)), keep(gate, &credential)),
             Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
         };
-        let owed = traces.hide_in(request.headers_mut());
-        note_address(owed, &mut request);
-        let mut finish = Finish::new(&self.reject, owed);
+        let mut finish = Finish::new(&self.reject, places.hide_in(&mut request));
         let Some(attempt) = attempt else {
             let_in(Anonymous::in_realm(self.server.realm()), &mut request);
             finish.keep_head::<B, B2>(gate, &request);

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use http::header::{COOKIE, HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::head::RequestHead;
-use super::source::single;
 use crate::error::{Error, ErrorKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -56,15 +55,15 @@ pub(super) fn check_site(head: RequestHead<'_>, cookie: &Cookie) -> Result<(), E
     if safe && !head.asks_for_upgrade() {
         return Ok(());
     }
-    let origin = single(head.headers(), &ORIGIN)?;
+    let origin = head.single(&ORIGIN)?;
     if origin.is_some_and(|origin| cookie.origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
         return Ok(());
     }
     // browsers say by themselves where a request comes from; pages cannot change it
-    let why = match (single(head.headers(), &SEC_FETCH_SITE)?, origin) {
+    let why = match (head.single(&SEC_FETCH_SITE)?, origin) {
         (Some(b"same-origin" | b"none"), _) => return Ok(()),
         (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
-        (None, Some(origin)) if is_of(origin, host(head.uri(), head.headers())?) => return Ok(()),
+        (None, Some(origin)) if is_of(origin, host(head)?) => return Ok(()),
         (None, Some(_)) => "its Origin is not this host",
         (None, None) => "it has neither Sec-Fetch-Site nor Origin",
     };
@@ -73,10 +72,10 @@ pub(super) fn check_site(head: RequestHead<'_>, cookie: &Cookie) -> Result<(), E
 }
 
 /// Returns the host that the request is for (RFC 9110 §7.2); HTTP/2 has it in the address.
-fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, Error> {
-    match uri.authority() {
+fn host(head: RequestHead<'_>) -> Result<Option<&[u8]>, Error> {
+    match head.uri().authority() {
         Some(authority) => Ok(Some(authority.as_str().as_bytes())),
-        None => single(headers, &HOST),
+        None => head.single(&HOST),
     }
 }
 

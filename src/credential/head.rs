@@ -4,7 +4,9 @@ use std::fmt;
 
 use http::header::{ACCEPT, UPGRADE};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, Version};
+
+use crate::error::{Error, ErrorKind};
 
 /// The head of a request: method, address, version, headers and extensions.
 ///
@@ -44,6 +46,16 @@ impl<'r> RequestHead<'r> {
     /// Returns the request's extensions, where the layers outside leave what they have found.
     pub fn extensions(self) -> &'r Extensions {
         self.extensions
+    }
+
+    /// Takes a header that must not come twice.
+    pub(super) fn single(self, name: &HeaderName) -> Result<Option<&'r [u8]>, Error> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Error::new(ErrorKind::MalformedRequest, format!("more than one {name} header")));
+        }
+        Ok(first.map(|value| value.as_bytes().trim_ascii()))
     }
 
     /// Tells whether this may become a WebSocket, or something else that is no plain exchange

@@ -3,17 +3,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, HeaderName};
 
 use super::cookie::{Cookie, check_site};
 use super::head::RequestHead;
-use super::traces::Traces;
-use super::{credentials, query, web_socket};
+use super::{Credential, Places, query, web_socket};
 use crate::error::{Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
@@ -55,13 +53,6 @@ enum Source {
 }
 
 type Find = dyn Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync;
-
-/// What has come of the search for a request's token.
-pub(crate) struct Search<'r> {
-    /// By its place and not yet by its grammar; owned if it was encoded there.
-    pub(crate) token: Result<Cow<'r, [u8]>, Error>,
-    pub(crate) traces: Traces,
-}
 
 impl TokenSource {
     /// Takes the token from the `Authorization` header, behind the scheme `Bearer` (RFC 6750 §2.1).
@@ -198,41 +189,41 @@ impl TokenSource {
         }
     }
 
-    /// Looks for a token. An empty place has none.
-    fn find<'r>(&self, head: RequestHead<'r>, traces: &mut Traces) -> Result<Option<Cow<'r, [u8]>>, Error> {
+    /// Looks for a credential. An empty place has none.
+    fn find<'r>(&self, head: RequestHead<'r>, places: &mut Places) -> Result<Option<Credential<'r>>, Error> {
         let headers = head.headers();
         let found = match &self.0 {
-            Source::Authorization => match credentials(headers) {
+            Source::Authorization => match Credential::from_authorization(headers) {
                 Err(error) if error.kind() == ErrorKind::MissingToken => None,
-                found => Some(found?.into()),
+                found => Some(found?),
             },
-            Source::Header(name) => single(headers, name)?.map(Cow::Borrowed),
+            Source::Header(name) => head.single(name)?.map(Into::into),
             Source::Cookie(cookie) => {
                 let token = cookie.find(headers)?;
                 token.map_or(Ok(()), |_| check_site(head, cookie))?;
-                token.map(Cow::Borrowed)
+                token.map(Into::into)
             }
             Source::WebSocketProtocol if head.asks_for_upgrade() => {
-                traces.protocol = web_socket::mark(headers);
-                web_socket::token(headers)?
+                places.protocol = web_socket::mark(headers);
+                web_socket::token(headers)?.map(Into::into)
             }
             Source::Query if head.asks_for_upgrade() || head.asks_for_events() => {
-                traces.in_address |= query::has_token(head.uri());
-                query::token(head.uri())?
+                places.in_address |= query::has_token(head.uri());
+                query::token(head.uri())?.map(Into::into)
             }
             Source::WebSocketProtocol | Source::Query => None,
-            Source::Custom(find) => find(head).inspect(|token| traces.note(token, head)).map(Cow::Borrowed),
+            Source::Custom(find) => find(head).inspect(|token| places.note(token, head)).map(Into::into),
         };
-        Ok(found.filter(|token| !token.is_empty()))
+        Ok(found.filter(|credential: &Credential<'_>| !credential.token.is_empty()))
     }
 }
 
-/// Finds the one token of a request.
-pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> Search<'r> {
-    let (mut traces, mut found) = (Traces::default(), Ok(None));
+/// Finds the one credential of a request; and all places of tokens, whatever comes of it.
+pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> (Result<Credential<'r>, Error>, Places) {
+    let (mut places, mut found) = (Places::default(), Ok(None));
     // all of them, also after an error, so that nothing is left that is to be hidden
     for source in sources {
-        let next = source.find(head, &mut traces);
+        let next = source.find(head, &mut places);
         found = match (found, next) {
             (Ok(None), next) => next,
             (found, Ok(None)) | (found @ Err(_), _) => found,
@@ -243,17 +234,7 @@ pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> Search
         };
     }
     let missing = || Error::new(ErrorKind::MissingToken, "the request has no token where one is looked for");
-    Search { token: found.and_then(|found| found.ok_or_else(missing)), traces }
-}
-
-/// Takes a header that must not come twice.
-pub(super) fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Option<&'r [u8]>, Error> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Error::new(ErrorKind::MalformedRequest, format!("more than one {name} header")));
-    }
-    Ok(first.map(|value| value.as_bytes().trim_ascii()))
+    (found.and_then(|found| found.ok_or_else(missing)), places)
 }
 
 impl fmt::Debug for TokenSource {

@@ -7,8 +7,10 @@ fn taken(values: &[&[u8]]) -> Result<String, ErrorKind> {
     for value in values {
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     }
-    let token = credentials(&headers).and_then(|token| BearerToken::from_bytes(token, DEFAULT_MAX_LEN));
-    token.map(|token| token.as_str().to_owned()).map_err(|error| error.kind())
+    let kind = |error: Error| error.kind();
+    let credential = Credential::from_authorization(&headers).map_err(kind)?;
+    let token = BearerToken::from_bytes(&credential.token, DEFAULT_MAX_LEN).map_err(kind)?;
+    Ok(token.as_str().to_owned())
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method, Request, Uri, Version};
 
-use crate::credential::RequestHead;
+use crate::credential::{RequestHead, Shown};
 
 /// Stands in the extensions of a request that is not gRPC, whatever it looks like.
 #[derive(Clone, Copy, Debug)]
@@ -33,27 +33,6 @@ pub(super) fn grpc_content_type(request: RequestHead<'_>) -> Option<&'static str
 /// The parameter that a token may be in (RFC 6750 §2.3).
 const TOKEN: &str = "access_token=";
 
-/// How much of an address a [`Reject`](super::Reject) may see, least first.
-///
-/// Stands in the extensions of a request whose address has a token in it, for all who could refuse
-/// it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Shown {
-    /// Nothing: the token is in the path.
-    Nothing,
-    /// The path: a token may be anywhere behind it.
-    Path,
-    /// All but the parameter that a token may be in.
-    Query,
-}
-
-impl Shown {
-    /// Returns as much as may be seen of this request.
-    pub(crate) fn of<B>(self, request: &Request<B>) -> Self {
-        request.extensions().get().map_or(self, |known| self.min(*known))
-    }
-}
-
 /// Copies the head of a request, for a refusal that may come later; see [`head`].
 pub(crate) fn head_of<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>> {
     let mut copy = Request::new(());
@@ -61,13 +40,13 @@ pub(crate) fn head_of<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>>
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    head(copy, shown.of(request))
+    head(copy, shown.of(request.extensions()))
 }
 
 /// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a
 /// credential.
 pub(crate) fn head<B>(request: Request<B>, shown: Shown) -> Box<Request<()>> {
-    let shown = shown.of(&request);
+    let shown = shown.of(request.extensions());
     let mut head = request.map(drop);
     head.extensions_mut().clear();
     let headers = head.headers_mut();

@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
-use crate::reject::{DefaultReject, Reject, Rejection, Shown, head, leave_to_layer, reject};
+use crate::credential::Shown;
+use crate::reject::{DefaultReject, Reject, Rejection, head, leave_to_layer, reject};
 
 /// Calls the inner service only if the caller's token satisfies a [`Rule`]; stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer), whatever claims its server reads.

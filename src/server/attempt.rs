@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
 use crate::access_token::AccessToken;
-use crate::credential::BearerToken;
+use crate::credential::{BearerToken, Credential};
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
@@ -83,13 +83,13 @@ impl From<Error> for Refusal {
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Verifies a token there and then, if all that it needs is known.
-    pub(crate) fn attempt(&self, token: &[u8]) -> Attempt<C> {
+    pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
         let engine = self.engine.load();
-        if let Some(known) = engine.known(token) {
+        if let Some(known) = engine.known(&credential.token) {
             return Attempt::Done(Ok(known));
         }
         let in_realm = |error: Error| error.in_realm(&engine.policy.realm);
-        let token = match BearerToken::from_bytes(token, engine.policy.max_token_len) {
+        let token = match BearerToken::from_bytes(&credential.token, engine.policy.max_token_len) {
             Ok(token) => token,
             Err(error) => return Attempt::Done(Err(in_realm(error))),
         };

@@ -11,8 +11,8 @@ fn request(method: &str, uri: &str, headers: Headers<'_>) -> Request<()> {
 }
 
 fn found(sources: &[TokenSource], request: &Request<()>) -> Result<String, ErrorKind> {
-    let found = find(sources, RequestHead::from(request)).token.map_err(|error| error.kind())?;
-    Ok(String::from_utf8_lossy(&found).into_owned())
+    let (found, _) = find(sources, RequestHead::from(request));
+    Ok(String::from_utf8_lossy(&found.map_err(|error| error.kind())?.token).into_owned())
 }
 
 type Headers<'t> = &'t [(&'t str, &'t str)];
@@ -154,9 +154,9 @@ fn what_is_found_by_a_custom_source_is_hidden_wherever_it_was() {
     ];
     for (uri, headers, hidden, no_store) in rows {
         let mut request = request("GET", uri, headers);
-        let traces = find(&sources(), RequestHead::from(&request)).traces;
+        let (_, places) = find(&sources(), RequestHead::from(&request));
         let mut response = http::Response::new(());
-        traces.hide_in(request.headers_mut()).add_to_refusal(&mut response);
+        places.hide_in(&mut request).add_to(&mut response);
         let sensitive = request.headers().values().filter(|value| value.is_sensitive());
         assert_eq!(sensitive.collect::<Vec<_>>(), *hidden, "{uri} {headers:?}");
         assert_eq!(response.headers().contains_key("cache-control"), *no_store, "{uri} {headers:?}");

@@ -1,7 +1,71 @@
-//! What is wrong with a text that is no token (RFC 6750 §2.1), in words that hold nothing of it.
+//! The grammar of tokens (RFC 6750 §2.1), and what is wrong with a text that does not follow it.
 
-/// Names what the text has that no token has.
-pub(super) fn of(text: &[u8]) -> &'static str {
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
+pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
+
+/// What can be told otherwise: a user with a thousand groups has some 45 KiB.
+pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
+
+/// A token that satisfies the grammar of RFC 6750 §2.1, or would without the padding of its parts;
+/// nothing about it is believed yet.
+///
+/// `Debug` does not show it.
+#[derive(Clone, Copy)]
+pub(crate) struct BearerToken<'r>(&'r str);
+
+impl<'r> BearerToken<'r> {
+    /// Checks the grammar, and the length first.
+    pub(crate) fn from_bytes(token: &'r [u8], max_len: usize) -> Result<Self, Error> {
+        if token.len() > max_len {
+            let detail = format!("the token has {} bytes, more than max_token_bytes, {max_len}", token.len());
+            return Err(Error::new(ErrorKind::MalformedRequest, detail));
+        }
+        let text = str::from_utf8(token).ok().filter(|_| is_b64token(token) || is_padded(token));
+        text.map(Self).ok_or_else(|| {
+            let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
+            Error::new(kind, flaw(token))
+        })
+    }
+
+    pub(crate) fn as_str(self) -> &'r str {
+        self.0
+    }
+}
+
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let (characters, _) = token.split_at_checked(token.len().saturating_sub(padding)).unwrap_or_default();
+    // without a branch for each byte, so that the compiler can look at many of them at once
+    let allowed = characters.iter().fold(true, |all, &byte| {
+        let other = (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'/');
+        all & (byte.is_ascii_alphanumeric() | other)
+    });
+    allowed & !characters.is_empty()
+}
+
+/// Tells whether the parts of a token are of these characters, each with padding behind it or none.
+fn is_padded(token: &[u8]) -> bool {
+    token.split(|byte| *byte == b'.').all(is_b64token)
+}
+
+/// `tchar` of RFC 9110 §5.6.2, the characters of a scheme.
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Names what a text has that no token has, in words that hold nothing of it.
+fn flaw(text: &[u8]) -> &'static str {
     let has = |wrong: fn(&u8) -> bool| text.iter().any(wrong);
     if text.is_empty() {
         "the token is empty"
@@ -37,7 +101,7 @@ fn begins_with_scheme(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BearerToken, DEFAULT_MAX_LEN};
+    use super::*;
 
     #[test]
     fn what_is_no_token_is_told_by_what_is_in_its_way() {
