@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
@@ -13,7 +12,7 @@ use tower_service::Service;
 use crate::access_token::AccessToken;
 use crate::credential::Additions;
 use crate::error::Error;
-use crate::gate::{Gate, Need, admit, shown};
+use crate::guard::{Guard, Requirement};
 use crate::reject::{Reject, Rejection, head, head_of, reject, rewrite};
 use crate::relay::CallerToken;
 
@@ -48,26 +47,13 @@ pin_project! {
 
 /// All that is needed to go on once the verdict is there.
 pub(crate) struct Waiting<S, B, C> {
-    verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
-    caller: Option<CallerToken>,
-    ready: S,
+    pub(crate) verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
+    pub(crate) caller: Option<CallerToken>,
+    pub(crate) ready: S,
     /// Taken once.
-    request: Option<Request<B>>,
-    gate: Option<Arc<Gate>>,
-    need: Need,
-}
-
-impl<S, B, C> Waiting<S, B, C> {
-    pub(crate) fn new(
-        verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
-        caller: Option<CallerToken>,
-        ready: S,
-        request: Request<B>,
-        gate: Option<Arc<Gate>>,
-        need: Need,
-    ) -> Self {
-        Self { verdict, caller, ready, request: Some(request), gate, need }
-    }
+    pub(crate) request: Option<Request<B>>,
+    pub(crate) guard: Guard,
+    pub(crate) requirement: Requirement,
 }
 
 /// What is done with a response.
@@ -94,23 +80,23 @@ impl<R: Clone> Finish<R> {
 
 impl<R> Finish<R> {
     /// Keeps the head of a request that the inner service is called with, which may refuse it too.
-    pub(crate) fn keep_head<B, B2>(&mut self, gate: Option<&Gate>, request: &Request<B>)
+    fn keep_head<B, B2>(&mut self, guard: &Guard, request: &Request<B>)
     where
         R: Reject<B2>,
     {
         if self.reject.reads_request() {
-            let head = head_of(request, shown(gate));
+            let head = head_of(request, guard.shown());
             self.about.get_or_insert_default().head = Some(head);
         }
     }
 
     /// Refuses a request.
-    pub(crate) fn refuse<B, B2>(&self, gate: Option<&Gate>, error: Error, request: Request<B>) -> Response<B2>
+    fn refuse<B, B2>(&self, guard: &Guard, error: Error, request: Request<B>) -> Response<B2>
     where
         R: Reject<B2>,
     {
         let rejection = Rejection::new(error, &request);
-        let head = self.reject.reads_request().then(|| head(request, shown(gate)));
+        let head = self.reject.reads_request().then(|| head(request, guard.shown()));
         let mut response = reject(&self.reject, rejection.of(head));
         let add = self.about.as_ref().map(|about| about.add).unwrap_or_default();
         add.of_refusal().add_to(&mut response);
@@ -141,16 +127,40 @@ impl<S, B, C, R, B2> ResponseFuture<S, B, C, R, B2>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn calling(future: S::Future, finish: Finish<R>) -> Self {
-        Self { state: State::Calling { future }, finish }
-    }
-
-    pub(crate) fn rejected(response: Response<B2>, finish: Finish<R>) -> Self {
-        Self { state: State::Rejected { response: Some(response) }, finish }
-    }
-
     pub(crate) fn waiting(waiting: Waiting<S, B, C>, finish: Finish<R>) -> Self {
         Self { state: State::Waiting { waiting: Box::new(waiting) }, finish }
+    }
+
+    /// Calls the service with a request that was admitted, or refuses it.
+    pub(crate) fn decided(
+        admitted: Result<(), Error>,
+        request: Request<B>,
+        guard: &Guard,
+        service: &mut S,
+        mut finish: Finish<R>,
+    ) -> Self
+    where
+        R: Reject<B2>,
+    {
+        Self { state: State::decided(admitted, request, guard, service, &mut finish), finish }
+    }
+}
+
+impl<S: Service<Request<B>>, B, C, B2> State<S, S::Future, B, C, B2> {
+    fn decided<R: Reject<B2>>(
+        admitted: Result<(), Error>,
+        request: Request<B>,
+        guard: &Guard,
+        service: &mut S,
+        finish: &mut Finish<R>,
+    ) -> Self {
+        match admitted {
+            Ok(()) => {
+                finish.keep_head::<B, B2>(guard, &request);
+                Self::Calling { future: service.call(request) }
+            }
+            Err(error) => Self::Rejected { response: Some(finish.refuse(guard, error, request)) },
+        }
     }
 }
 
@@ -174,17 +184,10 @@ where
                 }
                 StateProj::Waiting { waiting } => {
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
-                    let mut request = waiting.request.take().expect("polled after completion");
-                    match admit(waiting.gate.as_deref(), waiting.need, verdict, waiting.caller.take(), &mut request) {
-                        Ok(()) => {
-                            finish.keep_head::<B, B2>(waiting.gate.as_deref(), &request);
-                            State::Calling { future: waiting.ready.call(request) }
-                        }
-                        Err(error) => {
-                            let response = finish.refuse(waiting.gate.as_deref(), error, request);
-                            State::Rejected { response: Some(response) }
-                        }
-                    }
+                    let Waiting { caller, ready, request, guard, requirement, .. } = &mut **waiting;
+                    let mut request = request.take().expect("polled after completion");
+                    let admitted = guard.admit(*requirement, verdict, caller.take(), &mut request);
+                    State::decided(admitted, request, guard, ready, finish)
                 }
             };
             state.set(next);

@@ -1,7 +1,6 @@
 //! The layer: how a service is wrapped.
 
 use std::fmt;
-use std::sync::Arc;
 
 use http::Method;
 use tower_layer::Layer;
@@ -9,7 +8,7 @@ use tower_layer::Layer;
 use crate::authz::{AuthzRules, Route};
 use crate::credential::TokenSource;
 use crate::error::ConfigError;
-use crate::gate::{Gate, Mode};
+use crate::guard::{Guard, Mode};
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 use crate::service::BearerAuth;
@@ -79,14 +78,14 @@ use crate::service::BearerAuth;
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
-    gate: Gate,
+    guard: Guard,
     reject: R,
 }
 
 impl<C> BearerAuthLayer<C> {
     /// Requires a valid token.
     pub fn new(server: ResourceServer<C>) -> Self {
-        Self { server, gate: Gate::default(), reject: DefaultReject }
+        Self { server, guard: Guard::default(), reject: DefaultReject }
     }
 }
 
@@ -100,7 +99,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Each handler must now decide what an anonymous caller may do; one that takes an
     /// [`AccessToken`](crate::AccessToken) still refuses them with 401.
     pub fn optional(mut self) -> Self {
-        self.gate.mode = Mode::Optional;
+        self.guard.settings().mode = Mode::Optional;
         self
     }
 
@@ -116,7 +115,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// As with [`optional`](Self::optional). A client with a bad token is not told so, unless it asks for something that needs one.
     pub fn lenient(mut self) -> Self {
-        self.gate.mode = Mode::Lenient;
+        self.guard.settings().mode = Mode::Lenient;
         self
     }
 
@@ -126,7 +125,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source
     /// finds the token, are marked as sensitive, so that nothing inside prints them.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
-        self.gate.sources = Some(sources.into_iter().collect());
+        self.guard.settings().sources = Some(sources.into_iter().collect());
         self
     }
 
@@ -141,7 +140,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2
     /// is a `CONNECT`.
     pub fn authorize(mut self, rules: AuthzRules) -> Self {
-        self.gate.rules = Some(rules);
+        self.guard.settings().rules = Some(rules);
         self
     }
 
@@ -174,7 +173,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// Whatever answers there is open to everybody. A route that is added outside the layer needs no exception.
     pub fn public_path(mut self, method: Method, pattern: impl Into<String>) -> Result<Self, ConfigError> {
-        self.gate.open(Route { method, pattern: pattern.into(), value: () }, ConfigError::default())?;
+        self.guard.settings().open(Route { method, pattern: pattern.into(), value: () }, ConfigError::default())?;
         Ok(self)
     }
 
@@ -191,7 +190,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     pub fn public_service(mut self, name: impl AsRef<str>) -> Result<Self, ConfigError> {
         let mut problems = ConfigError::default();
         let route = Route::of_service("public", name.as_ref(), (), &mut problems);
-        self.gate.open(route, problems)?;
+        self.guard.settings().open(route, problems)?;
         Ok(self)
     }
 
@@ -204,14 +203,14 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// looks like. It holds for what stands behind the layer, too: extractors, a
     /// [`RequireLayer`](crate::RequireLayer).
     pub fn without_grpc(mut self) -> Self {
-        self.gate.without_grpc = true;
+        self.guard.settings().without_grpc = true;
         self
     }
 
     /// Keeps the text of each token that is accepted, as a [`CallerToken`](crate::relay::CallerToken) in the request's extensions, so that it can be passed on to
     /// other services: see [`relay`](crate::relay).
     pub fn relayable(mut self) -> Self {
-        self.gate.relayable = true;
+        self.guard.settings().relayable = true;
         self
     }
 
@@ -226,7 +225,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// of each request for it; [`Reject::reads_request`](crate::Reject::reads_request) turns that
     /// off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
-        BearerAuthLayer { server: self.server, gate: self.gate, reject }
+        BearerAuthLayer { server: self.server, guard: self.guard, reject }
     }
 }
 
@@ -234,14 +233,13 @@ impl<S, C, R: Clone> Layer<S> for BearerAuthLayer<C, R> {
     type Service = BearerAuth<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let gate = Some(&self.gate).filter(|gate| !gate.is_plain());
-        BearerAuth::new(inner, self.server.clone(), gate.map(|gate| Arc::new(gate.clone())), self.reject.clone())
+        BearerAuth::new(inner, self.server.clone(), self.guard.clone(), self.reject.clone())
     }
 }
 
 impl<C, R: Clone> Clone for BearerAuthLayer<C, R> {
     fn clone(&self) -> Self {
-        Self { server: self.server.clone(), gate: self.gate.clone(), reject: self.reject.clone() }
+        Self { server: self.server.clone(), guard: self.guard.clone(), reject: self.reject.clone() }
     }
 }
 
@@ -249,7 +247,7 @@ impl<C, R> fmt::Debug for BearerAuthLayer<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuthLayer")
             .field("server", &self.server)
-            .field("gate", &self.gate)
+            .field("guard", &self.guard)
             .finish_non_exhaustive()
     }
 }

@@ -84,8 +84,8 @@ mod server;
 /// The caller's token, passed on.
 pub mod relay;
 
-/// Where the token is, whether one is needed, and for what.
-mod gate;
+/// Who gets in: where the token is, whether one is needed, and what the operation requires.
+mod guard;
 
 /// All of it as data.
 mod config;

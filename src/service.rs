@@ -1,18 +1,15 @@
 //! The service: verifies, then calls.
 
 use std::fmt;
-use std::iter;
 use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
 use crate::future::{Finish, ResponseFuture, Waiting};
-use crate::gate::{Gate, Need, admit, find_credential, keep, let_in, mark, need};
+use crate::guard::{Guard, Requirement};
 use crate::reject::{DefaultReject, Reject};
 use crate::server::{Attempt, ResourceServer};
 
@@ -25,33 +22,13 @@ use crate::server::{Attempt, ResourceServer};
 pub struct BearerAuth<S, C = (), R = DefaultReject> {
     inner: S,
     server: ResourceServer<C>,
-    /// `None` if it asks for nothing but a token, so that a clone costs nothing.
-    gate: Option<Arc<Gate>>,
+    guard: Guard,
     reject: R,
 }
 
 impl<S, C, R> BearerAuth<S, C, R> {
-    pub(crate) fn new(inner: S, server: ResourceServer<C>, gate: Option<Arc<Gate>>, reject: R) -> Self {
-        Self { inner, server, gate, reject }
-    }
-
-    /// Sees to it that nothing prints the credentials, whatever becomes of them; what custom
-    /// sources find is hidden afterwards.
-    fn hide_credentials<B>(&self, request: &mut Request<B>) {
-        let headers = request.headers_mut();
-        let Some(gate) = &self.gate else {
-            // were there two, the request would be refused
-            if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-                credentials.set_sensitive(true);
-            }
-            return;
-        };
-        let sources = gate.sources.iter().flatten().filter_map(|source| source.header_name());
-        for name in iter::once(&AUTHORIZATION).chain(sources) {
-            if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
-                values.iter_mut().for_each(|value| value.set_sensitive(true));
-            }
-        }
+    pub(crate) fn new(inner: S, server: ResourceServer<C>, guard: Guard, reject: R) -> Self {
+        Self { inner, server, guard, reject }
     }
 
     /// Returns the inner service.
@@ -80,38 +57,34 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.hide_credentials(&mut request);
-        let gate = self.gate.as_deref();
-        mark(gate, &mut request);
-        let need = need(gate, &request);
-        let open = need == Need::Nothing;
-        let (credential, places) = find_credential(gate, &request);
+        let guard = &self.guard;
+        guard.prepare(&mut request);
+        let requirement = guard.requirement(&request);
+        let (credential, places) = guard.find(&request);
         let (attempt, caller) = match credential {
-            _ if open => (None, None),
-            Ok(credential) => (Some(self.server.attempt(&credential)), keep(gate, &credential)),
+            _ if requirement == Requirement::Nothing => (None, None),
+            Ok(credential) => (Some(self.server.attempt(&credential)), guard.keep(&credential)),
             Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
         };
-        let mut finish = Finish::new(&self.reject, places.hide_in(&mut request));
-        let Some(attempt) = attempt else {
-            let_in(Anonymous::in_realm(self.server.realm()), &mut request);
-            finish.keep_head::<B, B2>(gate, &request);
-            return ResponseFuture::calling(self.inner.call(request), finish);
-        };
-        match attempt {
-            Attempt::Done(verdict) => match admit(gate, need, verdict, caller, &mut request) {
-                Ok(()) => {
-                    finish.keep_head::<B, B2>(gate, &request);
-                    ResponseFuture::calling(self.inner.call(request), finish)
-                }
-                Err(error) => ResponseFuture::rejected(finish.refuse(gate, error, request), finish),
-            },
-            Attempt::Waiting(verdict) => {
+        let finish = Finish::new(&self.reject, places.hide_in(&mut request));
+        let admitted = match attempt {
+            None => {
+                Guard::admit_anonymous(Anonymous::in_realm(self.server.realm()), &mut request);
+                Ok(())
+            }
+            Some(Attempt::Done(verdict)) => guard.admit(requirement, verdict, caller, &mut request),
+            Some(Attempt::Waiting(verdict)) => {
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
-                ResponseFuture::waiting(Waiting::new(verdict, caller, ready, request, self.gate.clone(), need), finish)
+                let (request, guard) = (Some(request), guard.clone());
+                return ResponseFuture::waiting(
+                    Waiting { verdict, caller, ready, request, guard, requirement },
+                    finish,
+                );
             }
-        }
+        };
+        ResponseFuture::decided(admitted, request, guard, &mut self.inner, finish)
     }
 }
 
@@ -120,7 +93,7 @@ impl<S: Clone, C, R: Clone> Clone for BearerAuth<S, C, R> {
         Self {
             inner: self.inner.clone(),
             server: self.server.clone(),
-            gate: self.gate.clone(),
+            guard: self.guard.clone(),
             reject: self.reject.clone(),
         }
     }
