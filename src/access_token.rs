@@ -10,7 +10,7 @@ use http::Extensions;
 use crate::claims::{Audience, NumericDate, Principal};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
 use crate::validate::{Claimed, Plausible};
@@ -307,26 +307,26 @@ impl<C: ?Sized> fmt::Debug for AccessToken<C> {
 /// Stands in a request's extensions where a layer has found no token that it needs, or none that is any good.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous {
-    realm: Arc<str>,
+    space: Option<Arc<ProtectionSpace>>,
     /// What is wrong with the token.
     bad: Option<Error>,
 }
 
 impl Anonymous {
-    pub(crate) fn in_realm(realm: Arc<str>) -> Self {
-        Self { realm, bad: None }
+    pub(crate) fn in_space(space: Arc<ProtectionSpace>) -> Self {
+        Self { space: Some(space), bad: None }
     }
 
     /// Says that nobody is known to call, since this is what came of looking.
     pub(crate) fn after(error: Error) -> Self {
-        let realm = error.realm().map_or_else(|| "\"\"".into(), Arc::clone);
-        Self { realm, bad: Some(error).filter(|error| error.kind() != ErrorKind::MissingToken) }
+        let space = error.space().cloned();
+        Self { space, bad: Some(error).filter(|error| error.kind() != ErrorKind::MissingToken) }
     }
 
     fn error(&self) -> Error {
         let missing = || {
             let detail = "the handler needs a token, and the caller is anonymous";
-            Error::new(ErrorKind::MissingToken, detail).in_realm(&self.realm)
+            Error::new(ErrorKind::MissingToken, detail).in_space(self.space.as_ref())
         };
         self.bad.clone().unwrap_or_else(missing)
     }

@@ -3,9 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 
@@ -66,11 +64,26 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
     Wire { status, grpc, challenge }
 }
 
-/// Writes the value of `WWW-Authenticate`, or nothing where a token would not help.
-pub(crate) fn challenge(error: &Error) -> Option<String> {
-    let realm = realm(error);
+/// Writes the values of `WWW-Authenticate`; there is none where a token would not help.
+pub(crate) fn challenges(error: &Error) -> impl Iterator<Item = HeaderValue> {
+    write(wire(error.kind()).challenge, error).into_iter()
+}
+
+/// Writes the values of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1),
+/// whatever the error.
+pub(crate) fn challenges_of_401(error: &Error) -> impl Iterator<Item = HeaderValue> {
+    let challenge = match wire(error.kind()).challenge {
+        Challenge::No => Challenge::Bare,
+        challenge @ (Challenge::Bare | Challenge::Code(_)) => challenge,
+    };
+    write(challenge, error).into_iter()
+}
+
+/// Writes the challenge of the scheme `Bearer`.
+fn write(challenge: Challenge, error: &Error) -> Option<HeaderValue> {
+    let realm = error.space().map_or("\"\"", |space| &space.realm);
     // the texts are our own and hold nothing that needs escaping
-    let mut value = match wire(error.kind()).challenge {
+    let mut value = match challenge {
         Challenge::No => return None,
         Challenge::Bare => ["Bearer realm=", realm].concat(),
         Challenge::Code(code) => {
@@ -81,27 +94,8 @@ pub(crate) fn challenge(error: &Error) -> Option<String> {
     if let Some(scope) = error.scope() {
         value.push_str(&[", scope=\"", scope, "\""].concat());
     }
-    Some(value)
-}
-
-/// Writes the value of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1),
-/// whatever the error.
-pub(crate) fn challenge_or_bare(error: &Error) -> String {
-    challenge(error).unwrap_or_else(|| ["Bearer realm=", realm(error)].concat())
-}
-
-/// Returns the realm, which is quoted already.
-fn realm(error: &Error) -> &str {
-    error.realm().map_or("\"\"", |realm| realm)
-}
-
-/// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.
-pub(crate) fn quoted(text: &str) -> Option<Arc<str>> {
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return None;
-    }
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-    Some(format!("\"{escaped}\"").into())
+    // it is ASCII by construction; were it not, the refusal would stand without it
+    HeaderValue::try_from(value).ok()
 }
 
 /// Percent-encodes a `grpc-message`: all but `%x20-24 / %x26-7E`.

@@ -36,15 +36,47 @@ struct Inner {
     detail: Cow<'static, str>,
     issuer: Option<Arc<str>>,
     kid: Option<Box<str>>,
-    scope: Option<Box<str>>,
-    realm: Option<Arc<str>>,
+    needed: Needed,
+    space: Option<Arc<ProtectionSpace>>,
     retry_after: Option<Duration>,
+}
+
+/// What the caller's token must have for the operation, to be told to the client; written by the
+/// [`Rule`](crate::Rule).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needed {
+    /// All scopes to ask for, separated by spaces.
+    pub(crate) scope: Option<Box<str>>,
+}
+
+/// The protection space that challenges name (RFC 9110 §11.5).
+#[derive(Debug)]
+pub(crate) struct ProtectionSpace {
+    /// Escaped and quoted.
+    pub(crate) realm: Box<str>,
+}
+
+impl ProtectionSpace {
+    /// Returns `None` if the realm cannot stand in a header.
+    pub(crate) fn new(realm: &str) -> Option<Self> {
+        Some(Self { realm: quoted(realm)? })
+    }
+}
+
+/// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.
+fn quoted(text: &str) -> Option<Box<str>> {
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Some(format!("\"{escaped}\"").into())
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Arc::new(Inner { kind, detail, issuer: None, kid: None, scope: None, realm: None, retry_after: None }))
+        let needed = Needed::default();
+        Self(Arc::new(Inner { kind, detail, issuer: None, kid: None, needed, space: None, retry_after: None }))
     }
 
     /// Names the trusted issuer at which the error arose: our configuration's text, never the token's.
@@ -61,14 +93,14 @@ impl Error {
     }
 
     #[must_use]
-    pub(crate) fn needing_scope(self, scope: Option<String>) -> Self {
-        self.with(|inner| inner.scope = scope.map(Into::into))
+    pub(crate) fn needing(self, needed: Needed) -> Self {
+        self.with(|inner| inner.needed = needed)
     }
 
-    /// Names the quoted realm of the layer that let the request through.
+    /// Names the protection space of the layer that has seen the request, if one has.
     #[must_use]
-    pub(crate) fn in_realm(self, realm: &Arc<str>) -> Self {
-        self.with(|inner| inner.realm = Some(Arc::clone(realm)))
+    pub(crate) fn in_space(self, space: Option<&Arc<ProtectionSpace>>) -> Self {
+        self.with(|inner| inner.space = space.cloned())
     }
 
     #[must_use]
@@ -81,8 +113,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn realm(&self) -> Option<&Arc<str>> {
-        self.0.realm.as_ref()
+    pub(crate) fn space(&self) -> Option<&Arc<ProtectionSpace>> {
+        self.0.space.as_ref()
     }
 
     /// Returns what happened.
@@ -107,7 +139,7 @@ impl Error {
 
     /// Returns the scopes, separated by spaces, that the operation asks for, where a scope was missing.
     pub fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+        self.0.needed.scope.as_deref()
     }
 
     /// Returns how long a caller should wait before it tries again, where that would help.
@@ -143,5 +175,20 @@ impl std::error::Error for Error {}
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_is_quoted_or_refused() {
+        assert_eq!(quoted("https://api.test").as_deref(), Some("\"https://api.test\""));
+        assert_eq!(quoted("a \"b\" \\c").as_deref(), Some("\"a \\\"b\\\" \\\\c\""));
+        assert_eq!(quoted(""), Some("\"\"".into()));
+        for wrong in ["a\r\nb", "é", "\t", "\0", "\u{7f}"] {
+            assert_eq!(quoted(wrong), None);
+        }
     }
 }

@@ -202,12 +202,11 @@ impl Settings {
     }
 }
 
-/// Refuses whoever calls, in the realm that has looked at them.
+/// Refuses whoever calls, in the protection space that has looked at them.
 fn no_rule(caller: &Result<&AccessToken, Error>) -> Error {
-    let realm = match caller {
-        Ok(token) => Some(&token.policy().server.realm),
-        Err(anonymous) => anonymous.realm(),
+    let space = match caller {
+        Ok(token) => Some(&token.policy().server.space),
+        Err(anonymous) => anonymous.space(),
     };
-    let error = Error::new(ErrorKind::NoRule, "there is no rule for this method and path");
-    realm.iter().fold(error, |error, realm| error.in_realm(realm))
+    Error::new(ErrorKind::NoRule, "there is no rule for this method and path").in_space(space)
 }

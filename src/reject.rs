@@ -135,20 +135,16 @@ impl Rejection {
                 headers.insert(name, value);
             }
         };
-        if self.is_grpc() {
+        if let Some(content_type) = self.grpc {
             set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
             set(HeaderName::from_static("grpc-message"), challenge::percent_encoded(self.error.kind().text()));
-        } else {
-            if let Some(value) = challenge::challenge(&self.error) {
-                set(WWW_AUTHENTICATE, value);
-            }
-            if let Some(wait) = self.error.retry_after() {
-                set(RETRY_AFTER, whole_seconds_up(wait).max(1).to_string());
-            }
-        }
-        if let Some(content_type) = self.grpc {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            return;
         }
+        if let Some(wait) = self.error.retry_after() {
+            set(RETRY_AFTER, whole_seconds_up(wait).max(1).to_string());
+        }
+        headers.extend(challenge::challenges(&self.error).map(|value| (WWW_AUTHENTICATE, value)));
     }
 }
 
@@ -240,8 +236,8 @@ pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response
     let mut response = with.reject(rejection);
     let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
     if response.status() == StatusCode::UNAUTHORIZED && !challenged && !is_grpc {
-        let value = HeaderValue::try_from(challenge::challenge_or_bare(&error)).ok();
-        response.headers_mut().extend(value.map(|value| (WWW_AUTHENTICATE, value)));
+        let challenges = challenge::challenges_of_401(&error).map(|value| (WWW_AUTHENTICATE, value));
+        response.headers_mut().extend(challenges);
     }
     response.extensions_mut().get_or_insert_with(|| error);
     response
@@ -273,7 +269,7 @@ pub(crate) fn rewrite<B>(
     let mut response = reject(with, rejection.of(request));
     for (name, value) in &plain.headers {
         let of_body = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE].contains(name);
-        if !of_body && written.get(name) != Some(value) {
+        if !of_body && !written.get_all(name).iter().any(|own| own == value) {
             response.headers_mut().append(name, value.clone());
         }
     }

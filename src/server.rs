@@ -29,7 +29,7 @@ use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
-use crate::error::{ConfigError, Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind, ProtectionSpace};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, SavedKeys, Want};
@@ -274,9 +274,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 }
 
 impl<C> ResourceServer<C> {
-    /// The quoted `realm` of challenges.
-    pub(crate) fn realm(&self) -> Arc<str> {
-        Arc::clone(&self.engine.load().policy.realm)
+    pub(crate) fn space(&self) -> Arc<ProtectionSpace> {
+        Arc::clone(&self.engine.load().policy.space)
     }
 }
 

@@ -64,12 +64,12 @@ where
         let (attempt, caller) = match credential {
             _ if requirement == Requirement::Nothing => (None, None),
             Ok(credential) => (Some(self.server.attempt(&credential)), guard.keep(&credential)),
-            Err(error) => (Some(Attempt::Done(Err(error.in_realm(&self.server.realm())))), None),
+            Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&self.server.space()))))), None),
         };
         let finish = Finish::new(&self.reject, places.hide_in(&mut request));
         let admitted = match attempt {
             None => {
-                Guard::admit_anonymous(Anonymous::in_realm(self.server.realm()), &mut request);
+                Guard::admit_anonymous(Anonymous::in_space(self.server.space()), &mut request);
                 Ok(())
             }
             Some(Attempt::Done(verdict)) => guard.admit(requirement, verdict, caller, &mut request),

@@ -11,7 +11,7 @@ use std::ops::{BitAnd, BitOr};
 use super::permission::{Permission, needed};
 use crate::access_token::AccessToken;
 use crate::claims::is_scope_token;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Needed};
 
 /// What an operation needs of the caller's token: scopes and roles, joined by `&` and `|`.
 ///
@@ -77,12 +77,12 @@ impl Rule {
         // as the issuer calls them, which is where the client asks
         let theirs = scope.map(|scope| {
             let scopes: Vec<_> = scope.split(' ').map(|scope| policy.scopes.theirs(scope)).collect();
-            scopes.join(" ")
+            scopes.join(" ").into()
         });
         Error::new(ErrorKind::InsufficientScope, detail)
-            .needing_scope(theirs)
+            .needing(Needed { scope: theirs })
             .at(&policy.issuer)
-            .in_realm(&policy.server.realm)
+            .in_space(Some(&policy.server.space))
     }
 
     /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.

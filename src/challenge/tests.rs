@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::error::{Needed, ProtectionSpace};
 
 const ALL: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::AccessDenied, 403, 7, ""),
@@ -63,26 +66,18 @@ fn every_text_may_stand_in_an_error_description() {
 
 #[test]
 fn what_a_caller_lacks_is_named_and_what_operators_know_is_not() {
-    let error = Error::new(ErrorKind::InsufficientScope, "secret detail").needing_scope(Some("a b".to_owned()));
-    assert_eq!(
-        challenge(&error.in_realm(&"\"api\"".into())).unwrap(),
-        "Bearer realm=\"api\", error=\"insufficient_scope\", \
-         error_description=\"the token does not permit this operation\", scope=\"a b\""
-    );
-    let of_api = |kind: ErrorKind| Error::from(kind).in_realm(&"\"api\"".into());
-    assert_eq!(challenge(&of_api(ErrorKind::MissingToken)).unwrap(), "Bearer realm=\"api\"");
-    assert_eq!(challenge(&of_api(ErrorKind::KeysUnavailable)), None);
-    assert_eq!(challenge_or_bare(&of_api(ErrorKind::KeysUnavailable)), "Bearer realm=\"api\"");
-}
-
-#[test]
-fn a_realm_is_quoted_or_refused() {
-    assert_eq!(quoted("https://api.test").as_deref(), Some("\"https://api.test\""));
-    assert_eq!(quoted("a \"b\" \\c").as_deref(), Some("\"a \\\"b\\\" \\\\c\""));
-    assert_eq!(quoted(""), Some("\"\"".into()));
-    for wrong in ["a\r\nb", "é", "\t", "\0", "\u{7f}"] {
-        assert_eq!(quoted(wrong), None);
-    }
+    let api = Arc::new(ProtectionSpace::new("api").unwrap());
+    let needed = Needed { scope: Some("a b".into()) };
+    let error = Error::new(ErrorKind::InsufficientScope, "secret detail").needing(needed).in_space(Some(&api));
+    let text = "Bearer realm=\"api\", error=\"insufficient_scope\", \
+         error_description=\"the token does not permit this operation\", scope=\"a b\"";
+    assert!(challenges(&error).eq([text]) && challenges_of_401(&error).eq([text]));
+    let missing = Error::from(ErrorKind::MissingToken);
+    assert!(challenges(&missing).eq(["Bearer realm=\"\""]));
+    assert!(challenges(&missing.in_space(Some(&api))).eq(["Bearer realm=\"api\""]));
+    let unavailable = Error::from(ErrorKind::KeysUnavailable).in_space(Some(&api));
+    assert_eq!(challenges(&unavailable).count(), 0);
+    assert!(challenges_of_401(&unavailable).eq(["Bearer realm=\"api\""]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Address, Issuer};
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ProtectionSpace};
 use crate::jose::{Algorithm, Json, Value};
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
@@ -19,8 +19,7 @@ const DEFAULT_TYPES: &[&str] = &["jwt", "at+jwt"];
 #[derive(Debug)]
 pub(crate) struct ServerPolicy {
     pub(crate) audiences: Vec<Box<str>>,
-    /// The `realm` of challenges, escaped and quoted.
-    pub(crate) realm: Arc<str>,
+    pub(crate) space: Arc<ProtectionSpace>,
     pub(crate) clock: SharedClock,
     /// The longest token that is looked at, in bytes.
     pub(crate) max_token_len: usize,

@@ -88,13 +88,13 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         if let Some(known) = engine.known(&credential.token) {
             return Attempt::Done(Ok(known));
         }
-        let in_realm = |error: Error| error.in_realm(&engine.policy.realm);
+        let in_space = |error: Error| error.in_space(Some(&engine.policy.space));
         let token = match BearerToken::from_bytes(&credential.token, engine.policy.max_token_len) {
             Ok(token) => token,
-            Err(error) => return Attempt::Done(Err(in_realm(error))),
+            Err(error) => return Attempt::Done(Err(in_space(error))),
         };
         let wait = match engine.step(token, None) {
-            Step::Done(verdict) => return Attempt::Done(verdict.map_err(in_realm)),
+            Step::Done(verdict) => return Attempt::Done(verdict.map_err(in_space)),
             Step::Wait(wait) => wait,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
@@ -102,7 +102,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
             let token = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len)?;
-            engine.wait(token, wait).await.map_err(|error| error.in_realm(&engine.policy.realm))
+            engine.wait(token, wait).await.map_err(|error| error.in_space(Some(&engine.policy.space)))
         }))
     }
 }

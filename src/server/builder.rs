@@ -17,11 +17,10 @@ use super::keys::prepare;
 use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
 use super::{Engine, ResourceServer};
-use crate::challenge::quoted;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
-use crate::error::{ConfigError, Error};
+use crate::error::{ConfigError, Error, ProtectionSpace};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
@@ -290,10 +289,10 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
         let realm = realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
-        let realm = quoted(&realm.unwrap_or_default()).unwrap_or_else(|| {
+        let space = ProtectionSpace::new(&realm.unwrap_or_default()).unwrap_or_else(|| {
             problems
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
-            "\"\"".into()
+            ProtectionSpace { realm: "\"\"".into() }
         });
         if trusted.is_empty() && resolvers.is_empty() && !problems.concerns("issuers") {
             problems.push("issuers", "no issuer is trusted, so no token could ever be accepted; call trust");
@@ -301,7 +300,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
         let clock = http.upkeep.clock.clone();
-        let policy = Arc::new(ServerPolicy { audiences, realm, clock, max_token_len: max_token_bytes });
+        let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));

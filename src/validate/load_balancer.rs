@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use crate::clock::{SharedClock, SystemClock, UnixTime};
     use crate::credential::{BearerToken, DEFAULT_MAX_LEN};
-    use crate::error::ConfigError;
+    use crate::error::{ConfigError, ProtectionSpace};
     use crate::issuer::{Issuer, ServerPolicy};
     use crate::jose::Compact;
     use crate::validate::Plausible;
@@ -65,7 +65,7 @@ mod tests {
     fn check(issuer: Issuer, token: &str) -> Option<ErrorKind> {
         let server = ServerPolicy {
             audiences: vec!["api".into()],
-            realm: "\"api\"".into(),
+            space: ProtectionSpace::new("api").unwrap().into(),
             clock: SharedClock::new(SystemClock),
             max_token_len: DEFAULT_MAX_LEN,
         };

@@ -9,7 +9,7 @@ use super::*;
 use crate::claims::Claim;
 use crate::clock::{SharedClock, SystemClock};
 use crate::credential::{BearerToken, DEFAULT_MAX_LEN};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ProtectionSpace};
 use crate::issuer::{Issuer, ServerPolicy};
 
 const NOW: u64 = 1_800_000_000;
@@ -17,7 +17,7 @@ const NOW: u64 = 1_800_000_000;
 fn policy(issuer: Issuer) -> Arc<Policy> {
     let server = ServerPolicy {
         audiences: vec!["api".into()],
-        realm: "\"api\"".into(),
+        space: ProtectionSpace::new("api").unwrap().into(),
         clock: SharedClock::new(SystemClock),
         max_token_len: DEFAULT_MAX_LEN,
     };
