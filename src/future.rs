@@ -13,7 +13,7 @@ use crate::access_token::AccessToken;
 use crate::credential::Additions;
 use crate::error::Error;
 use crate::guard::{Guard, Requirement};
-use crate::reject::{Reject, Rejection, head, head_of, reject, rewrite};
+use crate::reject::{Reject, Rejection, head, head_of, is_default, reject, rewrite};
 use crate::relay::CallerToken;
 
 pin_project! {
@@ -108,12 +108,11 @@ impl<R> Finish<R> {
     where
         R: Reject<B2>,
     {
-        let is_default = self.reject.is_default();
-        if outcome.is_pending() || (is_default && self.about.is_none()) {
+        if outcome.is_pending() || (is_default::<R>() && self.about.is_none()) {
             return outcome;
         }
         let About { add, head } = self.about.take().map(|about| *about).unwrap_or_default();
-        if !is_default {
+        if !is_default::<R>() {
             outcome = outcome.map_ok(|response| rewrite(&self.reject, response, head));
         }
         if let Poll::Ready(Ok(response)) = &mut outcome {

@@ -3,6 +3,7 @@
 mod document;
 mod request;
 
+use std::any::TypeId;
 use std::fmt;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -182,7 +183,7 @@ impl Rejection {
     note = "a layer that wraps bodies, such as `TraceLayer`, belongs outside: `ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(BearerAuthLayer::new(server))`",
     note = "or give the body another type in between: `.layer(BearerAuthLayer::new(server)).map_response(|response: Response<_>| response.map(axum::body::Body::new)).layer(TraceLayer::new_for_http())`"
 )]
-pub trait Reject<B> {
+pub trait Reject<B>: 'static {
     /// Writes the response, best by way of [`Rejection::into_response`].
     fn reject(&self, rejection: Rejection) -> Response<B>;
 
@@ -193,17 +194,11 @@ pub trait Reject<B> {
     fn reads_request(&self) -> bool {
         true
     }
-
-    // whether nothing is to be changed about what others have refused
-    #[doc(hidden)]
-    fn is_default(&self) -> bool {
-        false
-    }
 }
 
 impl<F, B> Reject<B> for F
 where
-    F: Fn(Rejection) -> Response<B>,
+    F: Fn(Rejection) -> Response<B> + 'static,
 {
     fn reject(&self, rejection: Rejection) -> Response<B> {
         self(rejection)
@@ -223,10 +218,11 @@ impl<B: Default> Reject<B> for DefaultReject {
     fn reads_request(&self) -> bool {
         false
     }
+}
 
-    fn is_default(&self) -> bool {
-        true
-    }
+/// Tells whether nothing is to be changed about what others have refused. The compiler knows.
+pub(crate) fn is_default<R: 'static>() -> bool {
+    TypeId::of::<R>() == TypeId::of::<DefaultReject>()
 }
 
 /// Refuses, and sees to it that the error stands in the response's extensions, and a challenge in a

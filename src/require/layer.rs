@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
 use crate::credential::Shown;
-use crate::reject::{DefaultReject, Reject, Rejection, head, leave_to_layer, reject};
+use crate::reject::{DefaultReject, Reject, Rejection, head, is_default, leave_to_layer, reject};
 
 /// Calls the inner service only if the caller's token satisfies a [`Rule`]; stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer), whatever claims its server reads.
@@ -91,7 +91,7 @@ where
                     rejection = rejection.of(Some(head(request, Shown::Path)));
                 }
                 let mut response = reject(&self.reject, rejection.clone());
-                if self.reject.is_default() {
+                if is_default::<R>() {
                     leave_to_layer(&mut response, rejection);
                 }
                 RequireFuture { state: State::Rejected { response: Some(response) } }
