@@ -124,9 +124,17 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source
     /// finds the token, are marked as sensitive, so that nothing inside prints them.
-    pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Self {
-        self.guard.settings().sources = Some(sources.into_iter().collect());
-        self
+    ///
+    /// # Errors
+    ///
+    /// With each name of a [`cookie`](TokenSource::cookie) that can be none, each
+    /// [origin](TokenSource::allow_origin) that no browser would send, and each source that would
+    /// find the same token as another one, so that every request would have two.
+    pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Result<Self, ConfigError> {
+        let sources: Vec<_> = sources.into_iter().collect();
+        TokenSource::check(&sources)?;
+        self.guard.settings().sources = Some(sources);
+        Ok(self)
     }
 
     /// Demands of each request what the rules say of it, and lets none through that has no rule. The last call counts.

@@ -385,7 +385,7 @@ fn answered(request: Request<Body>) -> Result<(), TestCaseError> {
         ];
         let anywhere = Router::new()
             .route("/anywhere", route(async |_: AccessToken| "hello"))
-            .layer(BearerAuthLayer::new(server.clone()).token_sources(sources));
+            .layer(BearerAuthLayer::new(server.clone()).token_sources(sources).unwrap());
         let hello = Router::new().route("/", route(async |_: AccessToken| "hello"));
         (runtime, hello.layer(BearerAuthLayer::new(server)).merge(anywhere))
     });

@@ -130,7 +130,7 @@ async fn a_token_from_a_cookie_is_verified_like_any_other_and_no_way_around_csrf
     let app = Router::new()
         .route("/who", route(whoami).post(whoami))
         .route("/sensitive", route(sensitive))
-        .layer(BearerAuthLayer::new(server).token_sources(sources));
+        .layer(BearerAuthLayer::new(server).token_sources(sources).unwrap());
     let token = idp.token("alice").sign();
     let cookie = format!("a=1; __Host-token={token}");
     let with =
@@ -150,11 +150,96 @@ async fn a_token_from_a_cookie_is_verified_like_any_other_and_no_way_around_csrf
     assert_eq!(send(&app, with(Request::post("/who"))).await.status(), 403, "from nowhere");
 }
 
+#[test]
+fn what_is_wrong_with_a_source_is_found_when_the_layer_is_built() {
+    let (_, server) = world();
+    let problems = |sources: Vec<TokenSource>| match BearerAuthLayer::new(server.clone()).token_sources(sources) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().iter().map(|problem| (problem.path().to_owned(), problem.to_string())).collect(),
+    };
+    let cookie = || TokenSource::cookie("t");
+    let custom = TokenSource::custom(|head| Some(head.headers().get("x-own")?.as_bytes()));
+    let header = |name| TokenSource::header(HeaderName::from_static(name));
+    for twice in [
+        vec![TokenSource::authorization(), TokenSource::authorization()],
+        vec![header("authorization"), TokenSource::authorization()],
+        vec![header("x-token"), cookie(), header("x-token")],
+        vec![cookie(), cookie().allow_origin("https://app.test")],
+        vec![cookie(), header("cookie")],
+        vec![TokenSource::web_socket_protocol(), TokenSource::web_socket_protocol()],
+        vec![TokenSource::dangerously_query(), TokenSource::dangerously_query()],
+        vec![custom.clone(), TokenSource::authorization(), custom.clone()],
+    ] {
+        let shown = format!("{twice:?}");
+        let [(path, text)] = &problems(twice)[..] else { panic!("{shown}") };
+        assert!(path.starts_with("token_sources[") && text.contains("name one of them only"), "{shown}: {text}");
+    }
+    for name in ["", "a; b", "a=b", "a b", " a", "a,b", "ä", "a\n", "\"a\""] {
+        let [(path, text)] = &problems(vec![TokenSource::authorization(), TokenSource::cookie(name)])[..] else {
+            panic!("{name:?}")
+        };
+        assert_eq!(*path, format!("token_sources[cookie({name})]"));
+        assert!(text.contains("RFC 6265") && text.contains(&format!("{name:?}")), "{text}");
+    }
+    for (origin, fix) in [
+        ("null", "an origin of its own"),
+        ("x/", "the scheme"),
+        ("", "the scheme"),
+        ("app.test", "the scheme"),
+        ("*", "the scheme"),
+        ("//app.test", "the scheme"),
+        ("https:app.test", "the scheme"),
+        ("://app.test", "the scheme"),
+        ("1x://app.test", "the scheme"),
+        ("https://app.test/", "nothing behind"),
+        ("https://app.test/x", "nothing behind"),
+        ("https://app.test?x", "nothing behind"),
+        ("https://app.test#x", "nothing behind"),
+        ("https://App.test", "lower case"),
+        ("HTTPS://app.test", "lower case"),
+        ("https://äpp.test", "ASCII"),
+        ("https://*.app.test", "the host"),
+        ("https://", "the host"),
+        ("https://:8443", "the host"),
+        ("https://me@app.test", "the host"),
+        ("https://app.test ", "the host"),
+        ("https://a:b:1", "the host"),
+        ("https://::1", "the host"),
+        ("https://[::1", "the host"),
+        ("https://app.test:", "the port"),
+        ("https://app.test:x", "the port"),
+        ("https://app.test:0443", "the port"),
+        ("https://app.test:65536", "the port"),
+        ("https://app.test:443", "the port"),
+        ("http://localhost:80", "the port"),
+    ] {
+        let source = cookie().allow_origin("https://good.test").allow_origin(origin);
+        let [(path, text)] = &problems(vec![source])[..] else { panic!("{origin:?}") };
+        assert_eq!(path, "token_sources[cookie(t)].allow_origin");
+        let found = format!("found {origin:?}");
+        assert!(text.contains(fix) && text.contains("https://app.example.com") && text.contains(&found), "{text}");
+    }
+    // all of them at once
+    let wrong = vec![TokenSource::cookie("").allow_origin("null").allow_origin("x/"), TokenSource::cookie("")];
+    assert_eq!(problems(wrong).len(), 5);
+
+    let origins = ["https://app.test:8443", "http://localhost:3000", "http://[::1]:3000", "http://[::1]"];
+    let apps = ["chrome-extension://abcdefghijklmnop", "capacitor://localhost", "https://xn--pp-xia.test"];
+    let many = origins.into_iter().chain(apps).fold(cookie(), TokenSource::allow_origin);
+    let other = TokenSource::custom(|head| Some(head.headers().get("x-other")?.as_bytes()));
+    let protocols = [TokenSource::web_socket_protocol(), TokenSource::dangerously_query()];
+    let mut good = vec![TokenSource::authorization(), many, TokenSource::cookie("__Host-t"), header("x-token")];
+    good.extend([custom, other].into_iter().chain(protocols));
+    assert_eq!(problems(good), []);
+    assert_eq!(problems(Vec::new()), []);
+}
+
 #[tokio::test]
 async fn a_proxys_header_is_the_token_and_the_authorization_header_then_means_nothing() {
     let (idp, server) = world();
     let source = TokenSource::header(HeaderName::from_static("x-goog-iap-jwt-assertion"));
-    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]));
+    let app =
+        Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]).unwrap());
     let token = idp.token("alice").sign();
     let request = Request::get("/who").header("x-goog-iap-jwt-assertion", &token).body(axum::body::Body::empty());
     assert_eq!(body(send(&app, request.unwrap()).await).await, "alice");
@@ -187,7 +272,7 @@ async fn a_browsers_web_socket_brings_its_token_as_a_protocol_and_is_told_one() 
             let _ = socket.send(axum::extract::ws::Message::Text(text.into())).await;
         })
     };
-    let layer = || BearerAuthLayer::new(server.clone()).token_sources([TokenSource::web_socket_protocol()]);
+    let layer = || BearerAuthLayer::new(server.clone()).token_sources([TokenSource::web_socket_protocol()]).unwrap();
     let app = Router::new()
         .route("/events", any(events))
         .route("/public", any(public))
@@ -608,7 +693,7 @@ async fn a_token_in_the_query_is_taken_where_browsers_can_set_no_header_and_no_c
         let orders = route(async |_: Require<ReadOrders>| "orders");
         let kept = route(async || ([(header::CACHE_CONTROL, "private")], "kept"));
         let router = Router::new().route("/who", route(whoami).post(whoami)).route("/orders", orders);
-        router.route("/kept", kept).layer(layer.token_sources(sources()))
+        router.route("/kept", kept).layer(layer.token_sources(sources()).unwrap())
     };
     let layer = || BearerAuthLayer::new(server.clone());
     let (good, events, upgrade) =
@@ -617,9 +702,9 @@ async fn a_token_in_the_query_is_taken_where_browsers_can_set_no_header_and_no_c
     let both = [("accept", "text/event-stream"), ("authorization", "Bearer a.b.c")];
     type Row<'t> = (&'t str, &'t Router, &'t str, &'t str, &'t [(&'t str, &'t str)], u16, Option<&'t str>);
     let (required, optional, lenient) = (app(layer()), app(layer().optional()), app(layer().lenient()));
-    let problems = Router::new()
-        .route("/orders", route(async |_: Require<ReadOrders>| "orders"))
-        .layer(BearerAuthLayer::new(server.clone()).reject_with(ProblemJson::default()).token_sources(sources()));
+    let problems = Router::new().route("/orders", route(async |_: Require<ReadOrders>| "orders")).layer(
+        BearerAuthLayer::new(server.clone()).reject_with(ProblemJson::default()).token_sources(sources()).unwrap(),
+    );
     let down = app(BearerAuthLayer::new(unreachable));
     let rows: &[Row<'_>] = &[
         ("GET", &required, "/who", &good, &[], 401, None),
@@ -665,7 +750,7 @@ async fn the_header_in_which_a_custom_source_finds_the_token_is_hidden() {
     let source = || TokenSource::custom(|head| head.headers().get("x-hook")?.as_bytes().strip_prefix(b"Token "));
     let app = |layer: BearerAuthLayer| {
         let router = Router::new().route("/who", route(whoami)).route("/sensitive", route(sensitive));
-        router.layer(layer.token_sources([source()]))
+        router.layer(layer.token_sources([source()]).unwrap())
     };
     let with =
         |path: &str, value: &str| Request::get(path).header("x-hook", value).body(axum::body::Body::empty()).unwrap();
@@ -684,7 +769,8 @@ async fn the_header_in_which_a_custom_source_finds_the_token_is_hidden() {
 async fn a_header_that_is_no_token_is_refused_by_what_is_in_its_way() {
     let (idp, server) = world();
     let source = TokenSource::header(HeaderName::from_static("x-auth-token"));
-    let app = Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]));
+    let app =
+        Router::new().route("/who", route(whoami)).layer(BearerAuthLayer::new(server).token_sources([source]).unwrap());
     let token = idp.token("alice").sign();
     for (value, says) in [
         (format!("Bearer {token}"), "the scheme Bearer stands before the token"),
@@ -722,7 +808,7 @@ async fn a_reject_sees_the_request_wherever_it_is_refused_and_never_its_token() 
     down.outage();
     let sources = [TokenSource::authorization(), TokenSource::header(HeaderName::from_static("x-token"))];
     let app = |server: ResourceServer| {
-        let layer = BearerAuthLayer::new(server).token_sources(sources.clone()).reject_with(shows);
+        let layer = BearerAuthLayer::new(server).token_sources(sources.clone()).unwrap().reject_with(shows);
         guarded(|inner| {
             let own = RequireLayer::new(Rule::scope("orders:read")).reject_with(shows);
             inner.route("/own", route(async || "own").route_layer(own)).layer(layer.clone())
@@ -770,7 +856,7 @@ async fn where_a_token_may_be_in_the_address_a_reject_sees_no_query() {
     let (_, server) = world();
     let custom = TokenSource::custom(|head| Some(head.headers().get("x-own")?.as_bytes()));
     for sources in [vec![TokenSource::dangerously_query()], vec![TokenSource::authorization(), custom]] {
-        let layer = BearerAuthLayer::new(server.clone()).token_sources(sources).reject_with(shows);
+        let layer = BearerAuthLayer::new(server.clone()).token_sources(sources).unwrap().reject_with(shows);
         let app = Router::new().route("/who", route(whoami)).layer(layer);
         assert_eq!(body(send(&app, get("/who?t=1", &[])).await).await, "GET /who HTTP/1.1 []");
     }
@@ -786,7 +872,7 @@ async fn a_reject_sees_nothing_in_which_a_custom_source_finds_the_token() {
     let of_path =
         TokenSource::custom(|head| Some(head.uri().path().strip_prefix("/by/")?.trim_end_matches("/own").as_bytes()));
     let app = |server: ResourceServer| {
-        let layer = BearerAuthLayer::new(server).token_sources([of_header.clone(), of_path.clone()]);
+        let layer = BearerAuthLayer::new(server).token_sources([of_header.clone(), of_path.clone()]).unwrap();
         let orders = route(async |_: Require<ReadOrders>| "orders");
         let own = RequireLayer::new(Rule::scope("orders:read")).reject_with(shows);
         let router = Router::new().route("/orders", orders.clone()).route("/by/{token}", orders);

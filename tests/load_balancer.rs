@@ -76,7 +76,8 @@ async fn over_real_sockets_a_padded_token_is_verified_by_the_key_at_the_address_
     let issuer = Issuer::aws_alb(PROVIDER, [ARN]).jwks_uri(base);
     let server = ResourceServer::new("https://api.test").trust(issuer).build().unwrap();
     let source = TokenSource::header(HeaderName::from_static("x-amzn-oidc-data"));
-    let app = Router::new().fallback(async || "hello").layer(BearerAuthLayer::new(server).token_sources([source]));
+    let app =
+        Router::new().fallback(async || "hello").layer(BearerAuthLayer::new(server).token_sources([source]).unwrap());
     let (old, new) = (region.key(), region.key());
     let get = async |token: &str| {
         let request = http::Request::get("/").header("x-amzn-oidc-data", token).body(Body::empty()).unwrap();

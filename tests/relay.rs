@@ -62,7 +62,7 @@ async fn pass_on(State(http): State<Http>, caller: CallerToken, mut request: Req
 fn gateway(server: &ResourceServer, listed: &str, sources: impl IntoIterator<Item = TokenSource>) -> Router {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let http = RelayLayer::to([listed]).unwrap().layer(client);
-    let auth = BearerAuthLayer::new(server.clone()).token_sources(sources).relayable();
+    let auth = BearerAuthLayer::new(server.clone()).token_sources(sources).unwrap().relayable();
     Router::new().route("/", route(pass_on)).layer(auth).with_state(http)
 }
 
@@ -130,7 +130,7 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     assert_eq!(text(send(&nested, get_with("/kept", &good)).await).await.1, "true");
     // an outer layer's is not the caller's whom an inner one has found
     let source = [TokenSource::header(http::HeaderName::from_static("x-user-token"))];
-    let mixed = app(BearerAuthLayer::new(server.clone()).token_sources(source))
+    let mixed = app(BearerAuthLayer::new(server.clone()).token_sources(source).unwrap())
         .layer(BearerAuthLayer::new(server.clone()).relayable());
     let mut request = get_with("/taken", &idp.token("proxy").sign());
     request.headers_mut().insert("x-user-token", good.parse().unwrap());
@@ -146,7 +146,7 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     let outer = |app: Router| app.layer(BearerAuthLayer::new(server.clone()).relayable());
     let mut request = get_with("/", &idp.token("proxy").sign());
     request.headers_mut().insert("x-user-token", good.parse().unwrap());
-    let mixed = outer(inner.clone().layer(BearerAuthLayer::new(server.clone()).token_sources(source)));
+    let mixed = outer(inner.clone().layer(BearerAuthLayer::new(server.clone()).token_sources(source).unwrap()));
     assert_eq!(text(send(&mixed, request).await).await, (200, "host".to_owned()));
     let plain = outer(inner);
     assert_eq!(text(send(&plain, get_with("/", &good)).await).await, (200, "authorization host".to_owned()));

@@ -1,12 +1,14 @@
 //! A token in a cookie (RFC 6265 §5.4), and whether the request that brings it comes from where it should.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method};
 
+use super::grammar::is_tchar;
 use super::head::RequestHead;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -24,6 +26,24 @@ impl Cookie {
 
     pub(super) fn allow(&mut self, origin: String) {
         self.origins.push(origin.into());
+    }
+
+    pub(super) fn is_named_as(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+
+    /// Finds what is wrong with its name and its origins.
+    pub(super) fn check(&self, path: &str, problems: &mut ConfigError) {
+        if self.name.is_empty() || !self.name.bytes().all(is_tchar) {
+            let expected = "expected a cookie's name, of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265 §4.1.1)";
+            problems.push(path, format!("{expected}; found {:?}", self.name));
+        }
+        for origin in &self.origins {
+            if let Some(fix) = origin_flaw(origin) {
+                let expected = "expected an origin as browsers write it, such as https://app.example.com";
+                problems.push(format!("{path}.allow_origin"), format!("{expected}; found {origin:?}: {fix}"));
+            }
+        }
     }
 
     /// Finds its value; an empty one is none, as after signing out.
@@ -93,6 +113,46 @@ fn is_of(origin: &[u8], host: Option<&[u8]>) -> bool {
     };
     let loopback = [&b"localhost"[..], b"127.0.0.1", b"[::1]"].contains(&name);
     loopback && without_port(origin, b":80").eq_ignore_ascii_case(without_port(host, b":80"))
+}
+
+/// Tells how to mend what no browser would send as an origin (RFC 6454 §6.2); `None` if one would.
+fn origin_flaw(origin: &str) -> Option<&'static str> {
+    let in_lower_case = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if origin == "null" {
+        return Some("every sandboxed page is called so; give the page an origin of its own");
+    } else if !origin.is_ascii() {
+        return Some("write the host in ASCII (xn--…)");
+    } else if origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some("write it in lower case");
+    }
+    let (scheme, rest) = origin.split_once("://").unwrap_or_default();
+    let is_scheme = |byte| in_lower_case(byte) || b"+-.".contains(&byte);
+    if !scheme.starts_with(|char: char| char.is_ascii_lowercase()) || !scheme.bytes().all(is_scheme) {
+        return Some("begin with the scheme, such as https://");
+    } else if rest.contains(['/', '?', '#']) {
+        return Some("write nothing behind the host and its port, not even a slash");
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !rest.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|byte| in_lower_case(byte) || b"-._".contains(&byte)),
+    };
+    let own_port = match scheme {
+        "http" => "80",
+        "https" => "443",
+        _ => "",
+    };
+    let is_port = |port: &str| port != own_port && port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+    if !is_host {
+        Some("name the host alone, without a user or a wildcard")
+    } else if !port.is_none_or(is_port) {
+        Some("write the port as a number, and only if it is not the scheme's own")
+    } else {
+        None
+    }
 }
 
 fn without_port<'a>(host: &'a [u8], port: &[u8]) -> &'a [u8] {

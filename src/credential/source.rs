@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use super::cookie::{Cookie, check_site};
 use super::head::RequestHead;
 use super::{Credential, Places, query, web_socket};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
 ///
@@ -31,11 +31,11 @@ use crate::error::{Error, ErrorKind};
 /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
 /// // browsers by their cookie, and everybody else as usual
 /// let layer = BearerAuthLayer::new(server.clone())
-///     .token_sources([TokenSource::authorization(), TokenSource::cookie("__Host-access_token")]);
+///     .token_sources([TokenSource::authorization(), TokenSource::cookie("__Host-access_token")])?;
 ///
 /// // behind a proxy that signs people in
 /// let layer = BearerAuthLayer::new(server)
-///     .token_sources([TokenSource::header(HeaderName::from_static("x-goog-iap-jwt-assertion"))]);
+///     .token_sources([TokenSource::header(HeaderName::from_static("x-goog-iap-jwt-assertion"))])?;
 /// # Ok(())
 /// # }
 /// ```
@@ -95,7 +95,8 @@ impl TokenSource {
 
     /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such thing, and ignore it.
     ///
-    /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no slash at the end: `https://app.example.com`.
+    /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no slash at the end: `https://app.example.com`. Anything else is an error of
+    /// [`token_sources`](crate::BearerAuthLayer::token_sources).
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         if let Source::Cookie(cookie) = &mut self.0 {
@@ -178,6 +179,33 @@ impl TokenSource {
         Self(Source::Custom(Arc::new(find)))
     }
 
+    /// Finds what is wrong with sources, alone or together.
+    pub(crate) fn check(sources: &[Self]) -> Result<(), ConfigError> {
+        let mut problems = ConfigError::default();
+        for (place, source) in sources.iter().enumerate() {
+            let path = format!("token_sources[{}]", source.0);
+            if let Source::Cookie(cookie) = &source.0 {
+                cookie.check(&path, &mut problems);
+            }
+            if let Some(other) = sources.iter().take(place).find(|other| other.overlaps(source)) {
+                let other = &other.0;
+                let text = format!("{other} looks there, too: every token would be there twice; name one of them only");
+                problems.push(path, text);
+            }
+        }
+        problems.or(())
+    }
+
+    /// Tells whether the two would find the same token.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Source::Cookie(own), Source::Cookie(other)) => own.is_named_as(other),
+            (Source::Custom(own), Source::Custom(other)) => Arc::ptr_eq(own, other),
+            (Source::Query, Source::Query) => true,
+            _ => self.header_name().is_some_and(|name| other.header_name() == Some(name)),
+        }
+    }
+
     /// Returns the header that the token is in, if it is known.
     pub(crate) fn header_name(&self) -> Option<&HeaderName> {
         match &self.0 {
@@ -239,14 +267,20 @@ pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> (Resul
 
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenSource::")?;
-        match &self.0 {
-            Source::Authorization => f.write_str("authorization"),
-            Source::Header(name) => write!(f, "header({name})"),
-            Source::Cookie(cookie) => write!(f, "cookie({cookie})"),
-            Source::WebSocketProtocol => f.write_str("web_socket_protocol"),
-            Source::Query => f.write_str("dangerously_query"),
-            Source::Custom(_) => f.write_str("custom"),
+        write!(f, "TokenSource::{}", self.0)
+    }
+}
+
+impl fmt::Display for Source {
+    /// Writes it as it was made.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authorization => f.write_str("authorization"),
+            Self::Header(name) => write!(f, "header({name})"),
+            Self::Cookie(cookie) => write!(f, "cookie({cookie})"),
+            Self::WebSocketProtocol => f.write_str("web_socket_protocol"),
+            Self::Query => f.write_str("dangerously_query"),
+            Self::Custom(_) => f.write_str("custom"),
         }
     }
 }

@@ -210,7 +210,7 @@ impl System {
         let user = Client::new(&issuer, user, redirect.clone())?;
         let services = (systems.url.clone(), statistics.url.clone());
         let bff = Bff::new(user, typed()?, services, Arc::clone(&clock))?;
-        let mut running = Running::start(gateway_at, bff::service(bff))?;
+        let mut running = Running::start(gateway_at, bff::service(bff)?)?;
         running.url = gateway;
         let machine = Client::new(&issuer, machine, redirect)?;
         let follow = options.authorization.follows().then(|| follow(replica, customers.url.clone(), machine));

@@ -39,7 +39,7 @@ impl Issuer {
     ///     .trust(Issuer::aws_alb(issuer, [arn]))
     ///     .build()?;
     /// let layer = BearerAuthLayer::new(server)
-    ///     .token_sources([TokenSource::header(HeaderName::from_static("x-amzn-oidc-data"))]);
+    ///     .token_sources([TokenSource::header(HeaderName::from_static("x-amzn-oidc-data"))])?;
     /// # Ok(())
     /// # }
     /// ```
