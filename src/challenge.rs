@@ -1,4 +1,4 @@
-//! Step 8, pure: what each kind of error is on the wire. No other place in the crate knows a status code.
+//! Step 8, pure: what each kind of error is on the wire. Nothing else knows a status code.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! Step 1: what a request presents, which is one credential (RFC 6750 §2, RFC 9110 §11). Nothing behind this step looks at a request.
+//! Step 1: what a request presents, which is one credential (RFC 6750 §2, RFC 9110 §11). No later
+//! step looks at a request.
 
 mod cookie;
 mod grammar;
@@ -27,7 +28,7 @@ pub(crate) struct Credential<'r> {
     pub(crate) token: Cow<'r, [u8]>,
 }
 
-/// Where in a request tokens are, or the marks of places for them, whether or not one of them is good.
+/// Where a request has tokens, good or bad, or the marks of places for them.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     in_address: bool,
@@ -75,8 +76,9 @@ impl<'r> Credential<'r> {
             let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
             return Err(Error::new(ErrorKind::MalformedRequest, detail));
         }
-        // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110 §11.1), and white space around a field
-        // value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
+        // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110
+        // §11.1), and white space around a field value is not part of it (RFC 9110 §5.5); HTTP/2
+        // passes it on
         let credentials = value.as_bytes().trim_ascii();
         let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| grammar::is_tchar(*byte)) {

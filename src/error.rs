@@ -1,4 +1,5 @@
-//! What can go wrong with a request ([`Error`], [`ErrorKind`]) or with a configuration ([`ConfigError`]).
+//! What can go wrong with a request ([`Error`], [`ErrorKind`]) or with a configuration
+//! ([`ConfigError`]).
 
 mod config;
 mod kind;
@@ -13,11 +14,13 @@ pub use self::kind::ErrorKind;
 
 /// The reason why a request was refused.
 ///
-/// [`kind`](Self::kind) says what happened and decides what the caller is told. The [`Display`](fmt::Display) text
-/// is for the *operator*: it adds what was expected, where, and the likely fix. Of the token it holds no text but a
-/// short, plain [`kid`](Self::kid), so it may be logged. It is not meant for the caller, who gets a fixed text per kind.
+/// [`kind`](Self::kind) says what happened and decides what the caller is told. The
+/// [`Display`](fmt::Display) text is for the *operator*: it adds what was expected, where, and the
+/// likely fix. Of the token it holds no text but a short, plain [`kid`](Self::kid), so it may be
+/// logged. It is not meant for the caller, who gets a fixed text per kind.
 ///
-/// The layer puts the error into the extensions of the response that it refuses with, where outer layers find it:
+/// The layer puts the error into the extensions of the response that it refuses with, where outer
+/// layers find it:
 ///
 /// ```
 /// use tower_bearer::{Error, ErrorKind};
@@ -79,7 +82,8 @@ impl Error {
         Self(Arc::new(Inner { kind, detail, issuer: None, kid: None, needed, space: None, retry_after: None }))
     }
 
-    /// Names the trusted issuer at which the error arose: our configuration's text, never the token's.
+    /// Names the trusted issuer at which the error arose: our configuration's text, never the
+    /// token's.
     #[must_use]
     pub(crate) fn at(self, issuer: &Arc<str>) -> Self {
         self.with(|inner| inner.issuer = Some(Arc::clone(issuer)))
@@ -122,22 +126,26 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far; for an unknown issuer, the
-    /// trusted one that was probably meant, if one differs only by scheme, case, a trailing slash or its host.
+    /// Returns the trusted issuer whose policy or keys refused the token, if it got that far; for
+    /// an unknown issuer, the trusted one that was probably meant, if one differs only by scheme,
+    /// case, a trailing slash or its host.
     ///
-    /// It is the text of the configuration, not of the token; or, for an issuer found at run time, what the resolver has let in.
+    /// It is the text of the configuration, not of the token; or, for an issuer found at run time,
+    /// what the resolver has let in.
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
 
     /// Returns the `kid` of the key that the token asked for, where a key was the problem.
     ///
-    /// It comes from the token's unverified header and is only kept if it is at most 64 visible ASCII characters.
+    /// It comes from the token's unverified header and is only kept if it is at most 64 visible
+    /// ASCII characters.
     pub fn kid(&self) -> Option<&str> {
         self.0.kid.as_deref()
     }
 
-    /// Returns the scopes, separated by spaces, that the operation asks for, where a scope was missing.
+    /// Returns the scopes, separated by spaces, that the operation asks for, where a scope was
+    /// missing.
     pub fn scope(&self) -> Option<&str> {
         self.0.needed.scope.as_deref()
     }

@@ -13,14 +13,15 @@ use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 use crate::service::BearerAuth;
 
-/// Wraps a service so that it is only called with a verified token, which the request then carries in its extensions.
+/// Wraps a service so that it is only called with a verified token, which the request then carries
+/// in its extensions.
 ///
 /// Handlers get the token as [`AccessToken`](crate::AccessToken) (axum), by
 /// `request.require::<P>()` (tonic), or with
 /// [`AccessToken::from_extensions`](crate::AccessToken::from_extensions) (everything else).
 ///
-/// Requests without a valid token are refused by the table of RFC 6750 §3.1, as HTTP or as gRPC; see
-/// [`ErrorKind`](crate::ErrorKind).
+/// Requests without a valid token are refused by the table of RFC 6750 §3.1, as HTTP or as gRPC;
+/// see [`ErrorKind`](crate::ErrorKind).
 ///
 /// # Examples
 ///
@@ -92,7 +93,8 @@ impl<C> BearerAuthLayer<C> {
 impl<C, R> BearerAuthLayer<C, R> {
     /// Lets requests without a token through, as anonymous ones.
     ///
-    /// A token that is there but bad is still refused, and an outage is still 503: neither makes a caller anonymous.
+    /// A token that is there but bad is still refused, and an outage is still 503: neither makes a
+    /// caller anonymous.
     ///
     /// # Security
     ///
@@ -103,24 +105,27 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Lets requests with a bad token through as well, as anonymous ones, with the [`Error`](crate::Error) in their extensions: for pages that
-    /// everybody may see, and that a browser also asks for with a token that has expired.
+    /// Lets requests with a bad token through as well, as anonymous ones, with the
+    /// [`Error`](crate::Error) in their extensions: for pages that everybody may see, and that a
+    /// browser also asks for with a token that has expired.
     ///
-    /// The error is for handlers that have found no token: where layers stand one inside the other, the outer one's may be there beside the inner one's token.
+    /// The error is for handlers that have found no token: where layers stand one inside the other,
+    /// the outer one's may be there beside the inner one's token.
     ///
-    /// An outage is still 503, and does not make a caller anonymous. A handler that takes an [`AccessToken`](crate::AccessToken) refuses anonymous callers
-    /// with the error of their token.
+    /// An outage is still 503, and does not make a caller anonymous. A handler that takes an
+    /// [`AccessToken`](crate::AccessToken) refuses anonymous callers with the error of their token.
     ///
     /// # Security
     ///
-    /// As with [`optional`](Self::optional). A client with a bad token is not told so, unless it asks for something that needs one.
+    /// As with [`optional`](Self::optional). A client with a bad token is not told so, unless it
+    /// asks for something that needs one.
     pub fn lenient(mut self) -> Self {
         self.guard.settings().mode = Mode::Lenient;
         self
     }
 
-    /// Looks for the token in these places only; the `Authorization` header is one of them only if it is named. Without any, every request lacks a token. The last call
-    /// counts.
+    /// Looks for the token in these places only; the `Authorization` header is one of them only if
+    /// it is named. Without any, every request lacks a token. The last call counts.
     ///
     /// The headers that are named, and those in which a [`custom`](TokenSource::custom) source
     /// finds the token, are marked as sensitive, so that nothing inside prints them.
@@ -137,7 +142,8 @@ impl<C, R> BearerAuthLayer<C, R> {
         Ok(self)
     }
 
-    /// Demands of each request what the rules say of it, and lets none through that has no rule. The last call counts.
+    /// Demands of each request what the rules say of it, and lets none through that has no rule.
+    /// The last call counts.
     ///
     /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at
     /// its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer does
@@ -179,7 +185,8 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// # Security
     ///
-    /// Whatever answers there is open to everybody. A route that is added outside the layer needs no exception.
+    /// Whatever answers there is open to everybody. A route that is added outside the layer needs
+    /// no exception.
     pub fn public_path(mut self, method: Method, pattern: impl Into<String>) -> Result<Self, ConfigError> {
         self.guard.settings().open(Route { method, pattern: pattern.into(), value: () }, ConfigError::default())?;
         Ok(self)
@@ -215,15 +222,16 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Keeps the text of each token that is accepted, as a [`CallerToken`](crate::relay::CallerToken) in the request's extensions, so that it can be passed on to
-    /// other services: see [`relay`](crate::relay).
+    /// Keeps the text of each token that is accepted, as a
+    /// [`CallerToken`](crate::relay::CallerToken) in the request's extensions, so that it can be
+    /// passed on to other services: see [`relay`](crate::relay).
     pub fn relayable(mut self) -> Self {
         self.guard.settings().relayable = true;
         self
     }
 
-    /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs the type of its argument:
-    /// `|rejection: Rejection| …`.
+    /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs
+    /// the type of its argument: `|rejection: Rejection| …`.
     ///
     /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer
     /// refuses with an empty body. Headers that were added on the way are kept, a body is not. A

@@ -20,7 +20,8 @@ use crate::trace::{count, event};
 
 /// A refusal that is about to become a response: what happened, and how it is said on the wire.
 ///
-/// [`into_response`](Self::into_response) writes it with any body. A [`Reject`] may choose the body and add headers.
+/// [`into_response`](Self::into_response) writes it with any body. A [`Reject`] may choose the body
+/// and add headers.
 ///
 /// # Examples
 ///
@@ -120,7 +121,8 @@ impl Rejection {
         if self.is_grpc() { StatusCode::OK } else { challenge::wire(self.error.kind()).status }
     }
 
-    /// Writes the response: status, challenge, `Retry-After` or gRPC status, and the [`Error`] in its extensions.
+    /// Writes the response: status, challenge, `Retry-After` or gRPC status, and the [`Error`] in
+    /// its extensions.
     pub fn into_response<B>(self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
@@ -239,7 +241,8 @@ pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response
     response
 }
 
-/// Stands in the extensions of a refusal from behind a layer, which may have a [`Reject`] to write it with.
+/// Stands in the extensions of a refusal from behind a layer, which may have a [`Reject`] to write
+/// it with.
 #[derive(Clone)]
 struct Unwritten(Rejection);
 
@@ -248,7 +251,8 @@ pub(crate) fn leave_to_layer<B>(response: &mut Response<B>, rejection: Rejection
     response.extensions_mut().insert(Unwritten(rejection));
 }
 
-/// Writes a refusal from behind a layer as the layer's own are written; all other responses are left alone.
+/// Writes a refusal from behind a layer as the layer's own are written; all other responses are
+/// left alone.
 pub(crate) fn rewrite<B>(
     with: &impl Reject<B>,
     mut response: Response<B>,

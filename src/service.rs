@@ -16,8 +16,9 @@ use crate::server::{Attempt, ResourceServer};
 /// Middleware that calls the inner service only with a verified token; made by
 /// [`BearerAuthLayer`](crate::BearerAuthLayer).
 ///
-/// A token whose key is known is verified within `call`, without an await or a boxed future. Only when keys must be
-/// fetched first does the future wait; it then calls the very instance of the inner service that was ready.
+/// A token whose key is known is verified within `call`, without an await or a boxed future. Only
+/// when keys must be fetched first does the future wait; it then calls the very instance of the
+/// inner service that was ready.
 #[must_use]
 pub struct BearerAuth<S, C = (), R = DefaultReject> {
     inner: S,

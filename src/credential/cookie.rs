@@ -1,4 +1,4 @@
-//! A token in a cookie (RFC 6265 §5.4), and whether the request that brings it comes from where it should.
+//! A token in a cookie (RFC 6265 §5.4), and whether its request comes from where it should.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -52,7 +52,7 @@ impl Cookie {
         let mut found = None;
         for pair in pairs {
             let value = pair.trim_ascii().strip_prefix(self.name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-            // one of them may have been set by another host of the domain, and nobody can tell which
+            // nobody can tell which of them was set by another host of the domain
             if let Some(value) = value
                 && found.replace(value).is_some()
             {

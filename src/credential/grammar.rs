@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4 KiB; most servers cap the headers at 8 to 32.
+/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4
+/// KiB; most servers cap the headers at 8 to 32.
 pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
 
 /// What can be told otherwise: a user with a thousand groups has some 45 KiB.

@@ -74,18 +74,22 @@ impl TokenSource {
 
     /// Takes the token from a cookie, for browsers.
     ///
-    /// A browser sends cookies with whatever request another site makes it send. With a token from a cookie, every request but a plain `GET`, `HEAD`, `OPTIONS` or `TRACE` must
-    /// therefore say that a page of this origin has sent it; one that asks for an upgrade, as WebSockets do, always must. It says so by `Sec-Fetch-Site`, which is
-    /// `same-origin` or `none`, or else by an `Origin` that is this host's, over https unless it is a loopback host. Others are refused as
-    /// [`CrossOriginRequest`](crate::ErrorKind::CrossOriginRequest). Let other origins in with [`allow_origin`](Self::allow_origin).
-    /// An empty cookie is no token.
+    /// A browser sends cookies with whatever request another site makes it send. With a token from
+    /// a cookie, every request but a plain `GET`, `HEAD`, `OPTIONS` or `TRACE` must therefore say
+    /// that a page of this origin has sent it; one that asks for an upgrade, as WebSockets do,
+    /// always must. It says so by `Sec-Fetch-Site`, which is `same-origin` or `none`, or else by an
+    /// `Origin` that is this host's, over https unless it is a loopback host. Others are refused as
+    /// [`CrossOriginRequest`](crate::ErrorKind::CrossOriginRequest). Let other origins in with
+    /// [`allow_origin`](Self::allow_origin). An empty cookie is no token.
     ///
-    /// A gateway with sessions of its own opens them in front of the layer, and puts their token into such a cookie of the request, in place of what the browser has sent: the protection
-    /// is then the same. The example `realguardio` does so.
+    /// A gateway with sessions of its own opens them in front of the layer, and puts their token
+    /// into such a cookie of the request, in place of what the browser has sent: the protection is
+    /// then the same. The example `realguardio` does so.
     ///
     /// # Security
     ///
-    /// * Name the cookie `__Host-…`, and set it `HttpOnly`, `Secure` and `SameSite`: under another name, other hosts of the domain can set it.
+    /// * Name the cookie `__Host-…`, and set it `HttpOnly`, `Secure` and `SameSite`: under another
+    ///   name, other hosts of the domain can set it.
     /// * A `GET` must not change anything.
     /// * Other sites on the same host, under another port, share its cookies.
     #[must_use]
@@ -93,9 +97,11 @@ impl TokenSource {
         Self(Source::Cookie(Cookie::named(name.into())))
     }
 
-    /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such thing, and ignore it.
+    /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such
+    /// thing, and ignore it.
     ///
-    /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no slash at the end: `https://app.example.com`. Anything else is an error of
+    /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no
+    /// slash at the end: `https://app.example.com`. Anything else is an error of
     /// [`token_sources`](crate::BearerAuthLayer::token_sources).
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {

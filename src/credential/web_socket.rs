@@ -89,7 +89,8 @@ pub(super) fn take_tokens_from(headers: &mut HeaderMap) {
     }
 }
 
-/// Chooses `bearer`, if the service has chosen nothing: a browser that has offered protocols closes a connection that has none.
+/// Chooses `bearer`, if the service has chosen nothing: a browser that has offered protocols closes
+/// a connection that has none.
 pub(super) fn choose_protocol(word: Word, headers: &mut HeaderMap) {
     if let (false, Ok(word)) = (headers.contains_key(SEC_WEBSOCKET_PROTOCOL), HeaderValue::from_bytes(&word)) {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, word);

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// All that is wrong with a configuration, or with [`AuthzRules`](crate::AuthzRules); returned by `build()`.
+/// All that is wrong with a configuration, or with [`AuthzRules`](crate::AuthzRules); returned by
+/// `build()`.
 ///
 /// # Examples
 ///
@@ -65,8 +66,10 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms` or `rules[GET /orders]`. What a file says wrongly is named as the file
-    /// has it, `issuers[0].leeway_seconds`; what it says well, but cannot be meant, by the issuer and the method.
+    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms` or
+    /// `rules[GET /orders]`. What a file says wrongly is named as the file has it,
+    /// `issuers[0].leeway_seconds`; what it says well, but cannot be meant, by the issuer and the
+    /// method.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -16,18 +16,23 @@ use std::fmt;
 /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
 /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
 ///
-/// `error_description` and `grpc-message` are the kind's [`Display`](fmt::Display) text, which is fixed.
+/// `error_description` and `grpc-message` are the kind's [`Display`](fmt::Display) text, which is
+/// fixed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The application's own decision: this caller may not do this to this object. The layer never says so; a handler that returns it as an
-    /// [`Error`](crate::Error) or, in gRPC, as a status is answered as the layer answers. No other token of this caller's would help, so nothing asks the client for one.
+    /// The application's own decision: this caller may not do this to this object. The layer never
+    /// says so; a handler that returns it as an [`Error`](crate::Error) or, in gRPC, as a status is
+    /// answered as the layer answers. No other token of this caller's would help, so nothing asks
+    /// the client for one.
     AccessDenied,
     /// No key that the token may be signed with verifies the signature.
     BadSignature,
-    /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC 7797).
+    /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC
+    /// 7797).
     CriticalHeader,
-    /// The token is in a cookie, and a page of another origin may have made the browser send it; see [`TokenSource::cookie`](crate::TokenSource::cookie).
+    /// The token is in a cookie, and a page of another origin may have made the browser send it;
+    /// see [`TokenSource::cookie`](crate::TokenSource::cookie).
     CrossOriginRequest,
     /// The token is encrypted (JWE, five parts).
     EncryptedToken,
@@ -35,13 +40,15 @@ pub enum ErrorKind {
     Expired,
     /// The token is valid, but does not permit this operation (RFC 6750 §3.1 `insufficient_scope`).
     InsufficientScope,
-    /// The issuer's keys could not be had in time, or nobody could decide whether to trust it: nothing the caller did.
+    /// The issuer's keys could not be had in time, or nobody could decide whether to trust it:
+    /// nothing the caller did.
     KeysUnavailable,
     /// An extractor ran without the layer in front of it: a bug of this service.
     LayerMissing,
     /// A claim has the wrong JSON type or an impossible value.
     MalformedClaim,
-    /// The request carries two credentials, or one that breaks the grammar of RFC 6750 §2.1 or is too long.
+    /// The request carries two credentials, or one that breaks the grammar of RFC 6750 §2.1 or is
+    /// too long.
     MalformedRequest,
     /// The token is not a readable JWT: its parts, base64url or JSON are malformed.
     MalformedToken,
@@ -49,13 +56,15 @@ pub enum ErrorKind {
     MissingClaim,
     /// The request carries no bearer token.
     MissingToken,
-    /// No rule of the service's [`AuthzRules`](crate::AuthzRules) permits this operation to anybody.
+    /// No rule of the service's [`AuthzRules`](crate::AuthzRules) permits this operation to
+    /// anybody.
     NoRule,
     /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
     NotYetValid,
     /// The token has no parts at all: an opaque token, not a JWT.
     OpaqueToken,
-    /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession is checked here.
+    /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession is
+    /// checked here.
     SenderConstrained,
     /// `iss` names no trusted issuer.
     UnknownIssuer,
