@@ -1,4 +1,4 @@
-//! What is taken from every request before it goes on.
+//! What could stand for an identity, and is taken from every request before it goes on.
 
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
