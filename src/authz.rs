@@ -1,5 +1,6 @@
 //! Step 7: the caller is authorized by what the token permits.
 
+mod index;
 mod permission;
 mod routes;
 mod rule;

@@ -6,9 +6,9 @@ mod tests;
 use std::fmt;
 
 use http::Method;
-use matchit::Router;
 
-use super::spelling::leniently;
+use super::index::{Groups, Index, exactness, join};
+use super::spelling::{leniently, pattern_as_read};
 use crate::error::ConfigError;
 
 /// Routes, each with a value, such as who may use it.
@@ -27,19 +27,6 @@ pub(crate) struct Route<T> {
     pub(crate) pattern: String,
     pub(crate) value: T,
 }
-
-/// Patterns, and where in the list their routes are.
-type Groups = Vec<(String, Vec<usize>)>;
-
-struct Index {
-    router: Router<Vec<usize>>,
-    /// Whether a pattern ends with a slash, so that one more at the end of a path could make a
-    /// difference.
-    slash_matters: bool,
-}
-
-/// The parameters that matchit can tell apart in one pattern: it panics at one more.
-const MAX_PARAMETERS: usize = 25;
 
 impl<T: PartialEq> Routes<T> {
     /// Lists routes. If there are problems, which are called `name[…]`, the routes are not to be
@@ -125,12 +112,9 @@ impl<T: PartialEq> Routes<T> {
 
     /// Tells whether a router would take the one pattern if both fitted.
     fn precedes(&self, one: &[usize], other: &[usize]) -> bool {
-        let pattern =
-            |places: &[usize]| places.first().and_then(|place| self.listed.get(*place)).map(|route| &route.pattern);
-        let (one, other) = (pattern(one), pattern(other));
-        one.into_iter()
-            .flat_map(|pattern| exactness(pattern))
-            .gt(other.into_iter().flat_map(|pattern| exactness(pattern)))
+        let first = |places: &[usize]| places.first().and_then(|place| self.listed.get(*place));
+        let rank = |places| first(places).into_iter().flat_map(|route| exactness(&route.pattern));
+        rank(one).gt(rank(other))
     }
 
     /// Returns the value of the route at a place.
@@ -162,90 +146,6 @@ pub(super) fn is_identifier(name: &str) -> bool {
 /// Tells whether this is the name of a gRPC service.
 pub(super) fn is_service(name: &str) -> bool {
     name.split('.').all(is_identifier)
-}
-
-/// Adds a route to those of its pattern; returns the others.
-fn join(groups: &mut Groups, pattern: &str, place: usize) -> Vec<usize> {
-    match groups.iter_mut().find(|(own, _)| own == pattern) {
-        Some((_, places)) => {
-            let others = places.clone();
-            places.push(place);
-            others
-        }
-        None => {
-            groups.push((pattern.to_owned(), vec![place]));
-            Vec::new()
-        }
-    }
-}
-
-/// Reads a pattern as the most lenient service reads its paths. A brace that was encoded is no
-/// parameter's.
-fn pattern_as_read(pattern: &str) -> String {
-    let braces = [("%7B", "{{"), ("%7b", "{{"), ("%7D", "}}"), ("%7d", "}}")];
-    let escaped = braces.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
-    leniently(&escaped).map(Into::into).unwrap_or_default()
-}
-
-impl Index {
-    fn new(name: &str, groups: Groups, problems: &mut ConfigError) -> Self {
-        let slash_matters = groups.iter().any(|(pattern, _)| pattern.len() > 1 && pattern.ends_with('/'));
-        let mut router = Router::new();
-        for (pattern, places) in groups {
-            let parameters = exactness(&pattern).filter(|(kind, _)| *kind != Kind::Literal).count();
-            let inserted = if parameters > MAX_PARAMETERS {
-                Err(format!("a path has at most {MAX_PARAMETERS} parameters"))
-            } else {
-                router.insert(pattern.as_str(), places).map_err(|error| error.to_string())
-            };
-            if let Err(problem) = inserted {
-                problems.push(format!("{name}[{pattern}]"), problem);
-            }
-        }
-        Self { router, slash_matters }
-    }
-
-    fn at(&self, path: &str) -> Option<&[usize]> {
-        let found = self.router.at(path).ok()?;
-        // matchit lets `/v{n}/x` fit `/v/x`; others would take that for `/{any}/x`
-        let stands_for_nothing = found.params.iter().any(|(_, value)| value.is_empty());
-        (!stands_for_nothing).then_some(found.value.as_slice())
-    }
-
-    /// Finds the routes of the path with a slash more or less at its end.
-    fn but_for_a_slash(&self, path: &str) -> Option<&[usize]> {
-        match path.strip_suffix('/') {
-            Some(less) => self.at(less),
-            // `{*rest}` alone would fit with a slash more, and it fits without, too
-            None if self.slash_matters => self.at(&[path, "/"].concat()),
-            None => None,
-        }
-    }
-}
-
-/// How exactly a segment of a pattern says what it fits, least first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Kind {
-    CatchAll,
-    Parameter,
-    Literal,
-}
-
-/// Ranks a pattern as routers do: by the first segment that differs, and in it by how much stands
-/// before a parameter. A slash at the end does not count.
-fn exactness(pattern: &str) -> impl Iterator<Item = (Kind, usize)> {
-    pattern.strip_suffix('/').unwrap_or(pattern).split('/').map(|segment| {
-        let mut rest = segment;
-        while let Some((_, after)) = rest.split_once('{') {
-            // `{{` is a brace
-            let Some(after_brace) = after.strip_prefix('{') else {
-                let kind = if after.starts_with('*') { Kind::CatchAll } else { Kind::Parameter };
-                return (kind, segment.len().saturating_sub(after.len()));
-            };
-            rest = after_brace;
-        }
-        (Kind::Literal, 0)
-    })
 }
 
 impl<T: fmt::Debug> fmt::Debug for Routes<T> {

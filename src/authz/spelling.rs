@@ -1,4 +1,4 @@
-//! How a service that reads paths most leniently would read one.
+//! What makes a path ambiguous: how a service that reads paths most leniently would read one.
 
 use std::borrow::Cow;
 
@@ -14,6 +14,14 @@ pub(super) fn leniently(path: &str) -> Option<Cow<'_, str>> {
     }
     let segments: Vec<_> = path.split('/').map(segment).collect::<Option<_>>()?;
     Some(segments.join("/").into())
+}
+
+/// Reads a pattern as the most lenient service reads its paths. A brace that was encoded is no
+/// parameter's.
+pub(super) fn pattern_as_read(pattern: &str) -> String {
+    let braces = [("%7B", "{{"), ("%7b", "{{"), ("%7D", "}}"), ("%7d", "}}")];
+    let escaped = braces.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
+    leniently(&escaped).map(Into::into).unwrap_or_default()
 }
 
 /// Tells whether every service reads a segment alike.
