@@ -26,6 +26,16 @@ pub(crate) fn needed<P: Permission>() -> impl Iterator<Item = &'static Rule> {
     rules.chain(never)
 }
 
+impl Rule {
+    /// Returns what a permission needs, as a value.
+    ///
+    /// A permission without any rule permits nothing: its rule refuses everyone.
+    #[must_use]
+    pub fn of<P: Permission>() -> Self {
+        needed::<P>().cloned().reduce(|all, rule| all & rule).unwrap_or_else(Self::never)
+    }
+}
+
 macro_rules! all_of {
     ($($permission:ident)+) => {
         impl<$($permission: Permission),+> Permission for ($($permission,)+) {

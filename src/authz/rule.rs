@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::ops::{BitAnd, BitOr};
 
-use super::permission::{Permission, needed};
 use crate::access_token::AccessToken;
 use crate::claims::is_scope_token;
 use crate::error::{Error, ErrorKind, Needed};
@@ -51,14 +50,6 @@ impl Rule {
     #[must_use]
     pub fn role(role: impl Into<Cow<'static, str>>) -> Self {
         Self(Node::Role(role.into()))
-    }
-
-    /// Returns what a permission needs, as a value.
-    ///
-    /// A permission without any rule permits nothing: its rule refuses everyone.
-    #[must_use]
-    pub fn of<P: Permission>() -> Self {
-        needed::<P>().cloned().reduce(|all, rule| all & rule).unwrap_or_else(Self::never)
     }
 
     /// Refuses everyone: the empty string can be no scope.
