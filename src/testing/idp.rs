@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use super::keys::SigningKey;
-use super::service::IdpService;
 use super::token::TokenBuilder;
 use crate::clock::{Clock, SystemClock};
 use crate::issuer::Issuer;
@@ -19,10 +18,11 @@ use crate::sync::lock;
 /// The audience of tokens for which no other is named.
 pub const DEFAULT_AUDIENCE: &str = "https://api.test";
 
-/// An issuer in the process: it makes keys, signs tokens, publishes its keys, rotates them, and can be down.
+/// An issuer in the process: it makes keys, signs tokens, publishes its keys, rotates them, and can
+/// be down.
 ///
-/// Trust it in the process with `.trust(&idp)`, or serve its [`service`](Self::service) on a loopback address and trust
-/// it by its address, as a real one. Clones are the same issuer.
+/// Trust it in the process with `.trust(&idp)`, or serve its [`service`](Self::service) on a
+/// loopback address and trust it by its address, as a real one. Clones are the same issuer.
 ///
 /// See the [module](crate::testing) for an example.
 #[derive(Clone)]
@@ -56,7 +56,8 @@ impl Idp {
         Self::with_algorithms(issuer, &[Algorithm::Es256])
     }
 
-    /// Makes an issuer with a key for each of these algorithms; tokens are signed with the first unless told otherwise.
+    /// Makes an issuer with a key for each of these algorithms; tokens are signed with the first
+    /// unless told otherwise.
     ///
     /// An HMAC algorithm is ignored: its secret could not be published.
     #[must_use]
@@ -80,7 +81,8 @@ impl Idp {
         idp
     }
 
-    /// Names the audience of tokens that name none themselves; [`DEFAULT_AUDIENCE`] if this is not called.
+    /// Names the audience of tokens that name none themselves; [`DEFAULT_AUDIENCE`] if this is not
+    /// called.
     #[must_use]
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.state().audience = audience.into();
@@ -119,7 +121,8 @@ impl Idp {
         TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
-    /// Publishes another key for this algorithm, and signs with it from now on; the old one is still published.
+    /// Publishes another key for this algorithm, and signs with it from now on; the old one is
+    /// still published.
     ///
     /// An HMAC algorithm is ignored: its secret could not be published.
     pub fn add_key(&self, algorithm: Algorithm) {
@@ -142,7 +145,8 @@ impl Idp {
         }
     }
 
-    /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate). Until then it cannot sign.
+    /// Withdraws all keys and publishes an empty set, until the next [`rotate`](Self::rotate).
+    /// Until then it cannot sign.
     pub fn withdraw(&self) {
         self.state().keys.clear();
     }
@@ -178,29 +182,6 @@ impl Idp {
         let state = self.state();
         let keys: Vec<_> = state.keys.iter().map(SigningKey::jwk).chain(state.extra.iter().cloned()).collect();
         json!({ "keys": keys })
-    }
-
-    /// Returns a tower service that publishes the metadata (OpenID Connect Discovery and RFC 8414) and the key set, to be
-    /// served on a loopback address:
-    ///
-    /// ```
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_bearer::testing::Idp;
-    /// use tower_bearer::{Issuer, ResourceServer};
-    ///
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    /// let idp = Idp::new(format!("http://{}", listener.local_addr()?));
-    /// let published = axum::Router::new().fallback_service(idp.service());
-    /// tokio::spawn(async move { axum::serve(listener, published).await });
-    ///
-    /// let server = ResourceServer::new("https://api.test").trust(Issuer::new(idp.issuer())).build()?;
-    /// assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn service(&self) -> IdpService {
-        IdpService::new(self.clone())
     }
 
     pub(super) fn is_down(&self) -> bool {

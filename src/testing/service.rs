@@ -13,6 +13,31 @@ use tower_service::Service;
 
 use super::idp::Idp;
 
+impl Idp {
+    /// Returns a tower service that publishes the metadata (OpenID Connect Discovery and RFC 8414)
+    /// and the key set, to be served on a loopback address:
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::testing::Idp;
+    /// use tower_bearer::{Issuer, ResourceServer};
+    ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let idp = Idp::new(format!("http://{}", listener.local_addr()?));
+    /// let published = axum::Router::new().fallback_service(idp.service());
+    /// tokio::spawn(async move { axum::serve(listener, published).await });
+    ///
+    /// let server = ResourceServer::new("https://api.test").trust(Issuer::new(idp.issuer())).build()?;
+    /// assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn service(&self) -> IdpService {
+        IdpService { idp: self.clone() }
+    }
+}
+
 /// Publishes an [`Idp`]'s metadata and key set; made by [`Idp::service`].
 #[derive(Clone, Debug)]
 pub struct IdpService {
@@ -20,10 +45,6 @@ pub struct IdpService {
 }
 
 impl IdpService {
-    pub(super) fn new(idp: Idp) -> Self {
-        Self { idp }
-    }
-
     fn answer(&self, path: &str) -> (StatusCode, Value) {
         let issuer = self.idp.issuer();
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
