@@ -6,13 +6,14 @@ mod backend;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 #[path = "keys/rust_crypto.rs"]
 mod backend;
+mod public;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::backend::Private;
-use crate::jose::{Algorithm, Curve, Family, encode_base64url};
+use crate::jose::{Algorithm, encode_base64url};
 
 /// A private key, and its public half as a JWK.
 #[derive(Clone)]
@@ -21,13 +22,6 @@ pub(super) struct SigningKey {
     kid: Box<str>,
     private: Arc<Private>,
     jwk: Value,
-}
-
-/// The members of a public key.
-enum Public {
-    Ec { x: Vec<u8>, y: Vec<u8> },
-    Ed25519 { x: Vec<u8> },
-    Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 
 impl SigningKey {
@@ -65,24 +59,4 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> String {
         encode_base64url(&self.private.sign(self.algorithm, message).expect("the key fits the algorithm, and signs"))
     }
-}
-
-impl Public {
-    fn members(&self, algorithm: Algorithm) -> Value {
-        let encode = |bytes: &[u8]| encode_base64url(bytes);
-        match self {
-            Self::Ec { x, y } => {
-                let crv = if algorithm.family() == Family::Ecdsa(Curve::P256) { "P-256" } else { "P-384" };
-                json!({ "kty": "EC", "crv": crv, "x": encode(x), "y": encode(y) })
-            }
-            Self::Ed25519 { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) }),
-            Self::Rsa { n, e } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
-        }
-    }
-}
-
-/// Splits an uncompressed point.
-fn point(bytes: &[u8]) -> Option<Public> {
-    let (x, y) = bytes.strip_prefix(&[4])?.split_at_checked(bytes.len() / 2)?;
-    Some(Public::Ec { x: x.to_vec(), y: y.to_vec() })
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
 use pkcs1::RsaPublicKey;
 use spki::der::Decode;
 
-use super::{Public, point};
+use super::public::{Public, point};
 use crate::jose::{Algorithm, Curve, Family, Hash};
 
 pub(super) enum Private {

@@ -9,7 +9,7 @@ use rand_core::OsRng;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::traits::PublicKeyParts;
 
-use super::{Public, point};
+use super::public::{Public, point};
 use crate::jose::{Algorithm, Curve, Family};
 
 pub(super) struct Private(EncodingKey);
