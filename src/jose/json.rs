@@ -6,13 +6,15 @@
 //! one list.
 
 mod build;
+mod node;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::ops::Range;
 
 pub(crate) use self::build::Fault;
+pub(crate) use self::node::Number;
+use self::node::{Kind, Node, Span, place};
 
 /// A text, and the objects that were parsed from it, each a document of its own.
 pub(crate) struct Json {
@@ -24,73 +26,6 @@ pub(crate) struct Json {
     last: Span,
     /// The index of its object.
     root: usize,
-}
-
-/// A piece of the text.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Self {
-        Self { start: offset(start), end: offset(end) }
-    }
-
-    fn range(self) -> Range<usize> {
-        place(self.start)..place(self.end)
-    }
-}
-
-/// A place in the text or among the nodes. Documents are far shorter than what this could not express, and a place beyond any end holds
-/// nothing.
-fn offset(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
-}
-
-fn place(offset: u32) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    /// The member's name; empty for array elements.
-    name: Span,
-    kind: Kind,
-}
-
-impl Node {
-    /// Returns the index after this node, which has this index, and all that is inside it.
-    fn after(&self, index: usize) -> usize {
-        match self.kind {
-            Kind::Array { last } | Kind::Object { last } => place(last),
-            Kind::Bool(_) | Kind::Null | Kind::Number(_) | Kind::String(_) => index.saturating_add(1),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// `last` is the index after the last node inside.
-    Array {
-        last: u32,
-    },
-    Bool(bool),
-    Null,
-    Number(Number),
-    Object {
-        last: u32,
-    },
-    String(Span),
-}
-
-/// A JSON number as it was written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
-    Float(f64),
-    Negative(i64),
-    Unsigned(u64),
 }
 
 impl Json {

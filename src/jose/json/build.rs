@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{Kind, Node, Number, Span, offset};
+use super::node::{Kind, Node, Number, Span, offset};
 
 /// Objects and arrays may be nested this deep: as deep as other servers take them. Real tokens
 /// reach 5; serde_json, which reads the application's own type, takes 127.
