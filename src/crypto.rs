@@ -1,7 +1,8 @@
 //! The only seam to the crates that do the cryptography.
 //!
-//! A key is prepared when its set is loaded, for each algorithm that it may be used with; a token then costs one call of
-//! [`VerifyingKey::verify`]. (aws-lc-rs parses it only then; the pure-Rust back end, once more for each token.)
+//! A key is prepared when its set is loaded, for each algorithm that it may be used with; a token
+//! then costs one call of [`VerifyingKey::verify`]. (aws-lc-rs parses it only then; the pure-Rust
+//! back end, once more for each token.)
 
 #[cfg(feature = "aws-lc-rs")]
 #[path = "crypto/aws_lc.rs"]
@@ -10,76 +11,22 @@ mod backend;
 #[path = "crypto/rust_crypto.rs"]
 mod backend;
 mod ed25519;
+mod material;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 pub(crate) use self::backend::MAX_RSA_BITS;
-use crate::jose::{Algorithm, Curve, Family};
+pub(crate) use self::material::{BadKey, BadSignature, Material};
+use crate::jose::Algorithm;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 compile_error!("tower-bearer needs a crypto back end: enable the feature `aws-lc-rs` (default) or `rust-crypto`");
 
-/// What a key consists of, before it is prepared for an algorithm. Never a private key.
-#[derive(Clone, Eq, PartialEq)]
-pub(crate) enum Material {
-    /// The coordinates, each of the curve's full length.
-    Ec {
-        curve: Curve,
-        x: Vec<u8>,
-        y: Vec<u8>,
-    },
-    Ed25519 {
-        x: [u8; 32],
-    },
-    /// Big-endian, without leading zeros.
-    Rsa {
-        modulus: Vec<u8>,
-        exponent: Vec<u8>,
-    },
-    Secret(Vec<u8>),
-}
-
-impl Material {
-    /// Tells whether this is the kind of key that the algorithm needs.
-    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
-        match self {
-            Self::Ec { curve, .. } => algorithm.family() == Family::Ecdsa(*curve),
-            Self::Ed25519 { .. } => algorithm.family() == Family::Ed25519,
-            Self::Rsa { .. } => matches!(algorithm.family(), Family::RsaPkcs1 | Family::RsaPss),
-            Self::Secret(_) => algorithm.is_symmetric(),
-        }
-    }
-}
-
-impl fmt::Debug for Material {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ec { .. } => "Ec(…)",
-            Self::Ed25519 { .. } => "Ed25519(…)",
-            Self::Rsa { .. } => "Rsa(…)",
-            Self::Secret(_) => "Secret(…)",
-        })
-    }
-}
-
-/// Why a key cannot be used.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum BadKey {
-    /// It is not on its curve, out of range, or refused by the back end.
-    Invalid,
-    /// Its order on the curve is small, so that anybody can make signatures that it verifies.
-    SmallOrder,
-}
-
 /// The evidence that a signature was verified; only [`VerifyingKey::verify`] makes one.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct SignatureVerified(());
-
-/// The signature does not verify.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct BadSignature;
 
 /// A key that verifies signatures of exactly one algorithm (RFC 8725 §3.1).
 pub(crate) struct VerifyingKey {
@@ -103,7 +50,8 @@ impl VerifyingKey {
         self.algorithm
     }
 
-    /// Verifies a signature in the form that JWS uses: RSA's octets, or R and S side by side (RFC 7518 §3.4).
+    /// Verifies a signature in the form that JWS uses: RSA's octets, or R and S side by side (RFC
+    /// 7518 §3.4).
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<SignatureVerified, BadSignature> {
         self.key.verify(message, signature).map(SignatureVerified)
     }

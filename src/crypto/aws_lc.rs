@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 
-use super::{BadKey, BadSignature, Material};
+use super::material::{BadKey, BadSignature, Material};
 use crate::jose::{Algorithm, Curve, Family, Hash};
 
 /// The longest RSA modulus, in bits.

@@ -2,7 +2,7 @@
 //! let through, so this is checked before either of them sees a key. That the point is on the curve
 //! is left to them: RustCrypto refuses the key, and aws-lc-rs each signature.
 
-use super::BadKey;
+use super::material::BadKey;
 
 /// p = 2^255 - 19, the order of the field, with the least byte first.
 const P: [u8; 32] = [

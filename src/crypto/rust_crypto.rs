@@ -4,7 +4,7 @@
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
-use super::{BadKey, BadSignature, Material};
+use super::material::{BadKey, BadSignature, Material};
 use crate::jose::{Algorithm, Curve, encode_base64url};
 
 /// The longest RSA modulus, in bits: the bound of the crate `rsa`. Larger keys cost too much to

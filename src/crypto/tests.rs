@@ -1,7 +1,7 @@
 //! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See `jwks/vectors.rs` for more.
 
 use super::*;
-use crate::jose::decode_base64url;
+use crate::jose::{Curve, decode_base64url};
 
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const MESSAGE: &[u8] = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";

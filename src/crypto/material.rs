@@ -1,0 +1,61 @@
+//! What the back ends are given, and how they refuse.
+
+use std::fmt;
+
+use crate::jose::{Algorithm, Curve, Family};
+
+/// What a key consists of, before it is prepared for an algorithm. Never a private key.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) enum Material {
+    /// The coordinates, each of the curve's full length.
+    Ec {
+        curve: Curve,
+        x: Vec<u8>,
+        y: Vec<u8>,
+    },
+    Ed25519 {
+        x: [u8; 32],
+    },
+    /// Big-endian, without leading zeros.
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
+    Secret(Vec<u8>),
+}
+
+impl Material {
+    /// Tells whether this is the kind of key that the algorithm needs.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Ec { curve, .. } => algorithm.family() == Family::Ecdsa(*curve),
+            Self::Ed25519 { .. } => algorithm.family() == Family::Ed25519,
+            Self::Rsa { .. } => matches!(algorithm.family(), Family::RsaPkcs1 | Family::RsaPss),
+            Self::Secret(_) => algorithm.is_symmetric(),
+        }
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ec { .. } => "Ec(…)",
+            Self::Ed25519 { .. } => "Ed25519(…)",
+            Self::Rsa { .. } => "Rsa(…)",
+            Self::Secret(_) => "Secret(…)",
+        })
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum BadKey {
+    /// It is not on its curve, out of range, or refused by the back end.
+    Invalid,
+    /// Its order on the curve is small, so that anybody can make signatures that it verifies.
+    SmallOrder,
+}
+
+/// The signature does not verify.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct BadSignature;
