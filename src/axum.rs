@@ -7,8 +7,10 @@
 //! | [`CallerToken`] | 401 | – | 500 |
 //! | [`Require<P, C>`] | 401 | 403 with the operation's `scope` | 500 |
 //!
-//! A caller is anonymous on a public route, and without a token behind a layer that is [`optional`](crate::BearerAuthLayer::optional). A *bad* token does not get as far as an extractor: the layer has refused
-//! it, unless it is [`lenient`](crate::BearerAuthLayer::lenient); then the extractors refuse it, and `Option<AccessToken>` is `None`.
+//! A caller is anonymous on a public route, and without a token behind a layer that is
+//! [`optional`](crate::BearerAuthLayer::optional). A *bad* token does not get as far as an
+//! extractor: the layer has refused it, unless it is [`lenient`](crate::BearerAuthLayer::lenient);
+//! then the extractors refuse it, and `Option<AccessToken>` is `None`.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -80,8 +82,8 @@ impl IntoResponse for Rejection {
 }
 
 impl IntoResponse for Error {
-    /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a gRPC method
-    /// answers with a status instead.
+    /// Answers as the layer does, so that a handler may say `token.require(&rule)?`. Over HTTP: a
+    /// gRPC method answers with a status instead.
     fn into_response(self) -> Response {
         IntoResponse::into_response(Rejection::without_request(self))
     }

@@ -1,6 +1,7 @@
 //! The end of what a token has opened: streams that would otherwise outlive it.
 //!
-//! A request is checked when it comes. A stream of events, a WebSocket or a gRPC stream may then go on for hours, long after the token has expired.
+//! A request is checked when it comes. A stream of events, a WebSocket or a gRPC stream may then go
+//! on for hours, long after the token has expired.
 //!
 //! | what | ends by |
 //! |---|---|
@@ -45,12 +46,14 @@ pub use self::layer::{DeadlineBody, DeadlineFuture, DeadlineLayer, EndAtDeadline
 use crate::access_token::AccessToken;
 use crate::clock::{SharedClock, UnixTime};
 
-/// After how long the wall clock is looked at again: it may be set, and goes on while a suspended machine does not.
+/// After how long the wall clock is looked at again: it may be set, and goes on while a suspended
+/// machine does not.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl<C: ?Sized> AccessToken<C> {
-    /// Returns a future that completes when the token expires: at `exp`, or when it is as old as its issuer's
-    /// [`max_age`](crate::Issuer::max_age) allows, if that is earlier; without any leeway, and by the server's clock.
+    /// Returns a future that completes when the token expires: at `exp`, or when it is as old as
+    /// its issuer's [`max_age`](crate::Issuer::max_age) allows, if that is earlier; without any
+    /// leeway, and by the server's clock.
     pub fn deadline(&self) -> Deadline {
         Deadline { at: self.ends(), clock: self.policy().server.clock.clone(), sleep: None }
     }
@@ -98,7 +101,8 @@ impl Deadline {
         UntilDeadline { stream: Some(stream), deadline: self, last: None }
     }
 
-    /// Ends a stream with one more item when the token expires, if it has not ended before: with a status, for gRPC.
+    /// Ends a stream with one more item when the token expires, if it has not ended before: with a
+    /// status, for gRPC.
     ///
     /// ```
     /// use tokio_stream::Stream;

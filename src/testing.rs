@@ -1,7 +1,7 @@
 //! A real issuer in the process, so that tests need no network and no way around verification.
 //!
-//! [`Idp`] has real keys and publishes them as a real issuer does; the server under test fetches and verifies as it
-//! does in production. There is no switch that turns verification off.
+//! [`Idp`] has real keys and publishes them as a real issuer does; the server under test fetches
+//! and verifies as it does in production. There is no switch that turns verification off.
 //!
 //! # Examples
 //!

@@ -1,4 +1,5 @@
-//! For tonic's methods: [`RequestExt`], errors as [`Status`], and `NamedService` through the layers.
+//! For tonic's methods: [`RequestExt`], errors as [`Status`], and `NamedService` through the
+//! layers.
 
 use ::tonic::server::NamedService;
 use ::tonic::{Code, Request, Status};
@@ -33,8 +34,8 @@ pub trait RequestExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED` if the layer is optional and the caller is anonymous; `INTERNAL` if no layer is in front of the
-    /// service.
+    /// `UNAUTHENTICATED` if the layer is optional and the caller is anonymous; `INTERNAL` if no
+    /// layer is in front of the service.
     fn access_token(&self) -> Result<&AccessToken, Status>;
 
     /// Returns the verified token with the application's claims, as chosen with
@@ -42,14 +43,16 @@ pub trait RequestExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer's server reads other claims.
+    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer's server reads other
+    /// claims.
     fn typed_access_token<C: Send + Sync + 'static>(&self) -> Result<&AccessToken<C>, Status>;
 
     /// Returns the token's text, to be passed on.
     ///
     /// # Errors
     ///
-    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer is not [`relayable`](crate::BearerAuthLayer::relayable).
+    /// As [`access_token`](Self::access_token); `INTERNAL` if the layer is not
+    /// [`relayable`](crate::BearerAuthLayer::relayable).
     fn caller_token(&self) -> Result<&CallerToken, Status>;
 
     /// Demands that the token permits `P`.
@@ -91,7 +94,8 @@ mod sealed {
 }
 
 impl From<Error> for Status {
-    /// The caller gets the fixed text of the error's kind; the [`Error`] itself is the status's source.
+    /// The caller gets the fixed text of the error's kind; the [`Error`] itself is the status's
+    /// source.
     fn from(error: Error) -> Self {
         let code = Code::from_i32(challenge::wire(error.kind()).grpc.into());
         let mut status = Self::new(code, error.kind().to_string());

@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Needed};
 /// What an operation needs of the caller's token: scopes and roles, joined by `&` and `|`.
 ///
 /// One rule serves everywhere: in a handler's type ([`Require`](crate::Require)), on a route
-/// ([`RequireLayer`](crate::RequireLayer)), for a whole service ([`AuthzRules`](crate::AuthzRules)) and in code ([`AccessToken::require`]). It also writes the `scope` of the 403
-/// (RFC 6750 §3.1).
+/// ([`RequireLayer`](crate::RequireLayer)), for a whole service ([`AuthzRules`](crate::AuthzRules))
+/// and in code ([`AccessToken::require`]). It also writes the `scope` of the 403 (RFC 6750 §3.1).
 ///
 /// # Examples
 ///
@@ -39,8 +39,8 @@ enum Node {
 impl Rule {
     /// Needs a scope, compared exactly.
     ///
-    /// A name outside the grammar of RFC 6749 §3.3 can stand in no token: such a rule refuses everyone.
-    /// [`permissions!`](crate::permissions) refuses it when it is compiled.
+    /// A name outside the grammar of RFC 6749 §3.3 can stand in no token: such a rule refuses
+    /// everyone. [`permissions!`](crate::permissions) refuses it when it is compiled.
     #[must_use]
     pub fn scope(scope: impl Into<Cow<'static, str>>) -> Self {
         Self(Node::Scope(scope.into()))
@@ -78,9 +78,9 @@ impl Rule {
 
     /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
     ///
-    /// These are all scopes of the operation, also those that the token has: a client that asks for them gets a token that
-    /// will do. Of alternatives, the one that the token satisfies is named, else the first for which scopes are enough, else the
-    /// first that has any.
+    /// These are all scopes of the operation, also those that the token has: a client that asks for
+    /// them gets a token that will do. Of alternatives, the one that the token satisfies is named,
+    /// else the first for which scopes are enough, else the first that has any.
     fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<String> {
         let mut needed = Vec::new();
         self.0.needed(token, &mut needed);

@@ -158,7 +158,8 @@ impl AuthzRulesBuilder {
         self.route(Method::POST, ["/", name].concat(), access)
     }
 
-    /// Says who may call the methods of a gRPC service, such as `shop.v1.Orders`, that have no rule of their own.
+    /// Says who may call the methods of a gRPC service, such as `shop.v1.Orders`, that have no rule
+    /// of their own.
     pub fn grpc_service(mut self, name: impl AsRef<str>, access: impl Into<Access>) -> Self {
         self.listed.push(Route::of_service("rules", name.as_ref(), access.into(), &mut self.problems));
         self

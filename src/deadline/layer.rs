@@ -18,14 +18,19 @@ use crate::challenge::{percent_encoded, wire};
 use crate::error::ErrorKind;
 use crate::reject::Rejection;
 
-/// Ends the responses of a service that are streams, server-sent events and gRPC, when the token of their request is not accepted any more: when it has expired, and the issuer's
-/// [`leeway`](crate::Issuer::leeway) is over. Stands behind a [`BearerAuthLayer`](crate::BearerAuthLayer); without one, requests are refused with 500.
+/// Ends the responses of a service that are streams, server-sent events and gRPC, when the token of
+/// their request is not accepted any more: when it has expired, and the issuer's
+/// [`leeway`](crate::Issuer::leeway) is over. Stands behind a
+/// [`BearerAuthLayer`](crate::BearerAuthLayer); without one, requests are refused with 500.
 ///
-/// Events just end, and a browser's `EventSource` connects again; a gRPC stream ends with `UNAUTHENTICATED`. An answer that is there at once, as that of a unary call, is never cut
-/// off. Other responses, and those to anonymous callers, are left alone. A layer for grpc-web belongs outside of this one, which does not know its trailers.
+/// Events just end, and a browser's `EventSource` connects again; a gRPC stream ends with
+/// `UNAUTHENTICATED`. An answer that is there at once, as that of a unary call, is never cut off.
+/// Other responses, and those to anonymous callers, are left alone. A layer for grpc-web belongs
+/// outside of this one, which does not know its trailers.
 ///
-/// It ends what is *sent*. What a client streams to the service goes on: end that with [`Deadline::end`]. And what the service does for a stream goes on until it notices that
-/// nobody reads any more.
+/// It ends what is *sent*. What a client streams to the service goes on: end that with
+/// [`Deadline::end`]. And what the service does for a stream goes on until it notices that nobody
+/// reads any more.
 ///
 /// # Examples
 ///
@@ -171,7 +176,8 @@ pin_project! {
     }
 }
 
-/// As many frames that are there at once are the answer to a call, which was permitted when it began; what comes after is a stream.
+/// As many frames that are there at once are the answer to a call, which was permitted when it
+/// began; what comes after is a stream.
 const AT_ONCE: usize = 64;
 
 impl<B> DeadlineBody<B> {

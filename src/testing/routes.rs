@@ -32,10 +32,10 @@ use crate::authz::AuthzRules;
 ///
 /// # Panics
 ///
-/// If `router` is no [`Router`](https://docs.rs/axum/0.8/axum/struct.Router.html) of axum 0.8, or of
-/// a version whose `Debug` is another one. axum tells its routes in no other way, so every character
-/// of that is compared with what is expected: a new kind of route makes the test fail, and is not
-/// left out.
+/// If `router` is no [`Router`](https://docs.rs/axum/0.8/axum/struct.Router.html) of axum 0.8, or
+/// of a version whose `Debug` is another one. axum tells its routes in no other way, so every
+/// character of that is compared with what is expected: a new kind of route makes the test fail,
+/// and is not left out.
 #[track_caller]
 pub fn routes_without_rule(rules: &AuthzRules, router: &impl fmt::Debug) -> Vec<String> {
     let text = format!("{router:?}");

@@ -10,7 +10,8 @@ use crate::jose::{Algorithm, encode_base64url};
 
 /// A token in the making; begun by [`Idp::token`](super::Idp::token).
 ///
-/// Each call changes one thing of a token that is otherwise right, so that a test can make each *wrong* token.
+/// Each call changes one thing of a token that is otherwise right, so that a test can make each
+/// *wrong* token.
 ///
 /// # Examples
 ///
