@@ -17,7 +17,8 @@ pub use self::kind::ErrorKind;
 /// [`kind`](Self::kind) says what happened and decides what the caller is told. The
 /// [`Display`](fmt::Display) text is for the *operator*: it adds what was expected, where, and the
 /// likely fix. Of the token it holds no text but a short, plain [`kid`](Self::kid), so it may be
-/// logged. It is not meant for the caller, who gets a fixed text per kind.
+/// logged. It is not meant for the caller, who gets a fixed text per kind. The text tells all
+/// causes, so there is no [`source`](std::error::Error::source).
 ///
 /// The layer puts the error into the extensions of the response that it refuses with, where outer
 /// layers find it:
