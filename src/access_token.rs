@@ -110,7 +110,7 @@ impl<C: ?Sized> AccessToken<C> {
         let (dates, policy) = (&self.inner.token.dates, self.policy());
         let oldest = dates
             .issued
-            .zip(policy.max_age)
+            .zip(policy.terms.max_age)
             .map(|(issued, max_age)| UnixTime(issued.to_unix_time().0.saturating_add(max_age)));
         let expires = dates.expires.to_unix_time();
         oldest.map_or(expires, |oldest| oldest.min(expires))
@@ -145,7 +145,7 @@ impl<C: ?Sized> AccessToken<C> {
     ///
     /// Decide on what a caller may do by scopes and roles, and not by this.
     pub fn principal(&self) -> Principal {
-        self.policy().principals.tell(&self.inner.token.json, self.client_id())
+        self.policy().terms.principals.unwrap_or_default().tell(&self.inner.token.json, self.client_id())
     }
 
     /// Returns the tenant or organisation of the caller, where the issuer's preset or
@@ -153,7 +153,7 @@ impl<C: ?Sized> AccessToken<C> {
     ///
     /// Where the way leads through an array to more than one value, there is none.
     pub fn tenant(&self) -> Option<&str> {
-        let mut found = self.policy().tenant.as_ref()?.follow(&self.inner.token.json);
+        let mut found = self.policy().terms.tenant.as_ref()?.follow(&self.inner.token.json);
         let tenant = found.next()?.value.as_str().filter(|tenant| !tenant.is_empty());
         // one of several is nobody's tenant
         tenant.filter(|_| found.next().is_none())
@@ -162,7 +162,7 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what
     /// [`client_claim`](crate::Issuer::client_claim) names.
     pub fn client_id(&self) -> Option<&str> {
-        let (_, client) = self.policy().client(&self.inner.token.json)?;
+        let (_, client) = self.policy().terms.client(&self.inner.token.json)?;
         client.as_str()
     }
 
@@ -200,7 +200,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns the scopes, as the issuer's [`Scopes`](crate::Scopes) find them.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.policy().scopes.read(&self.inner.token.json)
+        self.policy().terms.scopes.read(&self.inner.token.json)
     }
 
     /// Tells whether the token has this scope; compared exactly (RFC 6749 §3.3).
@@ -210,7 +210,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns the roles, as the issuer's [`Roles`](crate::Roles) find them.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.policy().roles.read(&self.inner.token.json)
+        self.policy().terms.roles.read(&self.inner.token.json)
     }
 
     /// Tells whether the token has this role; compared exactly.

@@ -1,21 +1,22 @@
 //! Step 3: the issuer is selected by its exact `iss`. Policy, pure data.
 
 mod address;
-mod policy;
 mod presets;
 mod set;
 mod template;
+mod terms;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{Claim, Path, Principals, Roles, Scopes, Segment};
-use crate::jose::{Algorithm, media_type};
+use crate::claims::{Claim, Path, Roles, Scopes, Segment};
+use crate::jose::Algorithm;
 
 pub(crate) use self::address::Address;
-pub(crate) use self::policy::{OtherNames, Policy, ServerPolicy, Switch};
 pub(crate) use self::presets::is_guid;
 pub(crate) use self::set::{Clash, IssuerSet, differ_little};
 pub(crate) use self::template::Template;
+pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 
 /// An authorization server whose access tokens are trusted, and on what terms.
 ///
@@ -58,66 +59,15 @@ pub(crate) use self::template::Template;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    id: Box<str>,
-    other_names: Vec<Box<str>>,
-    unnamed: bool,
-    jwks_uri: Option<Address>,
-    audiences: Vec<Box<str>>,
-    algorithms: Option<Vec<Algorithm>>,
-    leeway: Duration,
-    max_age: Option<Duration>,
-    max_lifetime: Option<Duration>,
-    types: Option<Vec<Box<str>>>,
-    rfc9068: bool,
-    demands: Vec<Claim>,
-    numeric_ids: bool,
-    audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
-    any_audience: bool,
-    absent_audience: bool,
-    client_claim: Option<Box<str>>,
-    clients: Option<Vec<Box<str>>>,
-    scopes: Scopes,
-    roles: Roles,
-    tenant: Option<Path>,
-    principals: Option<Principals>,
-    /// The ARNs of the application load balancers whose tokens they are.
-    load_balancers: Option<Vec<Box<str>>>,
-    /// What a preset finds wrong with what it was given.
-    faults: Vec<(&'static str, &'static str)>,
-    max_stale: Duration,
+    pub(crate) id: Arc<str>,
+    pub(crate) terms: Terms,
 }
 
 impl Issuer {
     /// Trusts the issuer with this exact identifier.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
-        Self {
-            id: id.into().into(),
-            other_names: Vec::new(),
-            unnamed: false,
-            jwks_uri: None,
-            audiences: Vec::new(),
-            algorithms: None,
-            leeway: Duration::from_secs(30),
-            max_age: None,
-            max_lifetime: None,
-            types: None,
-            rfc9068: false,
-            demands: Vec::new(),
-            numeric_ids: false,
-            audience_claim: None,
-            any_audience: false,
-            absent_audience: false,
-            client_claim: None,
-            clients: None,
-            scopes: Scopes::default(),
-            roles: Roles::default(),
-            tenant: None,
-            principals: None,
-            load_balancers: None,
-            faults: Vec::new(),
-            max_stale: Duration::from_secs(60 * 60),
-        }
+        Self { id: id.into().into(), terms: Terms::default() }
     }
 
     /// Returns the identifier.
@@ -134,7 +84,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn also_known_as(mut self, id: impl Into<String>) -> Self {
-        self.other_names.push(id.into().into());
+        self.terms.also_known_as.push(id.into().into());
         self
     }
 
@@ -148,14 +98,14 @@ impl Issuer {
     /// Then only the signature tells which issuer a token is from.
     #[must_use]
     pub fn accept_absent_iss(mut self) -> Self {
-        self.unnamed = true;
+        self.terms.absent_iss = true;
         self
     }
 
     /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
     #[must_use]
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
-        self.jwks_uri = Some(Address::new(uri.into()));
+        self.terms.jwks_uri = Some(Address::new(uri.into()));
         self
     }
 
@@ -166,7 +116,7 @@ impl Issuer {
     /// Every audience but the service's own identifier lets tokens in that were issued for something else.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audiences.push(audience.into().into());
+        self.terms.audiences.get_or_insert_default().push(audience.into().into());
         self
     }
 
@@ -196,7 +146,7 @@ impl Issuer {
         I::Item: Into<String>,
     {
         let values = values.into_iter().map(|value| value.into().into_boxed_str()).collect();
-        self.audience_claim = Some((name.into().into(), values));
+        self.terms.audience_claim = Some((name.into().into(), values));
         self
     }
 
@@ -209,7 +159,7 @@ impl Issuer {
     /// [`audience_claim`](Self::audience_claim).
     #[must_use]
     pub fn dangerously_accept_any_audience(mut self) -> Self {
-        self.any_audience = true;
+        self.terms.any_audience = true;
         self
     }
 
@@ -220,7 +170,7 @@ impl Issuer {
     /// As with [`dangerously_accept_any_audience`](Self::dangerously_accept_any_audience), for the tokens that have none.
     #[must_use]
     pub fn dangerously_accept_absent_audience(mut self) -> Self {
-        self.absent_audience = true;
+        self.terms.absent_audience = true;
         self
     }
 
@@ -234,7 +184,7 @@ impl Issuer {
         I::Item: Into<String>,
     {
         let clients = clients.into_iter().map(|client| client.into().into_boxed_str());
-        self.clients.get_or_insert_default().extend(clients);
+        self.terms.clients.get_or_insert_default().extend(clients);
         self
     }
 
@@ -242,14 +192,14 @@ impl Issuer {
     /// of version 1.
     #[must_use]
     pub fn client_claim(mut self, name: impl Into<String>) -> Self {
-        self.client_claim = Some(name.into().into());
+        self.terms.client_claims = vec![name.into().into()];
         self
     }
 
     /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm it is for.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = Some(algorithms.into_iter().collect());
+        self.terms.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
@@ -260,7 +210,7 @@ impl Issuer {
     /// A token is accepted for this long after it has expired.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
+        self.terms.leeway = leeway;
         self
     }
 
@@ -270,7 +220,7 @@ impl Issuer {
     /// [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a new one.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
-        self.max_age = Some(max_age);
+        self.terms.max_age = Some(max_age);
         self
     }
 
@@ -278,7 +228,7 @@ impl Issuer {
     /// account is gone tomorrow.
     #[must_use]
     pub fn max_lifetime(mut self, max_lifetime: Duration) -> Self {
-        self.max_lifetime = Some(max_lifetime);
+        self.terms.max_lifetime = Some(max_lifetime);
         self
     }
 
@@ -292,7 +242,7 @@ impl Issuer {
     /// types that the issuer uses for access tokens.
     #[must_use]
     pub fn accept_typ(mut self, typ: impl AsRef<str>) -> Self {
-        self.types.get_or_insert_default().push(media_type(typ.as_ref()).into());
+        self.terms = self.terms.with_type(typ.as_ref());
         self
     }
 
@@ -300,7 +250,7 @@ impl Issuer {
     /// and `jti` are present.
     #[must_use]
     pub fn rfc9068(mut self) -> Self {
-        self.rfc9068 = true;
+        self.terms.rfc9068 = true;
         self
     }
 
@@ -318,7 +268,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn require(mut self, claim: Claim) -> Self {
-        self.demands.push(claim);
+        self.terms.demands.push(claim);
         self
     }
 
@@ -338,21 +288,21 @@ impl Issuer {
     /// The subjects `7` and `"7"` are then the same. Use it only for issuers that write numbers.
     #[must_use]
     pub fn accept_numeric_ids(mut self) -> Self {
-        self.numeric_ids = true;
+        self.terms.numeric_ids = true;
         self
     }
 
     /// Reads scopes from other claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
-        self.scopes = scopes;
+        self.terms.scopes = scopes;
         self
     }
 
     /// Reads roles from other claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn roles(mut self, roles: Roles) -> Self {
-        self.roles = roles;
+        self.terms.roles = roles;
         self
     }
 
@@ -365,7 +315,7 @@ impl Issuer {
         I: IntoIterator,
         I::Item: Into<Segment>,
     {
-        self.tenant = Some(Path::new(path));
+        self.terms.tenant = Some(Path::new(path));
         self
     }
 
@@ -377,7 +327,7 @@ impl Issuer {
     /// A key that the issuer withdraws during such an outage is trusted until this time is over.
     #[must_use]
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
-        self.max_stale = max_stale;
+        self.terms.max_stale = max_stale;
         self
     }
 }

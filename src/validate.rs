@@ -93,7 +93,7 @@ fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> 
     check_audience(&claims, payload, policy)?;
     check_texts(&claims)?;
     check_client(payload, policy)?;
-    policy.demands.iter().try_for_each(|claim| check_demand(payload, claim))?;
+    policy.terms.demands.iter().try_for_each(|claim| check_demand(payload, claim))?;
     check_binding(&claims)?;
     Ok(dates)
 }
@@ -117,11 +117,11 @@ pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: U
     let of_claims =
         |names: &[&'t str]| names.iter().map(|name| ((*name).into(), payload.root().get(name))).collect::<Vec<_>>();
     let audience: Vec<&str> =
-        ["aud"].into_iter().chain(policy.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
-    let clients: Vec<&str> = policy.client_claims.iter().map(|name| &**name).collect();
+        ["aud"].into_iter().chain(policy.terms.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
+    let clients: Vec<&str> = policy.terms.client_claims.iter().map(|name| &**name).collect();
     let clients = if clients.is_empty() { of_header("client") } else { of_claims(&clients) };
     let checked = |name, found, result| Checked { name, found, result };
-    let demanded = policy.demands.iter().map(|claim| {
+    let demanded = policy.terms.demands.iter().map(|claim| {
         let found = claim.values(payload).map(|value| (claim.name().into(), Some(value))).collect();
         checked("demanded claim", found, check_demand(payload, claim))
     });
@@ -134,7 +134,7 @@ pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: U
         checked("client", clients, check_client(payload, policy)),
     ];
     let padding = token.padded.then(|| checked("padding", Vec::new(), check_padding(true, policy)));
-    let load_balancer = policy.load_balancers.as_ref();
+    let load_balancer = policy.terms.load_balancers.as_ref();
     let signer = load_balancer.map(|_| checked("load balancer", of_header("signer"), check_signer(payload, policy)));
     let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
     padding.into_iter().chain(first).chain(signer).chain(demanded).chain([last]).collect()
@@ -142,16 +142,16 @@ pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: U
 
 /// Reads identifiers that are integers as text, where the issuer's terms say so.
 fn spell_ids(json: &mut Json, policy: &Policy) {
-    if policy.numeric_ids {
+    if policy.terms.numeric_ids {
         json.spell_integers(["sub", "jti", "client_id", "azp"]);
-        json.spell_integers(policy.client_claims.iter().map(|name| &**name));
+        json.spell_integers(policy.terms.client_claims.iter().map(|name| &**name));
     }
 }
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
 fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let algorithm = header.algorithm();
-    if policy.algorithms.contains(&algorithm) {
+    if policy.terms.algorithms().contains(&algorithm) {
         return Ok(());
     }
     let detail = if algorithm.is_symmetric() {
@@ -165,14 +165,14 @@ fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
 /// RFC 8725 §3.11: if `typ` is there, it must be one that we take.
 fn check_type(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let accepted = match header.typ().map(media_type) {
-        Some(typ) => policy.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)),
-        None => policy.untyped,
+        Some(typ) => policy.terms.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)),
+        None => policy.terms.untyped,
     };
     if accepted {
         return Ok(());
     }
     let found = if header.typ().is_some() { "another" } else { "none" };
-    let detail = format!("typ is expected to be one of {:?}, and the token has {found}", policy.types);
+    let detail = format!("typ is expected to be one of {:?}, and the token has {found}", policy.terms.types);
     Err(Error::new(ErrorKind::WrongType, detail))
 }
 
@@ -187,7 +187,7 @@ impl Dates {
 
     /// Checks them against the present: when a token first comes, and each time that it comes again.
     fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
-        let leeway = policy.leeway;
+        let leeway = policy.terms.leeway;
         if now.is_before_1970() {
             let detail =
                 "the clock of this machine is set before 1970, which must be wrong, and nothing can be accepted by it";
@@ -199,11 +199,11 @@ impl Dates {
             return Err(Error::new(ErrorKind::Expired, detail));
         }
         not_ahead("nbf", self.not_before, leeway, now)?;
-        if policy.max_lifetime.is_some() {
+        if policy.terms.max_lifetime.is_some() {
             // one that is dated ahead would be good for longer than it says
             not_ahead("iat", self.issued, leeway, now)?;
         }
-        let Some(max_age) = policy.max_age else { return Ok(()) };
+        let Some(max_age) = policy.terms.max_age else { return Ok(()) };
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
         };
@@ -223,7 +223,7 @@ impl Dates {
 impl Dates {
     /// Checks for how long the token was issued, which no time can change.
     fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
-        let Some(longest) = policy.max_lifetime else { return Ok(()) };
+        let Some(longest) = policy.terms.max_lifetime else { return Ok(()) };
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
         };
@@ -251,14 +251,14 @@ fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixT
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.
 fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> Result<(), Error> {
-    let ours = &policy.audiences;
+    let ours = policy.audiences();
     let aud = claims.aud.map(Audience::read).transpose()?;
-    if policy.any_audience {
+    if policy.terms.any_audience {
         return Ok(());
     }
     let Some(audience) = aud else {
-        let Some((name, clients)) = &policy.audience_claim else {
-            if policy.absent_audience {
+        let Some((name, clients)) = &policy.terms.audience_claim else {
+            if policy.terms.absent_audience {
                 return Ok(());
             }
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");
@@ -299,9 +299,9 @@ fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box
 
 /// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
-    let Some(clients) = &policy.clients else { return Ok(()) };
-    let Some((name, client)) = policy.client(payload) else {
-        let expected = if policy.client_claims.is_empty() { "client" } else { &policy.client_claims.join(" or ") };
+    let Some(clients) = &policy.terms.clients else { return Ok(()) };
+    let Some((name, client)) = policy.terms.client(payload) else {
+        let expected = if policy.terms.client_claims.is_empty() { "client" } else { &policy.terms.client_claims.join(" or ") };
         let detail = format!("the token names no client; expected in {expected}");
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };

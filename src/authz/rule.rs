@@ -67,7 +67,7 @@ impl Rule {
         let policy = token.policy();
         // as the issuer calls them, which is where the client asks
         let theirs = scope.map(|scope| {
-            let scopes: Vec<_> = scope.split(' ').map(|scope| policy.scopes.theirs(scope)).collect();
+            let scopes: Vec<_> = scope.split(' ').map(|scope| policy.terms.scopes.theirs(scope)).collect();
             scopes.join(" ").into()
         });
         Error::new(ErrorKind::InsufficientScope, detail)

@@ -15,7 +15,7 @@ pub enum Principal {
 }
 
 /// By what an issuer's tokens tell users and clients apart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Principals {
     pub(crate) users: &'static [Mark],
     pub(crate) clients: &'static [Mark],
@@ -38,19 +38,24 @@ pub(crate) enum Mark {
 }
 
 impl Principals {
-    /// What holds of every issuer, unless more is known.
-    pub(crate) const DEFAULT: Self = Self { users: &[], clients: &[Mark::ClientIsSubject] };
     /// RFC 9068 §2.2: `sub` is the resource owner, or else the client.
     pub(crate) const RFC9068: Self = Self { users: &[Mark::ClientIsNotSubject], clients: &[Mark::ClientIsSubject] };
 
     /// Tells who calls with a token that was issued to this client.
-    pub(crate) fn tell(&self, payload: &Json, client: Option<&str>) -> Principal {
+    pub(crate) fn tell(self, payload: &Json, client: Option<&str>) -> Principal {
         let holds = |marks: &[Mark]| marks.iter().any(|mark| mark.holds(payload, client));
         match (holds(self.users), holds(self.clients)) {
             (true, false) => Principal::User,
             (false, true) => Principal::Client,
             _ => Principal::Unknown,
         }
+    }
+}
+
+/// What holds of every issuer, unless more is known.
+impl Default for Principals {
+    fn default() -> Self {
+        Self { users: &[], clients: &[Mark::ClientIsSubject] }
     }
 }
 
@@ -79,10 +84,10 @@ mod tests {
 
     #[test]
     fn who_calls_is_only_said_where_the_token_tells() {
-        let tell = |principals: &Principals, claims: &str, client| {
+        let tell = |principals: Principals, claims: &str, client| {
             principals.tell(&Json::parse_all(claims.as_bytes().to_vec()).unwrap(), client)
         };
-        let (default, profile) = (&Principals::DEFAULT, &Principals::RFC9068);
+        let (default, profile) = (Principals::default(), Principals::RFC9068);
         for (claims, client, generic, by_profile) in [
             (r#"{"sub":"alice"}"#, Some("web"), Principal::Unknown, Principal::User),
             (r#"{"sub":"web"}"#, Some("web"), Principal::Client, Principal::Client),
@@ -96,7 +101,7 @@ mod tests {
             assert_eq!(tell(profile, claims, client), by_profile, "{claims} {client:?}");
         }
         let both = Principals { users: &[Mark::Has("uid")], clients: &[Mark::EndsWith("sub", "@clients")] };
-        assert_eq!(tell(&both, r#"{"uid":"1","sub":"x@clients"}"#, None), Principal::Unknown, "a contradiction");
-        assert_eq!(tell(&both, r#"{"uid":1,"sub":"x@clients"}"#, None), Principal::Client);
+        assert_eq!(tell(both, r#"{"uid":"1","sub":"x@clients"}"#, None), Principal::Unknown, "a contradiction");
+        assert_eq!(tell(both, r#"{"uid":1,"sub":"x@clients"}"#, None), Principal::Client);
     }
 }

@@ -3,10 +3,9 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::field::Field;
+use super::field::{Field, Place};
 use super::readers::PathConfig;
 use crate::claims::{Claim, ClaimValue};
-use crate::error::ConfigError;
 
 /// What must hold of a claim. By default, it must be there.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,21 +52,20 @@ struct ValueConfig(ClaimValue);
 
 impl ClaimConfig {
     /// Reads the demand, if it says of which claim, and notes whatever is wrong with it.
-    pub(super) fn read(self, path: &str, problems: &mut ConfigError) -> Option<Claim> {
-        let at = |field: &str| format!("{path}.{field}");
+    pub(super) fn read(self, place: &mut Place<'_>) -> Option<Claim> {
         let unnamed = self.claim.is_absent();
-        let segments = self.claim.take(&at("claim"), problems).map(PathConfig::read);
-        let absent = self.absent.take(&at("absent"), problems).unwrap_or_default();
-        let if_present = self.if_present.take(&at("if_present"), problems).unwrap_or_default();
+        let segments = self.claim.take(&mut place.of("claim")).map(PathConfig::read);
+        let absent = self.absent.take(&mut place.of("absent")).unwrap_or_default();
+        let if_present = self.if_present.take(&mut place.of("if_present")).unwrap_or_default();
         if unnamed {
-            problems.push(path, "the claim is not named");
+            place.problem("the claim is not named");
         }
         let mut claim = match (absent, if_present) {
             (false, false) => Claim::at(segments?),
             (false, true) => Claim::if_present(segments?),
             (true, false) => Claim::absent(segments?),
             (true, true) => {
-                problems.push(path, "absent and if_present contradict each other; drop one of them");
+                place.problem("absent and if_present contradict each other; drop one of them");
                 return None;
             }
         };

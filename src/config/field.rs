@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::strict;
@@ -43,25 +43,88 @@ impl<T> Field<T> {
     }
 
     /// Returns the value, if it is there and right.
-    pub(super) fn take(self, path: &str, problems: &mut ConfigError) -> Option<T> {
+    pub(super) fn take(self, place: &mut Place<'_>) -> Option<T> {
         match self {
             Self::Absent => None,
             Self::Right(value) => Some(value),
             Self::Wrong(why) => {
-                problems.push(path, why);
+                place.problem(why);
                 None
             }
         }
     }
 }
 
-/// Refuses what no setting is called.
-pub(super) fn refuse_unknown(path: &str, unknown: &BTreeMap<String, IgnoredAny>, problems: &mut ConfigError) {
-    for name in unknown.keys() {
-        let separator = if path.is_empty() { "" } else { "." };
-        problems.push(format!("{path}{separator}{name}"), "there is no setting of this name");
+/// A place in a configuration, and what is found wrong.
+pub(super) struct Place<'p> {
+    path: String,
+    problems: &'p mut ConfigError,
+}
+
+impl<'p> Place<'p> {
+    pub(super) fn root(problems: &'p mut ConfigError) -> Self {
+        Self { path: String::new(), problems }
+    }
+
+    /// Returns the place of a setting within this one.
+    pub(super) fn of(&mut self, setting: &str) -> Place<'_> {
+        let separator = if self.path.is_empty() { "" } else { "." };
+        Place { path: format!("{}{separator}{setting}", self.path), problems: self.problems }
+    }
+
+    /// Returns the place of an element of the list here.
+    pub(super) fn at(&mut self, index: usize) -> Place<'_> {
+        Place { path: format!("{}[{index}]", self.path), problems: self.problems }
+    }
+
+    pub(super) fn problem(&mut self, fix: impl Into<String>) {
+        self.problems.push(&*self.path, fix);
     }
 }
+
+/// Declares a part of a configuration: fields that it is read by, and settings, each with what it makes of a value
+/// that it changes.
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $of:ty,)* }
+        for $target:ty {
+            $($(#[$doc:meta])* $setting:ident: $type:ty => |$former:ident, $value:ident $(, $place:ident)?| $new:expr,)*
+        }
+    ) => {
+        #[derive(Clone, Debug, Default, serde::Deserialize)]
+        #[serde(default)]
+        #[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+        $(#[$attribute])*
+        $visibility struct $name {
+            $($(#[$field_doc])* $field: $crate::config::field::Field<$of>,)*
+            $($(#[$doc])* $setting: $crate::config::field::Field<$type>,)*
+            #[serde(flatten)]
+            #[cfg_attr(test, schemars(skip))]
+            unknown: std::collections::BTreeMap<String, serde::de::IgnoredAny>,
+        }
+
+        impl $name {
+            /// Changes a value as the settings say, and notes whatever is wrong with them.
+            fn change(self, mut target: $target, place: &mut $crate::config::field::Place<'_>) -> $target {
+                $({
+                    let mut of_setting = place.of(stringify!($setting));
+                    if let Some($value) = self.$setting.take(&mut of_setting) {
+                        let $former = target;
+                        $(let $place = &mut of_setting;)?
+                        target = $new;
+                    }
+                })*
+                for name in self.unknown.keys() {
+                    place.of(name).problem("there is no setting of this name");
+                }
+                target
+            }
+        }
+    };
+}
+
+pub(super) use settings;
 
 /// One string, or a list of them, with one at least.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,15 +150,24 @@ impl TryFrom<Strings> for OneOrMany {
     }
 }
 
-impl From<OneOrMany> for Vec<String> {
+impl IntoIterator for OneOrMany {
+    type Item = String;
+    type IntoIter = std::vec::IntoIter<String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<OneOrMany> for Vec<Box<str>> {
     fn from(list: OneOrMany) -> Self {
-        list.0
+        list.into_iter().map(Into::into).collect()
     }
 }
 
 /// Returns each name with each of its values.
 pub(super) fn pairs(lists: BTreeMap<String, OneOrMany>) -> impl Iterator<Item = (String, String)> {
-    lists.into_iter().flat_map(|(name, list)| Vec::from(list).into_iter().map(move |value| (name.clone(), value)))
+    lists.into_iter().flat_map(|(name, list)| list.into_iter().map(move |value| (name.clone(), value)))
 }
 
 #[cfg(test)]

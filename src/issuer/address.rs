@@ -15,7 +15,7 @@ impl Address {
         Self(address)
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

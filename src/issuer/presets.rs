@@ -14,7 +14,7 @@ use crate::claims::{Claim, Principals};
 impl Issuer {
     /// Says by what the tokens tell users and clients apart.
     fn told_by(mut self, principals: Principals) -> Self {
-        self.principals = Some(principals);
+        self.terms.principals = Some(principals);
         self
     }
 
@@ -26,7 +26,7 @@ impl Issuer {
     /// Notes, to be said when the server is built, that an argument cannot be meant.
     fn expecting(mut self, right: bool, field: &'static str, fix: &'static str) -> Self {
         if !right {
-            self.faults.push((field, fix));
+            self.terms.faults.push((field, fix));
         }
         self
     }

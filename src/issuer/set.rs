@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-use super::OtherNames;
+use super::Terms;
 use crate::error::{Error, ErrorKind};
 use crate::jose::Value;
 
@@ -45,16 +45,16 @@ impl<T> IssuerSet<T> {
     }
 
     /// Adds an issuer, if nothing by which it is named is another's.
-    pub(crate) fn insert(&mut self, id: Arc<str>, others: OtherNames, entry: T) -> Result<(), Clash> {
+    pub(crate) fn insert(&mut self, id: Arc<str>, terms: &Terms, entry: T) -> Result<(), Clash> {
         let mut clash = self.knows(&id).then_some(Clash::Name);
-        for name in others.names {
-            if *name == *id || self.knows(&name) {
+        for name in &terms.also_known_as {
+            if **name == *id || self.knows(name) {
                 clash = Some(Clash::Name);
             }
-            self.by_bare.insert(bare(&name), Arc::clone(&id));
-            self.other_names.insert(name, Arc::clone(&id));
+            self.by_bare.insert(bare(name), Arc::clone(&id));
+            self.other_names.insert(name.clone(), Arc::clone(&id));
         }
-        if others.none && self.unnamed.replace(Arc::clone(&id)).is_some() {
+        if terms.absent_iss && self.unnamed.replace(Arc::clone(&id)).is_some() {
             clash = Some(Clash::Unnamed);
         }
         self.by_bare.insert(bare(&id), Arc::clone(&id));
@@ -136,14 +136,14 @@ mod tests {
     use super::*;
     use crate::jose::Json;
 
-    fn named(names: &[&str]) -> OtherNames {
-        OtherNames { names: names.iter().map(|name| (*name).into()).collect(), none: false }
+    fn named(names: &[&str]) -> Terms {
+        Terms { also_known_as: names.iter().map(|name| (*name).into()).collect(), ..Terms::default() }
     }
 
     fn set() -> IssuerSet<u8> {
         let mut set = IssuerSet::new();
-        set.insert("https://id.test/".into(), OtherNames::default(), 1).unwrap();
-        set.insert("https://id.test/other".into(), named(&["other", "id:other"]), 2).unwrap();
+        set.insert("https://id.test/".into(), &Terms::default(), 1).unwrap();
+        set.insert("https://id.test/other".into(), &named(&["other", "id:other"]), 2).unwrap();
         set
     }
 
@@ -162,21 +162,21 @@ mod tests {
             ("new", named(&["new"])),
             ("new", named(&["twice", "twice"])),
         ] {
-            assert_eq!(set().insert(id.into(), others, 3), Err(Clash::Name), "{id}");
+            assert_eq!(set().insert(id.into(), &others, 3), Err(Clash::Name), "{id}");
         }
         let mut set = set();
-        let nameless = || OtherNames { names: Vec::new(), none: true };
-        set.insert("nameless".into(), nameless(), 3).unwrap();
+        let nameless = Terms { absent_iss: true, ..Terms::default() };
+        set.insert("nameless".into(), &nameless, 3).unwrap();
         assert_eq!(select(&set, "{}"), Ok(3));
         assert_eq!(select(&set, r#"{"iss":null}"#), Err(ErrorKind::MalformedClaim), "that is not absent");
         assert_eq!(select(&set, r#"{"iss":""}"#), Err(ErrorKind::UnknownIssuer));
-        assert_eq!(set.insert("another".into(), nameless(), 4), Err(Clash::Unnamed));
+        assert_eq!(set.insert("another".into(), &nameless, 4), Err(Clash::Unnamed));
     }
 
     #[test]
     fn the_operator_learns_which_issuer_was_probably_meant() {
         let mut set = set();
-        set.insert("https://id.test/realms/shop".into(), OtherNames::default(), 3).unwrap();
+        set.insert("https://id.test/realms/shop".into(), &Terms::default(), 3).unwrap();
         for (iss, guess, why) in [
             ("https://id.test", Some("https://id.test/"), "slash"),
             ("http://id.test/Other", Some("https://id.test/other"), "scheme"),

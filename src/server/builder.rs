@@ -304,15 +304,15 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
-            let (id, others) = (Arc::from(trust.issuer.id()), trust.issuer.other_names());
             let known = known.map(|known| &**known);
             let Some(trusted) = prepare(trust, &policy, &configured, known, false, &mut problems) else { continue };
-            let fix = match issuers.insert(Arc::clone(&id), others, Arc::new(trusted)) {
+            let issuer = Arc::clone(&trusted.policy);
+            let fix = match issuers.insert(Arc::clone(&issuer.issuer), &issuer.terms, Arc::new(trusted)) {
                 Ok(()) => continue,
                 Err(Clash::Name) => "the issuer, or another name of it, is there twice; say all about it in one place",
                 Err(Clash::Unnamed) => "another issuer takes the tokens without iss; only one can accept_absent_iss",
             };
-            problems.push(format!("issuers[{id}]"), fix);
+            problems.push(format!("issuers[{}]", issuer.issuer), fix);
         }
         problems.or(())?;
         for trusted in issuers.iter() {

@@ -6,7 +6,7 @@ use super::Trusted;
 use super::client::Client;
 use super::trust::{Origin, Trust};
 use crate::error::ConfigError;
-use crate::issuer::ServerPolicy;
+use crate::issuer::{Address, ServerPolicy};
 use crate::jwks::Keys;
 
 /// Where keys are fetched from over HTTP, and by whom: if neither changes, they are kept when a server is reloaded.
@@ -34,12 +34,12 @@ pub(super) fn prepare(
 ) -> Option<Trusted> {
     let Trust { issuer, keys } = trust;
     let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
-    let (id, jwks_uri, max_stale): (Arc<str>, _, _) =
-        (issuer.id().into(), issuer.jwks_address(), issuer.max_stale_limit());
+    let (id, terms): (Arc<str>, _) = (issuer.id().into(), &issuer.terms);
+    let (jwks_uri, max_stale) = (terms.jwks_uri.as_ref().map(Address::as_str), terms.max_stale);
     if !matches!(keys, Origin::Http) && jwks_uri.is_some() {
         problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
     }
-    if client.is_for_found() && !issuer.other_names().is_empty() {
+    if client.is_for_found() && (terms.absent_iss || !terms.also_known_as.is_empty()) {
         problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
     }
     let (mut symmetric, mut over_http) = (None, None);
@@ -60,7 +60,7 @@ pub(super) fn prepare(
         // an empty identifier is reported once, with the policy
         Origin::Http if id.is_empty() && jwks_uri.is_none() => None,
         Origin::Http => {
-            let by_kid = issuer.has_keys_by_kid();
+            let by_kid = terms.load_balancers.is_some();
             over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), by_kid, client: client.clone() });
             let same =
                 |known: &&Trusted| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client));

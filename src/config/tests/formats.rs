@@ -12,11 +12,12 @@ fn read<T: DeserializeOwned>(format: FileFormat, text: &str) -> T {
 /// All that a configuration says, whatever form it says it in.
 fn shown(config: ResourceServerConfig) -> String {
     let mut problems = ConfigError::default();
-    let audience = config.audience.clone().take("", &mut problems).map(Vec::from);
-    let cache = config.token_cache_bytes.clone().take("", &mut problems);
-    let issuers = config.issuers.clone().take("", &mut problems).unwrap().into_iter();
-    let issuers: Vec<_> =
-        issuers.map(|issuer| issuer.take("", &mut problems).unwrap().read("", &mut problems).unwrap()).collect();
+    let mut root = Place::root(&mut problems);
+    let audience: Option<Vec<_>> =
+        config.audience.clone().take(&mut root).map(|audiences| audiences.into_iter().collect());
+    let cache = config.token_cache_bytes.clone().take(&mut root);
+    let issuers = config.issuers.clone().take(&mut root).unwrap().into_iter();
+    let issuers: Vec<_> = issuers.map(|issuer| issuer.take(&mut root).unwrap().read(&mut root).unwrap()).collect();
     config.builder().build().unwrap();
     problems.or(format!("{audience:?} {cache:?} {issuers:?}")).unwrap()
 }

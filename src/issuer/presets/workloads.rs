@@ -74,7 +74,8 @@ impl Issuer {
                 "expected the ARNs of application load balancers, at least one, all of one region",
             )
             .told_by(Principals { users: &[Mark::Always], clients: &[] });
-        issuer.load_balancers = Some(arns);
+        issuer.terms.load_balancers = Some(arns);
+        issuer.terms.client_claims.clear();
         issuer
     }
 

@@ -1,0 +1,248 @@
+//! The terms on which an issuer's tokens are accepted: written by the builder and by a configuration, checked and
+//! completed once, and read by the checks of each token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Address, Issuer};
+use crate::claims::{Claim, Path, Principals, Roles, Scopes};
+use crate::clock::SharedClock;
+use crate::error::{ConfigError, ProtectionSpace};
+use crate::jose::{Algorithm, Json, Value, media_type};
+
+/// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// What all issuers of a server share.
+#[derive(Debug)]
+pub(crate) struct ServerPolicy {
+    pub(crate) audiences: Vec<Box<str>>,
+    pub(crate) space: Arc<ProtectionSpace>,
+    pub(crate) clock: SharedClock,
+    /// The longest token that is looked at, in bytes.
+    pub(crate) max_token_len: usize,
+}
+
+/// An issuer and its terms, checked.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) issuer: Arc<str>,
+    pub(crate) terms: Terms,
+    pub(crate) server: Arc<ServerPolicy>,
+}
+
+/// The terms on which one issuer's tokens are accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// By what its tokens may name it, besides its identifier.
+    pub(crate) also_known_as: Vec<Box<str>>,
+    /// Whether its tokens need not name it at all.
+    pub(crate) absent_iss: bool,
+    /// Where its keys are, if they are not to be found by discovery.
+    pub(crate) jwks_uri: Option<Address>,
+    /// The only audiences that will do, in place of the server's.
+    pub(crate) audiences: Option<Vec<Box<str>>>,
+    /// Where the audience is, if there is no `aud`, and what it may be.
+    pub(crate) audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
+    /// Whether any audience will do.
+    pub(crate) any_audience: bool,
+    /// Whether no audience will do.
+    pub(crate) absent_audience: bool,
+    /// The only algorithms that will do.
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
+    pub(crate) leeway: Duration,
+    /// How long ago a token may have been issued.
+    pub(crate) max_age: Option<Duration>,
+    /// For how long a token may have been issued.
+    pub(crate) max_lifetime: Option<Duration>,
+    /// For how long keys are used that cannot be fetched anew.
+    pub(crate) max_stale: Duration,
+    /// The only types that will do.
+    pub(crate) types: Vec<Box<str>>,
+    /// Whether a token without `typ` will do.
+    pub(crate) untyped: bool,
+    pub(crate) rfc9068: bool,
+    /// What must hold of claims.
+    pub(crate) demands: Vec<Claim>,
+    /// Whether identifiers may be integers.
+    pub(crate) numeric_ids: bool,
+    /// Where the client is named: the first of these that is there. If there are none, it is the
+    /// protected header's `client`.
+    pub(crate) client_claims: Vec<Box<str>>,
+    /// The only clients whose tokens will do.
+    pub(crate) clients: Option<Vec<Box<str>>>,
+    pub(crate) scopes: Scopes,
+    pub(crate) roles: Roles,
+    pub(crate) tenant: Option<Path>,
+    pub(crate) principals: Option<Principals>,
+    /// The ARNs of the application load balancers that may have signed, if the tokens are theirs. Their keys have an
+    /// address each, by their `kid`, below that of `jwks_uri`.
+    pub(crate) load_balancers: Option<Vec<Box<str>>>,
+    /// What a preset finds wrong with what it was given.
+    pub(crate) faults: Vec<(&'static str, &'static str)>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            also_known_as: Vec::new(),
+            absent_iss: false,
+            jwks_uri: None,
+            audiences: None,
+            audience_claim: None,
+            any_audience: false,
+            absent_audience: false,
+            algorithms: None,
+            leeway: Duration::from_secs(30),
+            max_age: None,
+            max_lifetime: None,
+            max_stale: Duration::from_secs(60 * 60),
+            // an access token by its own word, or by none
+            types: ["jwt", "at+jwt"].map(Into::into).into(),
+            untyped: true,
+            rfc9068: false,
+            demands: Vec::new(),
+            numeric_ids: false,
+            client_claims: ["client_id", "azp"].map(Into::into).into(),
+            clients: None,
+            scopes: Scopes::default(),
+            roles: Roles::default(),
+            tenant: None,
+            principals: None,
+            load_balancers: None,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Policy {
+    /// Returns the audiences that will do.
+    pub(crate) fn audiences(&self) -> &[Box<str>] {
+        self.terms.audiences.as_deref().unwrap_or(&self.server.audiences)
+    }
+}
+
+impl Terms {
+    /// Returns the algorithms that will do.
+    pub(crate) fn algorithms(&self) -> &[Algorithm] {
+        self.algorithms.as_deref().unwrap_or(Algorithm::ASYMMETRIC)
+    }
+
+    /// Returns the client that a token names, and where.
+    pub(crate) fn client<'j>(&self, json: &'j Json) -> Option<(&str, Value<'j>)> {
+        let found = |(name, value): (_, Option<Value<'j>>)| Some((name, value.filter(|client| !client.is_null())?));
+        if self.client_claims.is_empty() {
+            return found(("client", json.first().get("client")));
+        }
+        self.client_claims.iter().find_map(|name| found((&**name, json.root().get(name))))
+    }
+
+    /// Accepts another type; the first takes the place of the default.
+    pub(crate) fn with_type(mut self, typ: &str) -> Self {
+        if std::mem::take(&mut self.untyped) {
+            self.types.clear();
+        }
+        self.types.push(media_type(typ).into());
+        self
+    }
+
+    /// Adds what the profile of RFC 9068 demands.
+    fn demand_profile(&mut self) {
+        self.types = vec!["at+jwt".into()];
+        self.untyped = false;
+        self.demands.extend(["aud", "sub", "client_id", "iat", "jti"].map(|name| Claim::at([name])));
+        self.principals.get_or_insert(Principals::RFC9068);
+    }
+
+    /// Says what is wrong, as (setting, fix).
+    fn faults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        const NONE: &str = "the list is empty, so no token could ever be accepted";
+        const EMPTY: &str = "a name is empty";
+        const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that holds them";
+        const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does not allow";
+        let none = |names: Option<&Vec<Box<str>>>| names.is_some_and(Vec::is_empty);
+        let empty = |names: Option<&Vec<Box<str>>>| names.is_some_and(|names| names.iter().any(|name| name.is_empty()));
+        let (audience_claim, stand_ins) = self.audience_claim.as_ref().map(|(name, values)| (&**name, values)).unzip();
+        let other_type = |typ: &Box<str>| !typ.eq_ignore_ascii_case("at+jwt");
+        let zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
+        let table = [
+            (none(self.audiences.as_ref()), "audience", NONE),
+            (
+                empty(self.audiences.as_ref()),
+                "audience",
+                "an audience is empty; it must equal a value of the tokens' aud",
+            ),
+            (
+                self.any_audience && (self.audiences.is_some() || self.audience_claim.is_some()),
+                "audience",
+                "any audience is accepted, so naming some changes nothing; drop dangerously_accept_any_audience or the others",
+            ),
+            (self.rfc9068 && self.absent_iss, "rfc9068", "the profile demands iss; drop accept_absent_iss or rfc9068"),
+            (zero(self.max_lifetime), "max_lifetime", "the maximum lifetime is zero, so no token could be accepted"),
+            (none(self.clients.as_ref()), "allow_clients", NONE),
+            (none(stand_ins), "audience_claim", NONE),
+            (audience_claim == Some("") || empty(stand_ins), "audience_claim", EMPTY),
+            (empty(Some(&self.client_claims)), "client_claim", EMPTY),
+            (empty(self.clients.as_ref()), "allow_clients", EMPTY),
+            (empty(Some(&self.also_known_as)), "also_known_as", EMPTY),
+            (none(Some(&self.types)), "accept_typ", NONE),
+            (empty(Some(&self.types)), "accept_typ", EMPTY),
+            (self.leeway > MAX_LEEWAY, "leeway", "more than 5 minutes of leeway; synchronise the clocks instead"),
+            (zero(self.max_age), "max_age", "the maximum age is zero, so no token could be accepted for long"),
+            (!self.roles.is_sound(), "roles", PATH),
+            (!self.scopes.is_sound(), "scopes", PATH),
+            (!self.tenant.iter().all(Path::is_sound), "tenant_at", PATH),
+            (!self.scopes.has_sound_prefix(), "scopes", PREFIX),
+            (
+                self.rfc9068 && !self.untyped && self.types.iter().any(other_type),
+                "rfc9068",
+                "the profile fixes typ to at+jwt; drop accept_typ or rfc9068",
+            ),
+            (self.algorithms().is_empty(), "algorithms", NONE),
+        ];
+        let found = table.into_iter().filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)));
+        self.faults.iter().copied().chain(found)
+    }
+}
+
+impl Issuer {
+    /// Checks the terms, and completes them with the server's. `symmetric` is the algorithm of a shared secret, where that is the key.
+    pub(crate) fn into_policy(
+        self,
+        server: &Arc<ServerPolicy>,
+        symmetric: Option<Algorithm>,
+        problems: &mut ConfigError,
+    ) -> Policy {
+        let Self { id, mut terms } = self;
+        let mut problem = |setting: &str, fix: String| problems.push(format!("issuers[{id}].{setting}"), fix);
+        if id.is_empty() {
+            problem("id", "the issuer is empty; it must equal the tokens' iss".to_owned());
+        }
+        for (setting, fix) in terms.faults() {
+            problem(setting, fix.to_owned());
+        }
+        match symmetric {
+            Some(secret) if *terms.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
+                problem("algorithms", format!("the shared secret is for {secret} and nothing else"));
+            }
+            Some(_) => {}
+            None => {
+                for algorithm in terms.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
+                    problem(
+                        "algorithms",
+                        format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac"),
+                    );
+                }
+            }
+        }
+        if terms.rfc9068 {
+            terms.demand_profile();
+        }
+        for claim in &terms.demands {
+            if let Some(fault) = claim.fault(&terms.demands) {
+                problem("require", format!("{}: {fault}", claim.name()));
+            }
+        }
+        Policy { issuer: id, terms, server: Arc::clone(server) }
+    }
+}
