@@ -150,6 +150,17 @@ async fn a_token_from_a_cookie_is_verified_like_any_other_and_no_way_around_csrf
     assert_eq!(send(&app, with(Request::post("/who"))).await.status(), 403, "from nowhere");
 }
 
+#[tokio::test]
+async fn a_copy_of_a_layer_has_settings_of_its_own() {
+    let (_, server) = world();
+    let required = BearerAuthLayer::new(server).without_grpc();
+    let optional = required.clone().optional();
+    for (layer, status) in [(required, 401), (optional, 200)] {
+        let app = Router::new().route("/", route(async || "")).layer(layer);
+        assert_eq!(send(&app, get("/", &[])).await.status(), status);
+    }
+}
+
 #[test]
 fn what_is_wrong_with_a_source_is_found_when_the_layer_is_built() {
     let (_, server) = world();

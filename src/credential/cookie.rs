@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use http::header::{COOKIE, HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 
 use super::grammar::is_tchar;
 use super::head::RequestHead;
@@ -46,11 +46,12 @@ impl Cookie {
         }
     }
 
-    /// Finds its value; an empty one is none, as after signing out.
-    pub(super) fn find<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, Error> {
-        let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    /// Finds its value, if the request comes from where it should; an empty one is none, as after
+    /// signing out.
+    pub(super) fn find<'r>(&self, head: RequestHead<'r>) -> Result<Option<&'r [u8]>, Error> {
+        let values = head.headers().get_all(COOKIE).iter();
         let mut found = None;
-        for pair in pairs {
+        for pair in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';')) {
             let value = pair.trim_ascii().strip_prefix(self.name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
             // nobody can tell which of them was set by another host of the domain
             if let Some(value) = value
@@ -59,7 +60,31 @@ impl Cookie {
                 return Err(Error::new(ErrorKind::MalformedRequest, format!("the cookie {self} comes twice")));
             }
         }
-        Ok(found.filter(|value| !value.is_empty()))
+        let found = found.filter(|value| !value.is_empty());
+        found.map_or(Ok(()), |_| self.check_site(head))?;
+        Ok(found)
+    }
+
+    /// Refuses what another site may have made the browser send.
+    fn check_site(&self, head: RequestHead<'_>) -> Result<(), Error> {
+        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method());
+        if safe && !head.asks_for_upgrade() {
+            return Ok(());
+        }
+        let origin = head.single(&ORIGIN)?;
+        if origin.is_some_and(|origin| self.origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
+            return Ok(());
+        }
+        // browsers say by themselves where a request comes from; pages cannot change it
+        let why = match (head.single(&SEC_FETCH_SITE)?, origin) {
+            (Some(b"same-origin" | b"none"), _) => return Ok(()),
+            (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
+            (None, Some(origin)) if is_of(origin, host(head)?) => return Ok(()),
+            (None, Some(_)) => "its Origin is not this host",
+            (None, None) => "it has neither Sec-Fetch-Site nor Origin",
+        };
+        let fix = "let a page that should use the cookie in with allow_origin";
+        Err(Error::new(ErrorKind::CrossOriginRequest, format!("the token is in the cookie {self}, and {why}; {fix}")))
     }
 }
 
@@ -67,28 +92,6 @@ impl fmt::Display for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
-}
-
-/// Refuses what another site may have made the browser send.
-pub(super) fn check_site(head: RequestHead<'_>, cookie: &Cookie) -> Result<(), Error> {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method());
-    if safe && !head.asks_for_upgrade() {
-        return Ok(());
-    }
-    let origin = head.single(&ORIGIN)?;
-    if origin.is_some_and(|origin| cookie.origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
-        return Ok(());
-    }
-    // browsers say by themselves where a request comes from; pages cannot change it
-    let why = match (head.single(&SEC_FETCH_SITE)?, origin) {
-        (Some(b"same-origin" | b"none"), _) => return Ok(()),
-        (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
-        (None, Some(origin)) if is_of(origin, host(head)?) => return Ok(()),
-        (None, Some(_)) => "its Origin is not this host",
-        (None, None) => "it has neither Sec-Fetch-Site nor Origin",
-    };
-    let fix = "let a page that should use the cookie in with allow_origin";
-    Err(Error::new(ErrorKind::CrossOriginRequest, format!("the token is in the cookie {cookie}, and {why}; {fix}")))
 }
 
 /// Returns the host that the request is for (RFC 9110 §7.2); HTTP/2 has it in the address.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
-use super::cookie::{Cookie, check_site};
+use super::cookie::Cookie;
 use super::head::RequestHead;
 use super::{Credential, Places, query, web_socket};
 use crate::error::{ConfigError, Error, ErrorKind};
@@ -232,11 +232,7 @@ impl TokenSource {
                 found => Some(found?),
             },
             Source::Header(name) => head.single(name)?.map(Into::into),
-            Source::Cookie(cookie) => {
-                let token = cookie.find(headers)?;
-                token.map_or(Ok(()), |_| check_site(head, cookie))?;
-                token.map(Into::into)
-            }
+            Source::Cookie(cookie) => cookie.find(head)?.map(Into::into),
             Source::WebSocketProtocol if head.asks_for_upgrade() => {
                 places.protocol = web_socket::mark(headers);
                 web_socket::token(headers)?.map(Into::into)
