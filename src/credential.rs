@@ -63,6 +63,11 @@ pub(crate) enum Shown {
 }
 
 impl<'r> Credential<'r> {
+    /// Presents a bearer token (RFC 6750 §1.2).
+    pub(crate) fn bearer(token: impl Into<Cow<'r, [u8]>>) -> Self {
+        Self { token: token.into() }
+    }
+
     /// Takes the credential from the `Authorization` header.
     ///
     /// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
@@ -94,19 +99,7 @@ impl<'r> Credential<'r> {
                 "the scheme Bearer is not followed by a space and a token",
             ));
         }
-        Ok(rest.get(spaces..).unwrap_or_default().into())
-    }
-}
-
-impl<'r> From<&'r [u8]> for Credential<'r> {
-    fn from(token: &'r [u8]) -> Self {
-        Self { token: token.into() }
-    }
-}
-
-impl<'r> From<Cow<'r, [u8]>> for Credential<'r> {
-    fn from(token: Cow<'r, [u8]>) -> Self {
-        Self { token }
+        Ok(Self::bearer(rest.get(spaces..).unwrap_or_default()))
     }
 }
 

@@ -29,6 +29,7 @@ use self::keys::Source;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use crate::access_token::AccessToken;
+use crate::credential::Credential;
 use crate::error::{ConfigError, Error, ErrorKind, ProtectionSpace};
 use crate::issuer::{IssuerSet, Policy, ServerPolicy};
 use crate::jose::Json;
@@ -117,7 +118,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        match self.attempt(&token.as_bytes().into()) {
+        match self.attempt(&Credential::bearer(token.as_bytes())) {
             Attempt::Done(verdict) => verdict,
             Attempt::Waiting(verdict) => verdict.await,
         }

@@ -192,43 +192,42 @@ fn what_is_wrong_with_a_source_is_found_when_the_layer_is_built() {
         assert_eq!(*path, format!("token_sources[cookie({name})]"));
         assert!(text.contains("RFC 6265") && text.contains(&format!("{name:?}")), "{text}");
     }
-    for (origin, fix) in [
-        ("null", "an origin of its own"),
-        ("x/", "the scheme"),
-        ("", "the scheme"),
-        ("app.test", "the scheme"),
-        ("*", "the scheme"),
-        ("//app.test", "the scheme"),
-        ("https:app.test", "the scheme"),
-        ("://app.test", "the scheme"),
-        ("1x://app.test", "the scheme"),
-        ("https://app.test/", "nothing behind"),
-        ("https://app.test/x", "nothing behind"),
-        ("https://app.test?x", "nothing behind"),
-        ("https://app.test#x", "nothing behind"),
-        ("https://App.test", "lower case"),
-        ("HTTPS://app.test", "lower case"),
-        ("https://äpp.test", "ASCII"),
-        ("https://*.app.test", "the host"),
-        ("https://", "the host"),
-        ("https://:8443", "the host"),
-        ("https://me@app.test", "the host"),
-        ("https://app.test ", "the host"),
-        ("https://a:b:1", "the host"),
-        ("https://::1", "the host"),
-        ("https://[::1", "the host"),
-        ("https://app.test:", "the port"),
-        ("https://app.test:x", "the port"),
-        ("https://app.test:0443", "the port"),
-        ("https://app.test:65536", "the port"),
-        ("https://app.test:443", "the port"),
-        ("http://localhost:80", "the port"),
+    for origin in [
+        "null",
+        "x/",
+        "",
+        "app.test",
+        "*",
+        "//app.test",
+        "https:app.test",
+        "://app.test",
+        "1x://app.test",
+        "https://app.test/",
+        "https://app.test/x",
+        "https://app.test?x",
+        "https://app.test#x",
+        "https://App.test",
+        "HTTPS://app.test",
+        "https://äpp.test",
+        "https://*.app.test",
+        "https://",
+        "https://:8443",
+        "https://me@app.test",
+        "https://app.test ",
+        "https://a:b:1",
+        "https://::1",
+        "https://[::1",
+        "https://app.test:",
+        "https://app.test:x",
+        "https://app.test:0443",
+        "https://app.test:65536",
+        "https://app.test:443",
+        "http://localhost:80",
     ] {
         let source = cookie().allow_origin("https://good.test").allow_origin(origin);
         let [(path, text)] = &problems(vec![source])[..] else { panic!("{origin:?}") };
         assert_eq!(path, "token_sources[cookie(t)].allow_origin");
-        let found = format!("found {origin:?}");
-        assert!(text.contains(fix) && text.contains("https://app.example.com") && text.contains(&found), "{text}");
+        assert!(text.contains("such as https://app.example.com; found") && text.ends_with(&format!("{origin:?}")));
     }
     // all of them at once
     let wrong = vec![TokenSource::cookie("").allow_origin("null").allow_origin("x/"), TokenSource::cookie("")];

@@ -38,11 +38,10 @@ impl Cookie {
             let expected = "expected a cookie's name, of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265 §4.1.1)";
             problems.push(path, format!("{expected}; found {:?}", self.name));
         }
-        for origin in &self.origins {
-            if let Some(fix) = origin_flaw(origin) {
-                let expected = "expected an origin as browsers write it, such as https://app.example.com";
-                problems.push(format!("{path}.allow_origin"), format!("{expected}; found {origin:?}: {fix}"));
-            }
+        for origin in self.origins.iter().filter(|origin| !is_origin(origin)) {
+            let expected = "expected an origin as browsers send it: scheme, host in lower case, port if it is not the \
+                 scheme's, and nothing behind, such as https://app.example.com";
+            problems.push(format!("{path}.allow_origin"), format!("{expected}; found {origin:?}"));
         }
     }
 
@@ -118,44 +117,28 @@ fn is_of(origin: &[u8], host: Option<&[u8]>) -> bool {
     loopback && without_port(origin, b":80").eq_ignore_ascii_case(without_port(host, b":80"))
 }
 
-/// Tells how to mend what no browser would send as an origin (RFC 6454 §6.2); `None` if one would.
-fn origin_flaw(origin: &str) -> Option<&'static str> {
-    let in_lower_case = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    if origin == "null" {
-        return Some("every sandboxed page is called so; give the page an origin of its own");
-    } else if !origin.is_ascii() {
-        return Some("write the host in ASCII (xn--…)");
-    } else if origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Some("write it in lower case");
-    }
-    let (scheme, rest) = origin.split_once("://").unwrap_or_default();
-    let is_scheme = |byte| in_lower_case(byte) || b"+-.".contains(&byte);
-    if !scheme.starts_with(|char: char| char.is_ascii_lowercase()) || !scheme.bytes().all(is_scheme) {
-        return Some("begin with the scheme, such as https://");
-    } else if rest.contains(['/', '?', '#']) {
-        return Some("write nothing behind the host and its port, not even a slash");
-    }
+/// Tells whether a browser could send this as the origin of a page (RFC 6454 §6.2). It sends `null`
+/// for pages that have none.
+fn is_origin(text: &str) -> bool {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !rest.ends_with(']') => (host, Some(port)),
         _ => (rest, None),
     };
+    let consists_of = |text: &str, others: &[u8]| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || others.contains(&byte);
+        !text.is_empty() && text.bytes().all(allowed)
+    };
     let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|byte| in_lower_case(byte) || b"-._".contains(&byte)),
+        None => consists_of(host, b"-._"),
     };
-    let own_port = match scheme {
-        "http" => "80",
-        "https" => "443",
-        _ => "",
+    let is_port = |port: &str| {
+        let number = port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+        number && ![("http", "80"), ("https", "443")].contains(&(scheme, port))
     };
-    let is_port = |port: &str| port != own_port && port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
-    if !is_host {
-        Some("name the host alone, without a user or a wildcard")
-    } else if !port.is_none_or(is_port) {
-        Some("write the port as a number, and only if it is not the scheme's own")
-    } else {
-        None
-    }
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase()) && consists_of(scheme, b"+-.");
+    is_scheme && is_host && port.is_none_or(is_port)
 }
 
 fn without_port<'a>(host: &'a [u8], port: &[u8]) -> &'a [u8] {

@@ -231,20 +231,20 @@ impl TokenSource {
                 Err(error) if error.kind() == ErrorKind::MissingToken => None,
                 found => Some(found?),
             },
-            Source::Header(name) => head.single(name)?.map(Into::into),
-            Source::Cookie(cookie) => cookie.find(head)?.map(Into::into),
+            Source::Header(name) => head.single(name)?.map(Credential::bearer),
+            Source::Cookie(cookie) => cookie.find(head)?.map(Credential::bearer),
             Source::WebSocketProtocol if head.asks_for_upgrade() => {
                 places.protocol = web_socket::mark(headers);
-                web_socket::token(headers)?.map(Into::into)
+                web_socket::token(headers)?.map(Credential::bearer)
             }
             Source::Query if head.asks_for_upgrade() || head.asks_for_events() => {
                 places.in_address |= query::has_token(head.uri());
-                query::token(head.uri())?.map(Into::into)
+                query::token(head.uri())?.map(Credential::bearer)
             }
             Source::WebSocketProtocol | Source::Query => None,
-            Source::Custom(find) => find(head).inspect(|token| places.note(token, head)).map(Into::into),
+            Source::Custom(find) => find(head).inspect(|token| places.note(token, head)).map(Credential::bearer),
         };
-        Ok(found.filter(|credential: &Credential<'_>| !credential.token.is_empty()))
+        Ok(found.filter(|credential| !credential.token.is_empty()))
     }
 }
 
