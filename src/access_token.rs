@@ -96,7 +96,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Checks again, of all that was checked, what time can change.
     pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
-        self.inner.token.check_times(now)
+        self.inner.token.dates.check(self.policy(), now)
     }
 
     /// Tells tokens apart, not what they say.

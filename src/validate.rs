@@ -51,7 +51,9 @@ impl<'t> Plausible<'t> {
         let Compact { mut json, algorithm, signed, padded } = token;
         spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
-        let dates = check_padding(padded, policy).and_then(|()| check(header, &json, policy, now));
+        let dates = checks((header, &json, padded), policy, now, |_, _, result| result);
+        // a token whose times were not read was not checked
+        let dates = dates.and_then(|dates| dates.ok_or_else(|| ErrorKind::MissingClaim.into()));
         let dates = dates.map_err(|error| error.at(&policy.issuer))?;
         let claimed = Claimed { json, policy: Arc::clone(policy), dates };
         Ok(Self { algorithm, signed, claimed })
@@ -75,69 +77,65 @@ impl<'t> Plausible<'t> {
     }
 }
 
-impl Claimed {
-    /// Checks again, of all that was checked, what time can change.
-    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
-        self.dates.check(&self.policy, now)
-    }
-}
+/// What a check looks at, as the token has it.
+pub(crate) type Seen<'t> = Vec<(Cow<'t, str>, Option<Value<'t>>)>;
 
-fn check(header: Header<'_>, payload: &Json, policy: &Policy, now: UnixTime) -> Result<Dates, Error> {
-    let claims = Registered::of(payload);
-    check_algorithm(header, policy)?;
-    check_type(header, policy)?;
-    let dates = Dates::read(&claims)?;
-    dates.check(policy, now)?;
-    dates.check_lifetime(policy)?;
-    check_signer(payload, policy)?;
-    check_audience(&claims, payload, policy)?;
-    check_texts(&claims)?;
-    check_client(payload, policy)?;
-    policy.terms.demands.iter().try_for_each(|claim| check_demand(payload, claim))?;
-    check_binding(&claims)?;
+/// All checks, those of least cost first. `judge` is given the name of each, what it looks at, and what it says, and decides
+/// whether the others follow. Returns what they have read.
+fn checks<'t>(
+    (header, json, padded): (Header<'t>, &'t Json, bool),
+    policy: &'t Policy,
+    now: UnixTime,
+    mut judge: impl FnMut(&'static str, &dyn Fn() -> Seen<'t>, Result<(), Error>) -> Result<(), Error>,
+) -> Result<Option<Dates>, Error> {
+    let (parameters, claims, registered) = (json.first(), json.root(), Registered::of(json));
+    let mut dates = None;
+    if padded {
+        judge("padding", &Vec::new, check_padding(policy))?;
+    }
+    judge("algorithm", &|| seen(parameters, ["alg"]), check_algorithm(header, policy))?;
+    judge("type", &|| seen(parameters, ["typ"]), check_type(header, policy))?;
+    let times = Dates::read(&registered, policy, now).map(|read| dates = Some(read));
+    judge("times", &|| seen(claims, ["exp", "nbf", "iat"]), times)?;
+    if let Some(ours) = &policy.terms.load_balancers {
+        judge("load balancer", &|| seen(parameters, ["signer"]), check_signer(json, ours))?;
+    }
+    let named = policy.terms.audience_claim.as_ref().map(|(name, _)| &**name);
+    let audience = || seen(claims, ["aud"].into_iter().chain(named));
+    judge("audience", &audience, check_audience(&registered, json, policy))?;
+    judge("string claims", &|| seen(claims, ["sub", "client_id", "azp", "jti"]), check_texts(&registered))?;
+    let client = || match &*policy.terms.client_claims {
+        [] => seen(parameters, ["client"]),
+        names => seen(claims, names.iter().map(|name| &**name)),
+    };
+    judge("client", &client, check_client(json, policy))?;
+    for claim in &policy.terms.demands {
+        let values = || claim.values(json).map(|value| (claim.name().into(), Some(value))).collect();
+        judge("demanded claim", &values, check_demand(json, claim))?;
+    }
+    judge("sender constraint", &|| seen(claims, ["cnf"]), check_binding(&registered))?;
     Ok(dates)
 }
 
-/// What one of the checks looks at, as the token has it, and what it says.
-pub(crate) struct Checked<'t> {
-    pub(crate) name: &'static str,
-    pub(crate) found: Vec<(Cow<'t, str>, Option<Value<'t>>)>,
-    pub(crate) result: Result<(), Error>,
+fn seen<'t>(object: Value<'t>, names: impl IntoIterator<Item = &'t str>) -> Seen<'t> {
+    names.into_iter().map(|name| (name.into(), object.get(name))).collect()
 }
 
-/// Runs every check of [`Plausible::check`], whatever those before it say, for an explanation.
-pub(crate) fn explain<'t>(token: &'t mut Compact<'_>, policy: &'t Policy, now: UnixTime) -> Vec<Checked<'t>> {
+/// Runs every check of [`Plausible::check`], whatever those before it say, and tells of each.
+pub(crate) fn explain<'t>(
+    token: &'t mut Compact<'_>,
+    policy: &'t Policy,
+    now: UnixTime,
+    mut tell: impl FnMut(&'static str, Seen<'t>, Result<(), Error>),
+) {
     spell_ids(&mut token.json, policy);
-    let token = &*token;
-    let (header, payload) = (Header::of(token.json.first(), token.algorithm), &token.json);
-    let claims = Registered::of(payload);
-    let times =
-        Dates::read(&claims).and_then(|dates| dates.check(policy, now).and_then(|()| dates.check_lifetime(policy)));
-    let of_header = |name: &'t str| vec![(name.into(), payload.first().get(name))];
-    let of_claims =
-        |names: &[&'t str]| names.iter().map(|name| ((*name).into(), payload.root().get(name))).collect::<Vec<_>>();
-    let audience: Vec<&str> =
-        ["aud"].into_iter().chain(policy.terms.audience_claim.as_ref().map(|(name, _)| &**name)).collect();
-    let clients: Vec<&str> = policy.terms.client_claims.iter().map(|name| &**name).collect();
-    let clients = if clients.is_empty() { of_header("client") } else { of_claims(&clients) };
-    let checked = |name, found, result| Checked { name, found, result };
-    let demanded = policy.terms.demands.iter().map(|claim| {
-        let found = claim.values(payload).map(|value| (claim.name().into(), Some(value))).collect();
-        checked("demanded claim", found, check_demand(payload, claim))
-    });
-    let first = [
-        checked("algorithm", of_header("alg"), check_algorithm(header, policy)),
-        checked("type", of_header("typ"), check_type(header, policy)),
-        checked("times", of_claims(&["exp", "nbf", "iat"]), times),
-        checked("audience", of_claims(&audience), check_audience(&claims, payload, policy)),
-        checked("string claims", of_claims(&["sub", "client_id", "azp", "jti"]), check_texts(&claims)),
-        checked("client", clients, check_client(payload, policy)),
-    ];
-    let padding = token.padded.then(|| checked("padding", Vec::new(), check_padding(true, policy)));
-    let load_balancer = policy.terms.load_balancers.as_ref();
-    let signer = load_balancer.map(|_| checked("load balancer", of_header("signer"), check_signer(payload, policy)));
-    let last = checked("sender constraint", of_claims(&["cnf"]), check_binding(&claims));
-    padding.into_iter().chain(first).chain(signer).chain(demanded).chain([last]).collect()
+    let json = &token.json;
+    // what fails was told
+    let _ =
+        checks((Header::of(json.first(), token.algorithm), json, token.padded), policy, now, |name, seen, result| {
+            tell(name, seen(), result);
+            Ok(())
+        });
 }
 
 /// Reads identifiers that are integers as text, where the issuer's terms say so.
@@ -177,16 +175,21 @@ fn check_type(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
 }
 
 impl Dates {
-    fn read(claims: &Registered<'_>) -> Result<Self, Error> {
+    /// Reads and checks them.
+    fn read(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Self, Error> {
         let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
         let (expires, not_before, issued) =
             (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
         let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
-        Ok(Self { expires, not_before, issued })
+        let dates = Self { expires, not_before, issued };
+        dates.check(policy, now)?;
+        dates.check_lifetime(policy)?;
+        Ok(dates)
     }
 
-    /// Checks them against the present: when a token first comes, and each time that it comes again.
-    fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
+    /// Checks them against the present, which is all that time can change: when a token first comes, and each time that
+    /// it comes again.
+    pub(crate) fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
         let leeway = policy.terms.leeway;
         if now.is_before_1970() {
             let detail =
@@ -218,9 +221,7 @@ impl Dates {
             None => Ok(()),
         }
     }
-}
 
-impl Dates {
     /// Checks for how long the token was issued, which no time can change.
     fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
         let Some(longest) = policy.terms.max_lifetime else { return Ok(()) };
@@ -301,7 +302,8 @@ fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.terms.clients else { return Ok(()) };
     let Some((name, client)) = policy.terms.client(payload) else {
-        let expected = if policy.terms.client_claims.is_empty() { "client" } else { &policy.terms.client_claims.join(" or ") };
+        let expected =
+            if policy.terms.client_claims.is_empty() { "client" } else { &policy.terms.client_claims.join(" or ") };
         let detail = format!("the token names no client; expected in {expected}");
         return Err(Error::new(ErrorKind::MissingClaim, detail));
     };

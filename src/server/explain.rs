@@ -1,6 +1,5 @@
 //! Why a token is accepted or refused, step by step, for whoever has to find out.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -8,8 +7,8 @@ use serde::{Serialize, Serializer};
 use super::ResourceServer;
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
-use crate::jose::{Compact, Header, Value};
-use crate::validate;
+use crate::jose::{Compact, Header};
+use crate::validate::{self, Seen};
 
 /// What is shown of a value at most, in characters.
 const MAX_FOUND: usize = 200;
@@ -123,17 +122,18 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let header = Header::of(compact.json.first(), compact.algorithm);
         step("form", short(&format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default())), Ok(()));
         let iss = compact.json.root().get("iss");
-        let issuer = show(&[("iss".into(), iss)]);
+        let issuer = show(&vec![("iss".into(), iss)]);
         let Ok(trusted) = engine.select(iss, None) else {
             let unresolved = || Error::from(ErrorKind::UnknownIssuer);
             return step("issuer", issuer, Err(verdict.as_ref().err().cloned().unwrap_or_else(unresolved)));
         };
         step("issuer", issuer, Ok(()));
         let now = engine.policy.clock.now();
-        let checked = validate::explain(&mut compact, &trusted.policy, now);
-        let passed: Vec<bool> =
-            checked.into_iter().map(|checked| step(checked.name, show(&checked.found), checked.result)).collect();
-        passed.into_iter().all(|passed| passed)
+        let mut passed = true;
+        validate::explain(&mut compact, &trusted.policy, now, |name, seen, result| {
+            passed &= step(name, show(&seen), result);
+        });
+        passed
     }
 }
 
@@ -159,7 +159,7 @@ fn short(text: &str) -> String {
 }
 
 /// Writes what a token has under some names.
-fn show(found: &[(Cow<'_, str>, Option<Value<'_>>)]) -> String {
+fn show(found: &Seen<'_>) -> String {
     let there = found.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?.describe())));
     short(&there.collect::<Vec<_>>().join(", "))
 }
