@@ -49,6 +49,9 @@ mod jwks;
 
 // 5 the registered claims are checked
 
+/// Pure: what a token demands of its sender, and the evidence that it is met.
+mod possession;
+
 /// Pure: compact token, policy, time → plausible token.
 mod validate;
 

@@ -16,6 +16,7 @@ use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Policy, differ_little};
 use crate::jose::{Algorithm, Compact, Header, Json, Number, Signed, Value, media_type};
+use crate::possession::Binding;
 use crate::sync::whole_seconds_up;
 
 /// A token whose claims hold, if its signature does.
@@ -52,7 +53,7 @@ impl<'t> Plausible<'t> {
         spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
         let dates = checks((header, &json, padded), policy, now, |_, _, result| result);
-        // a token whose times were not read was not checked
+        // what was not read was not checked
         let dates = dates.and_then(|dates| dates.ok_or_else(|| ErrorKind::MissingClaim.into()));
         let dates = dates.map_err(|error| error.at(&policy.issuer))?;
         let claimed = Claimed { json, policy: Arc::clone(policy), dates };
@@ -113,7 +114,9 @@ fn checks<'t>(
         let values = || claim.values(json).map(|value| (claim.name().into(), Some(value))).collect();
         judge("demanded claim", &values, check_demand(json, claim))?;
     }
-    judge("sender constraint", &|| seen(claims, ["cnf"]), check_binding(&registered))?;
+    // one that cannot be proven is refused here already, before anything is done for the token's signature
+    let provable = Binding::read(registered.cnf).and_then(Binding::prove).map(drop);
+    judge("sender constraint", &|| seen(claims, ["cnf"]), provable)?;
     Ok(dates)
 }
 
@@ -347,16 +350,4 @@ fn check_demand(payload: &Json, claim: &Claim) -> Result<(), Error> {
         }
     };
     Err(Error::new(kind, detail))
-}
-
-/// A token that is bound to its sender's key proves nothing without the proof (RFC 7800, RFC 9449 §7.2, RFC 8705 §3).
-fn check_binding(claims: &Registered<'_>) -> Result<(), Error> {
-    match claims.cnf {
-        None => Ok(()),
-        Some(cnf) if cnf.is_object() => {
-            let detail = "the token has cnf, and no proof of possession is checked here";
-            Err(Error::new(ErrorKind::SenderConstrained, detail))
-        }
-        Some(cnf) => Err(Error::new(ErrorKind::MalformedClaim, format!("cnf is {}, not an object", cnf.type_name()))),
-    }
 }
