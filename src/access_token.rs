@@ -1,4 +1,4 @@
-//! Step 6: the evidence that a token was verified.
+//! Step 6: the evidence that a token was verified, and that its sender may use it.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -13,6 +13,7 @@ use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
+use crate::possession::{Binding, Possessed};
 use crate::validate::{Claimed, Plausible};
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
@@ -45,16 +46,53 @@ struct Inner<C: ?Sized> {
     claims: C,
 }
 
-impl<C> AccessToken<C> {
-    /// Turns claims into evidence, given the evidence that their signature was verified.
-    pub(crate) fn evidence(
+/// A token whose claims were checked and whose signature was verified, and not yet a yes: what depends on the request is
+/// judged for each one, be the token known or not. So it has none of the accessors, and no way into a request.
+pub(crate) struct Verified<C>(Arc<Inner<C>>);
+
+impl<C> Verified<C> {
+    /// Reads the application's claims, given the evidence that the signature was verified.
+    pub(crate) fn read(
         token: Plausible<'_>,
         verified: SignatureVerified,
         read: fn(&Json) -> Result<C, Error>,
     ) -> Result<Self, Error> {
         let token = token.into_claimed(verified);
         let claims = read(&token.json).map_err(|error| error.at(&token.policy.issuer))?;
-        Ok(Self { inner: Arc::new(Inner { token, claims }) })
+        Ok(Self(Arc::new(Inner { token, claims })))
+    }
+
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.0.token.policy
+    }
+
+    pub(crate) fn binding(&self) -> Binding {
+        self.0.token.binding
+    }
+
+    /// Checks again, of all that was checked, what time can change.
+    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
+        self.0.token.dates.check(self.policy(), now)
+    }
+
+    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, twice as much as the payload, if there are any.
+    pub(crate) fn weight(&self) -> usize {
+        let payload = self.0.token.json.weight();
+        let claims = if size_of_val(&self.0.claims) == 0 { 0 } else { payload.saturating_mul(2) };
+        payload.saturating_add(claims).saturating_add(size_of_val(&*self.0))
+    }
+}
+
+impl<C> Clone for Verified<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> AccessToken<C> {
+    /// Says yes to a request, given the evidence that its sender may use the token.
+    pub(crate) fn admit(verified: Verified<C>, _: Possessed) -> Self {
+        Self { inner: verified.0 }
     }
 
     /// Returns the application's own claims.
@@ -94,11 +132,6 @@ impl<C: ?Sized> AccessToken<C> {
         &self.inner.token.policy
     }
 
-    /// Checks again, of all that was checked, what time can change.
-    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
-        self.inner.token.dates.check(self.policy(), now)
-    }
-
     /// Tells tokens apart, not what they say.
     pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.inner).addr()
@@ -114,13 +147,6 @@ impl<C: ?Sized> AccessToken<C> {
             .map(|(issued, max_age)| UnixTime(issued.to_unix_time().0.saturating_add(max_age)));
         let expires = dates.expires.to_unix_time();
         oldest.map_or(expires, |oldest| oldest.min(expires))
-    }
-
-    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, twice as much as the payload, if there are any.
-    pub(crate) fn weight(&self) -> usize {
-        let payload = self.inner.token.json.weight();
-        let claims = if size_of_val(&self.inner.claims) == 0 { 0 } else { payload.saturating_mul(2) };
-        payload.saturating_add(claims).saturating_add(size_of_val(&*self.inner))
     }
 
     /// Returns the issuer's identifier, exactly as it was configured; the token says the same (`iss`), or one of its

@@ -57,7 +57,7 @@ mod validate;
 
 // 6 the signature is verified, the application's claims are read
 
-/// The evidence.
+/// The evidence: a verified token, and one that its sender may use.
 mod access_token;
 
 /// Pure: plausible token, key set → access token.

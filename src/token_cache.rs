@@ -18,7 +18,7 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
-use crate::access_token::AccessToken;
+use crate::access_token::Verified;
 use crate::clock::UnixTime;
 use crate::crypto::VerifyingKey;
 use crate::jwks::KeySet;
@@ -73,7 +73,7 @@ struct Slot<C, I> {
 /// A token that was verified once.
 pub(crate) struct Entry<C, I> {
     text: Arc<[u8]>,
-    token: AccessToken<C>,
+    token: Verified<C>,
     /// `None` if it was found at run time: that may end, and a token kept here must not keep it.
     issuer: Option<Arc<I>>,
     key: Arc<VerifyingKey>,
@@ -144,7 +144,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
     pub(crate) fn insert(
         &self,
         text: &[u8],
-        token: &AccessToken<C>,
+        token: &Verified<C>,
         issuer: Option<Arc<I>>,
         (key, generation): (&Arc<VerifyingKey>, u64),
         now: UnixTime,
@@ -206,7 +206,7 @@ impl<C, I> Entry<C, I> {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn token(&self) -> &AccessToken<C> {
+    pub(crate) fn token(&self) -> &Verified<C> {
         &self.token
     }
 

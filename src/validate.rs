@@ -36,6 +36,7 @@ pub(crate) struct Claimed {
     pub(crate) json: Json,
     pub(crate) policy: Arc<Policy>,
     pub(crate) dates: Dates,
+    pub(crate) binding: Binding,
 }
 
 /// The moments that a token's validity depends on.
@@ -52,11 +53,11 @@ impl<'t> Plausible<'t> {
         let Compact { mut json, algorithm, signed, padded } = token;
         spell_ids(&mut json, policy);
         let header = Header::of(json.first(), algorithm);
-        let dates = checks((header, &json, padded), policy, now, |_, _, result| result);
+        let read = checks((header, &json, padded), policy, now, |_, _, result| result);
         // what was not read was not checked
-        let dates = dates.and_then(|dates| dates.ok_or_else(|| ErrorKind::MissingClaim.into()));
-        let dates = dates.map_err(|error| error.at(&policy.issuer))?;
-        let claimed = Claimed { json, policy: Arc::clone(policy), dates };
+        let read = read.and_then(|read| read.ok_or_else(|| ErrorKind::MissingClaim.into()));
+        let (dates, binding) = read.map_err(|error| error.at(&policy.issuer))?;
+        let claimed = Claimed { json, policy: Arc::clone(policy), dates, binding };
         Ok(Self { algorithm, signed, claimed })
     }
 
@@ -88,9 +89,9 @@ fn checks<'t>(
     policy: &'t Policy,
     now: UnixTime,
     mut judge: impl FnMut(&'static str, &dyn Fn() -> Seen<'t>, Result<(), Error>) -> Result<(), Error>,
-) -> Result<Option<Dates>, Error> {
+) -> Result<Option<(Dates, Binding)>, Error> {
     let (parameters, claims, registered) = (json.first(), json.root(), Registered::of(json));
-    let mut dates = None;
+    let (mut dates, mut binding) = (None, None);
     if padded {
         judge("padding", &Vec::new, check_padding(policy))?;
     }
@@ -115,9 +116,9 @@ fn checks<'t>(
         judge("demanded claim", &values, check_demand(json, claim))?;
     }
     // one that cannot be proven is refused here already, before anything is done for the token's signature
-    let provable = Binding::read(registered.cnf).and_then(Binding::prove).map(drop);
+    let provable = Binding::read(registered.cnf).and_then(|read| read.prove().map(|_| binding = Some(read)));
     judge("sender constraint", &|| seen(claims, ["cnf"]), provable)?;
-    Ok(dates)
+    Ok(dates.zip(binding))
 }
 
 fn seen<'t>(object: Value<'t>, names: impl IntoIterator<Item = &'t str>) -> Seen<'t> {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::found::{Found, unavailable};
 use super::{Engine, ResourceServer, Trusted};
-use crate::access_token::AccessToken;
+use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Compact, Value};
@@ -18,13 +18,13 @@ use crate::trace::{count, gauge};
 use crate::validate::Plausible;
 use crate::verify::verify;
 
-type Verdict<C> = Result<AccessToken<C>, Error>;
-
 /// What comes of a token: a verdict, or a wait and then a verdict.
 pub(crate) enum Attempt<C> {
     Done(Verdict<C>),
     Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
 }
+
+type Verdict<C> = Result<AccessToken<C>, Error>;
 
 /// A verdict of no, and whether something could change it.
 pub(super) enum Refusal {
@@ -63,7 +63,7 @@ enum Effort {
 
 /// How far a token gets without a wait.
 enum Step<C> {
-    Done(Verdict<C>),
+    Done(Result<Verified<C>, Error>),
     Wait(Wait),
 }
 
@@ -85,16 +85,16 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Verifies a token there and then, if all that it needs is known.
     pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
         let engine = self.engine.load();
-        if let Some(known) = engine.known(&credential.token) {
-            return Attempt::Done(Ok(known));
-        }
         let in_space = |error: Error| error.in_space(Some(&engine.policy.space));
+        if let Some(known) = engine.known(&credential.token) {
+            return Attempt::Done(settle(known).map_err(in_space));
+        }
         let token = match BearerToken::from_bytes(&credential.token, engine.policy.max_token_len) {
             Ok(token) => token,
             Err(error) => return Attempt::Done(Err(in_space(error))),
         };
         let wait = match engine.step(token, None) {
-            Step::Done(verdict) => return Attempt::Done(verdict.map_err(in_space)),
+            Step::Done(verdict) => return Attempt::Done(verdict.and_then(settle).map_err(in_space)),
             Step::Wait(wait) => wait,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
@@ -102,9 +102,15 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let token = token.as_str().to_owned();
         Attempt::Waiting(Box::pin(async move {
             let token = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len)?;
-            engine.wait(token, wait).await.map_err(|error| error.in_space(Some(&engine.policy.space)))
+            engine.wait(token, wait).await.and_then(settle).map_err(|error| error.in_space(Some(&engine.policy.space)))
         }))
     }
+}
+
+/// Decides on a verified token for the request that it came with, be it known or not.
+fn settle<C>(verified: Verified<C>) -> Verdict<C> {
+    let possessed = verified.binding().prove().map_err(|error| error.at(&verified.policy().issuer))?;
+    Ok(AccessToken::admit(verified, possessed))
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {
@@ -129,7 +135,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
-    async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Verdict<C> {
+    async fn wait(&self, token: BearerToken<'_>, mut wait: Wait) -> Result<Verified<C>, Error> {
         let deadline = after(Instant::now(), self.key_wait);
         loop {
             let (trusted, ended, own) = match wait {
@@ -155,7 +161,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// The journey.
-    fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<AccessToken<C>, Refusal> {
+    fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<Verified<C>, Refusal> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
@@ -178,7 +184,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             }
         })?;
         self.found.prove(&trusted);
-        let verified = AccessToken::evidence(plausible, verified, self.read)?;
+        let verified = Verified::read(plausible, verified, self.read)?;
         let configured = trusted.found.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
@@ -189,12 +195,12 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// Looks for a token that was verified before, and checks again all that may have changed since.
-    fn known(&self, token: &[u8]) -> Option<AccessToken<C>> {
+    fn known(&self, token: &[u8]) -> Option<Verified<C>> {
         let known = self.cache.get(token, |entry| {
             let trusted = match entry.issuer() {
                 // for as long as this engine and its cache live
                 Some(configured) => Cow::Borrowed(configured),
-                None => Cow::Owned(self.found.find(entry.token().issuer()).trusted()?),
+                None => Cow::Owned(self.found.find(&entry.token().policy().issuer).trusted()?),
             };
             let now = self.policy.clock.moment();
             let current = trusted.keys.current(now.instant);
