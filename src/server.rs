@@ -3,39 +3,35 @@
 mod attempt;
 mod builder;
 mod client;
+mod engine;
 mod explain;
 mod found;
 mod keys;
 mod resolver;
 mod trust;
+mod trusted_issuer;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
 pub use self::explain::{Explanation, Outcome, Step};
-use self::found::{Admission, FoundIssuers};
-use self::keys::Source;
+use self::engine::Engine;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
+use self::trusted_issuer::TrustedIssuer;
 use crate::access_token::AccessToken;
 use crate::credential::Credential;
 use crate::error::{ConfigError, Error, ErrorKind, ProtectionSpace};
-use crate::issuer::{IssuerSet, Policy, ServerPolicy};
-use crate::jose::Json;
-use crate::jwks::{Demand, GRACE, IssuerStatus, Keys, SavedKeys, Want};
+use crate::jwks::{Demand, GRACE, IssuerStatus, SavedKeys, Want};
 use crate::sync::after;
-use crate::token_cache::TokenCache;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
@@ -73,27 +69,6 @@ use crate::token_cache::TokenCache;
 pub struct ResourceServer<C = ()> {
     /// Replaced as a whole by a reload.
     engine: Arc<ArcSwap<Engine<C>>>,
-}
-
-struct Engine<C> {
-    issuers: IssuerSet<Arc<Trusted>>,
-    found: FoundIssuers,
-    policy: Arc<ServerPolicy>,
-    cache: TokenCache<C, Trusted>,
-    /// How long a request waits for keys.
-    key_wait: Duration,
-    read: fn(&Json) -> Result<C, Error>,
-}
-
-/// What the engine keeps of each trusted issuer.
-struct Trusted {
-    /// `None` if it is configured.
-    found: Option<Admission>,
-    policy: Arc<Policy>,
-    keys: Arc<Keys>,
-    max_stale: Duration,
-    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own source, and those that never change.
-    over_http: Option<Source>,
 }
 
 impl ResourceServer {
@@ -279,50 +254,6 @@ impl<C> ResourceServer<C> {
         Arc::clone(&self.engine.load().policy.space)
     }
 }
-
-impl Trusted {
-    fn generation(&self) -> u64 {
-        self.keys.current(Instant::now()).as_ref().map_or(0, |snapshot| snapshot.generation())
-    }
-
-    fn is_empty(&self) -> bool {
-        let now = self.policy.server.clock.moment();
-        let current = self.keys.current(now.instant);
-        current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
-    }
-
-    fn demand_if_empty(&self) -> Demand {
-        if self.is_empty() { self.keys.demand(Want::NoKeys, self.generation()) } else { Demand::Newer }
-    }
-
-    fn status(&self) -> IssuerStatus {
-        self.keys.status(self.max_stale)
-    }
-
-    /// Says why there are no keys that would do.
-    fn unavailable(&self, want: Want) -> Error {
-        let detail = match self.keys.outage() {
-            Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
-            Some(_) => OUTSIDE.into(),
-            None if self.is_empty() => "the keys are too old, and newer ones are not there yet".into(),
-            None => "a fetch of newer keys has not ended yet".into(),
-        };
-        self.later(detail, want)
-    }
-
-    /// Says why there is no fetch.
-    fn not_now(&self, want: Want) -> Error {
-        let outside = Handle::try_current().is_err();
-        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), want)
-    }
-
-    fn later(&self, detail: Cow<'static, str>, want: Want) -> Error {
-        let wait = self.keys.next_chance(want);
-        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
-    }
-}
-
-const OUTSIDE: &str = "keys cannot be fetched outside a tokio runtime";
 
 /// The issuers whose keys cannot be had; returned by [`ResourceServer::ready`].
 #[derive(Clone, Debug)]

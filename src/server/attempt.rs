@@ -1,22 +1,18 @@
 //! One token's way to a verdict: at once if all is known, else after waits for keys or for a decision about the issuer.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::found::{Found, unavailable};
-use super::{Engine, ResourceServer, Trusted};
+use super::engine::Engine;
+use super::found::unavailable;
+use super::{ResourceServer, TrustedIssuer};
 use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
-use crate::error::{Error, ErrorKind};
-use crate::jose::{Compact, Value};
+use crate::error::Error;
 use crate::jwks::{Demand, Fetch, Fingerprint, Want};
 use crate::sync::after;
-use crate::trace::{count, gauge};
-use crate::validate::Plausible;
-use crate::verify::verify;
 
 /// What comes of a token: a verdict, or a wait and then a verdict.
 pub(crate) enum Attempt<C> {
@@ -31,7 +27,7 @@ pub(super) enum Refusal {
     Final(Error),
     /// Keys of the issuer, newer than those of this generation, could.
     Keys {
-        trusted: Arc<Trusted>,
+        trusted: Arc<TrustedIssuer>,
         generation: u64,
         lack: Lack,
     },
@@ -70,7 +66,7 @@ enum Step<C> {
 /// What to wait for.
 enum Wait {
     /// A fetch of this issuer's keys.
-    Fetch(Fetch, Arc<Trusted>),
+    Fetch(Fetch, Arc<TrustedIssuer>),
     /// A decision on this issuer.
     Decision(Arc<str>),
 }
@@ -115,7 +111,7 @@ fn settle<C>(verified: Verified<C>) -> Verdict<C> {
 
 impl<C: Send + Sync + 'static> Engine<C> {
     /// Verifies a token as far as that goes without a wait. `decided` is its issuer, if that was found before.
-    fn step(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Step<C> {
+    fn step(&self, token: BearerToken<'_>, decided: Option<&Arc<TrustedIssuer>>) -> Step<C> {
         loop {
             let refusal = match self.verify(token, decided) {
                 Ok(token) => return Step::Done(Ok(token)),
@@ -157,79 +153,6 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Step::Done(verdict) => return verdict,
                 Step::Wait(next) => wait = next,
             }
-        }
-    }
-
-    /// The journey.
-    fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<Trusted>>) -> Result<Verified<C>, Refusal> {
-        let compact = Compact::parse(token)?;
-        let trusted = self.select(compact.json.root().get("iss"), decided)?;
-        let now = self.policy.clock.moment();
-        let plausible = Plausible::check(compact, &trusted.policy, now.wall)?;
-        let current = trusted.keys.current(now.instant);
-        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
-        let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, now)) else {
-            return Err(lacking(Lack::NoKeys));
-        };
-        let (verified, key) = verify(&plausible, keys).map_err(|error| {
-            let kid = plausible.header().kid();
-            let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
-            if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
-                lacking(Lack::UnknownKid(trusted.keys.fingerprint(kid), error))
-            } else if unfit {
-                lacking(Lack::BadSignature(error))
-            } else {
-                error.into()
-            }
-        })?;
-        self.found.prove(&trusted);
-        let verified = Verified::read(plausible, verified, self.read)?;
-        let configured = trusted.found.is_none().then(|| Arc::clone(&trusted));
-        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
-        count!("tower_bearer_token_cache_total", "result" => "miss");
-        if self.cache.is_time_to_report(now.wall) {
-            gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
-        }
-        Ok(verified)
-    }
-
-    /// Looks for a token that was verified before, and checks again all that may have changed since.
-    fn known(&self, token: &[u8]) -> Option<Verified<C>> {
-        let known = self.cache.get(token, |entry| {
-            let trusted = match entry.issuer() {
-                // for as long as this engine and its cache live
-                Some(configured) => Cow::Borrowed(configured),
-                None => Cow::Owned(self.found.find(&entry.token().policy().issuer).trusted()?),
-            };
-            let now = self.policy.clock.moment();
-            let current = trusted.keys.current(now.instant);
-            let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
-            let keys = snapshot.keys(trusted.max_stale, now)?;
-            entry.check(keys, snapshot.generation(), now.wall).then(|| entry.token().clone())
-        })?;
-        count!("tower_bearer_token_cache_total", "result" => "hit");
-        Some(known)
-    }
-
-    /// Selects the issuer that a token names: a configured one, or one that was found at run time.
-    pub(super) fn select<'e>(
-        &'e self,
-        iss: Option<Value<'_>>,
-        decided: Option<&'e Arc<Trusted>>,
-    ) -> Result<Cow<'e, Arc<Trusted>>, Refusal> {
-        let error = match (self.issuers.select(iss), decided) {
-            (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
-            (Err(error), None) => error,
-        };
-        if error.kind() != ErrorKind::UnknownIssuer || self.found.is_closed() {
-            return Err(error.into());
-        }
-        let issuer = iss.and_then(Value::as_str).unwrap_or_default();
-        match self.found.find(issuer) {
-            Found::Trusted(trusted) => Ok(Cow::Owned(trusted)),
-            Found::Refused(error) => Err(error.into()),
-            Found::Unknown => Err(Refusal::Undecided(issuer.into())),
         }
     }
 }

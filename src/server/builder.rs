@@ -11,12 +11,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
+use super::ResourceServer;
 use super::client::{Client, HttpSettings};
+use super::engine::Engine;
 use super::found::FoundIssuers;
 use super::keys::prepare;
 use super::resolver::{DynResolver, IssuerResolver};
 use super::trust::Trust;
-use super::{Engine, ResourceServer};
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};

@@ -20,7 +20,7 @@ pub(super) use self::decision::Admission;
 use self::decision::RETRY;
 use self::known::Known;
 use self::question::{Answer, Core, Open, Question, answered, cut_short};
-use super::Trusted;
+use super::TrustedIssuer;
 use super::client::Client;
 use super::resolver::DynResolver;
 use crate::error::{Error, ErrorKind};
@@ -40,14 +40,14 @@ const MAX_OPEN: usize = 256;
 
 /// What is known of an issuer.
 pub(super) enum Found {
-    Trusted(Arc<Trusted>),
+    Trusted(Arc<TrustedIssuer>),
     Refused(Error),
     /// Nobody has been asked, or too long ago.
     Unknown,
 }
 
 impl Found {
-    pub(super) fn trusted(self) -> Option<Arc<Trusted>> {
+    pub(super) fn trusted(self) -> Option<Arc<TrustedIssuer>> {
         if let Self::Trusted(trusted) = self { Some(trusted) } else { None }
     }
 }
@@ -181,7 +181,7 @@ impl FoundIssuers {
     }
 
     /// Takes it that a token of an issuer was verified, which changes something the first time.
-    pub(super) fn prove(&self, trusted: &Arc<Trusted>) {
+    pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
         if trusted.found.as_ref().is_some_and(Admission::prove) {
             trusted.keys.prove();
             self.core.known.prove(trusted);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Trusted;
+use super::TrustedIssuer;
 use super::client::Client;
 use super::trust::{Origin, Trust};
 use crate::error::ConfigError;
@@ -28,10 +28,10 @@ pub(super) fn prepare(
     trust: Trust,
     server: &Arc<ServerPolicy>,
     client: &Client,
-    known: Option<&Trusted>,
+    known: Option<&TrustedIssuer>,
     again: bool,
     problems: &mut ConfigError,
-) -> Option<Trusted> {
+) -> Option<TrustedIssuer> {
     let Trust { issuer, keys } = trust;
     let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
     let (id, terms): (Arc<str>, _) = (issuer.id().into(), &issuer.terms);
@@ -63,7 +63,7 @@ pub(super) fn prepare(
             let by_kid = terms.load_balancers.is_some();
             over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), by_kid, client: client.clone() });
             let same =
-                |known: &&Trusted| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client));
+                |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client));
             let known = known.filter(same).map(|known| &known.keys);
             let keys = match jwks_uri {
                 Some(address) if by_kid => client.keys_by_kid(&id, address, known),
@@ -77,5 +77,5 @@ pub(super) fn prepare(
         }
     };
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some(Trusted { found: None, policy, keys: keys?, max_stale, over_http })
+    Some(TrustedIssuer { found: None, policy, keys: keys?, max_stale, over_http })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use super::decision::Decision;
-use crate::server::Trusted;
+use crate::server::TrustedIssuer;
 use crate::sync::lock;
 
 /// So many are kept; when there are more, the one that was used longest ago goes. A request that
@@ -28,7 +28,7 @@ struct Kept {
 
 impl Candidates {
     /// Returns one, while the decision to trust it holds.
-    pub(super) fn get(&self, id: &str, now: Instant) -> Option<Arc<Trusted>> {
+    pub(super) fn get(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
         let mut kept = lock(&self.0);
         let Kept { decisions, uses } = &mut *kept;
         let (decision, used) = decisions.get_mut(id).filter(|(decision, _)| now < decision.until)?;

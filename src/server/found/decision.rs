@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::server::Trusted;
+use crate::server::TrustedIssuer;
 use crate::sync::after;
 
 /// How long a decision holds.
@@ -42,7 +42,7 @@ impl Admission {
 
 #[derive(Clone)]
 pub(super) struct Decision {
-    pub(super) trusted: Arc<Trusted>,
+    pub(super) trusted: Arc<TrustedIssuer>,
     /// That of the resolvers that have said so.
     pub(super) epoch: u64,
     pub(super) made: Instant,
@@ -53,7 +53,7 @@ pub(super) struct Decision {
 
 impl Decision {
     /// Returns the decision by which an issuer is trusted; `None` for a configured one.
-    pub(super) fn on(trusted: &Arc<Trusted>) -> Option<Self> {
+    pub(super) fn on(trusted: &Arc<TrustedIssuer>) -> Option<Self> {
         let &Admission { epoch, made, .. } = trusted.found.as_ref()?;
         Some(Self { trusted: Arc::clone(trusted), epoch, made, due: after(made, DUE), until: after(made, DECIDED) })
     }

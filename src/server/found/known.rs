@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::candidates::Candidates;
 use super::decision::Decision;
 use crate::error::{Error, ErrorKind};
-use crate::server::Trusted;
+use crate::server::TrustedIssuer;
 use crate::sync::after;
 
 /// So many proven issuers are kept; when there are more, the one that was used longest ago goes.
@@ -73,7 +73,7 @@ impl Known {
     }
 
     /// Returns a candidate, while the decision to trust it holds.
-    pub(super) fn candidate(&self, id: &str, now: Instant) -> Option<Arc<Trusted>> {
+    pub(super) fn candidate(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
         self.candidates.get(id, now)
     }
 
@@ -83,7 +83,7 @@ impl Known {
     }
 
     /// Returns what was proven of an issuer, and whether by this one of the present resolvers.
-    pub(super) fn proven(&self, id: &str, resolver: usize) -> Option<(Arc<Trusted>, bool)> {
+    pub(super) fn proven(&self, id: &str, resolver: usize) -> Option<(Arc<TrustedIssuer>, bool)> {
         let Decision { trusted, epoch, .. } = self.proven.get(id)?;
         let again = epoch == self.epoch && trusted.found.as_ref().is_some_and(|found| found.resolver == resolver);
         Some((trusted, again))
@@ -91,7 +91,7 @@ impl Known {
 
     /// Takes a new decision to trust an issuer: one on a proven one replaces the former, if the
     /// same resolver has made it or the keys are the same.
-    pub(super) fn trust(&self, trusted: &Arc<Trusted>) {
+    pub(super) fn trust(&self, trusted: &Arc<TrustedIssuer>) {
         let Some((decision, found)) = Decision::on(trusted).zip(trusted.found.as_ref()) else { return };
         let id = Arc::clone(&trusted.policy.issuer);
         let known = self.proven(&id, found.resolver);
@@ -131,7 +131,7 @@ impl Known {
 
     /// Makes a candidate a proven issuer, even one that was pushed out meanwhile; unless there is a
     /// newer decision.
-    pub(super) fn prove(&self, trusted: &Arc<Trusted>) {
+    pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
         let Some(decision) = Decision::on(trusted) else { return };
         let id = &trusted.policy.issuer;
         self.proven.entry(Arc::clone(id)).and_compute_with(|entry| match entry.map(Entry::into_value) {
@@ -145,7 +145,7 @@ impl Known {
     }
 
     /// Returns the proven issuers that the present resolvers have decided on.
-    pub(super) fn in_use(&self) -> Vec<Arc<Trusted>> {
+    pub(super) fn in_use(&self) -> Vec<Arc<TrustedIssuer>> {
         let current = self.proven.iter().filter(|(_, decision)| decision.epoch == self.epoch);
         current.map(|(_, decision)| decision.trusted).collect()
     }

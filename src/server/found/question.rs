@@ -13,7 +13,7 @@ use super::{PATIENCE, refused, unavailable};
 use crate::error::{ConfigError, Error};
 use crate::issuer::ServerPolicy;
 use crate::jwks::FetchError;
-use crate::server::Trusted;
+use crate::server::TrustedIssuer;
 use crate::server::client::Client;
 use crate::server::keys::prepare;
 use crate::server::resolver::DynResolver;
@@ -26,7 +26,7 @@ const MAX_QUESTION: Duration = Duration::from_secs(15);
 /// that is driven.
 const LATE: Duration = MAX_QUESTION.saturating_add(PATIENCE);
 
-pub(super) type Answer = Result<Arc<Trusted>, Error>;
+pub(super) type Answer = Result<Arc<TrustedIssuer>, Error>;
 
 /// What questions are about, and what becomes of them.
 pub(super) struct Core {
@@ -94,7 +94,7 @@ impl Drop for Question {
 
 impl Core {
     /// Takes over what was decided.
-    fn take(&self, id: &Arc<str>, decided: Result<Option<Arc<Trusted>>, FetchError>) -> Answer {
+    fn take(&self, id: &Arc<str>, decided: Result<Option<Arc<TrustedIssuer>>, FetchError>) -> Answer {
         let now = Instant::now();
         match decided {
             Ok(Some(trusted)) => {
@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Asks one resolver after the other.
-    async fn decide(&self, id: &Arc<str>) -> Result<Option<Arc<Trusted>>, FetchError> {
+    async fn decide(&self, id: &Arc<str>) -> Result<Option<Arc<TrustedIssuer>>, FetchError> {
         for (place, resolver) in self.resolvers.iter().enumerate() {
             let Some(trust) = resolver.resolve(id).await? else { continue };
             let mut problems = ConfigError::default();
