@@ -36,7 +36,6 @@ mod upkeep;
 #[cfg(test)]
 mod vectors;
 
-pub(crate) use self::absent::Fingerprint;
 pub(crate) use self::allowance::Allowance;
 #[cfg(feature = "http-client")]
 pub(crate) use self::by_kid::KeysByKid;

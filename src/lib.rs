@@ -60,7 +60,7 @@ mod validate;
 /// The evidence: a verified token, and one that its sender may use.
 mod access_token;
 
-/// Pure: plausible token, key set → access token.
+/// Pure: plausible token, key set → evidence of its signature.
 mod verify;
 
 // 7 the caller is authorized
@@ -77,9 +77,6 @@ mod challenge;
 mod reject;
 
 // the engine and its tower clothes
-
-/// Tokens that were verified before.
-mod token_cache;
 
 /// All steps in one.
 mod server;

@@ -1,4 +1,4 @@
-//! The engine: all steps from the token to the evidence, at once where the keys are known, else after a wait.
+//! The resource server, as an application calls it.
 
 mod attempt;
 mod builder;
@@ -8,8 +8,10 @@ mod explain;
 mod found;
 mod keys;
 mod resolver;
+mod token_cache;
 mod trust;
 mod trusted_issuer;
+mod verifier;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,8 +24,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
-pub use self::explain::{Explanation, Outcome, Step};
 use self::engine::Engine;
+pub use self::explain::{Explanation, Outcome, Step};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use self::trusted_issuer::TrustedIssuer;
@@ -119,8 +121,10 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let begin = Instant::now();
         let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         for trusted in engine.issuers.iter() {
-            if let Demand::Wait(fetch) = trusted.demand_if_empty() {
-                let deadline = after(begin, trusted.keys.max_fetch().saturating_add(GRACE));
+            let verifier = &trusted.verifier;
+            let demand = verifier.is_empty(engine.policy.clock.moment()).then(|| verifier.renew(Want::NoKeys));
+            if let Some(Demand::Wait(fetch)) = demand {
+                let deadline = after(begin, verifier.keys.max_fetch().saturating_add(GRACE));
                 waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
         }
@@ -129,8 +133,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             if waits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty());
-        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable(Want::NoKeys)).collect();
+        let empty = engine.issuers.iter().filter(|trusted| trusted.verifier.is_empty(engine.policy.clock.moment()));
+        let mut reasons: Vec<_> =
+            empty.map(|trusted| trusted.verifier.unavailable(Want::NoKeys, &trusted.policy)).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
@@ -142,7 +147,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// their address, by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
-        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.status()).collect();
+        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.verifier.status()).collect();
         status.extend(engine.found.status());
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
@@ -169,23 +174,24 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let Some(trusted) = trusted else {
             return Err(Error::new(ErrorKind::UnknownIssuer, "no issuer of this identifier is configured"));
         };
+        let TrustedIssuer { policy, verifier, .. } = &*trusted;
+        let unavailable = || verifier.unavailable(Want::ByHand, policy);
         loop {
-            let joined = match trusted.keys.demand(Want::ByHand, trusted.generation()) {
+            let joined = match verifier.renew(Want::ByHand) {
                 Demand::Newer => continue,
-                Demand::Refused if trusted.keys.is_fixed() => return Ok(()),
-                Demand::Refused => return Err(trusted.not_now(Want::ByHand)),
+                Demand::Refused if verifier.keys.is_fixed() => return Ok(()),
+                Demand::Refused => return Err(verifier.not_now(Want::ByHand, policy)),
                 Demand::Wait(fetch) => {
                     let joined = fetch.joined();
-                    if timeout(trusted.keys.max_fetch(), fetch.ended()).await.is_err() {
-                        return Err(trusted.unavailable(Want::ByHand));
+                    if timeout(verifier.keys.max_fetch(), fetch.ended()).await.is_err() {
+                        return Err(unavailable());
                     }
                     joined
                 }
             };
             // one that was on its way already may bring what was true before
             if !joined {
-                let failed = trusted.keys.outage().is_some();
-                return if failed { Err(trusted.unavailable(Want::ByHand)) } else { Ok(()) };
+                return if verifier.keys.outage().is_some() { Err(unavailable()) } else { Ok(()) };
             }
         }
     }
@@ -214,7 +220,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
         let now = engine.policy.clock.moment();
-        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale, now)).collect()
+        let verifiers = engine.issuers.iter().map(|trusted| &trusted.verifier);
+        verifiers.filter_map(|verifier| verifier.keys.save(verifier.max_stale, now)).collect()
     }
 
     /// Takes another configuration from now on, for all clones of this server and the layers that hold them. Requests on their way are finished under the

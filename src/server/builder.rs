@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::found::FoundIssuers;
 use super::keys::prepare;
 use super::resolver::{DynResolver, IssuerResolver};
+use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
@@ -25,7 +26,6 @@ use crate::error::{ConfigError, Error, ProtectionSpace};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
-use crate::token_cache::{DEFAULT_CAPACITY, TokenCache};
 
 /// How long a request waits for keys, unless told otherwise: long enough for an issuer that is
 /// well, and short enough for a client.
@@ -318,11 +318,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         problems.or(())?;
         for trusted in issuers.iter() {
             // they may have been kept by a former server
-            trusted.keys.change(&http.upkeep);
+            trusted.verifier.keys.change(&http.upkeep);
         }
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.keys.restore(saved, policy.clock.moment());
+                trusted.verifier.keys.restore(saved, policy.clock.moment());
             }
         }
         let former = former.map(|former| &former.found);

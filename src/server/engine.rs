@@ -5,57 +5,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrustedIssuer;
-use super::attempt::{Lack, Refusal};
-use super::found::{Found, FoundIssuers};
+use super::found::{Found, FoundIssuers, unavailable};
+use super::token_cache::TokenCache;
+use super::verifier::{Effort, KeyLack, Refusal};
 use crate::access_token::Verified;
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{IssuerSet, ServerPolicy};
 use crate::jose::{Compact, Json, Value};
-use crate::token_cache::TokenCache;
 use crate::trace::{count, gauge};
-use crate::validate::Plausible;
-use crate::verify::verify;
 
 /// A server's configuration in force. A reload replaces it as a whole.
 pub(super) struct Engine<C> {
     pub(super) issuers: IssuerSet<Arc<TrustedIssuer>>,
     pub(super) found: FoundIssuers,
     pub(super) policy: Arc<ServerPolicy>,
-    pub(super) cache: TokenCache<C, TrustedIssuer>,
+    pub(super) cache: TokenCache<C>,
     /// How long a request waits for keys.
     pub(super) key_wait: Duration,
     pub(super) read: fn(&Json) -> Result<C, Error>,
 }
 
+/// What is lacking for a verdict.
+pub(super) enum Lack {
+    /// A key of this issuer.
+    Key(Arc<TrustedIssuer>, KeyLack),
+    /// A decision whether this issuer is trusted.
+    Decision(Arc<str>),
+}
+
 impl<C: Send + Sync + 'static> Engine<C> {
-    /// The journey.
-    pub(super) fn verify(&self, token: BearerToken<'_>, decided: Option<&Arc<TrustedIssuer>>) -> Result<Verified<C>, Refusal> {
+    /// The journey of a token that is not known. `decided` is its issuer, if that was found before.
+    pub(super) fn verify(
+        &self,
+        token: BearerToken<'_>,
+        decided: Option<&Arc<TrustedIssuer>>,
+    ) -> Result<Verified<C>, Refusal<Lack>> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
-        let plausible = Plausible::check(compact, &trusted.policy, now.wall)?;
-        let current = trusted.keys.current(now.instant);
-        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
-        let lacking = |lack| Refusal::Keys { trusted: Arc::clone(&trusted), generation, lack };
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(trusted.max_stale, now)) else {
-            return Err(lacking(Lack::NoKeys));
-        };
-        let (verified, key) = verify(&plausible, keys).map_err(|error| {
-            let kid = plausible.header().kid();
-            let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
-            if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
-                lacking(Lack::UnknownKid(trusted.keys.fingerprint(kid), error))
-            } else if unfit {
-                lacking(Lack::BadSignature(error))
-            } else {
-                error.into()
-            }
-        })?;
+        let verdict = trusted.verifier.verify(compact, &trusted.policy, now);
+        let (plausible, verified, warrant) =
+            verdict.map_err(|refusal| refusal.map(|lack| Lack::Key(Arc::clone(&trusted), lack)))?;
         self.found.prove(&trusted);
         let verified = Verified::read(plausible, verified, self.read)?;
         let configured = trusted.found.is_none().then(|| Arc::clone(&trusted));
-        self.cache.insert(token.as_str().as_bytes(), &verified, configured, (key, generation), now.wall);
+        self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
         if self.cache.is_time_to_report(now.wall) {
             gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
@@ -63,30 +58,12 @@ impl<C: Send + Sync + 'static> Engine<C> {
         Ok(verified)
     }
 
-    /// Looks for a token that was verified before, and checks again all that may have changed since.
-    pub(super) fn known(&self, token: &[u8]) -> Option<Verified<C>> {
-        let known = self.cache.get(token, |entry| {
-            let trusted = match entry.issuer() {
-                // for as long as this engine and its cache live
-                Some(configured) => Cow::Borrowed(configured),
-                None => Cow::Owned(self.found.find(&entry.token().policy().issuer).trusted()?),
-            };
-            let now = self.policy.clock.moment();
-            let current = trusted.keys.current(now.instant);
-            let snapshot = current.as_ref().filter(|_| Arc::ptr_eq(&trusted.policy, entry.token().policy()))?;
-            let keys = snapshot.keys(trusted.max_stale, now)?;
-            entry.check(keys, snapshot.generation(), now.wall).then(|| entry.token().clone())
-        })?;
-        count!("tower_bearer_token_cache_total", "result" => "hit");
-        Some(known)
-    }
-
     /// Selects the issuer that a token names: a configured one, or one that was found at run time.
     pub(super) fn select<'e>(
         &'e self,
         iss: Option<Value<'_>>,
         decided: Option<&'e Arc<TrustedIssuer>>,
-    ) -> Result<Cow<'e, Arc<TrustedIssuer>>, Refusal> {
+    ) -> Result<Cow<'e, Arc<TrustedIssuer>>, Refusal<Lack>> {
         let error = match (self.issuers.select(iss), decided) {
             (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
             (Err(error), None) => error,
@@ -98,7 +75,17 @@ impl<C: Send + Sync + 'static> Engine<C> {
         match self.found.find(issuer) {
             Found::Trusted(trusted) => Ok(Cow::Owned(trusted)),
             Found::Refused(error) => Err(error.into()),
-            Found::Unknown => Err(Refusal::Undecided(issuer.into())),
+            Found::Unknown => Err(Refusal::Lacking(Lack::Decision(issuer.into()))),
+        }
+    }
+}
+
+impl Lack {
+    /// Says what to answer when there is nothing (more) to wait for.
+    pub(super) fn into_error(self, effort: Effort) -> Error {
+        match self {
+            Self::Key(trusted, lack) => trusted.verifier.refuse(lack, effort, &trusted.policy),
+            Self::Decision(_) => unavailable("no resolver has decided on the issuer yet"),
         }
     }
 }

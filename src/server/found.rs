@@ -183,7 +183,7 @@ impl FoundIssuers {
     /// Takes it that a token of an issuer was verified, which changes something the first time.
     pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
         if trusted.found.as_ref().is_some_and(Admission::prove) {
-            trusted.keys.prove();
+            trusted.verifier.keys.prove();
             self.core.known.prove(trusted);
         }
     }
@@ -193,9 +193,9 @@ impl FoundIssuers {
     pub(super) fn status(&self) -> Vec<IssuerStatus> {
         self.core.known.tidy();
         let mut trusted = self.core.known.in_use();
-        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.keys));
-        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.keys, &b.keys));
-        trusted.iter().map(|trusted| trusted.status()).collect()
+        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.verifier.keys));
+        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.verifier.keys, &b.verifier.keys));
+        trusted.iter().map(|trusted| trusted.verifier.status()).collect()
     }
 }
 

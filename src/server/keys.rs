@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::TrustedIssuer;
 use super::client::Client;
 use super::trust::{Origin, Trust};
+use super::verifier::KeyVerifier;
 use crate::error::ConfigError;
 use crate::issuer::{Address, ServerPolicy};
 use crate::jwks::Keys;
@@ -52,8 +53,8 @@ pub(super) fn prepare(
         Origin::Source(source) => {
             let keys = Keys::fetched(Arc::clone(&id), client.allowance(), source, client.upkeep());
             // a resolver that makes a source for each decision does not lose the keys each time
-            if let Some(known) = known.filter(|known| again && known.over_http.is_none()) {
-                keys.inherit(&known.keys);
+            if let Some(known) = known.filter(|known| again && known.verifier.over_http.is_none()) {
+                keys.inherit(&known.verifier.keys);
             }
             Some(Arc::new(keys))
         }
@@ -62,9 +63,10 @@ pub(super) fn prepare(
         Origin::Http => {
             let by_kid = terms.load_balancers.is_some();
             over_http = Some(Source { jwks_uri: jwks_uri.map(Into::into), by_kid, client: client.clone() });
-            let same =
-                |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client));
-            let known = known.filter(same).map(|known| &known.keys);
+            let known = known
+                .map(|known| &known.verifier)
+                .filter(|known| known.over_http.as_ref().is_some_and(|source| source.is(jwks_uri, by_kid, client)));
+            let known = known.map(|known| &known.keys);
             let keys = match jwks_uri {
                 Some(address) if by_kid => client.keys_by_kid(&id, address, known),
                 _ => client.keys(&id, jwks_uri, known),
@@ -77,5 +79,6 @@ pub(super) fn prepare(
         }
     };
     let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
-    Some(TrustedIssuer { found: None, policy, keys: keys?, max_stale, over_http })
+    let verifier = KeyVerifier { keys: keys?, max_stale, over_http };
+    Some(TrustedIssuer { found: None, policy, verifier })
 }

@@ -95,7 +95,8 @@ impl Known {
         let Some((decision, found)) = Decision::on(trusted).zip(trusted.found.as_ref()) else { return };
         let id = Arc::clone(&trusted.policy.issuer);
         let known = self.proven(&id, found.resolver);
-        let goes_on = known.is_some_and(|(known, again)| again || Arc::ptr_eq(&known.keys, &trusted.keys));
+        let goes_on =
+            known.is_some_and(|(known, again)| again || Arc::ptr_eq(&known.verifier.keys, &trusted.verifier.keys));
         if goes_on {
             self.proven.insert(id, decision);
         } else {

@@ -1,13 +1,13 @@
 //! Verified tokens, so that one that comes again costs a look-up.
 //!
-//! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no verdict: the times, and that
-//! the verifying key still stands in its issuer's current set, are checked anew ([`Entry::check`]), and whoever asks looks up
-//! the issuer anew too. What does not hold any more goes the long way and is refused there, for its reason.
+//! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no verdict: the times, the issuer,
+//! and that it still vouches for the token, are checked anew ([`Entry::recall`]). What does not hold any more goes the long way
+//! and is refused there, for its reason.
 //!
 //! In front of the cache stand slots for the tokens that come most often. Reading one writes nothing that other cores read too.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,13 +18,14 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
+use super::TrustedIssuer;
+use super::found::FoundIssuers;
+use super::verifier::Warrant;
 use crate::access_token::Verified;
-use crate::clock::UnixTime;
-use crate::crypto::VerifyingKey;
-use crate::jwks::KeySet;
+use crate::clock::{SharedClock, UnixTime};
 
 /// What the cache may take, in bytes, unless told otherwise: some 4600 tokens of 1.1 KB.
-pub(crate) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
+pub(super) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
 /// What an entry costs beside its text and the evidence: the map's own bookkeeping, the entry, and the allocator's.
 const OVERHEAD: usize = 320;
@@ -47,40 +48,38 @@ const MAX_SLOTS: u64 = 16 * 1024;
 /// that take turns, few then push out others.
 const PROMOTE_EACH: u32 = 16;
 
-/// Tokens that one server has verified; `I` is what it knows of configured issuers.
-pub(crate) struct TokenCache<C, I> {
+/// Tokens that one server has verified.
+pub(super) struct TokenCache<C> {
     /// The longest token that can have been verified, in bytes.
     max_len: usize,
     hasher: RandomState,
-    front: Box<[Slot<C, I>]>,
+    front: Box<[Slot<C>]>,
     /// `None` if it is turned off.
-    entries: Option<Entries<C, I>>,
+    entries: Option<Entries<C>>,
     /// When expired entries were last taken out, in seconds since the epoch.
     swept: AtomicU64,
     /// When its weight was last reported.
     reported: AtomicU64,
 }
 
-type Entries<C, I> = Cache<Key, Arc<Entry<C, I>>, Weight, RandomState, DropLater>;
+type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
 
 /// A place in front.
-struct Slot<C, I> {
+struct Slot<C> {
     /// That of the entry's token, so that a look-up of another need not follow the pointer; it may lag behind.
     hash: AtomicU64,
-    entry: ArcSwapOption<Entry<C, I>>,
+    entry: ArcSwapOption<Entry<C>>,
 }
 
 /// A token that was verified once.
-pub(crate) struct Entry<C, I> {
+pub(super) struct Entry<C> {
     text: Arc<[u8]>,
     token: Verified<C>,
     /// `None` if it was found at run time: that may end, and a token kept here must not keep it.
-    issuer: Option<Arc<I>>,
-    key: Arc<VerifyingKey>,
+    issuer: Option<Arc<TrustedIssuer>>,
+    warrant: Warrant,
     /// How often it was found behind the front.
     hits: AtomicU32,
-    /// A generation of the issuer's keys in which the key has been seen, most often the newest.
-    generation: AtomicU64,
 }
 
 /// A token with its hash, which is made only once.
@@ -95,9 +94,9 @@ struct Query<'t> {
     text: &'t [u8],
 }
 
-impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
+impl<C: Send + Sync + 'static> TokenCache<C> {
     /// Makes a cache of so many bytes, for tokens of up to so many; none at all for 0.
-    pub(crate) fn new(capacity: u64, max_len: usize) -> Self {
+    pub(super) fn new(capacity: u64, max_len: usize) -> Self {
         let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut options = OptionsBuilder::new();
@@ -116,44 +115,43 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         }
     }
 
-    /// Lets `use_entry` see what is kept of a token, if anything is that it can use.
-    pub(crate) fn get<T>(&self, text: &[u8], use_entry: impl Fn(&Entry<C, I>) -> Option<T>) -> Option<T> {
+    /// Returns a token that was verified before, if all that may have changed since still holds.
+    pub(super) fn get(&self, text: &[u8], found: &FoundIssuers, clock: &SharedClock) -> Option<Verified<C>> {
         // what is too long is refused, and not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= self.max_len)?;
         let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         if slot.hash.load(Ordering::Relaxed) == hash {
             let front = slot.entry.load();
-            let found = front.as_ref().filter(|entry| *entry.text == *text).and_then(|entry| use_entry(entry));
-            if found.is_some() {
-                return found;
+            let entry = front.as_ref().filter(|entry| *entry.text == *text);
+            if let Some(token) = entry.and_then(|entry| entry.recall(found, clock)) {
+                return Some(token);
             }
         }
         // a shard that is being written to counts as a miss: no request waits for another one
         let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
-        let found = use_entry(&entry)?;
+        let token = entry.recall(found, clock)?;
         let often = entry.hits.fetch_add(1, Ordering::Relaxed) % PROMOTE_EACH == 1;
         if often && entry.weight() <= BYTES_PER_SLOT / 4 {
             slot.entry.store(Some(entry));
             slot.hash.store(hash, Ordering::Relaxed);
         }
-        Some(found)
+        Some(token)
     }
 
-    /// Keeps a token of this issuer that this key, of this generation of its issuer's keys, has verified.
-    pub(crate) fn insert(
+    /// Keeps a token that was verified. `issuer` is its issuer, if that is configured.
+    pub(super) fn insert(
         &self,
         text: &[u8],
         token: &Verified<C>,
-        issuer: Option<Arc<I>>,
-        (key, generation): (&Arc<VerifyingKey>, u64),
+        issuer: Option<Arc<TrustedIssuer>>,
+        warrant: Warrant,
         now: UnixTime,
     ) {
         let Some(entries) = &self.entries else { return };
         let (hash, text): (_, Arc<[u8]>) = (self.hasher.hash_one(text), text.into());
-        let (token, key) = (token.clone(), Arc::clone(key));
-        let generation = AtomicU64::new(generation);
-        let entry = Entry { text: Arc::clone(&text), token, issuer, key, generation, hits: AtomicU32::new(0) };
+        let (token, hits) = (token.clone(), AtomicU32::new(0));
+        let entry = Entry { text: Arc::clone(&text), token, issuer, warrant, hits };
         let mut evicted = Vec::new();
         entries.insert_with_lifecycle(Key { hash, text }, Arc::new(entry), &mut evicted);
         drop(evicted);
@@ -161,7 +159,7 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
     }
 
     /// Takes out what has expired, once in a while.
-    fn sweep(&self, entries: &Entries<C, I>, now: UnixTime) {
+    fn sweep(&self, entries: &Entries<C>, now: UnixTime) {
         let (last, now_secs) = (self.swept.load(Ordering::Relaxed), now.0.as_secs());
         let due = now_secs.abs_diff(last) >= SWEEP.as_secs();
         if due && self.swept.compare_exchange(last, now_secs, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -182,51 +180,44 @@ impl<C: Send + Sync + 'static, I> TokenCache<C, I> {
         }
     }
 
-    fn slot(&self, hash: u64) -> Option<&Slot<C, I>> {
+    fn slot(&self, hash: u64) -> Option<&Slot<C>> {
         let slots = u64::try_from(self.front.len()).ok()?;
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
 
     /// Tells once a second that its weight may be reported: to sum it up takes a look at each shard.
-    pub(crate) fn is_time_to_report(&self, now: UnixTime) -> bool {
+    pub(super) fn is_time_to_report(&self, now: UnixTime) -> bool {
         self.reported.swap(now.0.as_secs(), Ordering::Relaxed) != now.0.as_secs()
     }
 
     /// Returns how many bytes it takes, by its own reckoning.
-    pub(crate) fn weight(&self) -> u32 {
+    pub(super) fn weight(&self) -> u32 {
         let weight = self.entries.as_ref().map_or(0, Cache::weight);
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 }
 
-impl<C, I> Entry<C, I> {
+impl<C> Entry<C> {
     /// Returns what it takes, in bytes.
     fn weight(&self) -> u64 {
         let bytes = self.text.len().saturating_add(self.token.weight()).saturating_add(OVERHEAD);
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn token(&self) -> &Verified<C> {
-        &self.token
-    }
-
-    pub(crate) fn issuer(&self) -> Option<&Arc<I>> {
-        self.issuer.as_ref()
-    }
-
-    /// Tells whether it would still be verified: its times hold, and its very key is in this set, of this generation.
-    pub(crate) fn check(&self, keys: &KeySet, generation: u64, now: UnixTime) -> bool {
-        if self.token.check_times(now).is_err() {
-            return false;
-        }
-        if self.generation.load(Ordering::Relaxed) == generation {
-            return true;
-        }
-        let stands = keys.contains(&self.key);
-        if stands {
-            self.generation.store(generation, Ordering::Relaxed);
-        }
-        stands
+    /// Returns the token, if it would still be verified: its issuer is trusted, on the same terms, and still vouches for it, and
+    /// its times hold.
+    fn recall(&self, found: &FoundIssuers, clock: &SharedClock) -> Option<Verified<C>> {
+        let policy = self.token.policy();
+        let trusted = match &self.issuer {
+            // for as long as the engine and its cache live
+            Some(configured) => Cow::Borrowed(configured),
+            None => Cow::Owned(found.find(&policy.issuer).trusted()?),
+        };
+        let now = clock.moment();
+        let holds = trusted.verifier.vouches(&self.warrant, now)
+            && Arc::ptr_eq(&trusted.policy, policy)
+            && self.token.check_times(now.wall).is_ok();
+        holds.then(|| self.token.clone())
     }
 }
 
@@ -260,8 +251,8 @@ impl Equivalent<Key> for Query<'_> {
 #[derive(Clone)]
 struct Weight;
 
-impl<C, I> Weighter<Key, Arc<Entry<C, I>>> for Weight {
-    fn weight(&self, _: &Key, entry: &Arc<Entry<C, I>>) -> u64 {
+impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
+    fn weight(&self, _: &Key, entry: &Arc<Entry<C>>) -> u64 {
         entry.weight()
     }
 }
@@ -270,16 +261,10 @@ impl<C, I> Weighter<Key, Arc<Entry<C, I>>> for Weight {
 #[derive(Clone)]
 struct DropLater;
 
-impl<C, I> Lifecycle<Key, Arc<Entry<C, I>>> for DropLater {
-    type RequestState = Vec<Arc<Entry<C, I>>>;
+impl<C> Lifecycle<Key, Arc<Entry<C>>> for DropLater {
+    type RequestState = Vec<Arc<Entry<C>>>;
 
-    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C, I>>) {
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C>>) {
         evicted.push(entry);
-    }
-}
-
-impl<C, I> fmt::Debug for TokenCache<C, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.entries.is_some() { "TokenCache(on)" } else { "TokenCache(off)" })
     }
 }

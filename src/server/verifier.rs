@@ -1,0 +1,189 @@
+//! What verifies an issuer's tokens: its keys. It never waits, but says what it lacks.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::keys::Source;
+use crate::clock::Moment;
+use crate::crypto::{SignatureVerified, VerifyingKey};
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Policy;
+use crate::jose::Compact;
+use crate::jwks::{Demand, IssuerStatus, Keys, Want};
+use crate::validate::Plausible;
+use crate::verify::verify;
+
+pub(super) struct KeyVerifier {
+    pub(super) keys: Arc<Keys>,
+    pub(super) max_stale: Duration,
+    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own source, and those that never change.
+    pub(super) over_http: Option<Source>,
+}
+
+/// By what a token that was verified once is still believed: its key, for as long as the issuer has it.
+pub(super) struct Warrant {
+    key: Arc<VerifyingKey>,
+    /// A generation of the issuer's keys in which the key has been seen, most often the newest.
+    generation: AtomicU64,
+}
+
+/// A no: for good, or for want of something that may come.
+pub(super) enum Refusal<L> {
+    Final(Error),
+    Lacking(L),
+}
+
+/// A key that the keys in hand lack.
+pub(super) struct KeyLack {
+    want: Want,
+    /// That of the keys in hand.
+    generation: u64,
+    /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they are too old.
+    error: Option<Error>,
+}
+
+/// What was done to get newer keys for a token that is refused.
+#[derive(Clone, Copy)]
+pub(super) enum Effort {
+    /// They were fetched for its sake.
+    Fetched,
+    /// A fetch goes on.
+    Fetching,
+    /// There is no fetch for its sake now.
+    Nothing,
+}
+
+impl KeyVerifier {
+    /// Checks the claims, and then the signature.
+    pub(super) fn verify<'t>(
+        &self,
+        token: Compact<'t>,
+        policy: &Arc<Policy>,
+        now: Moment,
+    ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<KeyLack>> {
+        let plausible = Plausible::check(token, policy, now.wall)?;
+        let current = self.keys.current(now.instant);
+        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
+        let lacking = |want, error| Refusal::Lacking(KeyLack { want, generation, error });
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)) else {
+            return Err(lacking(Want::NoKeys, None));
+        };
+        let (verified, key) = verify(&plausible, keys).map_err(|error| {
+            let kid = plausible.header().kid();
+            // perhaps the key was replaced under its name
+            let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
+            if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
+                lacking(Want::UnknownKid(self.keys.fingerprint(kid)), Some(error))
+            } else if unfit {
+                lacking(Want::BadSignature, Some(error))
+            } else {
+                error.into()
+            }
+        })?;
+        let warrant = Warrant { key: Arc::clone(key), generation: AtomicU64::new(generation) };
+        Ok((plausible, verified, warrant))
+    }
+
+    /// Tells whether a token would still be verified, as far as that is not said by the token itself: its very key is in the
+    /// set in hand, which is not too old.
+    pub(super) fn vouches(&self, warrant: &Warrant, now: Moment) -> bool {
+        let current = self.keys.current(now.instant);
+        let Some(snapshot) = current.as_ref() else { return false };
+        let Some(keys) = snapshot.keys(self.max_stale, now) else { return false };
+        let generation = snapshot.generation();
+        if warrant.generation.load(Ordering::Relaxed) == generation {
+            return true;
+        }
+        let stands = keys.contains(&warrant.key);
+        if stands {
+            warrant.generation.store(generation, Ordering::Relaxed);
+        }
+        stands
+    }
+
+    /// Asks for what is lacking.
+    pub(super) fn demand(&self, lack: &KeyLack) -> Demand {
+        self.keys.demand(lack.want, lack.generation)
+    }
+
+    /// Says what to answer when there is nothing (more) to wait for.
+    ///
+    /// A key that is missing because *we* have not fetched the set lately is not the caller's
+    /// fault: it must not throw a good token away. A signature that a key of the token's `kid` does
+    /// not verify is bad.
+    pub(super) fn refuse(&self, lack: KeyLack, effort: Effort, policy: &Policy) -> Error {
+        let KeyLack { want, error, .. } = lack;
+        match (want, error) {
+            (_, None) => self.unavailable(want, policy),
+            (Want::UnknownKid(kid), Some(error)) => match effort {
+                _ if self.keys.outage().is_some() => self.unavailable(want, policy).for_key(error.kid()),
+                Effort::Fetched => error,
+                Effort::Fetching => self.unavailable(want, policy).for_key(error.kid()),
+                Effort::Nothing if self.keys.is_absent(kid) => error,
+                Effort::Nothing => self.not_now(want, policy).for_key(error.kid()),
+            },
+            (_, Some(error)) => error,
+        }
+    }
+
+    /// Asks for newer keys than those in hand, whatever these are.
+    pub(super) fn renew(&self, want: Want) -> Demand {
+        let current = self.keys.current(Instant::now());
+        self.keys.demand(want, current.as_ref().map_or(0, |snapshot| snapshot.generation()))
+    }
+
+    pub(super) fn status(&self) -> IssuerStatus {
+        self.keys.status(self.max_stale)
+    }
+
+    pub(super) fn is_empty(&self, now: Moment) -> bool {
+        let current = self.keys.current(now.instant);
+        current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
+    }
+
+    /// Says why there are no keys that would do.
+    pub(super) fn unavailable(&self, want: Want, policy: &Policy) -> Error {
+        let detail = match self.keys.outage() {
+            Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
+            Some(_) => OUTSIDE.into(),
+            None if self.is_empty(policy.server.clock.moment()) => {
+                "the keys are too old, and newer ones are not there yet".into()
+            }
+            None => "a fetch of newer keys has not ended yet".into(),
+        };
+        self.later(detail, want, policy)
+    }
+
+    /// Says why there is no fetch.
+    pub(super) fn not_now(&self, want: Want, policy: &Policy) -> Error {
+        let outside = Handle::try_current().is_err();
+        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), want, policy)
+    }
+
+    fn later(&self, detail: Cow<'static, str>, want: Want, policy: &Policy) -> Error {
+        let wait = self.keys.next_chance(want);
+        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&policy.issuer)
+    }
+}
+
+const OUTSIDE: &str = "keys cannot be fetched outside a tokio runtime";
+
+impl<L> Refusal<L> {
+    pub(super) fn map<M>(self, map: impl FnOnce(L) -> M) -> Refusal<M> {
+        match self {
+            Self::Final(error) => Refusal::Final(error),
+            Self::Lacking(lack) => Refusal::Lacking(map(lack)),
+        }
+    }
+}
+
+impl<L> From<Error> for Refusal<L> {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
