@@ -97,7 +97,8 @@ impl fmt::Debug for Signed<'_> {
     }
 }
 
-/// Splits at the dots: exactly two for a JWS, four for a JWE (RFC 7516 §9), none for an opaque token.
+/// Tells the form of a token, which is all that is known before its issuer, and splits a JWS. There are exactly two dots in a
+/// JWS, four in a JWE (RFC 7516 §9), and none in an opaque token.
 fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
     let mut dots = memchr_iter(b'.', token.as_bytes());
     let Some(first) = dots.next() else {
