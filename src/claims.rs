@@ -1,8 +1,6 @@
 //! The claims of the payload, by type, still unverified: registered claims (RFC 7519 §4.1), scopes and roles.
 
-mod audience;
 mod claim;
-mod numeric_date;
 mod path;
 mod principal;
 mod registered;
@@ -12,15 +10,13 @@ mod scope;
 mod tests;
 mod typed;
 
-pub(crate) use self::audience::Audience;
 pub(crate) use self::claim::Unmet;
 pub use self::claim::{Claim, ClaimValue};
-pub(crate) use self::numeric_date::NumericDate;
 pub(crate) use self::path::Path;
 pub use self::path::Segment;
 pub use self::principal::Principal;
 pub(crate) use self::principal::{Mark, Principals};
-pub(crate) use self::registered::Registered;
+pub(crate) use self::registered::{Audience, NumericDate, Registered};
 pub use self::role::Roles;
 pub use self::scope::Scopes;
 pub(crate) use self::scope::is_scope_token;
