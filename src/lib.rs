@@ -57,11 +57,11 @@ mod validate;
 
 // 6 the signature is verified, the application's claims are read
 
+/// Pure: plausible token, key set → evidence of its signature.
+mod signature;
+
 /// The evidence: a verified token, and one that its sender may use.
 mod access_token;
-
-/// Pure: plausible token, key set → evidence of its signature.
-mod verify;
 
 // 7 the caller is authorized
 

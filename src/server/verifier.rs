@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::Compact;
 use crate::jwks::{Demand, IssuerStatus, Keys, Want};
+use crate::signature;
 use crate::validate::Plausible;
-use crate::verify::verify;
 
 pub(super) struct KeyVerifier {
     pub(super) keys: Arc<Keys>,
@@ -73,7 +73,7 @@ impl KeyVerifier {
         let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)) else {
             return Err(lacking(Want::NoKeys, None));
         };
-        let (verified, key) = verify(&plausible, keys).map_err(|error| {
+        let (verified, key) = signature::verify(&plausible, keys).map_err(|error| {
             let kid = plausible.header().kid();
             // perhaps the key was replaced under its name
             let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);

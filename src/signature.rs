@@ -1,4 +1,4 @@
-//! Step 6, pure: the signature is verified.
+//! Step 6, pure: the signature is verified, by a key that the issuer has for it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
