@@ -72,7 +72,7 @@ struct Slot<C> {
 }
 
 /// A token that was verified once.
-pub(super) struct Entry<C> {
+struct Entry<C> {
     text: Arc<[u8]>,
     token: Verified<C>,
     /// `None` if it was found at run time: that may end, and a token kept here must not keep it.
