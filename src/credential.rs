@@ -19,7 +19,7 @@ pub(crate) use self::grammar::{BearerToken, DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
 pub use self::head::RequestHead;
 pub use self::source::TokenSource;
 pub(crate) use self::source::find;
-use self::web_socket::{Mark, Word, choose_protocol, take_tokens_from};
+use self::web_socket::{Word, choose_protocol, take_tokens_from};
 use crate::error::{Error, ErrorKind};
 
 /// What a request presents: a token by its place, and not yet by its grammar.
@@ -34,7 +34,9 @@ pub(crate) struct Places {
     in_address: bool,
     /// Only where custom sources look.
     in_path: bool,
-    protocol: Option<Mark>,
+    in_protocols: bool,
+    /// The protocol that a WebSocket has offered beside its token.
+    word: Option<Word>,
     /// Where in memory custom sources have found theirs.
     custom: Vec<usize>,
 }
@@ -44,7 +46,7 @@ pub(crate) struct Places {
 pub(crate) struct Additions {
     /// The address has a token in it, and caches remember addresses.
     no_store: bool,
-    /// The protocol that a WebSocket has offered beside its token.
+    /// The protocol that a WebSocket is to get, if it opens.
     protocol: Option<Word>,
 }
 
@@ -124,7 +126,7 @@ impl Places {
                 .filter(|value| is_in(place, value.as_bytes()))
                 .for_each(|value| value.set_sensitive(true));
         }
-        if self.protocol.is_some() {
+        if self.in_protocols {
             take_tokens_from(headers);
         }
         let shown = match (self.in_path, self.in_address) {
@@ -135,7 +137,7 @@ impl Places {
         if let Some(shown) = shown.map(|shown| shown.of(request.extensions())) {
             request.extensions_mut().insert(shown);
         }
-        Additions { no_store: self.in_address, protocol: self.protocol.and_then(Mark::word) }
+        Additions { no_store: self.in_address, protocol: self.word }
     }
 }
 

@@ -234,7 +234,7 @@ impl TokenSource {
             Source::Header(name) => head.single(name)?.map(Credential::bearer),
             Source::Cookie(cookie) => cookie.find(head)?.map(Credential::bearer),
             Source::WebSocketProtocol if head.asks_for_upgrade() => {
-                places.protocol = web_socket::mark(headers);
+                (places.in_protocols, places.word) = web_socket::marks(headers);
                 web_socket::token(headers)?.map(Credential::bearer)
             }
             Source::Query if head.asks_for_upgrade() || head.asks_for_events() => {

@@ -17,23 +17,6 @@ const KUBERNETES: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 /// `bearer` as it was offered: browsers compare what is chosen letter by letter.
 pub(super) type Word = [u8; WORD.len()];
 
-/// What says that there is a token among the protocols.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Mark {
-    Word(Word),
-    Kubernetes,
-}
-
-impl Mark {
-    /// Returns what may be chosen.
-    pub(super) fn word(self) -> Option<Word> {
-        match self {
-            Self::Word(word) => Some(word),
-            Self::Kubernetes => None,
-        }
-    }
-}
-
 /// What is offered.
 enum Offer<'r> {
     Word(Word, Option<&'r [u8]>),
@@ -62,15 +45,14 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, [u8]>>, Error>
     Ok(found)
 }
 
-/// Finds what says that there is a token, be there one or not; `bearer` before Kubernetes', which
-/// cannot be chosen.
-pub(super) fn mark(headers: &HeaderMap) -> Option<Mark> {
-    let marks = offers(headers).filter_map(|offer| match offer {
-        Offer::Word(word, _) => Some(Mark::Word(word)),
-        Offer::Kubernetes(_) => Some(Mark::Kubernetes),
-        Offer::Other(_) => None,
-    });
-    marks.reduce(|first, other| if let Mark::Word(_) = first { first } else { other })
+/// Tells whether something says that there is a token, be there one or not; and returns `bearer` as
+/// it was offered. Kubernetes' protocol cannot be chosen.
+pub(super) fn marks(headers: &HeaderMap) -> (bool, Option<Word>) {
+    offers(headers).fold((false, None), |(marked, first), offer| match offer {
+        Offer::Word(word, _) => (true, first.or(Some(word))),
+        Offer::Kubernetes(_) => (true, first),
+        Offer::Other(_) => (marked, first),
+    })
 }
 
 /// Takes the tokens, and what says that they are there, from the protocols that are offered.
@@ -197,7 +179,7 @@ mod tests {
         ] {
             let mut response: HeaderMap =
                 chosen.iter().map(|chosen| (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(chosen))).collect();
-            if let Some(word) = mark(&headers(offered)).and_then(Mark::word) {
+            if let (_, Some(word)) = marks(&headers(offered)) {
                 choose_protocol(word, &mut response);
             }
             let found = response.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
