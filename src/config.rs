@@ -48,7 +48,7 @@ settings! {
     ///         "issuers": [
     ///             { "preset": { "keycloak": { "base": "https://id.example.com", "realm": "shop" } },
     ///               "roles": { "and": ["/resource_access/orders/roles"], "only_renamed": { "shop-admins": "admin" } } },
-    ///             { "issuer": "https://id.partner.example/", "audience": "api://orders", "algorithms": ["ES256"], "max_age_seconds": 3600 }
+    ///             { "issuer": "https://id.partner.example/", "only_audiences": "api://orders", "only_algorithms": ["ES256"], "max_age_seconds": 3600 }
     ///         ]
     ///     }"#,
     /// )?;
@@ -117,7 +117,7 @@ impl ResourceServerConfig {
         }
         let mut audiences = audience.take(&mut place).into_iter().flatten();
         let server = ResourceServer::new(audiences.next().unwrap_or_else(|| "-".to_owned()));
-        let builder = self.change(audiences.fold(server, ResourceServerBuilder::audience), &mut root);
+        let builder = self.change(audiences.fold(server, ResourceServerBuilder::add_audience), &mut root);
         builder.with_problems(problems)
     }
 }

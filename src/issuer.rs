@@ -26,7 +26,7 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// | setting | default |
 /// |---|---|
 /// | keys | found by discovery (OpenID Connect Discovery, RFC 8414) |
-/// | audience | the server's own |
+/// | audiences | the server's own |
 /// | algorithms | [`Algorithm::ASYMMETRIC`] |
 /// | leeway | 30 s |
 /// | maximum age, maximum lifetime | none: tokens are valid until `exp` |
@@ -36,9 +36,10 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
-/// After a preset (such as [`keycloak`](Self::keycloak)), `audience`, `accept_typ`,
-/// `also_known_as`, `allow_clients` and `require` add to what it sets; all others replace it. A
-/// preset's argument that is called `base` may end with a slash; one that is called `issuer` is the
+/// [`require`](Self::require) and [`also_known_as`](Self::also_known_as) add to what was set before.
+/// All others replace it. So they do after a preset (such as [`keycloak`](Self::keycloak)), too.
+///
+/// A preset's argument that is called `base` may end with a slash; one that is called `issuer` is the
 /// tokens' `iss`, byte for byte.
 ///
 /// A token without a `kid`, or with one that several keys share, is tried with the first four keys
@@ -51,8 +52,8 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// use tower_bearer::{Algorithm, Issuer, Roles};
 ///
 /// let issuer = Issuer::new("https://id.example.com/")
-///     .audience("api://orders")
-///     .algorithms([Algorithm::Es256])
+///     .only_audiences(["api://orders"])
+///     .only_algorithms([Algorithm::Es256])
 ///     .leeway(Duration::from_secs(5))
 ///     .roles(Roles::at(["realm_access", "roles"]));
 /// assert_eq!(issuer.id(), "https://id.example.com/");
@@ -75,8 +76,10 @@ impl Issuer {
         &self.id
     }
 
-    /// Accepts tokens that name the issuer by this identifier too; may be called several times. [`AccessToken::issuer`](crate::AccessToken::issuer) returns the
-    /// [`id`](Self::id) of the issuer for all of them. Not for issuers that are found at run time: they have one identifier.
+    /// Accepts tokens that name the issuer by this identifier too; may be called several times.
+    ///
+    /// [`AccessToken::issuer`](crate::AccessToken::issuer) returns the [`id`](Self::id) of the issuer
+    /// for all of them. Not for issuers that are found at run time: they have one identifier.
     ///
     /// ```
     /// // Google's tokens have had both
@@ -109,14 +112,14 @@ impl Issuer {
         self
     }
 
-    /// Accepts this audience from this issuer, in place of the server's own; may be called several times.
+    /// Accepts only these audiences from this issuer, in place of the server's own.
     ///
     /// # Security
     ///
     /// Every audience but the service's own identifier lets tokens in that were issued for something else.
     #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.terms.audiences.get_or_insert_default().push(audience.into().into());
+    pub fn only_audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.terms.audiences = Some(texts(audiences));
         self
     }
 
@@ -129,24 +132,37 @@ impl Issuer {
     ///
     /// // what was issued to this client, and is no ID token
     /// let issuer = Issuer::new("https://id.example.com/pool")
-    ///     .audience_claim("client_id", ["7tvr1q"])
+    ///     .accept_absent_aud_if("client_id", ["7tvr1q"])
     ///     .require(Claim::at(["token_use"]).equals("access"));
     /// ```
     ///
     /// # Security
     ///
     /// If the claim must be right in every token, demand it by [`require`](Self::require) or
-    /// [`allow_clients`](Self::allow_clients), too.
+    /// [`only_clients`](Self::only_clients), too.
     ///
     /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
     #[must_use]
-    pub fn audience_claim<I>(mut self, name: impl Into<String>, values: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        let values = values.into_iter().map(|value| value.into().into_boxed_str()).collect();
-        self.terms.audience_claim = Some((name.into().into(), values));
+    pub fn accept_absent_aud_if(
+        mut self,
+        claim: impl Into<String>,
+        one_of: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.terms.absent_aud_if = Some((claim.into().into(), texts(one_of)));
+        self
+    }
+
+    /// Accepts tokens that have no `aud`.
+    ///
+    /// In those that have, it must still be right. An
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) is checked all the same.
+    ///
+    /// # Security
+    ///
+    /// As with [`dangerously_accept_any_aud`](Self::dangerously_accept_any_aud), for the tokens that have none.
+    #[must_use]
+    pub fn dangerously_accept_absent_aud(mut self) -> Self {
+        self.terms.absent_aud = true;
         self
     }
 
@@ -156,35 +172,19 @@ impl Issuer {
     ///
     /// Then every token of this issuer is good here, also those that were issued for other services, and whoever gets hold of one there can use it
     /// here (RFC 9068 §4, RFC 8725 §3.9). Only for issuers that serve nobody else; prefer to make the issuer add `aud`, or
-    /// [`audience_claim`](Self::audience_claim).
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if).
     #[must_use]
-    pub fn dangerously_accept_any_audience(mut self) -> Self {
-        self.terms.any_audience = true;
+    pub fn dangerously_accept_any_aud(mut self) -> Self {
+        self.terms.any_aud = true;
         self
     }
 
-    /// Accepts tokens that have no `aud`; in those that have, it must still be right. An [`audience_claim`](Self::audience_claim) is checked all the same.
-    ///
-    /// # Security
-    ///
-    /// As with [`dangerously_accept_any_audience`](Self::dangerously_accept_any_audience), for the tokens that have none.
-    #[must_use]
-    pub fn dangerously_accept_absent_audience(mut self) -> Self {
-        self.terms.absent_audience = true;
-        self
-    }
-
-    /// Accepts only tokens that were issued to one of these clients; may be called several times.
+    /// Accepts only tokens that were issued to one of these clients.
     ///
     /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id) returns.
     #[must_use]
-    pub fn allow_clients<I>(mut self, clients: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
-        let clients = clients.into_iter().map(|client| client.into().into_boxed_str());
-        self.terms.clients.get_or_insert_default().extend(clients);
+    pub fn only_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.terms.clients = Some(texts(clients));
         self
     }
 
@@ -198,7 +198,7 @@ impl Issuer {
 
     /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm it is for.
     #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+    pub fn only_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.terms.algorithms = Some(algorithms.into_iter().collect());
         self
     }
@@ -232,7 +232,7 @@ impl Issuer {
         self
     }
 
-    /// Accepts tokens with this `typ` and no others, not even without one; may be called several times.
+    /// Accepts only tokens with one of these `typ`, and none without.
     ///
     /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515 §4.1.9).
     ///
@@ -241,8 +241,8 @@ impl Issuer {
     /// The type keeps other tokens of the same issuer apart, such as ID tokens, logout tokens and proofs (RFC 8725 §3.11): name only
     /// types that the issuer uses for access tokens.
     #[must_use]
-    pub fn accept_typ(mut self, typ: impl AsRef<str>) -> Self {
-        self.terms = self.terms.with_type(typ.as_ref());
+    pub fn only_types(mut self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.terms = self.terms.only_types(types);
         self
     }
 
@@ -278,7 +278,7 @@ impl Issuer {
     /// The standards demand strings (RFC 7519 §4.1.2), and without this setting such tokens are
     /// refused. So it is for issuers that cannot be changed.
     ///
-    /// * `7` is then `"7"`, for [`allow_clients`](Self::allow_clients) and
+    /// * `7` is then `"7"`, for [`only_clients`](Self::only_clients) and
     ///   [`require`](Self::require), too. The application's own claims type sees the number.
     /// * It also holds for the claim that [`client_claim`](Self::client_claim) names.
     /// * Numbers with a fraction or an exponent, or beyond 64 bits, are refused.
@@ -292,14 +292,14 @@ impl Issuer {
         self
     }
 
-    /// Reads scopes from other claims, in place of those so far, a preset's too.
+    /// Reads scopes from these claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.terms.scopes = scopes;
         self
     }
 
-    /// Reads roles from other claims, in place of those so far, a preset's too.
+    /// Reads roles from these claims, in place of those so far, a preset's too.
     #[must_use]
     pub fn roles(mut self, roles: Roles) -> Self {
         self.terms.roles = roles;
@@ -310,11 +310,7 @@ impl Issuer {
     ///
     /// The path has at most 8 names. If it leads through an array to several values, none counts.
     #[must_use]
-    pub fn tenant_at<I>(mut self, path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn tenant_at(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.terms.tenant = Some(Path::new(path));
         self
     }
@@ -330,4 +326,8 @@ impl Issuer {
         self.terms.max_stale = max_stale;
         self
     }
+}
+
+fn texts(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<Box<str>> {
+    texts.into_iter().map(|text| text.into().into()).collect()
 }

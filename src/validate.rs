@@ -102,7 +102,7 @@ fn checks<'t>(
     if let Some(ours) = &policy.terms.load_balancers {
         judge("load balancer", &|| seen(parameters, ["signer"]), check_signer(json, ours))?;
     }
-    let named = policy.terms.audience_claim.as_ref().map(|(name, _)| &**name);
+    let named = policy.terms.absent_aud_if.as_ref().map(|(name, _)| &**name);
     let audience = || seen(claims, ["aud"].into_iter().chain(named));
     judge("audience", &audience, check_audience(&registered, json, policy))?;
     judge("string claims", &|| seen(claims, ["sub", "client_id", "azp", "jti"]), check_texts(&registered))?;
@@ -258,12 +258,12 @@ fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixT
 fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> Result<(), Error> {
     let ours = policy.audiences();
     let aud = claims.aud.map(Audience::read).transpose()?;
-    if policy.terms.any_audience {
+    if policy.terms.any_aud {
         return Ok(());
     }
     let Some(audience) = aud else {
-        let Some((name, clients)) = &policy.terms.audience_claim else {
-            if policy.terms.absent_audience {
+        let Some((name, clients)) = &policy.terms.absent_aud_if else {
+            if policy.terms.absent_aud {
                 return Ok(());
             }
             let detail = format!("aud is absent, expected one of {ours:?}; the issuer must be told to add it");

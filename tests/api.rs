@@ -82,27 +82,27 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
     let issuer = || Issuer::new("https://id.test/");
     let by_claim = || Segment::value_of("tenant");
     for (issuer, field) in [
-        (issuer().audience_claim("", ["a"]), "audience_claim"),
-        (issuer().audience_claim("a", [""; 0]), "audience_claim"),
-        (issuer().audience_claim("a", [""]), "audience_claim"),
+        (issuer().accept_absent_aud_if("", ["a"]), "accept_absent_aud_if"),
+        (issuer().accept_absent_aud_if("a", [""; 0]), "accept_absent_aud_if"),
+        (issuer().accept_absent_aud_if("a", [""]), "accept_absent_aud_if"),
         (issuer().client_claim(""), "client_claim"),
-        (issuer().allow_clients(["a", ""]), "allow_clients"),
+        (issuer().only_clients(["a", ""]), "only_clients"),
         (issuer().require(Claim::at([""])), "require"),
         (issuer().require(Claim::at(["a", ""]).equals("a")), "require"),
         (issuer().require(Claim::at([by_claim()])), "require"),
         (issuer().require(Claim::absent(["a"]).equals(1)), "require"),
         (issuer().require(Claim::absent(["a"])).require(Claim::at(["a"])), "require"),
         (issuer().require(Claim::at(["a"]).one_of([""; 0])), "require"),
-        (issuer().accept_typ(""), "accept_typ"),
+        (issuer().only_types([""]), "only_types"),
         (issuer().roles(Roles::at(["a", ""])), "roles"),
         (issuer().roles(Roles::at([by_claim(), "roles".into()])), "roles"),
         (issuer().roles(Roles::at(["a"; 9])), "roles"),
-        (issuer().roles(Roles::at(["a"]).granted_in("")), "roles"),
+        (issuer().roles(Roles::at(["a"]).only_granted_in("")), "roles"),
         (issuer().scopes(Scopes::at([Segment::from("a"), Segment::value_of("")])), "scopes"),
-        (issuer().scopes(Scopes::default().with_prefix("a b")), "scopes"),
-        (issuer().scopes(Scopes::default().with_prefix("a\"")), "scopes"),
-        (issuer().scopes(Scopes::default().with_prefix("a\n")), "scopes"),
-        (issuer().rfc9068().accept_typ("JWT"), "rfc9068"),
+        (issuer().scopes(Scopes::default().only_with_prefix("a b")), "scopes"),
+        (issuer().scopes(Scopes::default().only_with_prefix("a\"")), "scopes"),
+        (issuer().scopes(Scopes::default().only_with_prefix("a\n")), "scopes"),
+        (issuer().rfc9068().only_types(["JWT"]), "rfc9068"),
         (issuer().rfc9068().require(Claim::absent(["jti"])), "require"),
     ] {
         assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);
@@ -116,24 +116,24 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
 #[test]
 fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
     let error = ResourceServer::new("")
-        .audience("é")
+        .add_audience("é")
         .realm("line\nbreak")
         .trust(Issuer::new(""))
         .trust(Issuer::new("http://id.test/"))
         .trust(
-            Issuer::new("https://id.test/").algorithms([Algorithm::Hs256]).leeway(std::time::Duration::from_secs(301)),
+            Issuer::new("https://id.test/").only_algorithms([Algorithm::Hs256]).leeway(std::time::Duration::from_secs(301)),
         )
-        .trust(Issuer::new("https://empty.test/").algorithms([]))
-        .trust(Issuer::new("https://typed.test/").rfc9068().accept_typ("x"))
+        .trust(Issuer::new("https://empty.test/").only_algorithms([]))
+        .trust(Issuer::new("https://typed.test/").rfc9068().only_types(["x"]))
         .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))
-        .trust(Issuer::new("https://any.test/").dangerously_accept_any_audience().audience_claim("azp", ["a"]))
-        .trust(Issuer::new("https://both.test/").dangerously_accept_any_audience().audience("x"))
-        .trust(Issuer::new("https://none.test/").allow_clients([""; 0]).max_age(std::time::Duration::ZERO))
+        .trust(Issuer::new("https://any.test/").dangerously_accept_any_aud().accept_absent_aud_if("azp", ["a"]))
+        .trust(Issuer::new("https://both.test/").dangerously_accept_any_aud().only_audiences(["x"]))
+        .trust(Issuer::new("https://none.test/").only_clients([""; 0]).max_age(std::time::Duration::ZERO))
         .trust(Issuer::new("https://twice.test/"))
         .trust((Issuer::new("https://twice.test/"), Idp::new("https://twice.test/")))
         .trust((Issuer::new("https://moved.test/").jwks_uri("https://x.test"), Idp::new("https://moved.test/")))
         .trust((
-            Issuer::new("https://secret.test/").algorithms([Algorithm::Es256]),
+            Issuer::new("https://secret.test/").only_algorithms([Algorithm::Es256]),
             StaticKeys::hmac(Algorithm::Hs256, &[7; 32]).unwrap(),
         ))
         .build()
@@ -147,18 +147,18 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
             "issuers[].id",
             "issuers[http://id.test/].id",
             "issuers[https://id.test/].leeway",
-            "issuers[https://id.test/].algorithms",
-            "issuers[https://empty.test/].algorithms",
+            "issuers[https://id.test/].only_algorithms",
+            "issuers[https://empty.test/].only_algorithms",
             "issuers[https://typed.test/].rfc9068",
             "issuers[https://paths.test/].roles",
             "issuers[https://paths.test/].scopes",
-            "issuers[https://any.test/].audience",
-            "issuers[https://both.test/].audience",
-            "issuers[https://none.test/].allow_clients",
+            "issuers[https://any.test/].dangerously_accept_any_aud",
+            "issuers[https://both.test/].dangerously_accept_any_aud",
+            "issuers[https://none.test/].only_clients",
             "issuers[https://none.test/].max_age",
             "issuers[https://twice.test/]",
             "issuers[https://moved.test/].jwks_uri",
-            "issuers[https://secret.test/].algorithms",
+            "issuers[https://secret.test/].only_algorithms",
         ]
     );
     assert!(error.problems().iter().all(|problem| !problem.message().is_empty()));

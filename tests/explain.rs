@@ -34,7 +34,7 @@ fn failed(explanation: &Explanation) -> Vec<(&str, ErrorKind)> {
 async fn each_refusal_is_explained_by_its_step() {
     use ErrorKind as K;
     let idp = Idp::new("https://id.test/");
-    let trust = (Issuer::new(idp.issuer()).allow_clients(["shop"]).require(Claim::at(["jti"])), idp.clone());
+    let trust = (Issuer::new(idp.issuer()).only_clients(["shop"]).require(Claim::at(["jti"])), idp.clone());
     let server = ResourceServer::new("https://api.test").trust(trust).claims::<Tenant>().build().unwrap();
     let good = || idp.token("alice").claim("client_id", "shop").claim("jti", "1").claim("tenant_id", "t");
     let table: Vec<(String, &[(&str, K)])> = vec![
@@ -185,7 +185,7 @@ async fn a_long_token_comes_over_http() {
 #[tokio::test]
 async fn identifiers_that_are_numbers_read_as_text() {
     let idp = Idp::new("https://id.test/");
-    let issuer = Issuer::new(idp.issuer()).accept_numeric_ids().allow_clients(["10133"]);
+    let issuer = Issuer::new(idp.issuer()).accept_numeric_ids().only_clients(["10133"]);
     let server =
         ResourceServer::new("https://api.test").trust((issuer, idp.clone())).claims::<Tenant>().build().unwrap();
     let token = || idp.token("alice").claim("tenant_id", "t");

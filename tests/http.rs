@@ -354,9 +354,9 @@ async fn times_are_checked_with_the_leeway_and_not_a_second_more() {
 async fn the_strict_profile_and_other_terms_belong_to_one_issuer() {
     let (strict, lenient) = (Idp::new("https://strict.test/"), Idp::new("https://lenient.test/"));
     let server = ResourceServer::new("https://api.test")
-        .trust((Issuer::new("https://strict.test/").rfc9068().audience("api://strict"), strict.clone()))
+        .trust((Issuer::new("https://strict.test/").rfc9068().only_audiences(["api://strict"]), strict.clone()))
         .trust((
-            Issuer::new("https://lenient.test/").accept_typ("x-token").require(Claim::at(["tenant"])),
+            Issuer::new("https://lenient.test/").only_types(["x-token"]).require(Claim::at(["tenant"])),
             lenient.clone(),
         ))
         .build()
@@ -563,7 +563,7 @@ async fn a_tenant_is_one_value_or_none() {
 #[tokio::test]
 async fn a_challenge_names_scopes_as_the_issuer_calls_them() {
     let idp = Idp::new("https://id.test/");
-    let issuer = Issuer::new(idp.issuer()).scopes(Scopes::default().with_prefix("api://orders/"));
+    let issuer = Issuer::new(idp.issuer()).scopes(Scopes::default().only_with_prefix("api://orders/"));
     let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).build().unwrap();
     let app = Router::new().route(
         "/orders",

@@ -136,7 +136,7 @@ impl IssuerResolver for Credulous {
     async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
         Ok(Some(match issuer {
             "https://other.test/" => Issuer::new("https://a.test/").into(),
-            "https://broken.test/" => Issuer::new(issuer).algorithms([]).into(),
+            "https://broken.test/" => Issuer::new(issuer).only_algorithms([]).into(),
             _ => Issuer::new(issuer).into(),
         }))
     }
@@ -257,7 +257,7 @@ async fn a_template_trusts_its_tenants_and_checks_that_the_token_names_them_twic
     let (base, idps) = (&tenants.base, &tenants.idps);
     let template = IssuerTemplate::new(format!("{base}/{{tenant}}/v2.0"), |tenant| tenant == "a" || tenant == "b")
         .tenant_claim("tid")
-        .terms(|issuer| issuer.audience("api://tenants"));
+        .terms(|issuer| issuer.only_audiences(["api://tenants"]));
     let server = ResourceServer::new(API).trust_with(template).allow_private_host("127.0.0.1").build().unwrap();
     let token = |idp: &Idp, tid: serde_json::Value| idp.token("u").audience("api://tenants").claim("tid", tid).sign();
     assert_eq!(kind(&server, &token(&idps[0], json!("a"))).await, None);

@@ -224,7 +224,7 @@ struct Narrowing(Idp, Arc<AtomicUsize>);
 impl IssuerResolver for Narrowing {
     async fn resolve(&self, _: &str) -> Result<Option<Trust>, FetchError> {
         let first = self.1.fetch_add(1, Ordering::SeqCst) == 0;
-        let issuer = Issuer::new(self.0.issuer()).audience(if first { API } else { "https://other.test" });
+        let issuer = Issuer::new(self.0.issuer()).only_audiences([if first { API } else { "https://other.test" }]);
         Ok(Some((issuer, self.0.clone()).into()))
     }
 }

@@ -84,7 +84,7 @@ impl Roles {
 
     /// Takes only roles that begin with this, and leaves it out.
     #[must_use]
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+    pub fn only_with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
         self
     }
@@ -99,16 +99,16 @@ impl Roles {
     /// use tower_bearer::Roles;
     ///
     /// // {"urn:zitadel:iam:org:project:roles": {"admin": {"2417": "acme.example.com"}, "user": {"9031": "other.example.com"}}}
-    /// let roles = Roles::at(["urn:zitadel:iam:org:project:roles"]).granted_in("2417");
+    /// let roles = Roles::at(["urn:zitadel:iam:org:project:roles"]).only_granted_in("2417");
     /// ```
     #[must_use]
-    pub fn granted_in(mut self, member: impl Into<Segment>) -> Self {
+    pub fn only_granted_in(mut self, member: impl Into<Segment>) -> Self {
         self.member = Some(member.into());
         self
     }
 
     /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs may have several of ours. With a
-    /// [prefix](Self::with_prefix), theirs is without it.
+    /// [prefix](Self::only_with_prefix), theirs is without it.
     ///
     /// # Security
     ///
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_member_is_a_role_if_its_value_says_yes() {
-        let granted = Roles::default().granted_in("1");
+        let granted = Roles::default().only_granted_in("1");
         for yes in ["true", "\"x\"", "\"true\"", "\"acme.example.com\"", "{\"x\":false}", "[0]", "\"nobody\"", "\"01\""]
         {
             assert_eq!(read(&Roles::default(), &format!(r#"{{"roles":{{"admin":{yes}}}}}"#)), ["admin"], "{yes}");
@@ -310,18 +310,18 @@ mod tests {
         }
         let claims =
             r#"{"org":"1","roles":{"admin":{"1":"a.test"},"user":{"2":"b.test"},"no":{"1":false},"x":true,"y":"1"}}"#;
-        assert_eq!(read(&Roles::default().granted_in("1"), claims), ["admin"]);
-        assert_eq!(read(&Roles::default().granted_in(Segment::value_of("org")), claims), ["admin"]);
-        assert_eq!(read(&Roles::default().granted_in(Segment::value_of("none")), claims), [""; 0]);
+        assert_eq!(read(&Roles::default().only_granted_in("1"), claims), ["admin"]);
+        assert_eq!(read(&Roles::default().only_granted_in(Segment::value_of("org")), claims), ["admin"]);
+        assert_eq!(read(&Roles::default().only_granted_in(Segment::value_of("none")), claims), [""; 0]);
         for listed in [r#"{"roles":["admin"]}"#, r#"{"roles":"admin"}"#] {
-            assert_eq!(read(&Roles::default().granted_in("1"), listed), [""; 0], "{listed}");
+            assert_eq!(read(&Roles::default().only_granted_in("1"), listed), [""; 0], "{listed}");
         }
     }
 
     #[test]
     fn roles_get_the_applications_own_names() {
         let claims = r#"{"roles":["ROLE_ops","ROLE_guest","other"]}"#;
-        let prefixed = Roles::default().with_prefix("ROLE_");
+        let prefixed = Roles::default().only_with_prefix("ROLE_");
         assert_eq!(read(&prefixed, claims), ["ops", "guest"]);
         let names = [("ops", "admin"), ("ops", "auditor")];
         assert_eq!(read(&prefixed.clone().renamed(names), claims), ["admin", "auditor", "guest"]);

@@ -23,7 +23,7 @@ use crate::jose::Json;
 /// let issuer = Issuer::new("https://tenant.eu.auth0.com/").scopes(Scopes::at(["permissions"]).and(["scope"]));
 ///
 /// // one token for several services: `https://orders.example.com/read` is this one's `read`
-/// let issuer = Issuer::new("https://id.example.com/").scopes(Scopes::default().with_prefix("https://orders.example.com/"));
+/// let issuer = Issuer::new("https://id.example.com/").scopes(Scopes::default().only_with_prefix("https://orders.example.com/"));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Scopes {
@@ -72,7 +72,7 @@ impl Scopes {
     /// separator that only this service's scopes have there, such as `api://orders/`. With
     /// `api://orders`, the scope `api://orders-admin/read` would count as `-admin/read`.
     #[must_use]
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+    pub fn only_with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
         self
     }
@@ -174,13 +174,13 @@ mod tests {
         ] {
             assert_eq!(read(&permissions, claims), expected, "{claims}");
         }
-        let prefixed = Scopes::at(["permissions"]).with_prefix("api:");
+        let prefixed = Scopes::at(["permissions"]).only_with_prefix("api:");
         assert_eq!(read(&prefixed, r#"{"permissions":["api:SSO Admin","x api:admin","api:read"]}"#), ["read"]);
     }
 
     #[test]
     fn with_a_prefix_the_scopes_of_others_do_not_count() {
-        let scopes = Scopes::default().with_prefix("api://orders/");
+        let scopes = Scopes::default().only_with_prefix("api://orders/");
         let claims =
             r#"{"scope":"api://orders/read read api://other/write api://orders/ openid","scp":["api://orders/write"]}"#;
         assert_eq!(read(&scopes, claims), ["read", "write"]);

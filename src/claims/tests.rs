@@ -82,12 +82,12 @@ proptest! {
         let json = Json::parse_all(serde_json::json!({ "c": claim, "org": "a" }).to_string().into_bytes()).unwrap();
         let mut there = Vec::new();
         texts(&claim, &mut there);
-        let (mut scopes, mut roles) = (Scopes::at(["c"]).with_prefix(&*prefix), Roles::at(["c"]).with_prefix(&*prefix));
+        let (mut scopes, mut roles) = (Scopes::at(["c"]).only_with_prefix(&*prefix), Roles::at(["c"]).only_with_prefix(&*prefix));
         if let Some(separator) = separator {
             (scopes, roles) = (scopes.separated_by(separator), roles.separated_by(separator));
         }
         let within = |found: &str| !found.is_empty() && there.iter().any(|text| text.contains(&[&*prefix, found].concat()));
-        let in_org = roles.clone().granted_in(Segment::value_of("org"));
+        let in_org = roles.clone().only_granted_in(Segment::value_of("org"));
         for reader in [&roles, &in_org, &roles.clone().and(["c", "roles"]), &in_org.clone().and(["c", "a", "roles"])] {
             prop_assert!(reader.read(&json).all(within));
         }
@@ -131,7 +131,7 @@ fn a_hundred_thousand_roles_are_read_in_every_shape() {
     let names: Vec<String> = (0..100_000).map(|index| format!("role{index}")).collect();
     let object: serde_json::Map<_, _> =
         names.iter().map(|name| (name.clone(), serde_json::json!({ "1": "x" }))).collect();
-    let roles = Roles::default().granted_in("1").renamed(names.iter().map(|name| (name.clone(), name.to_uppercase())));
+    let roles = Roles::default().only_granted_in("1").renamed(names.iter().map(|name| (name.clone(), name.to_uppercase())));
     let json = Json::parse_all(serde_json::json!({ "roles": object }).to_string().into_bytes()).unwrap();
     assert_eq!(roles.read(&json).count(), names.len());
     let joined = Json::parse_all(serde_json::json!({ "roles": names.join(",") }).to_string().into_bytes()).unwrap();
@@ -140,7 +140,7 @@ fn a_hundred_thousand_roles_are_read_in_every_shape() {
     let claims = serde_json::json!({ "roles": listed, "tenant": "name" });
     let json = Json::parse_all(claims.to_string().into_bytes()).unwrap();
     LOOKED_AT.set(0);
-    let deep = Roles::at([Segment::from("roles"), "x".into(), Segment::value_of("tenant")]).granted_in("y");
+    let deep = Roles::at([Segment::from("roles"), "x".into(), Segment::value_of("tenant")]).only_granted_in("y");
     assert_eq!(deep.and(["roles", "x", "name"]).read(&json).count(), 0);
     assert_eq!(Roles::at(["roles", "x", "name"]).read(&json).count(), names.len());
     // three paths; and each name that another claim says is looked up once

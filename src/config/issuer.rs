@@ -32,26 +32,22 @@ settings! {
         /// Where the keys are, if they are not to be found by discovery.
         jwks_uri: Address => |terms, uri| Terms { jwks_uri: Some(uri), ..terms },
         /// What this issuer's tokens must name, in place of the server's audience.
-        audience: OneOrMany => |terms, names| {
-            Terms { audiences: Some([terms.audiences.unwrap_or_default(), names.into()].concat()), ..terms }
+        only_audiences: OneOrMany => |terms, names| Terms { audiences: Some(names.into()), ..terms },
+        /// Accepts tokens without `aud` if a claim is one of some texts.
+        accept_absent_aud_if: AbsentAud => |terms, absent_aud| {
+            Terms { absent_aud_if: Some((absent_aud.claim.into(), absent_aud.one_of.into())), ..terms }
         },
-        /// A claim that stands for an absent `aud`, and what it may be.
-        audience_claim: AudienceClaim => |terms, claim| {
-            Terms { audience_claim: Some((claim.name.into(), claim.values.into())), ..terms }
-        },
-        /// Accepts tokens whatever their audience is: those that were issued for other services, too.
-        dangerously_accept_any_audience: bool => |terms, on| Terms { any_audience: on, ..terms },
         /// Accepts tokens that have no `aud`.
-        dangerously_accept_absent_audience: bool => |terms, on| Terms { absent_audience: on, ..terms },
+        dangerously_accept_absent_aud: bool => |terms, on| Terms { absent_aud: on, ..terms },
+        /// Accepts tokens whatever their audience is: those that were issued for other services, too.
+        dangerously_accept_any_aud: bool => |terms, on| Terms { any_aud: on, ..terms },
         /// The only clients whose tokens are accepted.
-        allow_clients: OneOrMany => |terms, clients| {
-            Terms { clients: Some([terms.clients.unwrap_or_default(), clients.into()].concat()), ..terms }
-        },
+        only_clients: OneOrMany => |terms, clients| Terms { clients: Some(clients.into()), ..terms },
         /// The claim that names the client; `client_id`, else `azp` by default.
         client_claim: String => |terms, name| Terms { client_claims: vec![name.into()], ..terms },
         /// The algorithms that are accepted, such as `ES256`; all asymmetric ones by default.
-        algorithms: OneOrMany => |terms, names, place| {
-            let known = |name: String| name.parse().map_err(|error| place.problem(format!("{name:?} is {error}"))).ok();
+        only_algorithms: OneOrMany => |terms, names, place| {
+            let known = |name: String| name.parse::<Algorithm>().map_err(|error| place.problem(format!("{name:?} is {error}"))).ok();
             let algorithms: Option<Vec<Algorithm>> = names.into_iter().map(known).collect();
             Terms { algorithms: algorithms.or(terms.algorithms), ..terms }
         },
@@ -66,7 +62,7 @@ settings! {
         /// For how long keys are used that cannot be fetched anew; 3600 by default.
         max_stale_seconds: u64 => |terms, seconds| Terms { max_stale: Duration::from_secs(seconds), ..terms },
         /// The types (`typ`) that are accepted, in place of none, `JWT` and `at+jwt`.
-        accept_typ: OneOrMany => |terms, types| types.into_iter().fold(terms, |terms, typ| terms.with_type(&typ)),
+        only_types: OneOrMany => |terms, types| terms.only_types(types),
         /// Whether the whole profile of RFC 9068 is demanded.
         rfc9068: bool => |terms, on| Terms { rfc9068: on, ..terms },
         /// What must hold of claims.
@@ -89,15 +85,15 @@ settings! {
     }
 }
 
-/// A claim that stands for an absent `aud`, and what it may be.
+/// A claim that stands for an absent `aud`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct AudienceClaim {
+struct AbsentAud {
     /// The claim, such as `client_id`.
-    name: String,
+    claim: String,
     /// What it may be.
-    values: OneOrMany,
+    one_of: OneOrMany,
 }
 
 impl IssuerConfig {

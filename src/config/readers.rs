@@ -42,7 +42,7 @@ settings! {
         /// What separates the scopes of a string, besides spaces; not within an array's strings.
         separated_by: char => |scopes, separator| scopes.separated_by(separator),
         /// Takes only scopes that begin with this, and leaves it out.
-        with_prefix: String => |scopes, prefix| scopes.with_prefix(prefix),
+        only_with_prefix: String => |scopes, prefix| scopes.only_with_prefix(prefix),
     }
 }
 
@@ -58,10 +58,10 @@ settings! {
         /// What separates the roles of a string; not within an array's strings.
         separated_by: char => |roles, separator| roles.separated_by(separator),
         /// Takes only roles that begin with this, and leaves it out.
-        with_prefix: String => |roles, prefix| roles.with_prefix(prefix),
+        only_with_prefix: String => |roles, prefix| roles.only_with_prefix(prefix),
         /// Takes only roles whose value has this member, with a value that says yes: those that are
         /// granted in one organisation.
-        granted_in: SegmentConfig => |roles, member| roles.granted_in(member.read()),
+        only_granted_in: SegmentConfig => |roles, member| roles.only_granted_in(member.read()),
         /// The application's own names for the issuer's; roles without one keep theirs.
         renamed: BTreeMap<String, OneOrMany> => |roles, names| roles.renamed(pairs(names)),
         /// The application's own names for the issuer's; roles without one are left out.

@@ -47,18 +47,18 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "also_known_as": ["id", "id.test"],
         "accept_absent_iss": true,
         "jwks_uri": "https://keys.test/jwks",
-        "audience": ["a", "b"],
-        "audience_claim": { "name": "client_id", "values": ["c", "d"] },
-        "dangerously_accept_any_audience": true,
-        "dangerously_accept_absent_audience": true,
-        "allow_clients": ["c"],
+        "only_audiences": ["a", "b"],
+        "accept_absent_aud_if": { "claim": "client_id", "one_of": ["c", "d"] },
+        "dangerously_accept_any_aud": true,
+        "dangerously_accept_absent_aud": true,
+        "only_clients": ["c"],
         "client_claim": "cid",
-        "algorithms": ["ES256", "EdDSA"],
+        "only_algorithms": ["ES256", "EdDSA"],
         "leeway_seconds": 5,
         "max_age_seconds": 60,
         "max_lifetime_seconds": 120,
         "max_stale_seconds": 10,
-        "accept_typ": "at+jwt",
+        "only_types": "at+jwt",
         "rfc9068": true,
         "require": [
             { "claim": "x" },
@@ -71,8 +71,8 @@ fn every_setting_is_what_the_method_of_its_name_does() {
             { "claim": "[\"sts\"]", "if_present": true, "not_equals": "pending" },
         ],
         "accept_numeric_ids": true,
-        "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "with_prefix": "p:" },
-        "roles": { "at": ["r"], "separated_by": ";", "with_prefix": "q", "granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
+        "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "only_with_prefix": "p:" },
+        "roles": { "at": ["r"], "separated_by": ";", "only_with_prefix": "q", "only_granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
     });
     let by_hand = Issuer::new("https://id.test/")
@@ -80,19 +80,18 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         .also_known_as("id.test")
         .accept_absent_iss()
         .jwks_uri("https://keys.test/jwks")
-        .audience("a")
-        .audience("b")
-        .audience_claim("client_id", ["c", "d"])
-        .dangerously_accept_any_audience()
-        .dangerously_accept_absent_audience()
-        .allow_clients(["c"])
+        .only_audiences(["a", "b"])
+        .accept_absent_aud_if("client_id", ["c", "d"])
+        .dangerously_accept_any_aud()
+        .dangerously_accept_absent_aud()
+        .only_clients(["c"])
         .client_claim("cid")
-        .algorithms([Algorithm::Es256, Algorithm::Ed25519])
+        .only_algorithms([Algorithm::Es256, Algorithm::Ed25519])
         .leeway(Duration::from_secs(5))
         .max_age(Duration::from_secs(60))
         .max_lifetime(Duration::from_secs(120))
         .max_stale(Duration::from_secs(10))
-        .accept_typ("at+jwt")
+        .only_types(["at+jwt"])
         .rfc9068()
         .require(Claim::at(["x"]))
         .require(Claim::at(["a", "b"]).equals("access"))
@@ -114,13 +113,13 @@ fn every_setting_is_what_the_method_of_its_name_does() {
                 .and(["https://x/y"])
                 .and([Segment::from("d"), Segment::value_of("e")])
                 .separated_by(',')
-                .with_prefix("p:"),
+                .only_with_prefix("p:"),
         )
         .roles(
             Roles::at(["r"])
                 .separated_by(';')
-                .with_prefix("q")
-                .granted_in(Segment::value_of("org"))
+                .only_with_prefix("q")
+                .only_granted_in(Segment::value_of("org"))
                 .only_renamed([("ops", "admin"), ("ops", "user")]),
         )
         .tenant_at(["firebase", "tenant"]);
@@ -232,23 +231,20 @@ fn every_preset_is_that_constructor_with_its_arguments_in_place() {
 #[test]
 fn what_a_preset_has_turned_on_is_turned_off_by_false() {
     let descope = json!({ "descope": { "project": "p" } });
-    let strict = issuer(json!({ "preset": descope, "dangerously_accept_absent_audience": false }));
-    assert!(
-        strict.contains("absent_audience: false")
-            && issuer(json!({ "preset": descope })).contains("absent_audience: true")
-    );
+    let strict = issuer(json!({ "preset": descope, "dangerously_accept_absent_aud": false }));
+    assert!(strict.contains("absent_aud: false") && issuer(json!({ "preset": descope })).contains("absent_aud: true"));
     let spiffe = json!({ "spiffe": { "trust_domain": "t", "jwks_uri": "https://k.test" } });
     assert!(issuer(json!({ "preset": spiffe, "accept_absent_iss": "false" })).contains("absent_iss: false"));
 }
 
 #[test]
 fn a_list_may_be_a_string_and_a_string_that_looks_like_one_must_be() {
-    let plain = json!({ "issuer": "https://id.test/", "accept_typ": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "granted_in": { "value_of": "org" } } });
-    let texts = json!({ "issuer": "https://id.test/", "accept_typ": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
+    let plain = json!({ "issuer": "https://id.test/", "only_types": ["a", "b"], "tenant_at": ["x", "y"], "roles": { "only_granted_in": { "value_of": "org" } } });
+    let texts = json!({ "issuer": "https://id.test/", "only_types": "[\"a\", \"b\"]", "tenant_at": "[\"x\", \"y\"]", "roles": "{\"only_granted_in\": \"{\\\"value_of\\\": \\\"org\\\"}\"}" });
     assert_eq!(issuer(texts), issuer(plain));
     for bad in ["['a', 'b']", " [\"a\"", "[\"a\"", "[a, b]", "{a}", "[]", "[1]"] {
-        let found = paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "accept_typ": bad }] }));
-        assert_eq!(found, ["issuers[0].accept_typ"], "{bad}");
+        let found = paths(json!({ "audience": "a", "issuers": [{ "issuer": "https://id.test/", "only_types": bad }] }));
+        assert_eq!(found, ["issuers[0].only_types"], "{bad}");
     }
     let twice = r#"[{"issuer":"https://id.test/","issuer":"https://evil.test/"}]"#;
     assert_eq!(paths(json!({ "audience": "a", "issuers": twice })), ["issuers"]);
@@ -300,14 +296,14 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "key_fetch_timeout_seconds": 1.5,
         "isuers": [],
         "issuers": [
-            { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
+            { "issuer": "http://id.test", "leeway_seconds": "a minute", "max_age_seconds": "0", "only_algorithms": ["RS255"], "algoritms": [], "rfc9068": "maybe" },
             { "preset": { "keycloak": { "base": "https://id.test" } } },
             { "preset": { "keycloack": {} } },
             { "preset": { "google": {} }, "issuer": "https://accounts.google.com" },
             {},
             7,
-            { "issuer": "https://b.test/", "roles": { "ad": ["x"] }, "scopes": { "at": ["a", 1] }, "audience": null },
-            { "issuer": "https://d.test/", "require": "[{'claim': 'nonce'}]", "accept_typ": [], "roles": { "only_renamed": null, "granted_in": null } },
+            { "issuer": "https://b.test/", "roles": { "ad": ["x"] }, "scopes": { "at": ["a", 1] }, "only_audiences": null },
+            { "issuer": "https://d.test/", "require": "[{'claim': 'nonce'}]", "only_types": [], "roles": { "only_renamed": null, "only_granted_in": null } },
             { "issuer": "https://e.test/", "accept_absent_iss": true },
             { "issuer": "https://f.test/", "accept_absent_iss": true },
             { "issuer": "https://g.test/", "require": [
@@ -333,7 +329,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "max_token_bytes",
         "key_wait_timeout_seconds",
         "key_fetch_timeout_seconds",
-        "issuers[0].algorithms",
+        "issuers[0].only_algorithms",
         "issuers[0].leeway_seconds",
         "issuers[0].rfc9068",
         "issuers[0].algoritms",
@@ -342,12 +338,12 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "issuers[3]",
         "issuers[4]",
         "issuers[5]",
-        "issuers[6].audience",
+        "issuers[6].only_audiences",
         "issuers[6].scopes.at",
         "issuers[6].roles.ad",
-        "issuers[7].accept_typ",
+        "issuers[7].only_types",
         "issuers[7].require",
-        "issuers[7].roles.granted_in",
+        "issuers[7].roles.only_granted_in",
         "issuers[7].roles.only_renamed",
         "issuers[10].require[0]",
         "issuers[10].require[1]",

@@ -11,7 +11,7 @@ use std::fmt;
 /// use tower_bearer::{Issuer, ResourceServer};
 ///
 /// let error = ResourceServer::new("")
-///     .trust(Issuer::new("http://id.example.com").audience(""))
+///     .trust(Issuer::new("http://id.example.com").only_audiences([""]))
 ///     .build()
 ///     .unwrap_err();
 /// assert_eq!(error.problems().len(), 3);

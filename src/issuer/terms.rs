@@ -43,11 +43,11 @@ pub(crate) struct Terms {
     /// The only audiences that will do, in place of the server's.
     pub(crate) audiences: Option<Vec<Box<str>>>,
     /// Where the audience is, if there is no `aud`, and what it may be.
-    pub(crate) audience_claim: Option<(Box<str>, Vec<Box<str>>)>,
+    pub(crate) absent_aud_if: Option<(Box<str>, Vec<Box<str>>)>,
     /// Whether any audience will do.
-    pub(crate) any_audience: bool,
+    pub(crate) any_aud: bool,
     /// Whether no audience will do.
-    pub(crate) absent_audience: bool,
+    pub(crate) absent_aud: bool,
     /// The only algorithms that will do.
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     pub(crate) leeway: Duration,
@@ -89,9 +89,9 @@ impl Default for Terms {
             absent_iss: false,
             jwks_uri: None,
             audiences: None,
-            audience_claim: None,
-            any_audience: false,
-            absent_audience: false,
+            absent_aud_if: None,
+            any_aud: false,
+            absent_aud: false,
             algorithms: None,
             leeway: Duration::from_secs(30),
             max_age: None,
@@ -137,13 +137,10 @@ impl Terms {
         self.client_claims.iter().find_map(|name| found((&**name, json.root().get(name))))
     }
 
-    /// Accepts another type; the first takes the place of the default.
-    pub(crate) fn with_type(mut self, typ: &str) -> Self {
-        if std::mem::take(&mut self.untyped) {
-            self.types.clear();
-        }
-        self.types.push(media_type(typ).into());
-        self
+    /// Accepts these types only.
+    pub(crate) fn only_types(self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let types = types.into_iter().map(|typ| media_type(typ.as_ref()).into()).collect();
+        Self { types, untyped: false, ..self }
     }
 
     /// Adds what the profile of RFC 9068 demands.
@@ -154,56 +151,51 @@ impl Terms {
         self.principals.get_or_insert(Principals::RFC9068);
     }
 
-    /// Says what is wrong, as (setting, fix).
+    /// Says what is wrong: settings, each with its fix.
     fn faults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        const NONE: &str = "the list is empty, so no token could ever be accepted";
-        const EMPTY: &str = "a name is empty";
-        const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that holds them";
-        const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does not allow";
-        let none = |names: Option<&Vec<Box<str>>>| names.is_some_and(Vec::is_empty);
-        let empty = |names: Option<&Vec<Box<str>>>| names.is_some_and(|names| names.iter().any(|name| name.is_empty()));
-        let (audience_claim, stand_ins) = self.audience_claim.as_ref().map(|(name, values)| (&**name, values)).unzip();
-        let other_type = |typ: &Box<str>| !typ.eq_ignore_ascii_case("at+jwt");
+        let nobody = |names: Option<&Vec<Box<str>>>| names.is_some_and(Vec::is_empty);
+        let unnamed =
+            |names: Option<&Vec<Box<str>>>| names.is_some_and(|names| names.iter().any(|name| name.is_empty()));
         let zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
-        let table = [
-            (none(self.audiences.as_ref()), "audience", NONE),
-            (
-                empty(self.audiences.as_ref()),
-                "audience",
-                "an audience is empty; it must equal a value of the tokens' aud",
-            ),
-            (
-                self.any_audience && (self.audiences.is_some() || self.audience_claim.is_some()),
-                "audience",
-                "any audience is accepted, so naming some changes nothing; drop dangerously_accept_any_audience or the others",
-            ),
+        let (audiences, clients) = (self.audiences.as_ref(), self.clients.as_ref());
+        let (stand_in, values) = self.absent_aud_if.as_ref().map(|(name, values)| (&**name, values)).unzip();
+        let of_profile = self.untyped || self.types.iter().all(|typ| typ.eq_ignore_ascii_case("at+jwt"));
+        let found = [
+            (nobody(audiences), "only_audiences", NOBODY),
+            (unnamed(audiences), "only_audiences", "an audience is empty; it must equal a value of the tokens' aud"),
+            (self.any_aud && (audiences.or(values).is_some()), "dangerously_accept_any_aud", ANY),
             (self.rfc9068 && self.absent_iss, "rfc9068", "the profile demands iss; drop accept_absent_iss or rfc9068"),
             (zero(self.max_lifetime), "max_lifetime", "the maximum lifetime is zero, so no token could be accepted"),
-            (none(self.clients.as_ref()), "allow_clients", NONE),
-            (none(stand_ins), "audience_claim", NONE),
-            (audience_claim == Some("") || empty(stand_ins), "audience_claim", EMPTY),
-            (empty(Some(&self.client_claims)), "client_claim", EMPTY),
-            (empty(self.clients.as_ref()), "allow_clients", EMPTY),
-            (empty(Some(&self.also_known_as)), "also_known_as", EMPTY),
-            (none(Some(&self.types)), "accept_typ", NONE),
-            (empty(Some(&self.types)), "accept_typ", EMPTY),
+            (nobody(clients), "only_clients", NOBODY),
+            (nobody(values), "accept_absent_aud_if", NOBODY),
+            (stand_in == Some("") || unnamed(values), "accept_absent_aud_if", UNNAMED),
+            (unnamed(Some(&self.client_claims)), "client_claim", UNNAMED),
+            (unnamed(clients), "only_clients", UNNAMED),
+            (unnamed(Some(&self.also_known_as)), "also_known_as", UNNAMED),
+            (nobody(Some(&self.types)), "only_types", NOBODY),
+            (unnamed(Some(&self.types)), "only_types", UNNAMED),
             (self.leeway > MAX_LEEWAY, "leeway", "more than 5 minutes of leeway; synchronise the clocks instead"),
             (zero(self.max_age), "max_age", "the maximum age is zero, so no token could be accepted for long"),
             (!self.roles.is_sound(), "roles", PATH),
             (!self.scopes.is_sound(), "scopes", PATH),
             (!self.tenant.iter().all(Path::is_sound), "tenant_at", PATH),
             (!self.scopes.has_sound_prefix(), "scopes", PREFIX),
-            (
-                self.rfc9068 && !self.untyped && self.types.iter().any(other_type),
-                "rfc9068",
-                "the profile fixes typ to at+jwt; drop accept_typ or rfc9068",
-            ),
-            (self.algorithms().is_empty(), "algorithms", NONE),
+            (self.rfc9068 && !of_profile, "rfc9068", "the profile fixes typ to at+jwt; drop only_types or rfc9068"),
+            (self.algorithms().is_empty(), "only_algorithms", NOBODY),
         ];
-        let found = table.into_iter().filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)));
+        let found = found.into_iter().filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)));
         self.faults.iter().copied().chain(found)
     }
 }
+
+const NOBODY: &str = "the list is empty, so no token could ever be accepted";
+const UNNAMED: &str = "a name is empty";
+const ANY: &str =
+    "any audience is accepted, so naming some changes nothing; drop this setting, or those that name some";
+const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that \
+                    holds them";
+const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does \
+                      not allow";
 
 impl Issuer {
     /// Checks the terms, and completes them with the server's. `symmetric` is the algorithm of a shared secret, where that is the key.
@@ -223,13 +215,13 @@ impl Issuer {
         }
         match symmetric {
             Some(secret) if *terms.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
-                problem("algorithms", format!("the shared secret is for {secret} and nothing else"));
+                problem("only_algorithms", format!("the shared secret is for {secret} and nothing else"));
             }
             Some(_) => {}
             None => {
                 for algorithm in terms.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
                     problem(
-                        "algorithms",
+                        "only_algorithms",
                         format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac"),
                     );
                 }

@@ -164,9 +164,10 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Accepts another audience too, for issuers that have none of their own.
+    /// Accepts another audience too, from issuers without
+    /// [audiences of their own](crate::Issuer::only_audiences); may be called several times.
     #[must_use]
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+    pub fn add_audience(mut self, audience: impl Into<String>) -> Self {
         self.settings.audiences.push(audience.into().into());
         self
     }

@@ -42,7 +42,7 @@ use crate::jwks::FetchError;
 /// impl IssuerResolver for Customers {
 ///     async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
 ///         let known = self.0.contains(issuer);
-///         Ok(known.then(|| Issuer::new(issuer).audience("api://orders").into()))
+///         Ok(known.then(|| Issuer::new(issuer).only_audiences(["api://orders"]).into()))
 ///     }
 /// }
 ///

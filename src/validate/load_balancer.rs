@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn only_load_balancers_may_pad_and_nobody_wrongly() {
-        let plain = || Issuer::new("https://id.test/").dangerously_accept_absent_audience();
+        let plain = || Issuer::new("https://id.test/").dangerously_accept_absent_aud();
         // whose lengths leave 1 byte and 2 bytes over
         let (mut header, mut claims) = (header().to_string(), claims().to_string());
         while header.len() % 3 != 1 {
@@ -160,8 +160,8 @@ mod tests {
         let token = format!("{}.{}.c2ln", URL_SAFE.encode(header().to_string()), URL_SAFE.encode(claims().to_string()));
         let other = ARN.replace("shop", "other");
         assert_eq!(check(Issuer::aws_alb("https://id.test/", [&*other, ARN]), &token), None);
-        assert_eq!(check(alb().allow_clients(["b", "c"]), &token), None);
-        assert_eq!(check(alb().allow_clients(["b"]), &token), Some(ErrorKind::WrongClaim));
-        assert_eq!(check(alb().allow_clients(["c"]).client_claim("azp"), &token), Some(ErrorKind::MissingClaim));
+        assert_eq!(check(alb().only_clients(["b", "c"]), &token), None);
+        assert_eq!(check(alb().only_clients(["b"]), &token), Some(ErrorKind::WrongClaim));
+        assert_eq!(check(alb().only_clients(["c"]).client_claim("azp"), &token), Some(ErrorKind::MissingClaim));
     }
 }

@@ -212,7 +212,7 @@ async fn claims_are_read_in_every_shape_that_a_server_can_sign() {
         ),
         (
             json!({ "org": "1", "roles": { "a": { "1": "x" }, "b": { "2": "y" } } }),
-            Issuer::new(&idp.issuer).roles(Roles::default().granted_in(org())),
+            Issuer::new(&idp.issuer).roles(Roles::default().only_granted_in(org())),
             &["a"],
         ),
         (
@@ -222,7 +222,7 @@ async fn claims_are_read_in_every_shape_that_a_server_can_sign() {
         ),
         (
             json!({ "roles": ["ROLE_a", "ROLE_b", "c"] }),
-            Issuer::new(&idp.issuer).roles(Roles::default().with_prefix("ROLE_").only_renamed([("a", "admin")])),
+            Issuer::new(&idp.issuer).roles(Roles::default().only_with_prefix("ROLE_").only_renamed([("a", "admin")])),
             &["admin"],
         ),
         (json!({ "roles": [1, null, ["x"], { "y": 1 }] }), Issuer::new(&idp.issuer), &[]),
@@ -243,7 +243,7 @@ async fn claims_are_read_in_every_shape_that_a_server_can_sign() {
     let token = idp.token("ES256", API, SCOPES).await;
     for (scopes, expected) in [
         (Scopes::at(["permissions"]), &["api:read", "other:write"][..]),
-        (Scopes::at(["permissions"]).with_prefix("api:"), &["read"]),
+        (Scopes::at(["permissions"]).only_with_prefix("api:"), &["read"]),
         (Scopes::at(["o", "per"]).separated_by(','), &["x", "y"]),
         (Scopes::default().and(["permissions"]), &["orders:read", "orders:write", "api:read", "other:write"]),
         (Scopes::at(["nowhere"]), &[]),

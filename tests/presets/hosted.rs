@@ -135,7 +135,7 @@ async fn firebase() {
 
 #[tokio::test]
 async fn google() {
-    let provider = Provider::of(Issuer::google().audience("1.apps.googleusercontent.test"));
+    let provider = Provider::of(Issuer::google().only_audiences(["1.apps.googleusercontent.test"]));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
         "aud": "1.apps.googleusercontent.test", "azp": "1.apps.googleusercontent.test", "sub": "110", "hd": "acme.test",
@@ -162,7 +162,7 @@ async fn google() {
 #[tokio::test]
 async fn logto() {
     let resource = "urn:logto:organization:o1";
-    let provider = Provider::of(Issuer::logto("https://t.logto.test/").audience(resource));
+    let provider = Provider::of(Issuer::logto("https://t.logto.test/").only_audiences([resource]));
     let header = json!({ "alg": "ES384", "typ": "at+jwt" });
     let claims =
         json!({ "aud": resource, "client_id": "c", "sub": "u", "scope": "read:orders", "organization_id": "o1" });
@@ -178,7 +178,7 @@ async fn logto() {
 
 #[tokio::test]
 async fn okta() {
-    let provider = Provider::of(Issuer::okta("https://o.test/", "default").audience("api://default"));
+    let provider = Provider::of(Issuer::okta("https://o.test/", "default").only_audiences(["api://default"]));
     let header = json!({ "alg": "RS256" });
     let claims = json!({
         "ver": 1, "jti": "AT.x", "aud": "api://default", "cid": "0oa", "uid": "00u", "scp": ["openid", "read"],
@@ -200,7 +200,7 @@ async fn okta() {
 
 #[tokio::test]
 async fn pingone() {
-    let provider = Provider::of(Issuer::pingone("auth.pingone.test", "e1").audience("api"));
+    let provider = Provider::of(Issuer::pingone("auth.pingone.test", "e1").only_audiences(["api"]));
     assert_eq!(provider.idp.issuer(), "https://auth.pingone.test/e1/as");
     let claims = json!({ "aud": ["api"], "client_id": "c", "sub": "u", "sid": "s", "scope": "read write", "acr": "a" });
     for header in [json!({ "alg": "RS256" }), json!({ "alg": "RS256", "typ": "at+jwt" })] {

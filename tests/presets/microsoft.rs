@@ -7,7 +7,7 @@ const OTHER_TENANT: &str = "33333333-3333-3333-3333-333333333333";
 async fn adfs() {
     const ROLE: &str = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
     let api = "microsoft:identityserver:orders";
-    let provider = Provider::of(Issuer::adfs("https://adfs.test/").audience(api));
+    let provider = Provider::of(Issuer::adfs("https://adfs.test/").only_audiences([api]));
     let claims = json!({
         "aud": api, "apptype": "Confidential", "appid": "c", "authmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",
         "auth_time": "2026-11-30T10:21:15.733Z", "ver": "1.0", "scp": "openid orders", "sub": "xBZp=", "role": "editor",
@@ -45,7 +45,7 @@ async fn adfs() {
 #[tokio::test]
 async fn entra() {
     let api = "22222222-2222-2222-2222-222222222222";
-    let provider = Provider::of(Issuer::entra(TENANT).audience(api));
+    let provider = Provider::of(Issuer::entra(TENANT).only_audiences([api]));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let machine = json!({
         "aud": api, "ver": "2.0", "azp": "c", "idtyp": "app", "roles": ["Job.Run"], "tid": TENANT, "uti": "u",
@@ -71,7 +71,7 @@ async fn entra() {
     ] {
         assert_eq!(provider.refuse(&header, &but(&user, &wrong)).await, expected, "{wrong}");
     }
-    let first = Provider::of(Issuer::entra_v1(TENANT).audience("api://app"));
+    let first = Provider::of(Issuer::entra_v1(TENANT).only_audiences(["api://app"]));
     let claims = json!({
         "aud": "api://app", "ver": "1.0", "appid": "c", "scp": "access_as_user", "tid": TENANT, "oid": "o", "roles": ["Admin"],
     });
@@ -112,7 +112,7 @@ async fn entra_tenants() {
 
 #[tokio::test]
 async fn entra_b2c() {
-    let provider = Provider::of(Issuer::entra_b2c("contoso", TENANT, "B2C_1_In").audience("api"));
+    let provider = Provider::of(Issuer::entra_b2c("contoso", TENANT, "B2C_1_In").only_audiences(["api"]));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({ "aud": "api", "azp": "web", "scp": "read", "sub": "u", "ver": "1.0", "tfp": "B2C_1_In" });
     let token = provider.accept(&header, &claims).await;

@@ -2,7 +2,7 @@ use super::*;
 
 #[tokio::test]
 async fn authelia() {
-    let provider = Provider::of(Issuer::authelia("https://auth.test").audience("https://api.test"));
+    let provider = Provider::of(Issuer::authelia("https://auth.test").only_audiences(["https://api.test"]));
     let header = json!({ "alg": "RS256", "typ": "at+jwt" });
     let claims =
         json!({ "aud": ["https://api.test"], "client_id": "c", "sub": "u", "scp": ["read"], "groups": ["ops"] });
@@ -17,7 +17,7 @@ async fn authelia() {
 
 #[tokio::test]
 async fn authentik() {
-    let provider = Provider::of(Issuer::authentik("https://ak.test/", "app").audience("c"));
+    let provider = Provider::of(Issuer::authentik("https://ak.test/", "app").only_audiences(["c"]));
     let header = json!({ "alg": "ES256", "typ": "JWT" });
     let claims = json!({ "aud": "c", "azp": "c", "uid": "x", "sub": "hash", "auth_time": 0, "groups": ["ops"] });
     let token = provider.accept(&header, &claims).await;
@@ -33,7 +33,7 @@ async fn authentik() {
 
 #[tokio::test]
 async fn duende() {
-    let provider = Provider::of(Issuer::duende("https://id.test").audience("invoice"));
+    let provider = Provider::of(Issuer::duende("https://id.test").only_audiences(["invoice"]));
     let header = json!({ "alg": "RS256", "typ": "at+jwt" });
     let claims = json!({
         "aud": ["invoice", "customer"], "client_id": "c", "sub": "123", "scope": ["invoice.read", "customer.read"], "role": "admin",
@@ -67,7 +67,7 @@ async fn fusionauth() {
 
 #[tokio::test]
 async fn hydra() {
-    let provider = Provider::of(Issuer::hydra("https://hydra.test/").audience("https://api.test"));
+    let provider = Provider::of(Issuer::hydra("https://hydra.test/").only_audiences(["https://api.test"]));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
         "aud": ["https://api.test"], "client_id": "c", "sub": "u", "scp": ["a", "b"], "ext": { "roles": ["admin"] },
@@ -105,7 +105,7 @@ async fn kanidm() {
 
 #[tokio::test]
 async fn keycloak() {
-    let provider = Provider::of(Issuer::keycloak("https://sso.test/", "demo").audience("api"));
+    let provider = Provider::of(Issuer::keycloak("https://sso.test/", "demo").only_audiences(["api"]));
     assert_eq!(provider.idp.issuer(), "https://sso.test/realms/demo");
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
@@ -138,13 +138,13 @@ async fn keycloak() {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
     let both = Roles::at(["realm_access", "roles"]).and(["resource_access", "api", "roles"]);
-    let provider = Provider::of(Issuer::keycloak("https://sso.test", "demo").audience("api").roles(both));
+    let provider = Provider::of(Issuer::keycloak("https://sso.test", "demo").only_audiences(["api"]).roles(both));
     assert_eq!(roles(&provider.accept(&header, &claims).await), ["offline_access", "admin", "writer"]);
 }
 
 #[tokio::test]
 async fn spring() {
-    let provider = Provider::of(Issuer::spring("https://iam.test").audience("realguardio-client"));
+    let provider = Provider::of(Issuer::spring("https://iam.test").only_audiences(["realguardio-client"]));
     let header = json!({ "alg": "RS256" });
     let claims = json!({
         "aud": "realguardio-client", "sub": "a@b.test", "nbf": 0, "scope": ["openid", "profile"], "jti": "j",
@@ -163,7 +163,7 @@ async fn spring() {
 
 #[tokio::test]
 async fn wso2() {
-    let provider = Provider::of(Issuer::wso2("https://h.test:9443/").audience("api"));
+    let provider = Provider::of(Issuer::wso2("https://h.test:9443/").only_audiences(["api"]));
     let header = json!({ "alg": "RS256", "typ": "at+jwt", "x5t": "w" });
     let claims = json!({
         "aut": "APPLICATION_USER", "aud": ["c", "api"], "azp": "c", "client_id": "c", "sub": "u", "scope": "openid",
@@ -188,7 +188,7 @@ async fn wso2() {
 #[tokio::test]
 async fn zitadel() {
     let path = ["urn:zitadel:iam:org:project:roles"];
-    let preset = || Issuer::zitadel("https://z.test").audience("project1");
+    let preset = || Issuer::zitadel("https://z.test").only_audiences(["project1"]);
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
         "aud": ["client1", "project1"], "sub": "u", "urn:zitadel:iam:user:resourceowner:id": "202",
@@ -197,7 +197,7 @@ async fn zitadel() {
     let token = Provider::of(preset()).accept(&header, &claims).await;
     assert_eq!((roles(&token), token.tenant()), (vec!["admin", "viewer"], Some("202")));
     let own = Segment::value_of("urn:zitadel:iam:user:resourceowner:id");
-    let provider = Provider::of(preset().roles(Roles::at(path).granted_in(own)));
+    let provider = Provider::of(preset().roles(Roles::at(path).only_granted_in(own)));
     assert_eq!(roles(&provider.accept(&header, &claims).await), ["viewer"]);
     let other = but(&claims, &json!({ "aud": ["client1", "project2"] }));
     assert_eq!(provider.refuse(&header, &other).await, ErrorKind::WrongAudience);

@@ -117,7 +117,7 @@ async fn cloudflare_access() {
 
 #[tokio::test]
 async fn github_actions() {
-    let preset = Issuer::github_actions(["65"]).audience("https://github.com/o");
+    let preset = Issuer::github_actions(["65"]).only_audiences(["https://github.com/o"]);
     let provider = Provider::of(preset);
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
@@ -125,7 +125,7 @@ async fn github_actions() {
         "repository_owner_id": "65", "ref": "refs/heads/main",
     });
     assert_eq!(caller(&provider.accept(&header, &claims).await), (Principal::Client, Some("65")));
-    let two = Provider::of(Issuer::github_actions(["65", "66"]).audience("https://github.com/o"));
+    let two = Provider::of(Issuer::github_actions(["65", "66"]).only_audiences(["https://github.com/o"]));
     for owner in ["65", "66"] {
         let claims = but(&claims, &json!({ "repository_owner_id": owner }));
         assert_eq!(two.accept(&header, &claims).await.tenant(), Some(owner));
@@ -146,7 +146,7 @@ async fn github_actions() {
 
 #[tokio::test]
 async fn gitlab_ci() {
-    let provider = Provider::of(Issuer::gitlab_ci("https://gitlab.test/", ["72"]).audience("https://api.test"));
+    let provider = Provider::of(Issuer::gitlab_ci("https://gitlab.test/", ["72"]).only_audiences(["https://api.test"]));
     let header = json!({ "alg": "RS256", "typ": "JWT" });
     let claims = json!({
         "aud": "https://api.test", "sub": "project_path:g/p:ref_type:branch:ref:main", "ref_protected": "true", "runner_id": 1,
@@ -184,7 +184,7 @@ async fn google_iap() {
 #[tokio::test]
 async fn kubernetes() {
     let hour = Duration::from_secs(3600);
-    let preset = Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").audience("api").max_lifetime(hour);
+    let preset = Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]).max_lifetime(hour);
     let provider = Provider::of(preset);
     let header = json!({ "alg": "RS256" });
     let claims = json!({
@@ -204,13 +204,13 @@ async fn kubernetes() {
     ] {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
-    let unlimited = Provider::of(Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").audience("api"));
+    let unlimited = Provider::of(Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]));
     assert!(unlimited.accept(&header, &but(&claims, &json!({ "exp": year }))).await.subject().is_some());
 }
 
 #[tokio::test]
 async fn spiffe() {
-    let provider = Provider::of(Issuer::spiffe("td.test", "https://spire.test/keys").audience("reports"));
+    let provider = Provider::of(Issuer::spiffe("td.test", "https://spire.test/keys").only_audiences(["reports"]));
     let header = json!({ "alg": "ES256" });
     let claims = json!({ "iss": null, "aud": ["reports"], "sub": "spiffe://td.test/web" });
     let token = provider.accept(&header, &claims).await;

@@ -53,9 +53,9 @@ impl Issuer {
         let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
         Self::new(base)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
-            .audience_claim("azp", origins.clone())
+            .accept_absent_aud_if("azp", origins.clone())
             .require(Claim::at(["azp"]).one_of(origins))
-            .accept_typ("JWT")
+            .only_types(["JWT"])
             .require(Claim::at(["sid"]))
             .require(Claim::at(["sub"]).starts_with("user_"))
             .require(Claim::if_present(["sts"]).not_equals("pending"))
@@ -85,7 +85,7 @@ impl Issuer {
         let clients: Vec<String> = clients.into_iter().map(Into::into).collect();
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
             .require(Claim::at(["token_use"]).equals("access"))
-            .audience_claim("client_id", clients.clone())
+            .accept_absent_aud_if("client_id", clients.clone())
             .require(Claim::at(["client_id"]).one_of(clients))
             .roles(Roles::at(["cognito:groups"]))
             .told_by(Principals { users: &[Mark::Has("username")], clients: &[Mark::Lacks("username")] })
@@ -94,7 +94,8 @@ impl Issuer {
     /// Trusts a Descope project for its session tokens.
     ///
     /// * Refresh tokens are signed by the same keys; only those whose `drn` is `DS` are accepted. The issuer is the project's identifier, or its address.
-    /// * Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the project, or what [`audience`](Self::audience) adds.
+    /// * Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the project,
+    ///   unless [`only_audiences`](Self::only_audiences) names others.
     /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant, `dct`.
     ///   A permission whose name has a space, such as `SSO Admin`, is no scope.
     ///
@@ -114,8 +115,8 @@ impl Issuer {
         Self::new(project)
             .jwks_uri(format!("{address}/.well-known/jwks.json"))
             .also_known_as(address)
-            .audience(project)
-            .dangerously_accept_absent_audience()
+            .only_audiences([project])
+            .dangerously_accept_absent_aud()
             .require(Claim::at(["drn"]).equals("DS"))
             .scopes(Scopes::default().and(["permissions"]).and(of_tenant("permissions")))
             .roles(Roles::default().and(of_tenant("roles")))
@@ -135,8 +136,8 @@ impl Issuer {
     #[must_use]
     pub fn firebase(project: &str) -> Self {
         Self::new(format!("https://securetoken.google.com/{project}"))
-            .audience(project)
-            .algorithms([Algorithm::Rs256])
+            .only_audiences([project])
+            .only_algorithms([Algorithm::Rs256])
             .require(Claim::at(["sub"]))
             .require(Claim::at(["auth_time"]))
             .jwks_uri("https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com")
@@ -151,7 +152,7 @@ impl Issuer {
     /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if `email` ends with `.gserviceaccount.com`.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::google().audience("1234.apps.googleusercontent.com");
+    /// let issuer = tower_bearer::Issuer::google().only_audiences(["1234.apps.googleusercontent.com"]);
     /// assert_eq!(issuer.id(), "https://accounts.google.com");
     /// ```
     ///
@@ -162,7 +163,7 @@ impl Issuer {
     pub fn google() -> Self {
         Self::new("https://accounts.google.com")
             .also_known_as("accounts.google.com")
-            .algorithms([Algorithm::Rs256])
+            .only_algorithms([Algorithm::Rs256])
             .tenant_at(["hd"])
             .told_by(Principals { users: &[], clients: &[Mark::EndsWith("email", ".gserviceaccount.com")] })
     }
@@ -179,7 +180,7 @@ impl Issuer {
     #[must_use]
     pub fn logto(base: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/oidc")).accept_typ("at+jwt");
+        let issuer = Self::new(format!("{base}/oidc")).only_types(["at+jwt"]);
         issuer.tenant_at(["organization_id"]).told_by(Principals::RFC9068)
     }
 
@@ -234,15 +235,15 @@ impl Issuer {
     #[must_use]
     pub fn supabase(project: &str) -> Self {
         Self::new(format!("https://{project}.supabase.co/auth/v1"))
-            .audience("authenticated")
+            .only_audiences(["authenticated"])
             .roles(Roles::at(["app_metadata", "roles"]))
             .told_by(Principals { users: &[Mark::Always], clients: &[] })
     }
 
     /// Trusts the sessions of a WorkOS application (AuthKit), by its client identifier.
     ///
-    /// * The keys are the application's own. Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the client's, or what
-    ///   [`audience`](Self::audience) adds.
+    /// * The keys are the application's own. Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the client's,
+    ///   unless [`only_audiences`](Self::only_audiences) names others.
     /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as). Two of these texts are those of every
     ///   application, so that a server can have one.
     /// * A permission whose name has a space is no scope.
@@ -263,8 +264,8 @@ impl Issuer {
             .also_known_as("https://api.workos.com")
             .also_known_as("https://api.workos.com/")
             .jwks_uri(format!("https://api.workos.com/sso/jwks/{client}"))
-            .audience(client)
-            .dangerously_accept_absent_audience()
+            .only_audiences([client])
+            .dangerously_accept_absent_aud()
             .require(Claim::at(["sid"]))
             .scopes(Scopes::at(["permissions"]))
             .roles(Roles::at(["roles"]).and(["role"]))

@@ -17,7 +17,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn authelia(issuer: &str) -> Self {
-        Self::new(issuer).accept_typ("at+jwt").roles(Roles::at(["groups"])).told_by(Principals::RFC9068)
+        Self::new(issuer).only_types(["at+jwt"]).roles(Roles::at(["groups"])).told_by(Principals::RFC9068)
     }
 
     /// Trusts an application of authentik, by the address of the server and the application's *slug*.
@@ -50,7 +50,7 @@ impl Issuer {
     /// ```
     #[must_use]
     pub fn duende(base: &str) -> Self {
-        Self::new(base.trim_end_matches('/')).accept_typ("at+jwt").roles(Roles::at(["role"])).told_by(BY_SUBJECT)
+        Self::new(base.trim_end_matches('/')).only_types(["at+jwt"]).roles(Roles::at(["role"])).told_by(BY_SUBJECT)
     }
 
     /// Trusts a tenant of FusionAuth, by the server's address and the tenant's *issuer*, a text of its settings that need not be an address, for tokens of one
@@ -73,7 +73,7 @@ impl Issuer {
         let base = base.trim_end_matches('/');
         Self::new(issuer)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
-            .audience(application)
+            .only_audiences([application])
             .lacking(["at_hash", "c_hash", "nonce"])
             .client_claim("applicationId")
             .tenant_at(["tid"])
@@ -107,8 +107,8 @@ impl Issuer {
     pub fn kanidm(base: &str, client: &str) -> Self {
         let base = base.trim_end_matches('/');
         Self::new(format!("{base}/oauth2/openid/{client}"))
-            .audience(client)
-            .accept_typ("at+jwt")
+            .only_audiences([client])
+            .only_types(["at+jwt"])
             .told_by(Principals::RFC9068)
     }
 
@@ -139,13 +139,13 @@ impl Issuer {
 
     /// Trusts a Spring Authorization Server by its issuer.
     ///
-    /// * The audience is the *client*, unless a customizer of the tokens says otherwise: name the clients by [`audience`](Self::audience).
+    /// * The audience is the *client*, unless a customizer of the tokens says otherwise: name the clients by [`only_audiences`](Self::only_audiences).
     /// * ID tokens have the same audience; they are refused because they have `azp`, which access tokens do not.
     /// * Roles are in `roles` or `authorities`, where a customizer puts them.
     /// * The usual mistake: by default the server makes new keys with each start, and takes its issuer from the request's host.
     ///
     /// ```
-    /// let issuer = tower_bearer::Issuer::spring("https://id.example.com").audience("web");
+    /// let issuer = tower_bearer::Issuer::spring("https://id.example.com").only_audiences(["web"]);
     /// assert_eq!(issuer.id(), "https://id.example.com");
     /// ```
     #[must_use]
@@ -182,7 +182,7 @@ impl Issuer {
 
     /// Trusts a Zitadel instance by its address.
     ///
-    /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::granted_in`]. They are in the token if the client asks for
+    /// * Roles are those of the project, in whatever organisation they are granted: say in which with [`Roles::only_granted_in`]. They are in the token if the client asks for
     ///   them, or the project asserts them.
     /// * Tokens have no scopes. The audience is the project's or the client's identifier, and so is that of ID tokens, which are refused because they have `auth_time` or `at_hash`.
     /// * The tenant is the organisation of the user, where the client asks for it. Machines are users, too.

@@ -16,7 +16,7 @@ impl Issuer {
     ///   these tokens only.
     /// * The protected header's `signer` must be one of the ARNs. There is no `aud`: where several
     ///   applications have one load balancer, name this one's client by
-    ///   [`allow_clients`](Self::allow_clients). It is the protected header's `client`.
+    ///   [`only_clients`](Self::only_clients). It is the protected header's `client`.
     /// * The claims are those of the provider's userinfo endpoint, which often has neither scopes
     ///   nor groups.
     /// * Each key has an address of its own, and is fetched when a token first names it, so that
@@ -65,8 +65,8 @@ impl Issuer {
                 "aws-cn" => format!("https://public-keys.auth.elb.{region}.amazonaws.com.cn"),
                 _ => format!("https://public-keys.auth.elb.{region}.amazonaws.com"),
             })
-            .algorithms([Algorithm::Es256])
-            .dangerously_accept_absent_audience()
+            .only_algorithms([Algorithm::Es256])
+            .dangerously_accept_absent_aud()
             .require(Claim::at(["sub"]))
             .expecting(
                 right,
@@ -92,7 +92,7 @@ impl Issuer {
     pub fn cloudflare_access(team: &str, aud_tag: &str) -> Self {
         Self::new(format!("https://{team}.cloudflareaccess.com"))
             .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
-            .audience(aud_tag)
+            .only_audiences([aud_tag])
             .require(Claim::at(["type"]).equals("app"))
             .client_claim("common_name")
             .told_by(Principals { users: &[Mark::Has("sub")], clients: &[Mark::Has("common_name")] })
@@ -173,8 +173,8 @@ impl Issuer {
     pub fn google_iap(audience: &str) -> Self {
         Self::new("https://cloud.google.com/iap")
             .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
-            .audience(audience)
-            .algorithms([Algorithm::Es256])
+            .only_audiences([audience])
+            .only_algorithms([Algorithm::Es256])
             .require(Claim::at(["sub"]))
             .tenant_at(["hd"])
     }
@@ -220,7 +220,7 @@ impl Issuer {
         Self::new(format!("spiffe://{trust_domain}"))
             .accept_absent_iss()
             .jwks_uri(jwks_uri)
-            .algorithms([Rs256, Rs384, Rs512, Es256, Es384, Ps256, Ps384, Ps512])
+            .only_algorithms([Rs256, Rs384, Rs512, Es256, Es384, Ps256, Ps384, Ps512])
             .require(Claim::at(["sub"]).starts_with(format!("spiffe://{trust_domain}/")))
             .told_by(WORKLOADS)
     }
