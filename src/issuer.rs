@@ -13,7 +13,7 @@ use crate::claims::{Claim, Path, Roles, Scopes, Segment};
 use crate::jose::Algorithm;
 
 pub(crate) use self::address::Address;
-pub(crate) use self::presets::is_guid;
+pub(crate) use self::presets::{Preset, is_guid, presets};
 pub(crate) use self::set::{Clash, IssuerSet, differ_little};
 pub(crate) use self::template::Template;
 pub(crate) use self::terms::{Policy, ServerPolicy, Terms};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::claim::ClaimConfig;
 use super::field::{Field, OneOrMany, Place, settings};
-use super::preset::Preset;
+use super::preset::PresetConfig;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::claims::Path;
 use crate::issuer::{Address, Issuer, Terms};
@@ -20,7 +20,7 @@ settings! {
         /// The identifier, byte for byte as in the tokens' `iss`; or else a preset.
         issuer: String,
         /// A provider whose tokens are known.
-        preset: Preset,
+        preset: PresetConfig,
     }
     for Terms {
         /// Other texts by which its tokens name it.
@@ -103,7 +103,7 @@ impl IssuerConfig {
         let unnamed = id.is_absent() && preset.is_absent();
         let issuer = match (id.take(&mut place.of("issuer")), preset.take(&mut place.of("preset"))) {
             (Some(id), None) => Some(Issuer::new(id)),
-            (None, Some(preset)) => Some(preset.issuer()),
+            (None, Some(PresetConfig(issuer))) => Some(issuer),
             (Some(_), Some(_)) => {
                 place.problem("the issuer has a preset, which names it; drop issuer or preset");
                 None

@@ -3,13 +3,52 @@
 //! What a constructor sets, settings add to or replace as they do elsewhere. None of them sets the audience, unless there is only one that it can be. They follow what the
 //! providers document and publish as source; `tests/presets` has a token in the shape of each.
 
+use super::Issuer;
+use crate::claims::{Claim, Principals};
+
+/// Declares constructors of [`Issuer`], and `PRESETS`, the table of them by which a configuration finds each. An argument is a `str`
+/// or a list of them, `[str]`.
+macro_rules! presets {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:tt),*) $body:block)*) => {
+        impl Issuer {
+            $($(#[$doc])* #[must_use] pub fn $name($($argument: argument!(type of $type)),*) -> Self $body)*
+        }
+
+        pub(super) const PRESETS: &[$crate::issuer::Preset] = &[$($crate::issuer::Preset {
+            name: stringify!($name),
+            arguments: &[$((stringify!($argument), argument!(is $type a list))),*],
+            make: |_given| Issuer::$name($(argument!(next of _given $type)),*),
+        }),*];
+    };
+}
+
+macro_rules! argument {
+    (type of str) => { &str };
+    (type of [str]) => { impl IntoIterator<Item = impl Into<String>> };
+    (is str a list) => { false };
+    (is [str] a list) => { true };
+    (next of $given:ident str) => { &$given.next().unwrap_or_default().concat() };
+    (next of $given:ident [str]) => { $given.next().unwrap_or_default() };
+}
+
 mod hosted;
 mod microsoft;
 mod servers;
 mod workloads;
 
-use super::Issuer;
-use crate::claims::{Claim, Principals};
+/// A constructor of [`Issuer`] for a provider whose tokens are known.
+pub(crate) struct Preset {
+    pub(crate) name: &'static str,
+    /// What it takes: names, and whether each is a list.
+    pub(crate) arguments: &'static [(&'static str, bool)],
+    /// Calls it with the arguments, in their order; one that is no list is a list of one.
+    pub(crate) make: fn(&mut std::vec::IntoIter<Vec<String>>) -> Issuer,
+}
+
+/// Returns all presets.
+pub(crate) fn presets() -> impl Iterator<Item = &'static Preset> {
+    [hosted::PRESETS, microsoft::PRESETS, servers::PRESETS, workloads::PRESETS].into_iter().flatten()
+}
 
 impl Issuer {
     /// Says by what the tokens tell users and clients apart.

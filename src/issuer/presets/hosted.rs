@@ -7,7 +7,7 @@ use crate::claims::{Claim, Mark, Principals, Roles, Scopes, Segment};
 use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 
-impl Issuer {
+presets! {
     /// Trusts an Auth0 tenant by its domain, such as `tenant.eu.auth0.com` or a custom one.
     ///
     /// * Scopes are those of `scope`. Where role-based access control adds the user's `permissions` to the token, these are what the *user* may do, whatever the client has asked
@@ -20,8 +20,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::auth0("tenant.eu.auth0.com");
     /// assert_eq!(issuer.id(), "https://tenant.eu.auth0.com/");
     /// ```
-    #[must_use]
-    pub fn auth0(domain: &str) -> Self {
+    auth0(domain: str) {
         Self::new(format!("https://{domain}/"))
             .expecting(is_host(domain), "domain", "expected a domain, such as tenant.eu.auth0.com")
             .scopes(Scopes::at(["scope"]))
@@ -43,12 +42,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::clerk("https://clerk.example.com", ["https://example.com"]);
     /// assert_eq!(issuer.id(), "https://clerk.example.com");
     /// ```
-    #[must_use]
-    pub fn clerk<I>(base: &str, origins: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    clerk(base: str, origins: [str]) {
         let base = base.trim_end_matches('/');
         let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
         Self::new(base)
@@ -76,12 +70,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::cognito("eu-west-1", "eu-west-1_x", ["7tvr1q"]);
     /// assert_eq!(issuer.id(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x");
     /// ```
-    #[must_use]
-    pub fn cognito<I>(region: &str, pool: &str, clients: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    cognito(region: str, pool: str, clients: [str]) {
         let clients: Vec<String> = clients.into_iter().map(Into::into).collect();
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
             .require(Claim::at(["token_use"]).equals("access"))
@@ -108,8 +97,7 @@ impl Issuer {
     ///
     /// Without an audience, a token is good at every service of the project.
     /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
-    #[must_use]
-    pub fn descope(project: &str) -> Self {
+    descope(project: str) {
         let address = format!("https://api.descope.com/{project}");
         let of_tenant = |what: &'static str| [Segment::from("tenants"), Segment::value_of("dct"), what.into()];
         Self::new(project)
@@ -133,8 +121,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::firebase("shop");
     /// assert_eq!(issuer.id(), "https://securetoken.google.com/shop");
     /// ```
-    #[must_use]
-    pub fn firebase(project: &str) -> Self {
+    firebase(project: str) {
         Self::new(format!("https://securetoken.google.com/{project}"))
             .only_audiences([project])
             .only_algorithms([Algorithm::Rs256])
@@ -159,8 +146,7 @@ impl Issuer {
     /// # Security
     ///
     /// Everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
-    #[must_use]
-    pub fn google() -> Self {
+    google() {
         Self::new("https://accounts.google.com")
             .also_known_as("accounts.google.com")
             .only_algorithms([Algorithm::Rs256])
@@ -177,8 +163,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::logto("https://shop.logto.app");
     /// assert_eq!(issuer.id(), "https://shop.logto.app/oidc");
     /// ```
-    #[must_use]
-    pub fn logto(base: &str) -> Self {
+    logto(base: str) {
         let base = base.trim_end_matches('/');
         let issuer = Self::new(format!("{base}/oidc")).only_types(["at+jwt"]);
         issuer.tenant_at(["organization_id"]).told_by(Principals::RFC9068)
@@ -194,8 +179,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::okta("https://dev-1.okta.com", "default");
     /// assert_eq!(issuer.id(), "https://dev-1.okta.com/oauth2/default");
     /// ```
-    #[must_use]
-    pub fn okta(base: &str, server: &str) -> Self {
+    okta(base: str, server: str) {
         let base = base.trim_end_matches('/');
         let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require(Claim::at(["cid"]));
         issuer
@@ -212,8 +196,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::pingone("auth.pingone.eu", "11111111-1111-1111-1111-111111111111");
     /// assert_eq!(issuer.id(), "https://auth.pingone.eu/11111111-1111-1111-1111-111111111111/as");
     /// ```
-    #[must_use]
-    pub fn pingone(domain: &str, environment: &str) -> Self {
+    pingone(domain: str, environment: str) {
         Self::new(format!("https://{domain}/{environment}/as"))
             .expecting(is_host(domain), "domain", "expected a domain, such as auth.pingone.eu")
             .require(Claim::at(["client_id"]))
@@ -232,8 +215,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::supabase("abcdefgh");
     /// assert_eq!(issuer.id(), "https://abcdefgh.supabase.co/auth/v1");
     /// ```
-    #[must_use]
-    pub fn supabase(project: &str) -> Self {
+    supabase(project: str) {
         Self::new(format!("https://{project}.supabase.co/auth/v1"))
             .only_audiences(["authenticated"])
             .roles(Roles::at(["app_metadata", "roles"]))
@@ -258,8 +240,7 @@ impl Issuer {
     ///
     /// Without an audience, a token is good at every service of the application.
     /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
-    #[must_use]
-    pub fn workos(client: &str) -> Self {
+    workos(client: str) {
         Self::new(format!("https://api.workos.com/user_management/{client}"))
             .also_known_as("https://api.workos.com")
             .also_known_as("https://api.workos.com/")

@@ -9,7 +9,7 @@ const ROLE: &str = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role
 
 const ENTRA: Principals = Principals { users: &[Mark::Has("scp")], clients: &[Mark::Is("idtyp", "app")] };
 
-impl Issuer {
+presets! {
     /// Trusts an AD FS (Windows Server 2016 or newer) by its address, such as
     /// `https://adfs.example.com`.
     ///
@@ -33,8 +33,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::adfs("https://adfs.example.com");
     /// assert_eq!(issuer.id(), "http://adfs.example.com/adfs/services/trust");
     /// ```
-    #[must_use]
-    pub fn adfs(base: &str) -> Self {
+    adfs(base: str) {
         let base = base.trim_end_matches('/');
         let host = base.split_once("://").map_or(base, |(_, host)| host);
         // the metadata name another issuer, that of ID tokens
@@ -68,8 +67,7 @@ impl Issuer {
     /// # Security
     ///
     /// Give the API a registration of its own: an ID token of a client that shares it names the same audience, and may have the same claims.
-    #[must_use]
-    pub fn entra(tenant: &str) -> Self {
+    entra(tenant: str) {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
             .require(Claim::at(["tid"]).equals(tenant))
             .require(Claim::at(["azp"]))
@@ -91,8 +89,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::entra_v1("11111111-1111-1111-1111-111111111111");
     /// assert_eq!(issuer.id(), "https://sts.windows.net/11111111-1111-1111-1111-111111111111/");
     /// ```
-    #[must_use]
-    pub fn entra_v1(tenant: &str) -> Self {
+    entra_v1(tenant: str) {
         // the metadata are those of another host
         Self::new(format!("https://sts.windows.net/{tenant}/"))
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
@@ -124,8 +121,7 @@ impl Issuer {
     /// # Security
     ///
     /// Give the API a registration of its own, as with [`entra`](Self::entra).
-    #[must_use]
-    pub fn entra_b2c(name: &str, tenant: &str, policy: &str) -> Self {
+    entra_b2c(name: str, tenant: str, policy: str) {
         let host = format!("https://{name}.b2clogin.com");
         Self::new(format!("{host}/{tenant}/v2.0/"))
             .also_known_as(format!("{host}/tfp/{tenant}/{}/v2.0/", policy.to_lowercase()))

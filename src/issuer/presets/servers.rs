@@ -5,7 +5,7 @@ use crate::issuer::Issuer;
 
 const BY_SUBJECT: Principals = Principals { users: &[Mark::Has("sub")], clients: &[Mark::Lacks("sub")] };
 
-impl Issuer {
+presets! {
     /// Trusts an Authelia by its issuer.
     ///
     /// * The type is `at+jwt`. Scopes are in `scp`; roles are the `groups`, which are in access tokens only if a claims policy puts them there.
@@ -15,8 +15,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::authelia("https://auth.example.com");
     /// assert_eq!(issuer.id(), "https://auth.example.com");
     /// ```
-    #[must_use]
-    pub fn authelia(issuer: &str) -> Self {
+    authelia(issuer: str) {
         Self::new(issuer).only_types(["at+jwt"]).roles(Roles::at(["groups"])).told_by(Principals::RFC9068)
     }
 
@@ -30,8 +29,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::authentik("https://auth.example.com", "shop");
     /// assert_eq!(issuer.id(), "https://auth.example.com/application/o/shop/");
     /// ```
-    #[must_use]
-    pub fn authentik(base: &str, slug: &str) -> Self {
+    authentik(base: str, slug: str) {
         let base = base.trim_end_matches('/');
         let issuer =
             Self::new(format!("{base}/application/o/{slug}/")).require(Claim::at(["azp"])).require(Claim::at(["uid"]));
@@ -48,8 +46,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::duende("https://id.example.com");
     /// assert_eq!(issuer.id(), "https://id.example.com");
     /// ```
-    #[must_use]
-    pub fn duende(base: &str) -> Self {
+    duende(base: str) {
         Self::new(base.trim_end_matches('/')).only_types(["at+jwt"]).roles(Roles::at(["role"])).told_by(BY_SUBJECT)
     }
 
@@ -68,8 +65,7 @@ impl Issuer {
     /// # Security
     ///
     /// An ID token with none of these claims cannot be told apart: have clients send a `nonce`.
-    #[must_use]
-    pub fn fusionauth(base: &str, issuer: &str, application: &str) -> Self {
+    fusionauth(base: str, issuer: str, application: str) {
         let base = base.trim_end_matches('/');
         Self::new(issuer)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
@@ -89,8 +85,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::hydra("https://hydra.example.com/");
     /// assert_eq!(issuer.id(), "https://hydra.example.com/");
     /// ```
-    #[must_use]
-    pub fn hydra(issuer: &str) -> Self {
+    hydra(issuer: str) {
         let issuer = Self::new(issuer).require(Claim::at(["client_id"])).lacking(["at_hash", "nonce"]);
         issuer.roles(Roles::at(["ext", "roles"])).told_by(Principals::RFC9068)
     }
@@ -103,8 +98,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::kanidm("https://idm.example.com", "shop");
     /// assert_eq!(issuer.id(), "https://idm.example.com/oauth2/openid/shop");
     /// ```
-    #[must_use]
-    pub fn kanidm(base: &str, client: &str) -> Self {
+    kanidm(base: str, client: str) {
         let base = base.trim_end_matches('/');
         Self::new(format!("{base}/oauth2/openid/{client}"))
             .only_audiences([client])
@@ -123,8 +117,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::keycloak("https://id.example.com", "shop");
     /// assert_eq!(issuer.id(), "https://id.example.com/realms/shop");
     /// ```
-    #[must_use]
-    pub fn keycloak(base: &str, realm: &str) -> Self {
+    keycloak(base: str, realm: str) {
         let base = base.trim_end_matches('/');
         let issuer = Self::new(format!("{base}/realms/{realm}")).require(Claim::at(["typ"]).equals("Bearer"));
         issuer.roles(Roles::at(["realm_access", "roles"])).told_by(Principals {
@@ -148,8 +141,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::spring("https://id.example.com").only_audiences(["web"]);
     /// assert_eq!(issuer.id(), "https://id.example.com");
     /// ```
-    #[must_use]
-    pub fn spring(issuer: &str) -> Self {
+    spring(issuer: str) {
         let issuer = Self::new(issuer).lacking(["azp", "nonce", "at_hash"]);
         issuer.roles(Roles::default().and(["authorities"]))
     }
@@ -165,8 +157,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::wso2("https://id.example.com:9443");
     /// assert_eq!(issuer.id(), "https://id.example.com:9443/oauth2/token");
     /// ```
-    #[must_use]
-    pub fn wso2(base: &str) -> Self {
+    wso2(base: str) {
         let base = base.trim_end_matches('/');
         Self::new(format!("{base}/oauth2/token"))
             .jwks_uri(format!("{base}/oauth2/jwks"))
@@ -192,8 +183,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::zitadel("https://shop.zitadel.cloud");
     /// assert_eq!(issuer.id(), "https://shop.zitadel.cloud");
     /// ```
-    #[must_use]
-    pub fn zitadel(base: &str) -> Self {
+    zitadel(base: str) {
         let base = base.trim_end_matches('/');
         let issuer = Self::new(base).lacking(["auth_time", "at_hash"]);
         issuer

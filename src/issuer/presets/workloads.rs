@@ -7,7 +7,7 @@ use crate::jose::Algorithm;
 
 const WORKLOADS: Principals = Principals { users: &[], clients: &[Mark::Always] };
 
-impl Issuer {
+presets! {
     /// Trusts Amazon's application load balancers in front of this service, by the provider that
     /// signs people in, as their tokens' `iss` has it, and the load balancers' ARNs, of one region.
     ///
@@ -48,12 +48,7 @@ impl Issuer {
     ///
     /// Let only the load balancer reach the service: whoever gets past it can use up the fetches of
     /// keys, so that a new key is had too late.
-    #[must_use]
-    pub fn aws_alb<I>(issuer: &str, arns: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    aws_alb(issuer: str, arns: [str]) {
         let arns: Vec<Box<str>> = arns.into_iter().map(|arn| arn.into().into()).collect();
         let places: Vec<_> = arns.iter().map(|arn| place_of_alb(arn)).collect();
         let first = places.first().copied().flatten();
@@ -88,8 +83,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::cloudflare_access("acme", "32eafc7626e737904a6e3e1d1ec8a1dd");
     /// assert_eq!(issuer.id(), "https://acme.cloudflareaccess.com");
     /// ```
-    #[must_use]
-    pub fn cloudflare_access(team: &str, aud_tag: &str) -> Self {
+    cloudflare_access(team: str, aud_tag: str) {
         Self::new(format!("https://{team}.cloudflareaccess.com"))
             .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
             .only_audiences([aud_tag])
@@ -112,12 +106,7 @@ impl Issuer {
     ///
     /// Everybody who has a repository can get a token of this issuer, and every workflow of these
     /// owners, also of a pull request's branch, one that is accepted here.
-    #[must_use]
-    pub fn github_actions<I>(owner_ids: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    github_actions(owner_ids: [str]) {
         let owner_ids: Vec<String> = owner_ids.into_iter().map(Into::into).collect();
         let numbers = owner_ids.iter().all(|id| is_number(id));
         Self::new("https://token.actions.githubusercontent.com")
@@ -143,12 +132,7 @@ impl Issuer {
     ///
     /// Everybody who has a project can get a token of this issuer, and every job of these
     /// namespaces one that is accepted here.
-    #[must_use]
-    pub fn gitlab_ci<I>(base: &str, namespace_ids: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<String>,
-    {
+    gitlab_ci(base: str, namespace_ids: [str]) {
         let namespace_ids: Vec<String> = namespace_ids.into_iter().map(Into::into).collect();
         let numbers = namespace_ids.iter().all(|id| is_number(id));
         Self::new(base.trim_end_matches('/'))
@@ -169,8 +153,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::google_iap("/projects/1/global/backendServices/2");
     /// assert_eq!(issuer.id(), "https://cloud.google.com/iap");
     /// ```
-    #[must_use]
-    pub fn google_iap(audience: &str) -> Self {
+    google_iap(audience: str) {
         Self::new("https://cloud.google.com/iap")
             .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
             .only_audiences([audience])
@@ -195,8 +178,7 @@ impl Issuer {
     /// # Security
     ///
     /// That a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
-    #[must_use]
-    pub fn kubernetes(issuer: &str) -> Self {
+    kubernetes(issuer: str) {
         Self::new(issuer)
             .require(Claim::at(["kubernetes.io"]))
             .require(Claim::at(["sub"]).starts_with("system:serviceaccount:"))
@@ -214,8 +196,7 @@ impl Issuer {
     /// let issuer = tower_bearer::Issuer::spiffe("example.org", "https://spire.example.org/keys");
     /// assert_eq!(issuer.id(), "spiffe://example.org");
     /// ```
-    #[must_use]
-    pub fn spiffe(trust_domain: &str, jwks_uri: &str) -> Self {
+    spiffe(trust_domain: str, jwks_uri: str) {
         use Algorithm::{Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         Self::new(format!("spiffe://{trust_domain}"))
             .accept_absent_iss()
