@@ -87,11 +87,7 @@ impl Claim {
     /// Demands that the claim at this path is present.
     ///
     /// The path is a list of member names, as for [`Roles::at`](crate::Roles::at).
-    pub fn at<I>(path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { path: Path::new(path), presence: Presence::Demanded, conditions: Vec::new() }
     }
 
@@ -103,22 +99,14 @@ impl Claim {
     /// // a sign-in that is complete: "active", or nothing is said
     /// let complete = Claim::if_present(["sts"]).not_equals("pending");
     /// ```
-    pub fn if_present<I>(path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn if_present(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { presence: Presence::Optional, ..Self::at(path) }
     }
 
     /// Demands that there is no claim at this path.
     ///
     /// Use it for claims that only another kind of token has, such as `at_hash` of ID tokens.
-    pub fn absent<I>(path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn absent(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { presence: Presence::Forbidden, ..Self::at(path) }
     }
 
@@ -133,11 +121,7 @@ impl Claim {
     }
 
     /// Demands that the claim has one of these values.
-    pub fn one_of<I>(self, values: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<ClaimValue>,
-    {
+    pub fn one_of(self, values: impl IntoIterator<Item = impl Into<ClaimValue>>) -> Self {
         self.and(Condition::OneOf(values.into_iter().map(Into::into).collect()))
     }
 

@@ -73,11 +73,7 @@ impl From<String> for Segment {
 pub(crate) struct Path(Vec<Segment>);
 
 impl Path {
-    pub(crate) fn new<I>(segments: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub(crate) fn new(segments: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self(segments.into_iter().map(Into::into).collect())
     }
 

@@ -46,11 +46,7 @@ pub struct Roles {
 impl Roles {
     /// Reads roles at a path of at most 8 member names; a name may hold dots, colons and slashes.
     #[must_use]
-    pub fn at<I>(path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self {
             paths: vec![Path::new(path)],
             separator: None,
@@ -63,11 +59,7 @@ impl Roles {
 
     /// Reads roles at another path too.
     #[must_use]
-    pub fn and<I>(mut self, path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn and(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.paths.push(Path::new(path));
         self
     }
@@ -115,11 +107,7 @@ impl Roles {
     /// Whoever can name a role at the issuer can then name it as one of ours, too: where these are not the same people, use
     /// [`only_renamed`](Self::only_renamed).
     #[must_use]
-    pub fn renamed<T, O>(mut self, names: impl IntoIterator<Item = (T, O)>) -> Self
-    where
-        T: Into<String>,
-        O: Into<String>,
-    {
+    pub fn renamed(mut self, names: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         for (theirs, ours) in names {
             self.names.entry(theirs.into().into()).or_default().push(ours.into().into());
         }
@@ -128,11 +116,7 @@ impl Roles {
 
     /// Gives roles the application's own names, `(theirs, ours)`, and leaves all others out.
     #[must_use]
-    pub fn only_renamed<T, O>(mut self, names: impl IntoIterator<Item = (T, O)>) -> Self
-    where
-        T: Into<String>,
-        O: Into<String>,
-    {
+    pub fn only_renamed(mut self, names: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         self.only_named = true;
         self.renamed(names)
     }

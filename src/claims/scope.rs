@@ -35,21 +35,13 @@ pub struct Scopes {
 impl Scopes {
     /// Reads scopes at a path of at most 8 member names; a name may hold dots, colons and slashes.
     #[must_use]
-    pub fn at<I>(path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { paths: vec![Path::new(path)], separator: None, prefix: Box::default() }
     }
 
     /// Reads scopes at another path too.
     #[must_use]
-    pub fn and<I>(mut self, path: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<Segment>,
-    {
+    pub fn and(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.paths.push(Path::new(path));
         self
     }
