@@ -316,7 +316,7 @@ impl Issuer {
     }
 
     /// Goes on using known keys for this long after they have ceased to be fresh, while no newer ones can be had;
-    /// 1 h by default.
+    /// 1 h by default, 24 h at most.
     ///
     /// # Security
     ///

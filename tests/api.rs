@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::Duration;
 
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
@@ -86,6 +87,8 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().accept_absent_aud_if("a", [""; 0]), "accept_absent_aud_if"),
         (issuer().accept_absent_aud_if("a", [""]), "accept_absent_aud_if"),
         (issuer().client_claim(""), "client_claim"),
+        (issuer().max_stale(Duration::from_secs(24 * 60 * 60 + 1)), "max_stale"),
+        (issuer().max_stale(Duration::MAX), "max_stale"),
         (issuer().only_clients(["a", ""]), "only_clients"),
         (issuer().require(Claim::at([""])), "require"),
         (issuer().require(Claim::at(["a", ""]).equals("a")), "require"),
@@ -108,7 +111,8 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);
     }
     let profile = [Issuer::duende("https://id.test").rfc9068(), Issuer::kanidm("https://id.test", "a").rfc9068()];
-    for issuer in profile {
+    let a_day = issuer().max_stale(Duration::from_secs(24 * 60 * 60));
+    for issuer in profile.into_iter().chain([a_day]) {
         assert!(ResourceServer::new("https://api.test").trust(issuer).build().is_ok());
     }
 }
@@ -121,14 +125,14 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
         .trust(Issuer::new(""))
         .trust(Issuer::new("http://id.test/"))
         .trust(
-            Issuer::new("https://id.test/").only_algorithms([Algorithm::Hs256]).leeway(std::time::Duration::from_secs(301)),
+            Issuer::new("https://id.test/").only_algorithms([Algorithm::Hs256]).leeway(Duration::from_secs(301)),
         )
         .trust(Issuer::new("https://empty.test/").only_algorithms([]))
         .trust(Issuer::new("https://typed.test/").rfc9068().only_types(["x"]))
         .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))
         .trust(Issuer::new("https://any.test/").dangerously_accept_any_aud().accept_absent_aud_if("azp", ["a"]))
         .trust(Issuer::new("https://both.test/").dangerously_accept_any_aud().only_audiences(["x"]))
-        .trust(Issuer::new("https://none.test/").only_clients([""; 0]).max_age(std::time::Duration::ZERO))
+        .trust(Issuer::new("https://none.test/").only_clients([""; 0]).max_age(Duration::ZERO))
         .trust(Issuer::new("https://twice.test/"))
         .trust((Issuer::new("https://twice.test/"), Idp::new("https://twice.test/")))
         .trust((Issuer::new("https://moved.test/").jwks_uri("https://x.test"), Idp::new("https://moved.test/")))

@@ -59,7 +59,7 @@ settings! {
         max_lifetime_seconds: u64 => |terms, seconds| {
             Terms { max_lifetime: Some(Duration::from_secs(seconds)), ..terms }
         },
-        /// For how long keys are used that cannot be fetched anew; 3600 by default.
+        /// For how long keys are used that cannot be fetched anew; 3600 by default, at most 86400.
         max_stale_seconds: u64 => |terms, seconds| Terms { max_stale: Duration::from_secs(seconds), ..terms },
         /// The types (`typ`) that are accepted, in place of none, `JWT` and `at+jwt`.
         only_types: OneOrMany => |terms, types| terms.only_types(types),

@@ -12,6 +12,9 @@ use crate::jose::{Algorithm, Json, Value, media_type};
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
+/// The longest use of keys that cannot be fetched anew: as long as a set can be fresh. A key that is withdrawn in an
+/// outage would else be trusted for days. Where an issuer is never reached, `StaticKeys` say so.
+const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What all issuers of a server share.
 #[derive(Debug)]
@@ -175,6 +178,7 @@ impl Terms {
             (nobody(Some(&self.types)), "only_types", NOBODY),
             (unnamed(Some(&self.types)), "only_types", UNNAMED),
             (self.leeway > MAX_LEEWAY, "leeway", "more than 5 minutes of leeway; synchronise the clocks instead"),
+            (self.max_stale > MAX_STALE, "max_stale", "more than 24 hours, for which a withdrawn key would be trusted"),
             (zero(self.max_age), "max_age", "the maximum age is zero, so no token could be accepted for long"),
             (!self.roles.is_sound(), "roles", PATH),
             (!self.scopes.is_sound(), "scopes", PATH),
