@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::field::{Field, OneOrMany, Place, settings};
 use self::issuer::IssuerConfig;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigProblemKind};
 use crate::server::{ResourceServer, ResourceServerBuilder};
 
 settings! {
@@ -113,7 +113,10 @@ impl ResourceServerConfig {
         let mut root = Place::root(&mut problems);
         let (audience, mut place) = (take(&mut self.audience), root.of("audience"));
         if audience.is_absent() {
-            place.problem("no audience is named; it must equal a value of the tokens' aud");
+            place.problem_as(
+                ConfigProblemKind::Missing,
+                "no audience is named; it must equal a value of the tokens' aud",
+            );
         }
         let mut audiences = audience.take(&mut place).into_iter().flatten();
         let server = ResourceServer::new(audiences.next().unwrap_or_else(|| "-".to_owned()));

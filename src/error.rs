@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::config::{ConfigError, ConfigProblem};
+pub use self::config::{ConfigError, ConfigProblem, ConfigProblemKind};
 pub use self::kind::ErrorKind;
 
 /// The reason why a request was refused.

@@ -129,7 +129,7 @@ pub use crate::claims::{Claim, ClaimValue, Principal, Roles, Scopes, Segment};
 pub use crate::clock::Clock;
 pub use crate::config::ResourceServerConfig;
 pub use crate::credential::{RequestHead, TokenSource};
-pub use crate::error::{ConfigError, ConfigProblem, Error, ErrorKind};
+pub use crate::error::{ConfigError, ConfigProblem, ConfigProblemKind, Error, ErrorKind};
 pub use crate::future::ResponseFuture;
 pub use crate::issuer::Issuer;
 pub use crate::jose::{Algorithm, UnknownAlgorithm};

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::strict;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigProblemKind};
 
 /// A value of a configuration: absent, right, or wrong and why.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +77,13 @@ impl<'p> Place<'p> {
         Place { path: format!("{}[{index}]", self.path), problems: self.problems }
     }
 
+    /// Notes that what is here cannot be meant.
     pub(super) fn problem(&mut self, fix: impl Into<String>) {
-        self.problems.push(&*self.path, fix);
+        self.problem_as(ConfigProblemKind::Invalid, fix);
+    }
+
+    pub(super) fn problem_as(&mut self, kind: ConfigProblemKind, fix: impl Into<String>) {
+        self.problems.push_as(kind, &*self.path, fix);
     }
 }
 
@@ -116,7 +121,7 @@ macro_rules! settings {
                     }
                 })*
                 for name in self.unknown.keys() {
-                    place.of(name).problem("there is no setting of this name");
+                    place.of(name).problem_as($crate::error::ConfigProblemKind::Unknown, "there is no setting of this name");
                 }
                 target
             }

@@ -10,6 +10,7 @@ use super::field::{Field, OneOrMany, Place, settings};
 use super::preset::PresetConfig;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::claims::Path;
+use crate::error::ConfigProblemKind;
 use crate::issuer::{Address, Issuer, Terms};
 use crate::jose::Algorithm;
 
@@ -105,12 +106,15 @@ impl IssuerConfig {
             (Some(id), None) => Some(Issuer::new(id)),
             (None, Some(PresetConfig(issuer))) => Some(issuer),
             (Some(_), Some(_)) => {
-                place.problem("the issuer has a preset, which names it; drop issuer or preset");
+                place.problem_as(
+                    ConfigProblemKind::Conflict,
+                    "the issuer has a preset, which names it; drop issuer or preset",
+                );
                 None
             }
             (None, None) => {
                 if unnamed {
-                    place.problem("the issuer is named neither by issuer nor by preset");
+                    place.problem_as(ConfigProblemKind::Missing, "the issuer is named neither by issuer nor by preset");
                 }
                 None
             }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
+use crate::error::ConfigProblem;
 use crate::issuer::{Issuer, presets};
 use crate::jose::Algorithm;
 
@@ -21,14 +22,14 @@ fn the_schema_is_that_of_the_types() {
     assert!(text == ResourceServerConfig::JSON_SCHEMA, "`UPDATE_SCHEMA=1 cargo test --lib schema` writes it anew");
 }
 
-fn problems(config: Value) -> Vec<(String, String)> {
+fn problems(config: Value) -> Vec<ConfigProblem> {
     let config: ResourceServerConfig = serde_json::from_value(config).unwrap();
     let Err(error) = config.builder().build() else { return Vec::new() };
-    error.problems().iter().map(|problem| (problem.path().to_owned(), problem.message().to_owned())).collect()
+    error.problems().to_vec()
 }
 
 fn paths(config: Value) -> Vec<String> {
-    problems(config).into_iter().map(|(path, _)| path).collect()
+    problems(config).iter().map(|problem| problem.path().to_owned()).collect()
 }
 
 /// The issuer of a configuration that has one, as its `Debug` shows it.
@@ -195,9 +196,8 @@ fn every_preset_takes_its_arguments_by_their_names() {
         let values: Vec<Vec<String>> = preset.arguments.iter().map(|(name, _)| texts(argument(name))).collect();
         let by_hand = (preset.make)(&mut values.into_iter());
         let given: Value = preset.arguments.iter().map(|(name, _)| ((*name).to_owned(), argument(name))).collect();
-        let built = |given: &Value| {
-            paths(json!({ "audience": "a", "issuers": [{ "preset": { preset.name: given } }] }))
-        };
+        let built =
+            |given: &Value| paths(json!({ "audience": "a", "issuers": [{ "preset": { preset.name: given } }] }));
         assert_eq!(issuer(json!({ "preset": { preset.name: given } })), format!("{by_hand:?}"));
         assert_eq!(built(&given), [""; 0], "{}", preset.name);
         for (name, is_list) in preset.arguments {
@@ -310,7 +310,7 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         ],
     });
     let found = problems(config);
-    let found_paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+    let found_paths: Vec<_> = found.iter().map(ConfigProblem::path).collect();
     let expected = [
         "audience",
         "realm",
@@ -353,7 +353,13 @@ fn everything_that_is_wrong_is_said_at_once_and_where() {
         "issuers[https://c.test/].tenant_at",
     ];
     assert_eq!(found_paths, expected, "{found:#?}");
-    assert!(found.iter().all(|(_, message)| !message.is_empty()));
+    assert!(found.iter().all(|problem| !problem.message().is_empty()));
+    let of = |kind| found.iter().filter(|problem| problem.kind() == kind).map(ConfigProblem::path).collect::<Vec<_>>();
+    assert_eq!(of(ConfigProblemKind::Unknown), ["issuers[0].algoritms", "issuers[6].roles.ad", "isuers"]);
+    assert_eq!(of(ConfigProblemKind::Missing), ["issuers[4]", "issuers[10].require[2]"]);
+    let conflicts =
+        ["issuers[3]", "issuers[10].require[1]", "issuers[11].roles.only_renamed", "issuers[https://f.test/]"];
+    assert_eq!(of(ConfigProblemKind::Conflict), conflicts);
     assert_eq!(paths(json!({})), ["audience", "issuers"]);
     assert_eq!(paths(json!({ "audience": [] , "issuers": [] })), ["audience", "issuers"]);
 }

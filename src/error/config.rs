@@ -8,13 +8,18 @@ use std::fmt;
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Issuer, ResourceServer};
+/// use tower_bearer::{ConfigProblemKind, Issuer, ResourceServer};
 ///
-/// let error = ResourceServer::new("")
-///     .trust(Issuer::new("http://id.example.com").only_audiences([""]))
-///     .build()
-///     .unwrap_err();
-/// assert_eq!(error.problems().len(), 3);
+/// let issuer = Issuer::new("https://id.example.com/").rfc9068().only_types(["JWT"]);
+/// let error = ResourceServer::new("").trust(issuer).build().unwrap_err();
+/// let problems: Vec<_> = error.problems().iter().map(|problem| (problem.path(), problem.kind())).collect();
+/// assert_eq!(
+///     problems,
+///     [
+///         ("audience", ConfigProblemKind::Invalid),
+///         ("issuers[https://id.example.com/].rfc9068", ConfigProblemKind::Conflict),
+///     ]
+/// );
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ConfigError {
@@ -22,8 +27,13 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// Notes that a value is not what its setting takes.
     pub(crate) fn push(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(ConfigProblem { path: path.into(), message: message.into() });
+        self.push_as(ConfigProblemKind::Invalid, path, message);
+    }
+
+    pub(crate) fn push_as(&mut self, kind: ConfigProblemKind, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(ConfigProblem { kind, path: path.into(), message: message.into() });
     }
 
     pub(crate) fn extend(&mut self, others: Self) {
@@ -61,12 +71,32 @@ impl std::error::Error for ConfigError {}
 /// One thing that is wrong with a configuration, and how to mend it.
 #[derive(Clone, Debug)]
 pub struct ConfigProblem {
+    kind: ConfigProblemKind,
     path: String,
     message: String,
 }
 
+/// What is wrong with a setting.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigProblemKind {
+    /// The value is not what the setting takes: of another type, malformed, empty or out of bounds.
+    Invalid,
+    /// Something is not there that must be.
+    Missing,
+    /// There is no setting of this name.
+    Unknown,
+    /// It can be meant by itself, but not beside another setting.
+    Conflict,
+}
+
 impl ConfigProblem {
-    /// Returns where the problem is, such as `issuers[https://id.example.com].algorithms` or
+    /// Returns what is wrong, for programs.
+    pub fn kind(&self) -> ConfigProblemKind {
+        self.kind
+    }
+
+    /// Returns where the problem is, such as `issuers[https://id.example.com].only_algorithms` or
     /// `rules[GET /orders]`. What a file says wrongly is named as the file has it,
     /// `issuers[0].leeway_seconds`; what it says well, but cannot be meant, by the issuer and the
     /// method.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Address, Issuer};
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
-use crate::error::{ConfigError, ProtectionSpace};
+use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
 use crate::jose::{Algorithm, Json, Value, media_type};
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
@@ -155,7 +155,7 @@ impl Terms {
     }
 
     /// Says what is wrong: settings, each with its fix.
-    fn faults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    fn faults(&self) -> impl Iterator<Item = (ConfigProblemKind, &'static str, &'static str)> {
         let nobody = |names: Option<&Vec<Box<str>>>| names.is_some_and(Vec::is_empty);
         let unnamed =
             |names: Option<&Vec<Box<str>>>| names.is_some_and(|names| names.iter().any(|name| name.is_empty()));
@@ -163,11 +163,9 @@ impl Terms {
         let (audiences, clients) = (self.audiences.as_ref(), self.clients.as_ref());
         let (stand_in, values) = self.absent_aud_if.as_ref().map(|(name, values)| (&**name, values)).unzip();
         let of_profile = self.untyped || self.types.iter().all(|typ| typ.eq_ignore_ascii_case("at+jwt"));
-        let found = [
+        let invalid = [
             (nobody(audiences), "only_audiences", NOBODY),
             (unnamed(audiences), "only_audiences", "an audience is empty; it must equal a value of the tokens' aud"),
-            (self.any_aud && (audiences.or(values).is_some()), "dangerously_accept_any_aud", ANY),
-            (self.rfc9068 && self.absent_iss, "rfc9068", "the profile demands iss; drop accept_absent_iss or rfc9068"),
             (zero(self.max_lifetime), "max_lifetime", "the maximum lifetime is zero, so no token could be accepted"),
             (nobody(clients), "only_clients", NOBODY),
             (nobody(values), "accept_absent_aud_if", NOBODY),
@@ -184,11 +182,17 @@ impl Terms {
             (!self.scopes.is_sound(), "scopes", PATH),
             (!self.tenant.iter().all(Path::is_sound), "tenant_at", PATH),
             (!self.scopes.has_sound_prefix(), "scopes", PREFIX),
-            (self.rfc9068 && !of_profile, "rfc9068", "the profile fixes typ to at+jwt; drop only_types or rfc9068"),
             (self.algorithms().is_empty(), "only_algorithms", NOBODY),
         ];
-        let found = found.into_iter().filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)));
-        self.faults.iter().copied().chain(found)
+        let conflicts = [
+            (self.any_aud && audiences.or(values).is_some(), "dangerously_accept_any_aud", ANY),
+            (self.rfc9068 && self.absent_iss, "rfc9068", "the profile demands iss; drop accept_absent_iss or rfc9068"),
+            (self.rfc9068 && !of_profile, "rfc9068", "the profile fixes typ to at+jwt; drop only_types or rfc9068"),
+        ];
+        let invalid = self.faults.iter().map(|(setting, fix)| (true, *setting, *fix)).chain(invalid);
+        let invalid = invalid.map(|row| (ConfigProblemKind::Invalid, row));
+        let conflicts = conflicts.into_iter().map(|row| (ConfigProblemKind::Conflict, row));
+        invalid.chain(conflicts).filter_map(|(kind, (wrong, setting, fix))| wrong.then_some((kind, setting, fix)))
     }
 }
 
@@ -210,24 +214,28 @@ impl Issuer {
         problems: &mut ConfigError,
     ) -> Policy {
         let Self { id, mut terms } = self;
-        let mut problem = |setting: &str, fix: String| problems.push(format!("issuers[{id}].{setting}"), fix);
+        let mut problem =
+            |kind, setting: &str, fix: String| problems.push_as(kind, format!("issuers[{id}].{setting}"), fix);
         if id.is_empty() {
-            problem("id", "the issuer is empty; it must equal the tokens' iss".to_owned());
+            problem(ConfigProblemKind::Invalid, "id", "the issuer is empty; it must equal the tokens' iss".to_owned());
         }
-        for (setting, fix) in terms.faults() {
-            problem(setting, fix.to_owned());
+        for (kind, setting, fix) in terms.faults() {
+            problem(kind, setting, fix.to_owned());
         }
         match symmetric {
             Some(secret) if *terms.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
-                problem("only_algorithms", format!("the shared secret is for {secret} and nothing else"));
+                problem(
+                    ConfigProblemKind::Conflict,
+                    "only_algorithms",
+                    format!("the shared secret is for {secret} and nothing else"),
+                );
             }
             Some(_) => {}
             None => {
                 for algorithm in terms.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
-                    problem(
-                        "only_algorithms",
-                        format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac"),
-                    );
+                    let fix =
+                        format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
+                    problem(ConfigProblemKind::Conflict, "only_algorithms", fix);
                 }
             }
         }
@@ -236,7 +244,7 @@ impl Issuer {
         }
         for claim in &terms.demands {
             if let Some(fault) = claim.fault(&terms.demands) {
-                problem("require", format!("{}: {fault}", claim.name()));
+                problem(ConfigProblemKind::Invalid, "require", format!("{}: {fault}", claim.name()));
             }
         }
         Policy { issuer: id, terms, server: Arc::clone(server) }

@@ -22,7 +22,7 @@ use super::trust::Trust;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
-use crate::error::{ConfigError, Error, ProtectionSpace};
+use crate::error::{ConfigError, ConfigProblemKind, Error, ProtectionSpace};
 use crate::issuer::{Clash, IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
@@ -297,7 +297,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             ProtectionSpace { realm: "\"\"".into() }
         });
         if trusted.is_empty() && resolvers.is_empty() && !problems.concerns("issuers") {
-            problems.push("issuers", "no issuer is trusted, so no token could ever be accepted; call trust");
+            problems.push_as(
+                ConfigProblemKind::Missing,
+                "issuers",
+                "no issuer is trusted, so no token could ever be accepted; call trust",
+            );
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
@@ -314,7 +318,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 Err(Clash::Name) => "the issuer, or another name of it, is there twice; say all about it in one place",
                 Err(Clash::Unnamed) => "another issuer takes the tokens without iss; only one can accept_absent_iss",
             };
-            problems.push(format!("issuers[{}]", issuer.issuer), fix);
+            problems.push_as(ConfigProblemKind::Conflict, format!("issuers[{}]", issuer.issuer), fix);
         }
         problems.or(())?;
         for trusted in issuers.iter() {

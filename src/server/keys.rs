@@ -6,7 +6,7 @@ use super::TrustedIssuer;
 use super::client::Client;
 use super::trust::{Origin, Trust};
 use super::verifier::KeyVerifier;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, ServerPolicy};
 use crate::jwks::Keys;
 
@@ -38,7 +38,7 @@ pub(super) fn prepare(
     let (id, terms): (Arc<str>, _) = (issuer.id().into(), &issuer.terms);
     let (jwks_uri, max_stale) = (terms.jwks_uri.as_ref().map(Address::as_str), terms.max_stale);
     if !matches!(keys, Origin::Http) && jwks_uri.is_some() {
-        problems.push(path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
+        problems.push_as(ConfigProblemKind::Conflict, path("jwks_uri"), "the keys come from elsewhere; drop jwks_uri");
     }
     if client.is_for_found() && (terms.absent_iss || !terms.also_known_as.is_empty()) {
         problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
