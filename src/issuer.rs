@@ -13,7 +13,7 @@ use crate::claims::{Claim, Path, Roles, Scopes, Segment};
 use crate::jose::Algorithm;
 
 pub(crate) use self::address::Address;
-pub(crate) use self::presets::{Preset, is_guid, presets};
+pub(crate) use self::presets::{Argument, Preset, is_guid, presets};
 pub(crate) use self::set::{Clash, IssuerSet, differ_little};
 pub(crate) use self::template::Template;
 pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
@@ -59,6 +59,7 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// assert_eq!(issuer.id(), "https://id.example.com/");
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "an issuer does nothing until it is trusted"]
 pub struct Issuer {
     pub(crate) id: Arc<str>,
     pub(crate) terms: Terms,
@@ -66,7 +67,6 @@ pub struct Issuer {
 
 impl Issuer {
     /// Trusts the issuer with this exact identifier.
-    #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into().into(), terms: Terms::default() }
     }
@@ -85,7 +85,6 @@ impl Issuer {
     /// // Google's tokens have had both
     /// let issuer = tower_bearer::Issuer::new("https://accounts.google.com").also_known_as("accounts.google.com");
     /// ```
-    #[must_use]
     pub fn also_known_as(mut self, id: impl Into<String>) -> Self {
         self.terms.also_known_as.push(id.into().into());
         self
@@ -99,14 +98,12 @@ impl Issuer {
     /// # Security
     ///
     /// Then only the signature tells which issuer a token is from.
-    #[must_use]
     pub fn accept_absent_iss(mut self) -> Self {
         self.terms.absent_iss = true;
         self
     }
 
     /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
-    #[must_use]
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
         self.terms.jwks_uri = Some(Address::new(uri.into()));
         self
@@ -117,7 +114,6 @@ impl Issuer {
     /// # Security
     ///
     /// Every audience but the service's own identifier lets tokens in that were issued for something else.
-    #[must_use]
     pub fn only_audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.audiences = Some(texts(audiences));
         self
@@ -142,7 +138,6 @@ impl Issuer {
     /// [`only_clients`](Self::only_clients), too.
     ///
     /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
-    #[must_use]
     pub fn accept_absent_aud_if(
         mut self,
         claim: impl Into<String>,
@@ -160,7 +155,6 @@ impl Issuer {
     /// # Security
     ///
     /// As with [`dangerously_accept_any_aud`](Self::dangerously_accept_any_aud), for the tokens that have none.
-    #[must_use]
     pub fn dangerously_accept_absent_aud(mut self) -> Self {
         self.terms.absent_aud = true;
         self
@@ -173,7 +167,6 @@ impl Issuer {
     /// Then every token of this issuer is good here, also those that were issued for other services, and whoever gets hold of one there can use it
     /// here (RFC 9068 §4, RFC 8725 §3.9). Only for issuers that serve nobody else; prefer to make the issuer add `aud`, or
     /// [`accept_absent_aud_if`](Self::accept_absent_aud_if).
-    #[must_use]
     pub fn dangerously_accept_any_aud(mut self) -> Self {
         self.terms.any_aud = true;
         self
@@ -182,7 +175,6 @@ impl Issuer {
     /// Accepts only tokens that were issued to one of these clients.
     ///
     /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id) returns.
-    #[must_use]
     pub fn only_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.clients = Some(texts(clients));
         self
@@ -190,14 +182,12 @@ impl Issuer {
 
     /// Reads the client's identifier from this top-level claim, in place of `client_id`, else `azp`: `cid` for Okta, `appid` for Entra's tokens
     /// of version 1.
-    #[must_use]
     pub fn client_claim(mut self, name: impl Into<String>) -> Self {
         self.terms.client_claims = vec![name.into().into()];
         self
     }
 
     /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm it is for.
-    #[must_use]
     pub fn only_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.terms.algorithms = Some(algorithms.into_iter().collect());
         self
@@ -208,7 +198,6 @@ impl Issuer {
     /// # Security
     ///
     /// A token is accepted for this long after it has expired.
-    #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.terms.leeway = leeway;
         self
@@ -218,7 +207,6 @@ impl Issuer {
     ///
     /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by the
     /// [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a new one.
-    #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.terms.max_age = Some(max_age);
         self
@@ -226,7 +214,6 @@ impl Issuer {
 
     /// Refuses tokens that are valid for longer than this from `iat` to `exp`, and those without `iat`: an issuer that signs for a year does not know that the
     /// account is gone tomorrow.
-    #[must_use]
     pub fn max_lifetime(mut self, max_lifetime: Duration) -> Self {
         self.terms.max_lifetime = Some(max_lifetime);
         self
@@ -240,7 +227,6 @@ impl Issuer {
     ///
     /// The type keeps other tokens of the same issuer apart, such as ID tokens, logout tokens and proofs (RFC 8725 §3.11): name only
     /// types that the issuer uses for access tokens.
-    #[must_use]
     pub fn only_types(mut self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.terms = self.terms.only_types(types);
         self
@@ -248,7 +234,6 @@ impl Issuer {
 
     /// Demands the whole profile of RFC 9068 §4: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat`
     /// and `jti` are present.
-    #[must_use]
     pub fn rfc9068(mut self) -> Self {
         self.terms.rfc9068 = true;
         self
@@ -266,7 +251,6 @@ impl Issuer {
     ///     .require(Claim::at(["token_use"]).equals("access"))
     ///     .require(Claim::absent(["at_hash"]));
     /// ```
-    #[must_use]
     pub fn require(mut self, claim: Claim) -> Self {
         self.terms.demands.push(claim);
         self
@@ -286,21 +270,18 @@ impl Issuer {
     /// # Security
     ///
     /// The subjects `7` and `"7"` are then the same. Use it only for issuers that write numbers.
-    #[must_use]
     pub fn accept_numeric_ids(mut self) -> Self {
         self.terms.numeric_ids = true;
         self
     }
 
     /// Reads scopes from these claims, in place of those so far, a preset's too.
-    #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.terms.scopes = scopes;
         self
     }
 
     /// Reads roles from these claims, in place of those so far, a preset's too.
-    #[must_use]
     pub fn roles(mut self, roles: Roles) -> Self {
         self.terms.roles = roles;
         self
@@ -309,7 +290,6 @@ impl Issuer {
     /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names: `["tid"]` for Entra, `["firebase", "tenant"]`.
     ///
     /// The path has at most 8 names. If it leads through an array to several values, none counts.
-    #[must_use]
     pub fn tenant_at(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.terms.tenant = Some(Path::new(path));
         self
@@ -321,7 +301,6 @@ impl Issuer {
     /// # Security
     ///
     /// A key that the issuer withdraws during such an outage is trusted until this time is over.
-    #[must_use]
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.terms.max_stale = max_stale;
         self

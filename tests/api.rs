@@ -124,9 +124,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_each_place_and_fix() {
         .realm("line\nbreak")
         .trust(Issuer::new(""))
         .trust(Issuer::new("http://id.test/"))
-        .trust(
-            Issuer::new("https://id.test/").only_algorithms([Algorithm::Hs256]).leeway(Duration::from_secs(301)),
-        )
+        .trust(Issuer::new("https://id.test/").only_algorithms([Algorithm::Hs256]).leeway(Duration::from_secs(301)))
         .trust(Issuer::new("https://empty.test/").only_algorithms([]))
         .trust(Issuer::new("https://typed.test/").rfc9068().only_types(["x"]))
         .trust(Issuer::new("https://paths.test/").roles(Roles::at([""; 0])).scopes(Scopes::at(["scp"]).and([""; 0])))

@@ -33,6 +33,7 @@ const NO: [&str; 6] = ["", "0", "false", "no", "null", "off"];
 /// let issuer = Issuer::new("https://id.example.com/realms/shop").roles(roles.only_renamed([("shop-admins", "admin")]));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "they do nothing until an issuer gets them"]
 pub struct Roles {
     paths: Vec<Path>,
     separator: Option<char>,
@@ -45,7 +46,6 @@ pub struct Roles {
 
 impl Roles {
     /// Reads roles at a path of at most 8 member names; a name may hold dots, colons and slashes.
-    #[must_use]
     pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self {
             paths: vec![Path::new(path)],
@@ -58,7 +58,6 @@ impl Roles {
     }
 
     /// Reads roles at another path too.
-    #[must_use]
     pub fn and(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.paths.push(Path::new(path));
         self
@@ -68,14 +67,12 @@ impl Roles {
     /// left out.
     ///
     /// It holds for all paths, but not within an array's strings.
-    #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
         self
     }
 
     /// Takes only roles that begin with this, and leaves it out.
-    #[must_use]
     pub fn only_with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
         self
@@ -93,7 +90,6 @@ impl Roles {
     /// // {"urn:zitadel:iam:org:project:roles": {"admin": {"2417": "acme.example.com"}, "user": {"9031": "other.example.com"}}}
     /// let roles = Roles::at(["urn:zitadel:iam:org:project:roles"]).only_granted_in("2417");
     /// ```
-    #[must_use]
     pub fn only_granted_in(mut self, member: impl Into<Segment>) -> Self {
         self.member = Some(member.into());
         self
@@ -106,7 +102,6 @@ impl Roles {
     ///
     /// Whoever can name a role at the issuer can then name it as one of ours, too: where these are not the same people, use
     /// [`only_renamed`](Self::only_renamed).
-    #[must_use]
     pub fn renamed(mut self, names: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         for (theirs, ours) in names {
             self.names.entry(theirs.into().into()).or_default().push(ours.into().into());
@@ -115,7 +110,6 @@ impl Roles {
     }
 
     /// Gives roles the application's own names, `(theirs, ours)`, and leaves all others out.
-    #[must_use]
     pub fn only_renamed(mut self, names: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         self.only_named = true;
         self.renamed(names)

@@ -26,6 +26,7 @@ use crate::jose::Json;
 /// let issuer = Issuer::new("https://id.example.com/").scopes(Scopes::default().only_with_prefix("https://orders.example.com/"));
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "they do nothing until an issuer gets them"]
 pub struct Scopes {
     paths: Vec<Path>,
     separator: Option<char>,
@@ -34,13 +35,11 @@ pub struct Scopes {
 
 impl Scopes {
     /// Reads scopes at a path of at most 8 member names; a name may hold dots, colons and slashes.
-    #[must_use]
     pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { paths: vec![Path::new(path)], separator: None, prefix: Box::default() }
     }
 
     /// Reads scopes at another path too.
-    #[must_use]
     pub fn and(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.paths.push(Path::new(path));
         self
@@ -49,7 +48,6 @@ impl Scopes {
     /// Separates the scopes of a string by this character too, and not only by spaces.
     ///
     /// It holds for all paths, but not within an array's strings.
-    #[must_use]
     pub fn separated_by(mut self, separator: char) -> Self {
         self.separator = Some(separator);
         self
@@ -63,7 +61,6 @@ impl Scopes {
     /// scope at the issuer that begins with the prefix can name any of ours: end the prefix with a
     /// separator that only this service's scopes have there, such as `api://orders/`. With
     /// `api://orders`, the scope `api://orders-admin/read` would count as `-admin/read`.
-    #[must_use]
     pub fn only_with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
         self

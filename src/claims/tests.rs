@@ -131,7 +131,8 @@ fn a_hundred_thousand_roles_are_read_in_every_shape() {
     let names: Vec<String> = (0..100_000).map(|index| format!("role{index}")).collect();
     let object: serde_json::Map<_, _> =
         names.iter().map(|name| (name.clone(), serde_json::json!({ "1": "x" }))).collect();
-    let roles = Roles::default().only_granted_in("1").renamed(names.iter().map(|name| (name.clone(), name.to_uppercase())));
+    let roles =
+        Roles::default().only_granted_in("1").renamed(names.iter().map(|name| (name.clone(), name.to_uppercase())));
     let json = Json::parse_all(serde_json::json!({ "roles": object }).to_string().into_bytes()).unwrap();
     assert_eq!(roles.read(&json).count(), names.len());
     let joined = Json::parse_all(serde_json::json!({ "roles": names.join(",") }).to_string().into_bytes()).unwrap();

@@ -49,7 +49,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
 /// What a claim is compared with. A string is taken as it is: `"true"` is not `true`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Value")]
-struct ValueConfig(ClaimValue);
+pub(super) struct ValueConfig(ClaimValue);
 
 impl ClaimConfig {
     /// Reads the demand, if it says of which claim, and notes whatever is wrong with it.
@@ -106,19 +106,5 @@ impl TryFrom<Value> for ValueConfig {
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         };
         value.map(Self).ok_or("expected a string, a truth value or an integer")
-    }
-}
-
-#[cfg(test)]
-impl schemars::JsonSchema for ValueConfig {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ClaimValue".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "What a claim is compared with. A string is taken as it is: `\"true\"` is not `true`.",
-            "type": ["string", "boolean", "integer"],
-        })
     }
 }

@@ -1,6 +1,6 @@
 mod formats;
+mod schema;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,19 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use crate::error::ConfigProblem;
-use crate::issuer::{Issuer, presets};
+use crate::issuer::{Argument, Issuer, Preset, presets};
 use crate::jose::Algorithm;
-
-#[test]
-fn the_schema_is_that_of_the_types() {
-    let mut schema = schemars::schema_for!(ResourceServerConfig);
-    schema.insert("$id".into(), "https://docs.rs/tower-bearer/resource-server.schema.json".into());
-    let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-    if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/schema.json"), &text).unwrap();
-    }
-    assert!(text == ResourceServerConfig::JSON_SCHEMA, "`UPDATE_SCHEMA=1 cargo test --lib schema` writes it anew");
-}
 
 fn problems(config: Value) -> Vec<ConfigProblem> {
     let config: ResourceServerConfig = serde_json::from_value(config).unwrap();
@@ -174,42 +163,28 @@ fn a_preset_is_named_like_its_constructor_and_its_settings_stay_unless_replaced(
     assert_eq!(issuer(json!({ "preset": { "google": {} } })), format!("{:?}", Issuer::google()));
 }
 
-/// What a preset may be given for an argument of this name.
-fn argument(name: &str) -> Value {
-    match name {
-        "arns" => json!(["arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/shop/50dc6c495c0c9188"]),
-        "owner_ids" | "namespace_ids" => json!(["1", "2"]),
-        "clients" | "origins" => json!([name, "x"]),
-        "tenant" => json!("11111111-1111-1111-1111-111111111111"),
-        "base" | "issuer" | "jwks_uri" => json!(format!("https://{}.test", name.replace('_', "-"))),
-        name => json!(name),
-    }
-}
-
 #[test]
 fn every_preset_takes_its_arguments_by_their_names() {
-    for preset in presets() {
-        let texts = |value: Value| match value {
-            Value::Array(texts) => texts.iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
-            text => vec![text.as_str().unwrap().to_owned()],
-        };
-        let values: Vec<Vec<String>> = preset.arguments.iter().map(|(name, _)| texts(argument(name))).collect();
-        let by_hand = (preset.make)(&mut values.into_iter());
-        let given: Value = preset.arguments.iter().map(|(name, _)| ((*name).to_owned(), argument(name))).collect();
-        let built =
-            |given: &Value| paths(json!({ "audience": "a", "issuers": [{ "preset": { preset.name: given } }] }));
-        assert_eq!(issuer(json!({ "preset": { preset.name: given } })), format!("{by_hand:?}"));
-        assert_eq!(built(&given), [""; 0], "{}", preset.name);
-        for (name, is_list) in preset.arguments {
+    for Preset { name: preset, arguments, make } in presets() {
+        let built = |given: &Value| paths(json!({ "audience": "a", "issuers": [{ "preset": { *preset: given } }] }));
+        let examples =
+            arguments.iter().map(|argument| argument.example.iter().map(|text| (*text).to_owned()).collect());
+        let by_hand = make(&mut examples.collect::<Vec<_>>().into_iter());
+        let value =
+            |argument: &Argument| if argument.is_list { json!(argument.example) } else { json!(argument.example[0]) };
+        let given: Value = arguments.iter().map(|argument| (argument.name.to_owned(), value(argument))).collect();
+        assert_eq!(issuer(json!({ "preset": { *preset: given } })), format!("{by_hand:?}"));
+        assert_eq!(built(&given), [""; 0], "{preset}");
+        for Argument { name, is_list, .. } in *arguments {
             let mut wrong = given.clone();
             wrong[name] = if *is_list { json!([]) } else { json!([given[name]]) };
-            assert_eq!(built(&wrong), ["issuers[0].preset"], "{}: {name}", preset.name);
+            assert_eq!(built(&wrong), ["issuers[0].preset"], "{preset}: {name}");
             wrong.as_object_mut().unwrap().remove(*name);
-            assert_eq!(built(&wrong), ["issuers[0].preset"], "{}: {name}", preset.name);
+            assert_eq!(built(&wrong), ["issuers[0].preset"], "{preset}: {name}");
         }
         let mut more = given.clone();
         more["more"] = json!("x");
-        assert_eq!(built(&more), ["issuers[0].preset"], "{}", preset.name);
+        assert_eq!(built(&more), ["issuers[0].preset"], "{preset}");
     }
     let okta = json!({ "okta": { "base": "https://b.test", "server": "s" } });
     assert_eq!(issuer(json!({ "preset": okta })), format!("{:?}", Issuer::okta("https://b.test", "s")));

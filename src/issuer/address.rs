@@ -37,21 +37,6 @@ impl fmt::Debug for Address {
 }
 
 #[cfg(test)]
-impl schemars::JsonSchema for Address {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        String::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        String::json_schema(generator)
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,29 +6,59 @@
 use super::Issuer;
 use crate::claims::{Claim, Principals};
 
-/// Declares constructors of [`Issuer`], and `PRESETS`, the table of them by which a configuration finds each. An argument is a `str`
-/// or a list of them, `[str]`.
+/// Declares constructors of [`Issuer`], and `PRESETS`, the table of them by which a configuration finds each.
+///
+/// An argument is a `str`, a `url` that may end with a slash, or a list, `[str]`. Each has an example, and behind `=>`
+/// is the identifier of the issuer that they make.
 macro_rules! presets {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:tt),*) $body:block)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($argument:ident: $type:tt = $example:expr),*) => $id:literal $body:block
+    )*) => {
         impl Issuer {
-            $($(#[$doc])* #[must_use] pub fn $name($($argument: argument!(type of $type)),*) -> Self $body)*
+            $(
+                $(#[$doc])*
+                ///
+                /// # Examples
+                ///
+                /// ```
+                #[doc = concat!(
+                    "let issuer = tower_bearer::Issuer::", stringify!($name), "(", stringify!($($example),*), ");\n",
+                    "assert_eq!(issuer.id(), ", stringify!($id), ");",
+                )]
+                /// ```
+                pub fn $name($($argument: argument!(type $type)),*) -> Self {
+                    $(argument!(read $type $argument);)*
+                    $body
+                }
+            )*
         }
 
         pub(super) const PRESETS: &[$crate::issuer::Preset] = &[$($crate::issuer::Preset {
             name: stringify!($name),
-            arguments: &[$((stringify!($argument), argument!(is $type a list))),*],
-            make: |_given| Issuer::$name($(argument!(next of _given $type)),*),
+            arguments: &[$($crate::issuer::Argument {
+                name: stringify!($argument),
+                is_list: argument!(is_list $type),
+                #[cfg(test)]
+                example: argument!(list $type $example),
+            }),*],
+            make: |_given| Issuer::$name($(argument!(next $type _given)),*),
         }),*];
     };
 }
 
 macro_rules! argument {
-    (type of str) => { &str };
-    (type of [str]) => { impl IntoIterator<Item = impl Into<String>> };
-    (is str a list) => { false };
-    (is [str] a list) => { true };
-    (next of $given:ident str) => { &$given.next().unwrap_or_default().concat() };
-    (next of $given:ident [str]) => { $given.next().unwrap_or_default() };
+    (type [str]) => { impl IntoIterator<Item = impl Into<String>> };
+    (type $text:ident) => { &str };
+    (read [str] $list:ident) => { let $list: Vec<String> = $list.into_iter().map(Into::into).collect(); };
+    (read url $base:ident) => { let $base = $base.trim_end_matches('/'); };
+    (read str $text:ident) => {};
+    (is_list [str]) => { true };
+    (is_list $text:ident) => { false };
+    (list [str] $example:expr) => { &$example };
+    (list $text:ident $example:expr) => { &[$example] };
+    (next [str] $given:ident) => { $given.next().unwrap_or_default() };
+    (next $text:ident $given:ident) => { &$given.next().unwrap_or_default().concat() };
 }
 
 mod hosted;
@@ -39,10 +69,16 @@ mod workloads;
 /// A constructor of [`Issuer`] for a provider whose tokens are known.
 pub(crate) struct Preset {
     pub(crate) name: &'static str,
-    /// What it takes: names, and whether each is a list.
-    pub(crate) arguments: &'static [(&'static str, bool)],
+    pub(crate) arguments: &'static [Argument],
     /// Calls it with the arguments, in their order; one that is no list is a list of one.
     pub(crate) make: fn(&mut std::vec::IntoIter<Vec<String>>) -> Issuer,
+}
+
+pub(crate) struct Argument {
+    pub(crate) name: &'static str,
+    pub(crate) is_list: bool,
+    #[cfg(test)]
+    pub(crate) example: &'static [&'static str],
 }
 
 /// Returns all presets.

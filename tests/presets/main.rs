@@ -107,7 +107,8 @@ fn caller(token: &AccessToken<()>) -> (Principal, Option<&str>) {
 #[test]
 fn every_preset_has_its_place_in_the_guide() {
     let guide = include_str!("../../src/guide/providers.md");
-    let rows = guide.lines().filter(|line| line.starts_with("| ")).filter_map(|row| row.split("(crate::Issuer::").nth(1));
+    let rows =
+        guide.lines().filter(|line| line.starts_with("| ")).filter_map(|row| row.split("(crate::Issuer::").nth(1));
     let mut listed: Vec<_> = rows.map(|row| row.split(')').next().unwrap()).collect();
     listed.sort_unstable();
     assert_eq!(listed, presets());

@@ -184,7 +184,8 @@ async fn google_iap() {
 #[tokio::test]
 async fn kubernetes() {
     let hour = Duration::from_secs(3600);
-    let preset = Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]).max_lifetime(hour);
+    let preset =
+        Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]).max_lifetime(hour);
     let provider = Provider::of(preset);
     let header = json!({ "alg": "RS256" });
     let claims = json!({
@@ -204,7 +205,8 @@ async fn kubernetes() {
     ] {
         assert_eq!(provider.refuse(&header, &but(&claims, &wrong)).await, expected, "{wrong}");
     }
-    let unlimited = Provider::of(Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]));
+    let unlimited =
+        Provider::of(Issuer::kubernetes("https://kubernetes.default.svc.cluster.local").only_audiences(["api"]));
     assert!(unlimited.accept(&header, &but(&claims, &json!({ "exp": year }))).await.subject().is_some());
 }
 

@@ -15,12 +15,7 @@ presets! {
     /// * The usual mistake: a client that asks for no `audience` gets an opaque or encrypted token.
     /// * A client calls if `sub` ends with `@clients`. The tenant is the organisation, `org_id`.
     /// * Auth0 has no roles of its own in access tokens: an action may put them into a claim with a URL for a name.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::auth0("tenant.eu.auth0.com");
-    /// assert_eq!(issuer.id(), "https://tenant.eu.auth0.com/");
-    /// ```
-    auth0(domain: str) {
+    auth0(domain: str = "tenant.eu.auth0.com") => "https://tenant.eu.auth0.com/" {
         Self::new(format!("https://{domain}/"))
             .expecting(is_host(domain), "domain", "expected a domain, such as tenant.eu.auth0.com")
             .scopes(Scopes::at(["scope"]))
@@ -37,14 +32,10 @@ presets! {
     /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
     ///   together with features; read them into your claims type.
     /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::clerk("https://clerk.example.com", ["https://example.com"]);
-    /// assert_eq!(issuer.id(), "https://clerk.example.com");
-    /// ```
-    clerk(base: str, origins: [str]) {
-        let base = base.trim_end_matches('/');
-        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
+    clerk(
+        base: url = "https://clerk.example.com",
+        origins: [str] = ["https://example.com"]
+    ) => "https://clerk.example.com" {
         Self::new(base)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
             .accept_absent_aud_if("azp", origins.clone())
@@ -65,13 +56,11 @@ presets! {
     /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource;
     ///   then it must be this service's, too.
     /// * Roles are the groups. A user calls if the token has `username`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::cognito("eu-west-1", "eu-west-1_x", ["7tvr1q"]);
-    /// assert_eq!(issuer.id(), "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x");
-    /// ```
-    cognito(region: str, pool: str, clients: [str]) {
-        let clients: Vec<String> = clients.into_iter().map(Into::into).collect();
+    cognito(
+        region: str = "eu-west-1",
+        pool: str = "eu-west-1_x",
+        clients: [str] = ["7tvr1q"]
+    ) => "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_x" {
         Self::new(format!("https://cognito-idp.{region}.amazonaws.com/{pool}"))
             .require(Claim::at(["token_use"]).equals("access"))
             .accept_absent_aud_if("client_id", clients.clone())
@@ -88,16 +77,11 @@ presets! {
     /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant, `dct`.
     ///   A permission whose name has a space, such as `SSO Admin`, is no scope.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::descope("P2abc");
-    /// assert_eq!(issuer.id(), "P2abc");
-    /// ```
-    ///
     /// # Security
     ///
     /// Without an audience, a token is good at every service of the project.
     /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
-    descope(project: str) {
+    descope(project: str = "P2abc") => "P2abc" {
         let address = format!("https://api.descope.com/{project}");
         let of_tenant = |what: &'static str| [Segment::from("tenants"), Segment::value_of("dct"), what.into()];
         Self::new(project)
@@ -116,12 +100,7 @@ presets! {
     /// * The audience is the project, and is set.
     /// * Custom claims stand at the top of the token: name the one with the roles by [`roles`](Self::roles).
     /// * Tokens of the emulator are unsigned, and are refused. Anonymous users have tokens, too: see `firebase.sign_in_provider`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::firebase("shop");
-    /// assert_eq!(issuer.id(), "https://securetoken.google.com/shop");
-    /// ```
-    firebase(project: str) {
+    firebase(project: str = "shop") => "https://securetoken.google.com/shop" {
         Self::new(format!("https://securetoken.google.com/{project}"))
             .only_audiences([project])
             .only_algorithms([Algorithm::Rs256])
@@ -138,15 +117,10 @@ presets! {
     /// * `iss` has been written with and without `https://`; both are accepted. The tenant is the Workspace domain, `hd`.
     /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if `email` ends with `.gserviceaccount.com`.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::google().only_audiences(["1234.apps.googleusercontent.com"]);
-    /// assert_eq!(issuer.id(), "https://accounts.google.com");
-    /// ```
-    ///
     /// # Security
     ///
     /// Everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
-    google() {
+    google() => "https://accounts.google.com" {
         Self::new("https://accounts.google.com")
             .also_known_as("accounts.google.com")
             .only_algorithms([Algorithm::Rs256])
@@ -158,15 +132,11 @@ presets! {
     ///
     /// * The type is `at+jwt`. The audience is the API resource, or `urn:logto:organization:…`. Permissions are scopes; there are no roles.
     /// * The usual mistake: a client that asks for no `resource` gets an opaque token.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::logto("https://shop.logto.app");
-    /// assert_eq!(issuer.id(), "https://shop.logto.app/oidc");
-    /// ```
-    logto(base: str) {
-        let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/oidc")).only_types(["at+jwt"]);
-        issuer.tenant_at(["organization_id"]).told_by(Principals::RFC9068)
+    logto(base: url = "https://shop.logto.app") => "https://shop.logto.app/oidc" {
+        Self::new(format!("{base}/oidc"))
+            .only_types(["at+jwt"])
+            .tenant_at(["organization_id"])
+            .told_by(Principals::RFC9068)
     }
 
     /// Trusts a custom authorization server of an Okta organisation, such as `("https://dev-1.okta.com", "default")`.
@@ -174,15 +144,10 @@ presets! {
     /// * The client is in `cid`, which ID tokens do not have; roles are the `groups`, where the server is set up to add them.
     /// * A user calls if the token has `uid`, which those of clients do not.
     /// * The usual mistake: tokens of the *organisation's* server, whose issuer has no `/oauth2/…`, are for Okta itself and cannot be verified by others.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::okta("https://dev-1.okta.com", "default");
-    /// assert_eq!(issuer.id(), "https://dev-1.okta.com/oauth2/default");
-    /// ```
-    okta(base: str, server: str) {
-        let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/oauth2/{server}")).client_claim("cid").require(Claim::at(["cid"]));
-        issuer
+    okta(base: url = "https://dev-1.okta.com", server: str = "default") => "https://dev-1.okta.com/oauth2/default" {
+        Self::new(format!("{base}/oauth2/{server}"))
+            .client_claim("cid")
+            .require(Claim::at(["cid"]))
             .roles(Roles::at(["groups"]))
             .told_by(Principals { users: &[Mark::Has("uid")], clients: &[Mark::Lacks("uid")] })
     }
@@ -191,12 +156,10 @@ presets! {
     ///
     /// * The audience is that of the custom resource. The client must be named, as it is not in ID tokens.
     /// * A user calls if the token has `sid`, which those of clients do not.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::pingone("auth.pingone.eu", "11111111-1111-1111-1111-111111111111");
-    /// assert_eq!(issuer.id(), "https://auth.pingone.eu/11111111-1111-1111-1111-111111111111/as");
-    /// ```
-    pingone(domain: str, environment: str) {
+    pingone(
+        domain: str = "auth.pingone.eu",
+        environment: str = "11111111-1111-1111-1111-111111111111"
+    ) => "https://auth.pingone.eu/11111111-1111-1111-1111-111111111111/as" {
         Self::new(format!("https://{domain}/{environment}/as"))
             .expecting(is_host(domain), "domain", "expected a domain, such as auth.pingone.eu")
             .require(Claim::at(["client_id"]))
@@ -210,12 +173,7 @@ presets! {
     /// * Roles are those that the application keeps in `app_metadata`. The claim `role` is the database's, and `user_metadata` is written by the users themselves: do not
     ///   read roles there.
     /// * The usual mistake: projects that still sign with a shared secret publish no keys.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::supabase("abcdefgh");
-    /// assert_eq!(issuer.id(), "https://abcdefgh.supabase.co/auth/v1");
-    /// ```
-    supabase(project: str) {
+    supabase(project: str = "abcdefgh") => "https://abcdefgh.supabase.co/auth/v1" {
         Self::new(format!("https://{project}.supabase.co/auth/v1"))
             .only_audiences(["authenticated"])
             .roles(Roles::at(["app_metadata", "roles"]))
@@ -231,16 +189,11 @@ presets! {
     /// * A permission whose name has a space is no scope.
     /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation. Tokens of Connect, for machines, have another issuer.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::workos("client_123");
-    /// assert_eq!(issuer.id(), "https://api.workos.com/user_management/client_123");
-    /// ```
-    ///
     /// # Security
     ///
     /// Without an audience, a token is good at every service of the application.
     /// [`require`](Self::require)`(Claim::at(["aud"]))` refuses such tokens.
-    workos(client: str) {
+    workos(client: str = "client_123") => "https://api.workos.com/user_management/client_123" {
         Self::new(format!("https://api.workos.com/user_management/{client}"))
             .also_known_as("https://api.workos.com")
             .also_known_as("https://api.workos.com/")

@@ -28,13 +28,7 @@ presets! {
     ///   then looked up as the key's `kid`, which is the same text.
     /// * The usual mistake: a client that names no `resource` gets a token for
     ///   `urn:microsoft:userinfo`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::adfs("https://adfs.example.com");
-    /// assert_eq!(issuer.id(), "http://adfs.example.com/adfs/services/trust");
-    /// ```
-    adfs(base: str) {
-        let base = base.trim_end_matches('/');
+    adfs(base: url = "https://adfs.example.com") => "http://adfs.example.com/adfs/services/trust" {
         let host = base.split_once("://").map_or(base, |(_, host)| host);
         // the metadata name another issuer, that of ID tokens
         Self::new(format!("http://{host}/adfs/services/trust"))
@@ -59,15 +53,12 @@ presets! {
     /// * The client, `azp`, must be named.
     /// * For many tenants, see [`IssuerTemplate::entra`](crate::IssuerTemplate::entra).
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::entra("11111111-1111-1111-1111-111111111111");
-    /// assert_eq!(issuer.id(), "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0");
-    /// ```
-    ///
     /// # Security
     ///
     /// Give the API a registration of its own: an ID token of a client that shares it names the same audience, and may have the same claims.
-    entra(tenant: str) {
+    entra(
+        tenant: str = "11111111-1111-1111-1111-111111111111"
+    ) => "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0" {
         Self::new(format!("https://login.microsoftonline.com/{tenant}/v2.0"))
             .require(Claim::at(["tid"]).equals(tenant))
             .require(Claim::at(["azp"]))
@@ -84,12 +75,9 @@ presets! {
     /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 1; see [`entra`](Self::entra).
     ///
     /// The audience is the application's URI, such as `api://…`, or its GUID; the client is in `appid`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::entra_v1("11111111-1111-1111-1111-111111111111");
-    /// assert_eq!(issuer.id(), "https://sts.windows.net/11111111-1111-1111-1111-111111111111/");
-    /// ```
-    entra_v1(tenant: str) {
+    entra_v1(
+        tenant: str = "11111111-1111-1111-1111-111111111111"
+    ) => "https://sts.windows.net/11111111-1111-1111-1111-111111111111/" {
         // the metadata are those of another host
         Self::new(format!("https://sts.windows.net/{tenant}/"))
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
@@ -113,15 +101,14 @@ presets! {
     /// * One of a server: all policies have the same issuer, and keys of their own.
     /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are refused.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::entra_b2c("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in");
-    /// assert_eq!(issuer.id(), "https://contoso.b2clogin.com/11111111-1111-1111-1111-111111111111/v2.0/");
-    /// ```
-    ///
     /// # Security
     ///
     /// Give the API a registration of its own, as with [`entra`](Self::entra).
-    entra_b2c(name: str, tenant: str, policy: str) {
+    entra_b2c(
+        name: str = "contoso",
+        tenant: str = "11111111-1111-1111-1111-111111111111",
+        policy: str = "B2C_1_sign_in"
+    ) => "https://contoso.b2clogin.com/11111111-1111-1111-1111-111111111111/v2.0/" {
         let host = format!("https://{name}.b2clogin.com");
         Self::new(format!("{host}/{tenant}/v2.0/"))
             .also_known_as(format!("{host}/tfp/{tenant}/{}/v2.0/", policy.to_lowercase()))

@@ -10,12 +10,7 @@ presets! {
     ///
     /// * The type is `at+jwt`. Scopes are in `scp`; roles are the `groups`, which are in access tokens only if a claims policy puts them there.
     /// * The usual mistake: tokens are opaque unless the client's `access_token_signed_response_alg` is set.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::authelia("https://auth.example.com");
-    /// assert_eq!(issuer.id(), "https://auth.example.com");
-    /// ```
-    authelia(issuer: str) {
+    authelia(issuer: str = "https://auth.example.com") => "https://auth.example.com" {
         Self::new(issuer).only_types(["at+jwt"]).roles(Roles::at(["groups"])).told_by(Principals::RFC9068)
     }
 
@@ -24,16 +19,14 @@ presets! {
     /// * The audience is the client's identifier. Roles are the `groups`.
     /// * An ID token of the same client has the same claims but for `azp` and `uid`, which must be there.
     /// * The usual mistake: without a signing key at the provider, tokens are signed with the client's secret (HS256), and are refused.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::authentik("https://auth.example.com", "shop");
-    /// assert_eq!(issuer.id(), "https://auth.example.com/application/o/shop/");
-    /// ```
-    authentik(base: str, slug: str) {
-        let base = base.trim_end_matches('/');
-        let issuer =
-            Self::new(format!("{base}/application/o/{slug}/")).require(Claim::at(["azp"])).require(Claim::at(["uid"]));
-        issuer.roles(Roles::at(["groups"]))
+    authentik(
+        base: url = "https://auth.example.com",
+        slug: str = "shop"
+    ) => "https://auth.example.com/application/o/shop/" {
+        Self::new(format!("{base}/application/o/{slug}/"))
+            .require(Claim::at(["azp"]))
+            .require(Claim::at(["uid"]))
+            .roles(Roles::at(["groups"]))
     }
 
     /// Trusts a Duende IdentityServer, or an IdentityServer4, by its origin.
@@ -41,13 +34,8 @@ presets! {
     /// * The type is `at+jwt`, as it is unless the server is told otherwise. Roles are in `role`.
     /// * A client calls if there is no `sub`.
     /// * The issuer is the origin in lower case. The usual mistake: `aud` is absent where a scope belongs to no *API resource*.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::duende("https://id.example.com");
-    /// assert_eq!(issuer.id(), "https://id.example.com");
-    /// ```
-    duende(base: str) {
-        Self::new(base.trim_end_matches('/')).only_types(["at+jwt"]).roles(Roles::at(["role"])).told_by(BY_SUBJECT)
+    duende(base: url = "https://id.example.com") => "https://id.example.com" {
+        Self::new(base).only_types(["at+jwt"]).roles(Roles::at(["role"])).told_by(BY_SUBJECT)
     }
 
     /// Trusts a tenant of FusionAuth, by the server's address and the tenant's *issuer*, a text of its settings that need not be an address, for tokens of one
@@ -57,16 +45,14 @@ presets! {
     /// * Roles are those of the application, if the user is registered for it. The tenant is `tid`.
     /// * The usual mistake: tokens that are signed with a shared secret, as they are by default, are refused.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::fusionauth("https://auth.example.com", "acme.com", "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e");
-    /// assert_eq!(issuer.id(), "acme.com");
-    /// ```
-    ///
     /// # Security
     ///
     /// An ID token with none of these claims cannot be told apart: have clients send a `nonce`.
-    fusionauth(base: str, issuer: str, application: str) {
-        let base = base.trim_end_matches('/');
+    fusionauth(
+        base: url = "https://auth.example.com",
+        issuer: str = "acme.com",
+        application: str = "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"
+    ) => "acme.com" {
         Self::new(issuer)
             .jwks_uri(format!("{base}/.well-known/jwks.json"))
             .only_audiences([application])
@@ -80,26 +66,21 @@ presets! {
     /// * The audience is what the client asks for, and `[]` if it asks for none. The client must be named, as it is not in ID tokens.
     /// * Scopes are in `scp` or `scope`. What the consent app adds is in `ext`; roles are read from `ext.roles`.
     /// * The usual mistake: tokens are opaque unless `strategies.access_token` is `jwt`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::hydra("https://hydra.example.com/");
-    /// assert_eq!(issuer.id(), "https://hydra.example.com/");
-    /// ```
-    hydra(issuer: str) {
-        let issuer = Self::new(issuer).require(Claim::at(["client_id"])).lacking(["at_hash", "nonce"]);
-        issuer.roles(Roles::at(["ext", "roles"])).told_by(Principals::RFC9068)
+    hydra(issuer: str = "https://hydra.example.com/") => "https://hydra.example.com/" {
+        Self::new(issuer)
+            .require(Claim::at(["client_id"]))
+            .lacking(["at_hash", "nonce"])
+            .roles(Roles::at(["ext", "roles"]))
+            .told_by(Principals::RFC9068)
     }
 
     /// Trusts a client (an *OAuth2 resource server*) of Kanidm, each of which is an issuer of its own.
     ///
     /// The type is `at+jwt`; the audience is the client, and is set. Groups are mapped to scopes, so there are no roles.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::kanidm("https://idm.example.com", "shop");
-    /// assert_eq!(issuer.id(), "https://idm.example.com/oauth2/openid/shop");
-    /// ```
-    kanidm(base: str, client: str) {
-        let base = base.trim_end_matches('/');
+    kanidm(
+        base: url = "https://idm.example.com",
+        client: str = "shop"
+    ) => "https://idm.example.com/oauth2/openid/shop" {
         Self::new(format!("{base}/oauth2/openid/{client}"))
             .only_audiences([client])
             .only_types(["at+jwt"])
@@ -112,22 +93,15 @@ presets! {
     /// * The usual mistake: Keycloak puts the API into `aud` only where an *audience* mapper of the client or its scopes says so, or the user has roles of the API's client.
     /// * A client calls if the token has `client_id`, or `preferred_username` begins with `service-account-`; a user, if it has `sid`.
     /// * The roles of one client are at `["resource_access", client, "roles"]`: add them with [`Roles::and`].
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::keycloak("https://id.example.com", "shop");
-    /// assert_eq!(issuer.id(), "https://id.example.com/realms/shop");
-    /// ```
-    keycloak(base: str, realm: str) {
-        let base = base.trim_end_matches('/');
-        let issuer = Self::new(format!("{base}/realms/{realm}")).require(Claim::at(["typ"]).equals("Bearer"));
-        issuer.roles(Roles::at(["realm_access", "roles"])).told_by(Principals {
-            users: &[Mark::Has("sid")],
-            clients: &[
-                Mark::Has("client_id"),
-                Mark::Has("clientId"),
-                Mark::BeginsWith("preferred_username", "service-account-"),
-            ],
-        })
+    keycloak(base: url = "https://id.example.com", realm: str = "shop") => "https://id.example.com/realms/shop" {
+        const SERVICE: Mark = Mark::BeginsWith("preferred_username", "service-account-");
+        Self::new(format!("{base}/realms/{realm}"))
+            .require(Claim::at(["typ"]).equals("Bearer"))
+            .roles(Roles::at(["realm_access", "roles"]))
+            .told_by(Principals {
+                users: &[Mark::Has("sid")],
+                clients: &[Mark::Has("client_id"), Mark::Has("clientId"), SERVICE],
+            })
     }
 
     /// Trusts a Spring Authorization Server by its issuer.
@@ -136,14 +110,8 @@ presets! {
     /// * ID tokens have the same audience; they are refused because they have `azp`, which access tokens do not.
     /// * Roles are in `roles` or `authorities`, where a customizer puts them.
     /// * The usual mistake: by default the server makes new keys with each start, and takes its issuer from the request's host.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::spring("https://id.example.com").only_audiences(["web"]);
-    /// assert_eq!(issuer.id(), "https://id.example.com");
-    /// ```
-    spring(issuer: str) {
-        let issuer = Self::new(issuer).lacking(["azp", "nonce", "at_hash"]);
-        issuer.roles(Roles::default().and(["authorities"]))
+    spring(issuer: str = "https://id.example.com") => "https://id.example.com" {
+        Self::new(issuer).lacking(["azp", "nonce", "at_hash"]).roles(Roles::default().and(["authorities"]))
     }
 
     /// Trusts a WSO2 Identity Server by its address, or an organisation of Asgardeo: `https://api.asgardeo.io/t/{organisation}`.
@@ -152,13 +120,7 @@ presets! {
     ///   tokens are refused because they have `at_hash`, `c_hash` or `nonce`, too.
     /// * Roles are `groups` and `roles`. The tenant is the organisation, `org_id`.
     /// * The usual mistake: tokens are opaque unless the application is set to JWT.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::wso2("https://id.example.com:9443");
-    /// assert_eq!(issuer.id(), "https://id.example.com:9443/oauth2/token");
-    /// ```
-    wso2(base: str) {
-        let base = base.trim_end_matches('/');
+    wso2(base: url = "https://id.example.com:9443") => "https://id.example.com:9443/oauth2/token" {
         Self::new(format!("{base}/oauth2/token"))
             .jwks_uri(format!("{base}/oauth2/jwks"))
             .require(Claim::at(["aut"]))
@@ -178,15 +140,9 @@ presets! {
     /// * Tokens have no scopes. The audience is the project's or the client's identifier, and so is that of ID tokens, which are refused because they have `auth_time` or `at_hash`.
     /// * The tenant is the organisation of the user, where the client asks for it. Machines are users, too.
     /// * The usual mistake: tokens are opaque unless the client is set to JWT.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::zitadel("https://shop.zitadel.cloud");
-    /// assert_eq!(issuer.id(), "https://shop.zitadel.cloud");
-    /// ```
-    zitadel(base: str) {
-        let base = base.trim_end_matches('/');
-        let issuer = Self::new(base).lacking(["auth_time", "at_hash"]);
-        issuer
+    zitadel(base: url = "https://shop.zitadel.cloud") => "https://shop.zitadel.cloud" {
+        Self::new(base)
+            .lacking(["auth_time", "at_hash"])
             .roles(Roles::at(["urn:zitadel:iam:org:project:roles"]))
             .tenant_at(["urn:zitadel:iam:user:resourceowner:id"])
     }

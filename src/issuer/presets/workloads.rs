@@ -2,7 +2,7 @@
 
 use super::is_number;
 use crate::claims::{Claim, Mark, Principals};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, texts};
 use crate::jose::Algorithm;
 
 const WORKLOADS: Principals = Principals { users: &[], clients: &[Mark::Always] };
@@ -48,8 +48,10 @@ presets! {
     ///
     /// Let only the load balancer reach the service: whoever gets past it can use up the fetches of
     /// keys, so that a new key is had too late.
-    aws_alb(issuer: str, arns: [str]) {
-        let arns: Vec<Box<str>> = arns.into_iter().map(|arn| arn.into().into()).collect();
+    aws_alb(
+        issuer: str = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_b9VeQUg6y",
+        arns: [str] = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188"]
+    ) => "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_b9VeQUg6y" {
         let places: Vec<_> = arns.iter().map(|arn| place_of_alb(arn)).collect();
         let first = places.first().copied().flatten();
         let right = first.is_some() && places.iter().all(|place| *place == first);
@@ -69,7 +71,7 @@ presets! {
                 "expected the ARNs of application load balancers, at least one, all of one region",
             )
             .told_by(Principals { users: &[Mark::Always], clients: &[] });
-        issuer.terms.load_balancers = Some(arns);
+        issuer.terms.load_balancers = Some(texts(arns));
         issuer.terms.client_claims.clear();
         issuer
     }
@@ -78,12 +80,10 @@ presets! {
     ///
     /// * The token is in the header `cf-access-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
     /// * Only tokens for applications: their `type` is `app`. Service tokens have an empty subject, and their name in `common_name`, which is the client.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::cloudflare_access("acme", "32eafc7626e737904a6e3e1d1ec8a1dd");
-    /// assert_eq!(issuer.id(), "https://acme.cloudflareaccess.com");
-    /// ```
-    cloudflare_access(team: str, aud_tag: str) {
+    cloudflare_access(
+        team: str = "acme",
+        aud_tag: str = "32eafc7626e737904a6e3e1d1ec8a1dd"
+    ) => "https://acme.cloudflareaccess.com" {
         Self::new(format!("https://{team}.cloudflareaccess.com"))
             .jwks_uri(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs"))
             .only_audiences([aud_tag])
@@ -97,17 +97,11 @@ presets! {
     /// * The audience is of the workflow's choice, and by default the address of the repository's owner.
     /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::github_actions(["65"]);
-    /// assert_eq!(issuer.id(), "https://token.actions.githubusercontent.com");
-    /// ```
-    ///
     /// # Security
     ///
     /// Everybody who has a repository can get a token of this issuer, and every workflow of these
     /// owners, also of a pull request's branch, one that is accepted here.
-    github_actions(owner_ids: [str]) {
-        let owner_ids: Vec<String> = owner_ids.into_iter().map(Into::into).collect();
+    github_actions(owner_ids: [str] = ["65"]) => "https://token.actions.githubusercontent.com" {
         let numbers = owner_ids.iter().all(|id| is_number(id));
         Self::new("https://token.actions.githubusercontent.com")
             .require(Claim::at(["repository_owner_id"]).one_of(owner_ids))
@@ -123,19 +117,13 @@ presets! {
     /// * The audience is what the job asks for.
     /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::gitlab_ci("https://gitlab.com", ["72"]);
-    /// assert_eq!(issuer.id(), "https://gitlab.com");
-    /// ```
-    ///
     /// # Security
     ///
     /// Everybody who has a project can get a token of this issuer, and every job of these
     /// namespaces one that is accepted here.
-    gitlab_ci(base: str, namespace_ids: [str]) {
-        let namespace_ids: Vec<String> = namespace_ids.into_iter().map(Into::into).collect();
+    gitlab_ci(base: url = "https://gitlab.com", namespace_ids: [str] = ["72"]) => "https://gitlab.com" {
         let numbers = namespace_ids.iter().all(|id| is_number(id));
-        Self::new(base.trim_end_matches('/'))
+        Self::new(base)
             .require(Claim::at(["namespace_id"]).one_of(namespace_ids))
             .require(Claim::at(["project_id"]))
             .expecting(numbers, "namespace_ids", "expected the namespaces' numeric identifiers")
@@ -148,12 +136,7 @@ presets! {
     ///
     /// * The token is in the header `x-goog-iap-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
     /// * Health checks of the load balancer carry none: see [`public_path`](crate::BearerAuthLayer::public_path).
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::google_iap("/projects/1/global/backendServices/2");
-    /// assert_eq!(issuer.id(), "https://cloud.google.com/iap");
-    /// ```
-    google_iap(audience: str) {
+    google_iap(audience: str = "/projects/1/global/backendServices/2") => "https://cloud.google.com/iap" {
         Self::new("https://cloud.google.com/iap")
             .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
             .only_audiences([audience])
@@ -170,15 +153,12 @@ presets! {
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
     ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
     ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::kubernetes("https://kubernetes.default.svc.cluster.local");
-    /// assert_eq!(issuer.id(), "https://kubernetes.default.svc.cluster.local");
-    /// ```
-    ///
     /// # Security
     ///
     /// That a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
-    kubernetes(issuer: str) {
+    kubernetes(
+        issuer: str = "https://kubernetes.default.svc.cluster.local"
+    ) => "https://kubernetes.default.svc.cluster.local" {
         Self::new(issuer)
             .require(Claim::at(["kubernetes.io"]))
             .require(Claim::at(["sub"]).starts_with("system:serviceaccount:"))
@@ -191,12 +171,10 @@ presets! {
     /// * They need not name an issuer, and then come to this one: it is the only one of a server that
     ///   [accepts those](Self::accept_absent_iss). Where SPIRE is set up to name one, add it by [`also_known_as`](Self::also_known_as).
     /// * `sub` must be of the trust domain. A type of `JOSE`, which the standard allows, is refused; SPIRE writes `JWT`.
-    ///
-    /// ```
-    /// let issuer = tower_bearer::Issuer::spiffe("example.org", "https://spire.example.org/keys");
-    /// assert_eq!(issuer.id(), "spiffe://example.org");
-    /// ```
-    spiffe(trust_domain: str, jwks_uri: str) {
+    spiffe(
+        trust_domain: str = "example.org",
+        jwks_uri: str = "https://spire.example.org/keys"
+    ) => "spiffe://example.org" {
         use Algorithm::{Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         Self::new(format!("spiffe://{trust_domain}"))
             .accept_absent_iss()
