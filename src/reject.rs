@@ -147,7 +147,10 @@ impl Rejection {
         if let Some(wait) = self.error.retry_after() {
             set(RETRY_AFTER, whole_seconds_up(wait).max(1).to_string());
         }
-        headers.extend(challenge::challenges(&self.error).map(|value| (WWW_AUTHENTICATE, value)));
+        // `extend` would make room for these alone
+        for value in challenge::challenges(&self.error) {
+            headers.append(WWW_AUTHENTICATE, value);
+        }
     }
 }
 
