@@ -4,9 +4,6 @@ use matchit::Router;
 
 use crate::error::ConfigError;
 
-/// Patterns, and where in the list their routes are.
-pub(super) type Groups = Vec<(String, Vec<usize>)>;
-
 /// Finds the patterns that fit a path, by the router that axum has, too.
 pub(super) struct Index {
     router: Router<Vec<usize>>,
@@ -19,15 +16,23 @@ pub(super) struct Index {
 const MAX_PARAMETERS: usize = 25;
 
 impl Index {
-    pub(super) fn new(name: &str, groups: Groups, problems: &mut ConfigError) -> Self {
+    /// Makes the index of these patterns. Problems are called `name[…]`.
+    pub(super) fn new<'p>(name: &str, patterns: impl Iterator<Item = &'p str>, problems: &mut ConfigError) -> Self {
+        let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (place, pattern) in patterns.enumerate() {
+            match groups.iter_mut().find(|(own, _)| *own == pattern) {
+                Some((_, places)) => places.push(place),
+                None => groups.push((pattern, vec![place])),
+            }
+        }
         let slash_matters = groups.iter().any(|(pattern, _)| pattern.len() > 1 && pattern.ends_with('/'));
         let mut router = Router::new();
         for (pattern, places) in groups {
-            let parameters = exactness(&pattern).filter(|(kind, _)| *kind != Kind::Literal).count();
+            let parameters = exactness(pattern).filter(|(kind, _)| *kind != Kind::Literal).count();
             let inserted = if parameters > MAX_PARAMETERS {
                 Err(format!("a path has at most {MAX_PARAMETERS} parameters"))
             } else {
-                router.insert(pattern.as_str(), places).map_err(|error| error.to_string())
+                router.insert(pattern, places).map_err(|error| error.to_string())
             };
             if let Err(problem) = inserted {
                 problems.push(format!("{name}[{pattern}]"), problem);
@@ -36,6 +41,7 @@ impl Index {
         Self { router, slash_matters }
     }
 
+    /// Finds the places of the routes whose pattern fits best.
     pub(super) fn at(&self, path: &str) -> Option<&[usize]> {
         let found = self.router.at(path).ok()?;
         // matchit lets `/v{n}/x` fit `/v/x`; others would take that for `/{any}/x`
@@ -50,21 +56,6 @@ impl Index {
             // `{*rest}` alone would fit with a slash more, and it fits without, too
             None if self.slash_matters => self.at(&[path, "/"].concat()),
             None => None,
-        }
-    }
-}
-
-/// Adds a route to those of its pattern; returns the others.
-pub(super) fn join(groups: &mut Groups, pattern: &str, place: usize) -> Vec<usize> {
-    match groups.iter_mut().find(|(own, _)| own == pattern) {
-        Some((_, places)) => {
-            let others = places.clone();
-            places.push(place);
-            others
-        }
-        None => {
-            groups.push((pattern.to_owned(), vec![place]));
-            Vec::new()
         }
     }
 }

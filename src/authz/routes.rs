@@ -7,7 +7,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::index::{Groups, Index, exactness, join};
+use super::index::{Index, exactness};
 use super::spelling::{leniently, pattern_as_read};
 use crate::error::ConfigError;
 
@@ -32,21 +32,20 @@ impl<T: PartialEq> Routes<T> {
     /// Lists routes. If there are problems, which are called `name[…]`, the routes are not to be
     /// used.
     pub(crate) fn new(name: &str, listed: Vec<Route<T>>, problems: &mut ConfigError) -> Self {
-        let mut as_sent = Groups::new();
         for (place, route) in listed.iter().enumerate() {
-            let mut problem = |text: &str| problems.push(format!("{name}[{} {}]", route.method, route.pattern), text);
+            let mut problem = |text: &str| problems.push(route.problem_path(name), text);
             if !route.pattern.starts_with('/') {
                 problem("a path begins with a slash");
             }
             if leniently(&route.pattern).is_none() {
                 problem("no path of this pattern is ever permitted, since it could be read in another way");
             }
-            let others = join(&mut as_sent, &route.pattern, place);
-            if others.iter().filter_map(|other| listed.get(*other)).any(|other| other.method == route.method) {
+            let mut before = listed.iter().take(place);
+            if before.any(|other| other.pattern == route.pattern && other.method == route.method) {
                 problem("it is there twice; join rules with & or |");
             }
         }
-        let as_sent = Index::new(name, as_sent, problems);
+        let as_sent = Index::new(name, listed.iter().map(|route| route.pattern.as_str()), problems);
         let mut routes = Self { listed, as_sent, as_read: None };
         if problems.problems().is_empty() {
             routes.as_read = routes.index_as_read(name, problems);
@@ -57,20 +56,17 @@ impl<T: PartialEq> Routes<T> {
     /// Makes the index of the patterns as the most lenient service reads them; `None` if it reads
     /// them as they are.
     fn index_as_read(&self, name: &str, problems: &mut ConfigError) -> Option<Index> {
-        let mut as_read = Groups::new();
-        let mut differs = false;
-        for (place, route) in self.listed.iter().enumerate() {
-            let read = pattern_as_read(&route.pattern);
-            differs |= read != route.pattern;
-            for other in join(&mut as_read, &read, place).into_iter().filter_map(|other| self.listed.get(other)) {
-                if other.method == route.method && other.value != route.value {
-                    let text =
-                        format!("a service could take it for {}, and the two have different rules", other.pattern);
-                    problems.push(format!("{name}[{} {}]", route.method, route.pattern), text);
-                }
+        let read: Vec<_> = self.listed.iter().map(|route| pattern_as_read(&route.pattern)).collect();
+        let each = || self.listed.iter().zip(&read);
+        for (place, (route, read)) in each().enumerate() {
+            let alike = |(other, same): &(&Route<T>, &String)| *same == read && other.method == route.method;
+            for (other, _) in each().take(place).filter(alike).filter(|(other, _)| other.value != route.value) {
+                let text = format!("a service could take it for {}, and the two have different rules", other.pattern);
+                problems.push(route.problem_path(name), text);
             }
         }
-        differs.then(|| Index::new(name, as_read, problems))
+        let differs = each().any(|(route, read)| route.pattern != *read);
+        differs.then(|| Index::new(name, read.iter().map(String::as_str), problems))
     }
 
     /// Returns the place of the route that a request is for, and its value.
@@ -129,6 +125,11 @@ impl<T: PartialEq> Routes<T> {
 }
 
 impl<T> Route<T> {
+    /// What its problems are called.
+    fn problem_path(&self, name: &str) -> String {
+        format!("{name}[{} {}]", self.method, self.pattern)
+    }
+
     /// All methods of a gRPC service. A name that is none is a problem, called `name[…]`.
     pub(crate) fn of_service(name: &str, service: &str, value: T, problems: &mut ConfigError) -> Self {
         if !is_service(service) {
