@@ -105,7 +105,7 @@ impl Idp {
     /// [`withdraw`](Self::withdraw).
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
-        let key = state.keys.first().and_then(|first| state.signing(first.algorithm())).cloned();
+        let key = state.keys.first().and_then(|first| state.signing(first.algorithm)).cloned();
         TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
     }
 
@@ -141,7 +141,7 @@ impl Idp {
     /// Replaces all keys by new ones that have their names: the same `kid`, another key.
     pub fn replace_keys(&self) {
         for key in &mut self.state().keys {
-            *key = SigningKey::generate(key.algorithm(), key.kid());
+            *key = SigningKey::generate(key.algorithm, &key.kid);
         }
     }
 
@@ -180,7 +180,7 @@ impl Idp {
     /// Returns the published JWK Set.
     pub fn jwks(&self) -> Value {
         let state = self.state();
-        let keys: Vec<_> = state.keys.iter().map(SigningKey::jwk).chain(state.extra.iter().cloned()).collect();
+        let keys: Vec<_> = state.keys.iter().map(|key| &key.jwk).chain(&state.extra).cloned().collect();
         json!({ "keys": keys })
     }
 
@@ -199,7 +199,7 @@ impl Idp {
 
 impl State {
     fn signing(&self, algorithm: Algorithm) -> Option<&SigningKey> {
-        self.keys.iter().rfind(|key| key.algorithm() == algorithm)
+        self.keys.iter().rfind(|key| key.algorithm == algorithm)
     }
 }
 

@@ -18,10 +18,10 @@ use crate::jose::{Algorithm, encode_base64url};
 /// A private key, and its public half as a JWK.
 #[derive(Clone)]
 pub(super) struct SigningKey {
-    algorithm: Algorithm,
-    kid: Box<str>,
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Box<str>,
+    pub(super) jwk: Value,
     private: Arc<Private>,
-    jwk: Value,
 }
 
 impl SigningKey {
@@ -40,18 +40,6 @@ impl SigningKey {
     /// Uses a shared secret.
     pub(super) fn secret(algorithm: Algorithm, secret: &[u8]) -> Self {
         Self { algorithm, kid: "secret".into(), private: Arc::new(Private::secret(secret)), jwk: Value::Null }
-    }
-
-    pub(super) fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    pub(super) fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    pub(super) fn jwk(&self) -> Value {
-        self.jwk.clone()
     }
 
     /// Signs as JWS does, and encodes the signature.

@@ -41,8 +41,8 @@ impl TokenBuilder {
         let issued = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = Map::new();
         if let Some(key) = &key {
-            header.insert("alg".into(), key.algorithm().name().into());
-            header.insert("kid".into(), key.kid().into());
+            header.insert("alg".into(), key.algorithm.name().into());
+            header.insert("kid".into(), (*key.kid).into());
         }
         header.insert("typ".into(), "at+jwt".into());
         let claims = json!({
@@ -130,7 +130,7 @@ impl TokenBuilder {
 
     /// Signs with a new key of the same algorithm, but names the published one: a forgery.
     pub fn wrong_key(mut self) -> Self {
-        self.key = self.key.map(|key| SigningKey::generate(key.algorithm(), key.kid()));
+        self.key = self.key.map(|key| SigningKey::generate(key.algorithm, &key.kid));
         self
     }
 
