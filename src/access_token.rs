@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 
-use crate::claims::{Audience, NumericDate, Principal};
+use crate::claims::{Audience, Principal};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
 use crate::possession::{Binding, Possessed};
-use crate::validate::{Claimed, Plausible};
+use crate::validate::{Claimed, NumericDate, Plausible};
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
 ///

@@ -16,7 +16,7 @@ pub(crate) use self::path::Path;
 pub use self::path::Segment;
 pub use self::principal::Principal;
 pub(crate) use self::principal::{Mark, Principals};
-pub(crate) use self::registered::{Audience, NumericDate, Registered};
+pub(crate) use self::registered::{Audience, Registered};
 pub use self::role::Roles;
 pub use self::scope::Scopes;
 pub(crate) use self::scope::is_scope_token;

@@ -1,23 +1,24 @@
 //! Step 5, pure: the registered claims hold under the issuer's policy at this moment. Everything that can refuse a token
 //! for little comes here, before the signature; what has passed is *plausible*, not true.
 
+mod dates;
 mod load_balancer;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
+use self::dates::Dates;
+pub(crate) use self::dates::NumericDate;
 use self::load_balancer::{check_padding, check_signer};
-use crate::claims::{Audience, Claim, NumericDate, Registered, Unmet};
+use crate::claims::{Audience, Claim, Registered, Unmet};
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Policy, differ_little};
 use crate::jose::{Algorithm, Compact, Header, Json, Number, Signed, Value, media_type};
 use crate::possession::Binding;
-use crate::sync::whole_seconds_up;
 
 /// A token whose claims hold, if its signature does.
 ///
@@ -37,14 +38,6 @@ pub(crate) struct Claimed {
     pub(crate) policy: Arc<Policy>,
     pub(crate) dates: Dates,
     pub(crate) binding: Binding,
-}
-
-/// The moments that a token's validity depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dates {
-    pub(crate) expires: NumericDate,
-    pub(crate) not_before: Option<NumericDate>,
-    pub(crate) issued: Option<NumericDate>,
 }
 
 impl<'t> Plausible<'t> {
@@ -176,82 +169,6 @@ fn check_type(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
     let found = if header.typ().is_some() { "another" } else { "none" };
     let detail = format!("typ is expected to be one of {:?}, and the token has {found}", policy.terms.types);
     Err(Error::new(ErrorKind::WrongType, detail))
-}
-
-impl Dates {
-    /// Reads and checks them.
-    fn read(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Self, Error> {
-        let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
-        let (expires, not_before, issued) =
-            (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
-        let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
-        let dates = Self { expires, not_before, issued };
-        dates.check(policy, now)?;
-        dates.check_lifetime(policy)?;
-        Ok(dates)
-    }
-
-    /// Checks them against the present, which is all that time can change: when a token first comes, and each time that
-    /// it comes again.
-    pub(crate) fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
-        let leeway = policy.terms.leeway;
-        if now.is_before_1970() {
-            let detail =
-                "the clock of this machine is set before 1970, which must be wrong, and nothing can be accepted by it";
-            return Err(Error::new(ErrorKind::Expired, detail));
-        }
-        // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
-        if let Some(ago) = self.expires.passed(now).filter(|ago| *ago >= leeway) {
-            let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
-            return Err(Error::new(ErrorKind::Expired, detail));
-        }
-        not_ahead("nbf", self.not_before, leeway, now)?;
-        if policy.terms.max_lifetime.is_some() {
-            // one that is dated ahead would be good for longer than it says
-            not_ahead("iat", self.issued, leeway, now)?;
-        }
-        let Some(max_age) = policy.terms.max_age else { return Ok(()) };
-        let Some(issued) = self.issued else {
-            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
-        };
-        // one that is dated ahead would live for longer
-        not_ahead("iat", Some(issued), leeway, now)?;
-        match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
-            Some(age) => {
-                let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
-                let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
-                Err(Error::new(ErrorKind::Expired, detail))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Checks for how long the token was issued, which no time can change.
-    fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
-        let Some(longest) = policy.terms.max_lifetime else { return Ok(()) };
-        let Some(issued) = self.issued else {
-            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
-        };
-        match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
-            Some(lifetime) => {
-                let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
-                let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
-                Err(Error::new(ErrorKind::WrongClaim, detail))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
-    match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
-        Some(ahead) => {
-            let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
-            let detail = format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s");
-            Err(Error::new(ErrorKind::NotYetValid, detail))
-        }
-        None => Ok(()),
-    }
 }
 
 /// RFC 7519 §4.1.3, RFC 9068 §4, RFC 8725 §3.9.

@@ -1,0 +1,174 @@
+//! From when until when a token is good (RFC 7519 §4.1.4 to §4.1.6).
+
+use std::time::Duration;
+
+use crate::claims::Registered;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind};
+use crate::issuer::Policy;
+use crate::jose::{Number, Value};
+use crate::sync::whole_seconds_up;
+
+/// The end of the year 9999. Later dates are mistakes, most often milliseconds in place of seconds.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
+
+/// The moments that a token's validity depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dates {
+    pub(crate) expires: NumericDate,
+    pub(crate) not_before: Option<NumericDate>,
+    pub(crate) issued: Option<NumericDate>,
+}
+
+impl Dates {
+    /// Reads and checks them.
+    pub(super) fn read(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Self, Error> {
+        let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
+        let (expires, not_before, issued) =
+            (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
+        let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
+        let dates = Self { expires, not_before, issued };
+        dates.check(policy, now)?;
+        dates.check_lifetime(policy)?;
+        Ok(dates)
+    }
+
+    /// Checks them against the present, which is all that time can change: when a token first comes, and each time that
+    /// it comes again.
+    pub(crate) fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
+        let leeway = policy.terms.leeway;
+        if now.is_before_1970() {
+            let detail =
+                "the clock of this machine is set before 1970, which must be wrong, and nothing can be accepted by it";
+            return Err(Error::new(ErrorKind::Expired, detail));
+        }
+        // RFC 7519 §4.1.4: on or after `exp`, leeway included, a token must not be accepted
+        if let Some(ago) = self.expires.passed(now).filter(|ago| *ago >= leeway) {
+            let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
+            return Err(Error::new(ErrorKind::Expired, detail));
+        }
+        not_ahead("nbf", self.not_before, leeway, now)?;
+        if policy.terms.max_lifetime.or(policy.terms.max_age).is_some() {
+            // one that is dated ahead would be good for longer than it says
+            not_ahead("iat", self.issued, leeway, now)?;
+        }
+        let Some(max_age) = policy.terms.max_age else { return Ok(()) };
+        let Some(issued) = self.issued else {
+            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
+        };
+        match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
+            Some(age) => {
+                let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
+                let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
+                Err(Error::new(ErrorKind::Expired, detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks for how long the token was issued, which no time can change.
+    fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
+        let Some(longest) = policy.terms.max_lifetime else { return Ok(()) };
+        let Some(issued) = self.issued else {
+            return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
+        };
+        match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
+            Some(lifetime) => {
+                let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
+                let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
+                Err(Error::new(ErrorKind::WrongClaim, detail))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
+    match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
+        Some(ahead) => {
+            let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
+            let detail = format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s");
+            Err(Error::new(ErrorKind::NotYetValid, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A moment in a claim: seconds since the epoch, possibly with a fraction (RFC 7519 §2).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct NumericDate(Duration);
+
+impl NumericDate {
+    /// Reads a claim. A wrong type or an impossible moment is an error, never "absent" (CVE-2026-25537).
+    pub(crate) fn read(name: &str, value: Value<'_>) -> Result<Self, Error> {
+        let malformed = |what: &str| Error::new(ErrorKind::MalformedClaim, format!("{name} is {what}"));
+        let Some(number) = value.as_number() else {
+            return Err(malformed(&format!("{}, not a number", value.type_name())));
+        };
+        let since_epoch = match number {
+            Number::Unsigned(seconds) => Some(Duration::from_secs(seconds)),
+            Number::Negative(_) => None,
+            Number::Float(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        };
+        let Some(since_epoch) = since_epoch else {
+            return Err(malformed("before 1970 or no date"));
+        };
+        if since_epoch > LATEST {
+            return Err(malformed("after the year 9999; are these milliseconds?"));
+        }
+        Ok(Self(since_epoch))
+    }
+
+    /// Tells how long ago this moment was, if `now` is not before it.
+    pub(crate) fn passed(self, now: UnixTime) -> Option<Duration> {
+        now.0.checked_sub(self.0)
+    }
+
+    /// Tells how far ahead this moment is, if it lies after `now`.
+    pub(crate) fn ahead(self, now: UnixTime) -> Option<Duration> {
+        self.0.checked_sub(now.0).filter(|wait| !wait.is_zero())
+    }
+
+    pub(crate) fn to_unix_time(self) -> UnixTime {
+        UnixTime(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::Json;
+
+    fn read(value: &str) -> Result<Duration, ErrorKind> {
+        let json = Json::parse_all(format!("{{\"exp\":{value}}}").into_bytes()).unwrap();
+        let date = NumericDate::read("exp", json.root().get("exp").unwrap());
+        date.map(|date| date.0).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn only_numbers_between_1970_and_9999_are_dates() {
+        assert_eq!(read("0"), Ok(Duration::ZERO));
+        assert_eq!(read("1700000000"), Ok(Duration::from_secs(1_700_000_000)));
+        assert_eq!(read("1700000000.5"), Ok(Duration::from_millis(1_700_000_000_500)));
+        assert_eq!(read("1.7e9"), Ok(Duration::from_secs(1_700_000_000)));
+        assert_eq!(read("253402300799"), Ok(LATEST));
+        for wrong in [
+            "\"1700000000\"",
+            "null",
+            "[]",
+            "[1700000000]",
+            "{}",
+            "true",
+            "-1",
+            "-0.5",
+            "253402300800",
+            "1700000000000",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "1e300",
+        ] {
+            assert_eq!(read(wrong), Err(ErrorKind::MalformedClaim), "{wrong}");
+        }
+    }
+}
