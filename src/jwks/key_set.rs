@@ -1,7 +1,14 @@
 //! A set of keys: which of them may have signed this token?
 
+mod document;
+mod jwk;
+pub(super) mod pem;
+mod skipped;
+mod static_keys;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,14 +17,15 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use serde::Serialize;
 
-use super::document::{self, NotAKeySet};
-use super::jwk::{self, Jwk};
-use super::skipped::{SkipReason, SkippedKey, Unused};
+pub use self::document::NotAKeySet;
+pub(super) use self::document::{MAX_DOCUMENT_LEN, keys as keys_of};
+use self::jwk::Jwk;
+pub(super) use self::jwk::kid as kid_of;
+pub(super) use self::skipped::Unused;
+pub use self::skipped::{SkipReason, SkippedKey};
+pub use self::static_keys::{KeyError, StaticKeys};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
-
-/// Documents may be this long, wherever they come from; real ones have 1 to 20 KiB.
-pub(super) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
 pub(super) const MAX_KEYS: usize = 256;
@@ -63,14 +71,14 @@ impl KeySet {
     /// Keys that a `former` set has had too stay the same.
     pub(crate) fn parse(document: &[u8], former: Option<&Self>) -> Result<Self, NotAKeySet> {
         let mut set = Self::default();
-        for (index, jwk) in document::keys(document)?.into_iter().enumerate() {
+        for (index, jwk) in keys_of(document)?.into_iter().enumerate() {
             if index == MAX_KEYS {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
             match Jwk::parse(jwk, former) {
                 Ok(key) => set.add(key),
-                Err(reason) => set.skipped.push(SkippedKey { index, kid: jwk::kid(jwk), reason }),
+                Err(reason) => set.skipped.push(SkippedKey { index, kid: kid_of(jwk), reason }),
             }
         }
         Ok(set)

@@ -1,14 +1,40 @@
 //! Where key sets come from.
 
+#[cfg(feature = "http-client")]
+mod by_kid;
+#[cfg(feature = "http-client")]
+mod client;
+#[cfg(feature = "http-client")]
+mod content;
+#[cfg(feature = "http-client")]
+mod discovery;
+mod guid;
+#[cfg(feature = "http-client")]
+mod http;
+#[cfg(feature = "http-client")]
+mod plain;
+#[cfg(feature = "http-client")]
+mod reach;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::HeaderValue;
+use ::http::HeaderValue;
 use tokio::time::Instant;
 
-use super::guid::Guid;
+#[cfg(feature = "http-client")]
+pub(crate) use self::by_kid::KeysByKid;
+#[cfg(feature = "http-client")]
+pub use self::client::HttpClient;
+pub(super) use self::guid::Guid;
+#[cfg(feature = "http-client")]
+pub(crate) use self::http::HttpSource;
+#[cfg(feature = "http-client")]
+pub(crate) use self::plain::{Plain, PlainHost};
+#[cfg(feature = "http-client")]
+pub(crate) use self::reach::{Reach, is_bare_host, shown};
 
 /// Fetches an issuer's current key set.
 ///

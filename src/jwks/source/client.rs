@@ -17,9 +17,9 @@ use tower_service::Service;
 use url::Url;
 
 use self::ours::Ours;
-use super::key_set::MAX_DOCUMENT_LEN;
+use super::FetchError;
 use super::reach::{Reach, shown};
-use super::source::FetchError;
+use crate::jwks::key_set::MAX_DOCUMENT_LEN;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;

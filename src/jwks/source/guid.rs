@@ -10,7 +10,7 @@ use crate::issuer::is_guid;
 pub(crate) struct Guid(u128);
 
 impl Guid {
-    pub(super) fn parse(kid: &str) -> Option<Self> {
+    pub(crate) fn parse(kid: &str) -> Option<Self> {
         let hex = Some(kid).filter(|kid| is_guid(kid))?.replace('-', "");
         u128::from_str_radix(&hex, 16).ok().map(Self)
     }

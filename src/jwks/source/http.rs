@@ -17,7 +17,7 @@ use super::content::demand_json;
 use super::discovery;
 use super::plain::Plain;
 use super::reach::{NOT_A_URL, Reach, is_loopback, may_be_this_host, shown};
-use super::source::{DynKeySource, FetchError, Fetched, Fetching, Validator};
+use super::{DynKeySource, FetchError, Fetched, Fetching, Validator};
 use crate::sync::{after, lock};
 
 /// How long a discovered address is used before the metadata are read again.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::guid::Guid;
+use crate::jwks::source::Guid;
 
 /// So many names of each kind are remembered; when there are more, the oldest goes. Two fetches in 30 s add 40 in the
 /// time for which they are remembered, and a set has 256 keys at most.
@@ -22,7 +22,7 @@ const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 pub(crate) struct Fingerprint {
     number: u64,
     /// The name itself, where keys are fetched by their names.
-    pub(super) name: Option<Guid>,
+    pub(crate) name: Option<Guid>,
 }
 
 /// Makes fingerprints.

@@ -8,11 +8,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::Shared;
-use super::key_set::KeySet;
 use super::schedule::{Decision, Event, MAX_TTL};
-use super::skipped::Unused;
-use super::source::{DynKeySource, FetchError, Fetched, Validator};
 use super::state::{Snapshot, State, jitter};
+use crate::jwks::key_set::{KeySet, Unused};
+use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
 use crate::trace::{count, event};
 

@@ -108,7 +108,7 @@ impl fmt::Display for SkippedKey {
 }
 
 /// Says of the first few keys why they are not used, without a name that somebody else has chosen.
-pub(super) struct Unused<'s>(pub(super) &'s [SkippedKey]);
+pub(crate) struct Unused<'s>(pub(crate) &'s [SkippedKey]);
 
 impl fmt::Display for Unused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
+use super::FetchError;
 use super::content::other_than_json;
-use super::source::FetchError;
 
 /// Returns the addresses at which an issuer may publish its metadata, in the order in which they are tried: OpenID
 /// Connect's, which appends to the path, then those of RFC 8414, which inserts between host and path.

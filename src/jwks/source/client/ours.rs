@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::FetchError;
-use crate::jwks::reach::{Reach, is_loopback};
+use crate::jwks::source::reach::{Reach, is_loopback};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Keys;
-use super::key_set::KeySet;
 use super::schedule::MAX_TTL;
 use crate::clock::{Moment, UnixTime};
+use crate::jwks::key_set::KeySet;
 
 /// An issuer's keys as they were fetched, to be saved and given to the next process; see
 /// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).

@@ -9,11 +9,11 @@ use tokio::task::AbortHandle;
 
 use super::absent::Absent;
 use super::demand::Want;
-use super::key_set::KeySet;
 use super::schedule::{Decision, Event, Schedule, is_trusted};
-use super::source::Validator;
 use super::upkeep::Upkeep;
 use crate::clock::Moment;
+use crate::jwks::key_set::KeySet;
+use crate::jwks::source::Validator;
 
 /// A key set as readers see it.
 #[derive(Clone)]

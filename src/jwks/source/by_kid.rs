@@ -19,10 +19,10 @@ use super::content::other_than_json;
 use super::guid::Guid;
 use super::plain::Plain;
 use super::reach::{Reach, shown};
-use super::source::{ByKid, DynKeySource, FetchError, Fetched, Fetching, Validator};
-use super::{document, jwk, pem};
+use super::{ByKid, DynKeySource, FetchError, Fetched, Fetching, Validator};
 use crate::crypto::Material;
 use crate::jose::{Curve, encode_base64url};
+use crate::jwks::key_set::{keys_of, kid_of, pem};
 use crate::sync::lock;
 
 /// So many keys are kept, the newest. A load balancer signs with one at a time.
@@ -175,8 +175,8 @@ impl ByKid for KeysByKid {
 
     fn adopt(&self, document: &[u8]) {
         let mut state = lock(&self.state);
-        for jwk in document::keys(document).unwrap_or_default() {
-            if let Some(kid) = jwk::kid(jwk).and_then(|kid| Guid::parse(&kid)) {
+        for jwk in keys_of(document).unwrap_or_default() {
+            if let Some(kid) = kid_of(jwk).and_then(|kid| Guid::parse(&kid)) {
                 state.keep(Kept { kid, jwk: jwk.get().into(), asked: None });
             }
         }

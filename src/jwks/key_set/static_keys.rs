@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::document::NotAKeySet;
 use super::jwk::Jwk;
-use super::key_set::{KeySet, MAX_KEYS, MAX_TRIED_CONFIGURED};
 use super::pem;
 use super::skipped::SkipReason;
+use super::{KeySet, MAX_KEYS, MAX_TRIED_CONFIGURED};
 use crate::crypto::Material;
 use crate::jose::{Algorithm, Hash};
 

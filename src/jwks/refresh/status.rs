@@ -6,9 +6,8 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::cache::Keys;
-use super::key_set::{KeySet, KeyStatus};
-use super::skipped::SkippedKey;
 use crate::clock::Moment;
+use crate::jwks::key_set::{KeySet, KeyStatus, SkippedKey};
 use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).

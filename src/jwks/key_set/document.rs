@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::key_set::MAX_DOCUMENT_LEN;
+/// Documents may be this long, wherever they come from; real ones have 1 to 20 KiB.
+pub(crate) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 
 /// Why a document is not a JWK Set (RFC 7517 §5).
 ///
@@ -79,7 +80,7 @@ impl std::error::Error for NotAKeySet {}
 /// stands or falls alone.
 ///
 /// It takes linear time and no recursion, however deep the document is.
-pub(super) fn keys(document: &[u8]) -> Result<Vec<&RawValue>, NotAKeySet> {
+pub(crate) fn keys(document: &[u8]) -> Result<Vec<&RawValue>, NotAKeySet> {
     /// Of members that say what else it is, only the presence counts.
     #[derive(Deserialize)]
     struct Object<'d> {

@@ -17,7 +17,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// Reads one public key. Of a chain of certificates, the first is the one that counts.
-pub(super) fn parse(text: &str) -> Result<Material, KeyError> {
+pub(crate) fn parse(text: &str) -> Result<Material, KeyError> {
     let first = text.split_inclusive("-----END CERTIFICATE-----").next().unwrap_or_default();
     block(first).ok_or_else(|| {
         if first.contains("-----BEGIN CERTIFICATE-----") { KeyError::Certificate } else { KeyError::NotAPublicKey }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::key_set::KeySet;
+use super::KeySet;
 use super::pem;
 use super::skipped::SkipReason;
 use crate::crypto::{BadKey, MAX_RSA_BITS, Material, VerifyingKey};
@@ -74,7 +74,7 @@ fn read<'j, T: Deserialize<'j>>(jwk: &'j RawValue) -> Option<T> {
 }
 
 /// Returns the name of a key that cannot be used otherwise, if it has one that can be read.
-pub(super) fn kid(jwk: &RawValue) -> Option<Box<str>> {
+pub(crate) fn kid(jwk: &RawValue) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Named {
         kid: Option<Box<str>>,

@@ -18,15 +18,14 @@ use tokio::time::Instant;
 use super::absent::{Fingerprint, Seed, Standing};
 use super::allowance::{ANOTHER, Allowance, Turn};
 use super::demand::{Demand, Fetch, Outage, Want};
-use super::guid::Guid;
 use super::keeper::Keeper;
-use super::key_set::KeySet;
 use super::lease::Lease;
 use super::schedule::{Decision, Event, Schedule};
-use super::source::{ByKid, DynKeySource};
 use super::state::{Snapshot, State, jitter};
 use super::upkeep::Upkeep;
 use crate::clock::Moment;
+use crate::jwks::key_set::KeySet;
+use crate::jwks::source::{ByKid, DynKeySource, Guid};
 use crate::sync::lock;
 use crate::trace::{count, event, gauge};
 

@@ -1,7 +1,7 @@
 //! The examples of RFC 7515 appendix A, RFC 7520 §4 and RFC 8037 appendix A: published keys, as JWKs, verify published
 //! signatures, and no other key or message does.
 
-use super::key_set::{Answer, KeySet};
+use super::{Answer, KeySet};
 use crate::crypto::BadSignature;
 use crate::jose::{Algorithm, decode_base64url};
 
