@@ -8,7 +8,7 @@ mod refresh;
 
 pub(crate) use self::key_set::{Answer, KeySet};
 pub use self::key_set::{KeyError, KeyStatus, NotAKeySet, SkipReason, SkippedKey, StaticKeys};
-pub(crate) use self::refresh::{Allowance, Demand, Fetch, GRACE, Keys, Upkeep, Want};
+pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
 pub use self::refresh::{IssuerStatus, KeysState, SavedKeys};
 pub(crate) use self::source::DynKeySource;
 #[cfg(feature = "http-client")]

@@ -32,7 +32,7 @@ use self::trusted_issuer::TrustedIssuer;
 use crate::access_token::AccessToken;
 use crate::credential::Credential;
 use crate::error::{ConfigError, Error, ErrorKind, ProtectionSpace};
-use crate::jwks::{Demand, GRACE, IssuerStatus, SavedKeys, Want};
+use crate::jwks::{Cause, GRACE, IssuerStatus, Refresh, SavedKeys};
 use crate::sync::after;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
@@ -122,8 +122,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         for trusted in engine.issuers.iter() {
             let verifier = &trusted.verifier;
-            let demand = verifier.is_empty(engine.policy.clock.moment()).then(|| verifier.renew(Want::NoKeys));
-            if let Some(Demand::Wait(fetch)) = demand {
+            let refresh = verifier.is_empty(engine.policy.clock.moment()).then(|| verifier.refresh(Cause::NoKeys));
+            if let Some(Refresh::Pending(fetch)) = refresh {
                 let deadline = after(begin, verifier.keys.max_fetch().saturating_add(GRACE));
                 waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
@@ -135,7 +135,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         .await;
         let empty = engine.issuers.iter().filter(|trusted| trusted.verifier.is_empty(engine.policy.clock.moment()));
         let mut reasons: Vec<_> =
-            empty.map(|trusted| trusted.verifier.unavailable(Want::NoKeys, &trusted.policy)).collect();
+            empty.map(|trusted| trusted.verifier.unavailable(Cause::NoKeys, &trusted.policy)).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
@@ -175,13 +175,13 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             return Err(Error::new(ErrorKind::UnknownIssuer, "no issuer of this identifier is configured"));
         };
         let TrustedIssuer { policy, verifier, .. } = &*trusted;
-        let unavailable = || verifier.unavailable(Want::ByHand, policy);
+        let unavailable = || verifier.unavailable(Cause::ByHand, policy);
         loop {
-            let joined = match verifier.renew(Want::ByHand) {
-                Demand::Newer => continue,
-                Demand::Refused if verifier.keys.is_fixed() => return Ok(()),
-                Demand::Refused => return Err(verifier.not_now(Want::ByHand, policy)),
-                Demand::Wait(fetch) => {
+            let joined = match verifier.refresh(Cause::ByHand) {
+                Refresh::Newer => continue,
+                Refresh::Refused if verifier.keys.is_fixed() => return Ok(()),
+                Refresh::Refused => return Err(verifier.not_now(Cause::ByHand, policy)),
+                Refresh::Pending(fetch) => {
                     let joined = fetch.joined();
                     if timeout(verifier.keys.max_fetch(), fetch.ended()).await.is_err() {
                         return Err(unavailable());

@@ -11,7 +11,7 @@ use super::{ResourceServer, TrustedIssuer};
 use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
 use crate::error::Error;
-use crate::jwks::{Demand, Fetch};
+use crate::jwks::{PendingFetch, Refresh};
 use crate::sync::after;
 use crate::trace::count;
 
@@ -26,7 +26,7 @@ type Verdict<C> = Result<AccessToken<C>, Error>;
 /// What to wait for.
 enum Wait {
     /// A fetch of this issuer's keys.
-    Fetch(Fetch, Arc<TrustedIssuer>),
+    Fetch(PendingFetch, Arc<TrustedIssuer>),
     /// A decision on this issuer.
     Decision(Arc<str>),
 }
@@ -80,13 +80,13 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Err(Refusal::Lacking(lack)) => lack,
             };
             let (trusted, demand) = match &lack {
-                Lack::Key(trusted, key) => (trusted, trusted.verifier.demand(key)),
+                Lack::Key(trusted, key) => (trusted, trusted.verifier.refresh_for(key)),
                 Lack::Decision(issuer) => return Err(Refusal::Lacking(Wait::Decision(Arc::clone(issuer)))),
             };
             match demand {
-                Demand::Newer => {}
-                Demand::Refused => return Err(lack.into_error(Effort::Nothing).into()),
-                Demand::Wait(fetch) => return Err(Refusal::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
+                Refresh::Newer => {}
+                Refresh::Refused => return Err(lack.into_error(Effort::Nothing).into()),
+                Refresh::Pending(fetch) => return Err(Refusal::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
             }
         }
     }

@@ -232,7 +232,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// that.
     #[must_use]
     pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.http.upkeep.fetch_timeout = timeout;
+        self.settings.http.timing.fetch_timeout = timeout;
         self
     }
 
@@ -244,7 +244,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.http.upkeep.clock = SharedClock::new(clock);
+        self.settings.http.timing.clock = SharedClock::new(clock);
         self
     }
 
@@ -284,7 +284,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         if key_wait > MAX_KEY_WAIT {
             problems.push("key_wait_timeout", "a request waits for keys for 30 s at most");
         }
-        if !FETCH_TIMEOUTS.contains(&http.upkeep.fetch_timeout) {
+        if !FETCH_TIMEOUTS.contains(&http.timing.fetch_timeout) {
             problems.push("key_fetch_timeout", "a request for keys must be given between 1 s and 30 s");
         }
         if audiences.iter().any(|audience| audience.is_empty()) {
@@ -305,7 +305,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let configured = Client::configured(&http);
         let found = Client::found(&http, former.map(|former| former.found.client()));
-        let clock = http.upkeep.clock.clone();
+        let clock = http.timing.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
@@ -323,7 +323,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         problems.or(())?;
         for trusted in issuers.iter() {
             // they may have been kept by a former server
-            trusted.verifier.keys.change(&http.upkeep);
+            trusted.verifier.keys.set_timing(&http.timing);
         }
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {

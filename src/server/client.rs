@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 #[cfg(feature = "http-client")]
 pub(super) use self::with_http::Client;
-use crate::jwks::Upkeep;
+use crate::jwks::Timing;
 #[cfg(not(feature = "http-client"))]
 use crate::jwks::{Allowance, Keys};
 
 /// What the application says about it.
 #[derive(Default)]
 pub(super) struct HttpSettings {
-    pub(super) upkeep: Upkeep,
+    pub(super) timing: Timing,
     #[cfg(feature = "http-client")]
     pub(super) client: Option<HttpClient>,
     #[cfg(feature = "http-client")]
@@ -30,7 +30,7 @@ mod with_http {
     use std::sync::{Arc, Mutex, Weak};
 
     use super::HttpSettings;
-    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, KeysByKid, Plain, Reach, Upkeep, shown};
+    use crate::jwks::{Allowance, HttpClient, HttpSource, Keys, KeysByKid, Plain, Reach, Timing, shown};
     use crate::sync::lock;
 
     /// Keys by their `jwks_uri`, while some issuer uses them.
@@ -45,7 +45,7 @@ mod with_http {
         shared: Option<Arc<SharedKeys>>,
         /// For the same issuers: what their fetches may cost together.
         allowance: Option<Arc<Allowance>>,
-        upkeep: Upkeep,
+        timing: Timing,
     }
 
     impl Client {
@@ -61,7 +61,7 @@ mod with_http {
             let mut new = Self::new(settings, Reach::Public { and: settings.private_hosts.clone().into() });
             (new.shared, new.allowance) = (Some(Arc::default()), Some(Arc::new(Allowance::new())));
             match former.filter(|former| former.is(&new)) {
-                Some(former) => Self { upkeep: new.upkeep, ..former.clone() },
+                Some(former) => Self { timing: new.timing, ..former.clone() },
                 None => new,
             }
         }
@@ -69,7 +69,7 @@ mod with_http {
         fn new(settings: &HttpSettings, reach: Reach) -> Self {
             let http = settings.client.clone().unwrap_or_else(|| HttpClient::ours(reach.clone()));
             let plain = Plain { hosts: Arc::default(), below_localhost: http.is_ours() };
-            Self { http, reach, plain, shared: None, allowance: None, upkeep: settings.upkeep.clone() }
+            Self { http, reach, plain, shared: None, allowance: None, timing: settings.timing.clone() }
         }
 
         /// Tells whether keys come from the same place, whichever of the two fetches them.
@@ -92,7 +92,7 @@ mod with_http {
             }
             let Some((shared, url)) = self.shared.as_ref().zip(source.address()) else {
                 let (issuer, allowance) = (Arc::clone(issuer), self.allowance());
-                return Ok(Arc::new(Keys::fetched(issuer, allowance, Box::new(source), &self.upkeep)));
+                return Ok(Arc::new(Keys::fetched(issuer, allowance, Box::new(source), &self.timing)));
             };
             let (address, name) = (Box::from(url.as_str()), shown(url));
             let mut shared = lock(shared);
@@ -101,7 +101,7 @@ mod with_http {
                 return Ok(keys);
             }
             // they are no single issuer's
-            let keys = Arc::new(Keys::fetched(name.into(), self.allowance(), Box::new(source), &self.upkeep));
+            let keys = Arc::new(Keys::fetched(name.into(), self.allowance(), Box::new(source), &self.timing));
             shared.insert(address, Arc::downgrade(&keys));
             Ok(keys)
         }
@@ -117,7 +117,7 @@ mod with_http {
                 return Err("keys are fetched by their names for configured issuers only".into());
             }
             let source = KeysByKid::new(self.http.clone(), &self.plain, address)?;
-            let fetched = || Arc::new(Keys::fetched(Arc::clone(issuer), None, Box::new(source), &self.upkeep));
+            let fetched = || Arc::new(Keys::fetched(Arc::clone(issuer), None, Box::new(source), &self.timing));
             Ok(known.map_or_else(fetched, Arc::clone))
         }
 
@@ -131,8 +131,8 @@ mod with_http {
             self.allowance.clone()
         }
 
-        pub(in crate::server) fn upkeep(&self) -> &Upkeep {
-            &self.upkeep
+        pub(in crate::server) fn timing(&self) -> &Timing {
+            &self.timing
         }
     }
 }
@@ -141,19 +141,19 @@ mod with_http {
 #[derive(Clone)]
 pub(super) struct Client {
     allowance: Option<Arc<Allowance>>,
-    upkeep: Upkeep,
+    timing: Timing,
 }
 
 #[cfg(not(feature = "http-client"))]
 impl Client {
     pub(super) fn configured(settings: &HttpSettings) -> Self {
-        Self { allowance: None, upkeep: settings.upkeep.clone() }
+        Self { allowance: None, timing: settings.timing.clone() }
     }
 
     pub(super) fn found(settings: &HttpSettings, former: Option<&Self>) -> Self {
         let former = former.and_then(Self::allowance);
         let allowance = Some(former.unwrap_or_else(|| Arc::new(Allowance::new())));
-        Self { allowance, upkeep: settings.upkeep.clone() }
+        Self { allowance, timing: settings.timing.clone() }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -168,8 +168,8 @@ impl Client {
         self.allowance.clone()
     }
 
-    pub(super) fn upkeep(&self) -> &Upkeep {
-        &self.upkeep
+    pub(super) fn timing(&self) -> &Timing {
+        &self.timing
     }
 
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]

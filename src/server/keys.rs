@@ -51,7 +51,7 @@ pub(super) fn prepare(
             Some(Arc::new(Keys::fixed(Arc::clone(&id), set)))
         }
         Origin::Source(source) => {
-            let keys = Keys::fetched(Arc::clone(&id), client.allowance(), source, client.upkeep());
+            let keys = Keys::fetched(Arc::clone(&id), client.allowance(), source, client.timing());
             // a resolver that makes a source for each decision does not lose the keys each time
             if let Some(known) = known.filter(|known| again && known.verifier.over_http.is_none()) {
                 keys.inherit(&known.verifier.keys);

@@ -14,7 +14,7 @@ use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::Compact;
-use crate::jwks::{Demand, IssuerStatus, Keys, Want};
+use crate::jwks::{Cause, IssuerStatus, Keys, Refresh};
 use crate::signature;
 use crate::validate::Plausible;
 
@@ -40,7 +40,7 @@ pub(super) enum Refusal<L> {
 
 /// A key that the keys in hand lack.
 pub(super) struct KeyLack {
-    want: Want,
+    cause: Cause,
     /// That of the keys in hand.
     generation: u64,
     /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they are too old.
@@ -68,19 +68,19 @@ impl KeyVerifier {
     ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<KeyLack>> {
         let plausible = Plausible::check(token, policy, now.wall)?;
         let current = self.keys.current(now.instant);
-        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation());
-        let lacking = |want, error| Refusal::Lacking(KeyLack { want, generation, error });
+        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
+        let lacking = |cause, error| Refusal::Lacking(KeyLack { cause, generation, error });
         let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)) else {
-            return Err(lacking(Want::NoKeys, None));
+            return Err(lacking(Cause::NoKeys, None));
         };
         let (verified, key) = signature::verify(&plausible, keys).map_err(|error| {
             let kid = plausible.header().kid();
             // perhaps the key was replaced under its name
             let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
             if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
-                lacking(Want::UnknownKid(self.keys.fingerprint(kid)), Some(error))
+                lacking(Cause::UnknownKid(self.keys.fingerprint(kid)), Some(error))
             } else if unfit {
-                lacking(Want::BadSignature, Some(error))
+                lacking(Cause::BadSignature, Some(error))
             } else {
                 error.into()
             }
@@ -95,7 +95,7 @@ impl KeyVerifier {
         let current = self.keys.current(now.instant);
         let Some(snapshot) = current.as_ref() else { return false };
         let Some(keys) = snapshot.keys(self.max_stale, now) else { return false };
-        let generation = snapshot.generation();
+        let generation = snapshot.generation;
         if warrant.generation.load(Ordering::Relaxed) == generation {
             return true;
         }
@@ -107,8 +107,8 @@ impl KeyVerifier {
     }
 
     /// Asks for what is lacking.
-    pub(super) fn demand(&self, lack: &KeyLack) -> Demand {
-        self.keys.demand(lack.want, lack.generation)
+    pub(super) fn refresh_for(&self, lack: &KeyLack) -> Refresh {
+        self.keys.refresh(lack.cause, lack.generation)
     }
 
     /// Says what to answer when there is nothing (more) to wait for.
@@ -117,24 +117,24 @@ impl KeyVerifier {
     /// fault: it must not throw a good token away. A signature that a key of the token's `kid` does
     /// not verify is bad.
     pub(super) fn refuse(&self, lack: KeyLack, effort: Effort, policy: &Policy) -> Error {
-        let KeyLack { want, error, .. } = lack;
-        match (want, error) {
-            (_, None) => self.unavailable(want, policy),
-            (Want::UnknownKid(kid), Some(error)) => match effort {
-                _ if self.keys.outage().is_some() => self.unavailable(want, policy).for_key(error.kid()),
+        let KeyLack { cause, error, .. } = lack;
+        match (cause, error) {
+            (_, None) => self.unavailable(cause, policy),
+            (Cause::UnknownKid(kid), Some(error)) => match effort {
+                _ if self.keys.outage().is_some() => self.unavailable(cause, policy).for_key(error.kid()),
                 Effort::Fetched => error,
-                Effort::Fetching => self.unavailable(want, policy).for_key(error.kid()),
+                Effort::Fetching => self.unavailable(cause, policy).for_key(error.kid()),
                 Effort::Nothing if self.keys.is_absent(kid) => error,
-                Effort::Nothing => self.not_now(want, policy).for_key(error.kid()),
+                Effort::Nothing => self.not_now(cause, policy).for_key(error.kid()),
             },
             (_, Some(error)) => error,
         }
     }
 
     /// Asks for newer keys than those in hand, whatever these are.
-    pub(super) fn renew(&self, want: Want) -> Demand {
+    pub(super) fn refresh(&self, cause: Cause) -> Refresh {
         let current = self.keys.current(Instant::now());
-        self.keys.demand(want, current.as_ref().map_or(0, |snapshot| snapshot.generation()))
+        self.keys.refresh(cause, current.as_ref().map_or(0, |snapshot| snapshot.generation))
     }
 
     pub(super) fn status(&self) -> IssuerStatus {
@@ -147,7 +147,7 @@ impl KeyVerifier {
     }
 
     /// Says why there are no keys that would do.
-    pub(super) fn unavailable(&self, want: Want, policy: &Policy) -> Error {
+    pub(super) fn unavailable(&self, cause: Cause, policy: &Policy) -> Error {
         let detail = match self.keys.outage() {
             Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
             Some(_) => OUTSIDE.into(),
@@ -156,17 +156,17 @@ impl KeyVerifier {
             }
             None => "a fetch of newer keys has not ended yet".into(),
         };
-        self.later(detail, want, policy)
+        self.later(detail, cause, policy)
     }
 
     /// Says why there is no fetch.
-    pub(super) fn not_now(&self, want: Want, policy: &Policy) -> Error {
+    pub(super) fn not_now(&self, cause: Cause, policy: &Policy) -> Error {
         let outside = Handle::try_current().is_err();
-        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), want, policy)
+        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), cause, policy)
     }
 
-    fn later(&self, detail: Cow<'static, str>, want: Want, policy: &Policy) -> Error {
-        let wait = self.keys.next_chance(want);
+    fn later(&self, detail: Cow<'static, str>, cause: Cause, policy: &Policy) -> Error {
+        let wait = self.keys.next_chance(cause);
         Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&policy.issuer)
     }
 }

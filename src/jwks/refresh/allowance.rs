@@ -5,7 +5,6 @@
 //! gives back what the issuer has taken, so that real issuers cost nothing; what leads to nothing
 //! comes back with time.
 
-use std::mem;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,9 +12,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::cache::{Keys, Shared};
-use super::schedule::Event;
-use super::state::{Snapshot, State, jitter};
 use crate::sync::{after, lock};
 
 /// So many turns there are: what a start with many real tenants needs, and one key server can bear
@@ -51,6 +47,11 @@ impl Allowance {
         }
     }
 
+    /// Takes a turn that is there.
+    pub(super) fn try_take(&self) -> Option<Turn> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
     /// Counts what time has brought back.
     pub(super) fn refill(&self, now: Instant) {
         let mut refilled = lock(&self.refilled);
@@ -61,7 +62,7 @@ impl Allowance {
         }
     }
 
-    fn give_back(&self, turns: usize) {
+    pub(super) fn give_back(&self, turns: usize) {
         let _one_at_a_time = lock(&self.refilled);
         self.add(turns);
     }
@@ -71,73 +72,8 @@ impl Allowance {
         self.turns.add_permits(turns.min(TURNS.saturating_sub(self.turns.available_permits())));
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.turns.available_permits() == 0
-    }
-}
-
-impl Shared {
-    pub(super) fn is_configured(&self) -> bool {
-        self.allowance.is_none()
-    }
-
-    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left,
-    /// the error is what to wait for.
-    pub(super) fn take_turn(&self, state: &mut State, turn: Option<Turn>) -> Result<(), &Arc<Allowance>> {
-        let Some(allowance) = self.allowance.as_ref().filter(|_| state.schedule.is_on_demand()) else { return Ok(()) };
-        let turn = turn.or_else(|| Arc::clone(&allowance.turns).try_acquire_owned().ok());
-        turn.ok_or(allowance)?.forget();
-        state.turns = state.turns.saturating_add(1);
-        Ok(())
-    }
-
-    /// Tells whether a first fetch would have to wait for its turn.
-    pub(super) fn is_held_back(&self, state: &State) -> bool {
-        let spent = self.allowance.as_ref().is_some_and(|allowance| allowance.is_spent());
-        spent && state.schedule.is_on_demand() && !state.schedule.is_fetching()
-    }
-}
-
-impl Keys {
-    /// Says that a token was verified by the keys in hand: from now on they are fetched by the
-    /// plan, and bridge outages.
-    pub(crate) fn prove(&self) {
-        let shared = &self.shared;
-        let Some(allowance) = &shared.allowance else { return };
-        let now = shared.now();
-        let turns = {
-            let mut state = shared.state();
-            if !state.schedule.is_on_demand() {
-                return;
-            }
-            state.schedule.on(Event::Proven, now, jitter());
-            if let Some(current) = shared.current.load_full() {
-                shared.current.store(Some(Arc::new(Snapshot { proven: true, ..Snapshot::clone(&current) })));
-            }
-            // the keeper must learn of the plan; after a fetch that goes on, it does so anyway
-            if !state.schedule.is_fetching() {
-                shared.lease.shorten(now.instant);
-                state.wake.notify_one();
-            }
-            mem::take(&mut state.turns)
-        };
-        allowance.give_back(turns);
-    }
-
-    /// Goes on with the keys of another source of the same issuer, until this one has brought its
-    /// own.
-    pub(crate) fn inherit(&self, former: &Self) {
-        if former.is_proven() {
-            self.prove();
-        }
-        let Some(snapshot) = former.shared.current.load_full() else { return };
-        let Some(fresh_until) = snapshot.fresh_until else { return };
-        let (set, document) = (Arc::clone(&snapshot.set), snapshot.document.clone());
-        self.shared.restore(set, document, fresh_until);
-    }
-
-    fn is_proven(&self) -> bool {
-        !self.shared.state().schedule.is_on_demand()
     }
 }
 

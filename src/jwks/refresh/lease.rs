@@ -1,12 +1,12 @@
-//! By when the keeper has promised to be heard of again. If that passes, its runtime is not driven any more (or there is
-//! no keeper), and whoever notices may start another.
+//! By when the task has promised to be heard of again. If that passes, its runtime is not driven any more (or there is no
+//! task), and whoever notices may start another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How late a keeper may be: so long after an order, or after the time for which it has planned to wake up.
+/// How late a task may be: so long after an order, or after the time for which it has planned to wake up.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -20,11 +20,6 @@ impl Lease {
     /// Nobody holds it.
     pub(super) fn free() -> Self {
         Self { epoch: Instant::now(), until: AtomicU64::new(0) }
-    }
-
-    /// It never ends, for keys that need no keeper.
-    pub(super) fn endless() -> Self {
-        Self { epoch: Instant::now(), until: AtomicU64::new(u64::MAX) }
     }
 
     pub(super) fn holds(&self, now: Instant) -> bool {
@@ -45,7 +40,7 @@ impl Lease {
         self.until.store(0, Ordering::Release);
     }
 
-    /// Makes it endless: there will be no keeper any more.
+    /// Makes it endless: there will be no task any more, or none is needed.
     pub(super) fn close(&self) {
         self.until.store(u64::MAX, Ordering::Release);
     }
@@ -78,6 +73,6 @@ mod tests {
         lease.shorten(after(5000));
         assert!(!lease.holds(after(0)));
         lease.close();
-        assert!(lease.holds(after(1_000_000)) && Lease::endless().holds(after(1_000_000)));
+        assert!(lease.holds(after(1_000_000)));
     }
 }

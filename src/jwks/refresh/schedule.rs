@@ -85,18 +85,18 @@ pub(super) enum Decision {
 }
 
 /// The state of one issuer's keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
     /// The plan is not carried out: only tokens cause fetches.
-    on_demand: bool,
+    pub(super) on_demand: bool,
     /// When the fetch began that is in flight.
     in_flight: Option<Instant>,
     /// Failed fetches in a row.
-    failures: u32,
+    pub(super) failures: u32,
     /// When the first of them failed.
-    failing_since: Option<Instant>,
+    pub(super) failing_since: Option<Instant>,
     /// When the keys in hand were fetched.
-    fetched: Option<Moment>,
+    pub(super) fetched: Option<Moment>,
     /// When that fetch began: what it has not brought may have been published since.
     looked: Option<Instant>,
     /// When to fetch next.
@@ -104,30 +104,15 @@ pub(super) struct Schedule {
     /// That is because the last planned fetch has failed.
     retrying: bool,
     /// When the keys cease to be fresh.
-    fresh_until: Option<Moment>,
+    pub(super) fresh_until: Option<Moment>,
     /// When the last forced fetches began.
     forced: [Option<Instant>; PERMITS],
 }
 
 impl Schedule {
-    pub(super) fn new() -> Self {
-        Self {
-            on_demand: false,
-            in_flight: None,
-            failures: 0,
-            failing_since: None,
-            fetched: None,
-            looked: None,
-            next: None,
-            retrying: false,
-            fresh_until: None,
-            forced: [None; PERMITS],
-        }
-    }
-
     /// Begins for an issuer of which no token was verified yet.
     pub(super) fn on_demand() -> Self {
-        Self { on_demand: true, ..Self::new() }
+        Self { on_demand: true, ..Self::default() }
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
@@ -188,10 +173,6 @@ impl Schedule {
         self.next.filter(|_| !self.on_demand)
     }
 
-    pub(super) fn is_on_demand(&self) -> bool {
-        self.on_demand
-    }
-
     /// Returns how long it is until this event could cause a fetch, or the plan does; nothing if
     /// one is in flight.
     pub(super) fn next_chance(&self, event: Event, now: Moment) -> Duration {
@@ -224,23 +205,6 @@ impl Schedule {
     /// can tell.
     pub(super) fn is_new(&self, now: Instant) -> bool {
         self.failures == 0 && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < NEW)
-    }
-
-    /// Returns until when the keys in hand are fresh.
-    pub(super) fn fresh_until(&self) -> Option<Moment> {
-        self.fresh_until
-    }
-
-    pub(super) fn fetched(&self) -> Option<Moment> {
-        self.fetched
-    }
-
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    pub(super) fn failing_since(&self) -> Option<Instant> {
-        self.failing_since
     }
 
     pub(super) fn is_fetching(&self) -> bool {

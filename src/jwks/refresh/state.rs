@@ -1,19 +1,49 @@
-//! What is known of an issuer's keys: as readers see it, and as the keeper does.
+//! What is known of an issuer's keys: as readers see it, and as the task that fetches them does.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::absent::Absent;
-use super::demand::Want;
-use super::schedule::{Decision, Event, Schedule, is_trusted};
-use super::upkeep::Upkeep;
-use crate::clock::Moment;
+use super::absent::{Absent, Fingerprint, Seed};
+use super::allowance::{Allowance, Turn};
+use super::lease::Lease;
+use super::schedule::{Event, Schedule, is_trusted};
+use crate::clock::{Moment, SharedClock, SystemClock};
 use crate::jwks::key_set::KeySet;
-use crate::jwks::source::Validator;
+use crate::jwks::source::{ByKid, DynKeySource, Validator};
+use crate::sync::lock;
+use crate::trace::{count, event, gauge};
+
+/// How long one request for metadata or keys may take, unless told otherwise.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A whole fetch may take so many times that: metadata, keys, and once more in vain.
+const EXCHANGES: u32 = 3;
+
+/// By which clock keys grow old, and how long a fetch may take. A reload may change both.
+#[derive(Clone, Debug)]
+pub(crate) struct Timing {
+    pub(crate) clock: SharedClock,
+    /// For one request with its whole answer.
+    pub(crate) fetch_timeout: Duration,
+}
+
+impl Timing {
+    /// Returns how long one fetch of any source may take, discovery included.
+    pub(crate) fn max_fetch(&self) -> Duration {
+        self.fetch_timeout.saturating_mul(EXCHANGES)
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { clock: SharedClock::new(SystemClock), fetch_timeout: FETCH_TIMEOUT }
+    }
+}
 
 /// A key set as readers see it.
 #[derive(Clone)]
@@ -22,7 +52,7 @@ pub(crate) struct Snapshot {
     /// What it was read from, if that may be saved.
     pub(super) document: Option<Arc<[u8]>>,
     /// Grows with each fetch that is good, so that one who has seen an older set can be told.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
     /// Until when it is fresh; `None` for ever.
     pub(super) fresh_until: Option<Moment>,
     /// Whether the issuer is configured, or a token of it was verified.
@@ -30,12 +60,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Returns the keys, unless they are too old. This is not left to the keeper, whose runtime may
-    /// be stuck.
+    /// Returns the keys, unless they are too old. This is not left to the task, whose runtime may be stuck.
     pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
         // what has verified nothing yet bridges no outage
         let max_stale = if self.proven { max_stale } else { Duration::ZERO };
@@ -43,18 +68,38 @@ impl Snapshot {
     }
 }
 
+/// What readers and the task share.
+pub(super) struct Shared {
+    /// Whose keys they are, for logs.
+    pub(super) issuer: Arc<str>,
+    /// What fetches are taken from until a token was verified; `None` for a configured issuer's keys, which metrics may name,
+    /// and which can be saved.
+    pub(super) allowance: Option<Arc<Allowance>>,
+    /// `None` for keys that never change.
+    pub(super) source: Option<Box<dyn DynKeySource>>,
+    /// Changed under the lock of `state`.
+    pub(super) current: ArcSwapOption<Snapshot>,
+    /// Held by the task; changed under the lock of `state` or by the task.
+    pub(super) lease: Lease,
+    pub(super) state: Mutex<State>,
+    /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
+    pub(super) ended: watch::Sender<u64>,
+    pub(super) seed: Seed,
+}
+
+#[derive(Default)]
 pub(super) struct State {
-    pub(super) upkeep: Upkeep,
+    pub(super) timing: Timing,
     pub(super) schedule: Schedule,
     /// That of the set in hand; 0 before the first.
     pub(super) generation: u64,
-    /// The number of the keeper; what its predecessors still do counts for nothing.
-    pub(super) keeper: u64,
+    /// The number of the task; what its predecessors still do counts for nothing.
+    pub(super) task: u64,
     /// Ends it.
-    pub(super) task: Option<AbortHandle>,
+    pub(super) abort: Option<AbortHandle>,
     /// Wakes it.
     pub(super) wake: Arc<Notify>,
-    /// A fetch has been decided on and awaits the keeper.
+    /// A fetch has been decided on and awaits the task.
     pub(super) ordered: bool,
     /// What fetches have taken from the allowance so far.
     pub(super) turns: usize,
@@ -65,53 +110,90 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(schedule: Schedule, upkeep: Upkeep) -> Self {
-        Self {
-            upkeep,
-            schedule,
-            generation: 0,
-            keeper: 0,
-            task: None,
-            wake: Arc::default(),
-            ordered: false,
-            turns: 0,
-            last_error: None,
-            validator: None,
-            absent: Absent::default(),
-        }
-    }
-
-    pub(super) fn number_next_keeper(&mut self) -> u64 {
-        self.keeper = self.keeper.saturating_add(1);
+    pub(super) fn number_next_task(&mut self) -> u64 {
+        self.task = self.task.saturating_add(1);
         self.wake = Arc::default();
-        self.keeper
+        self.task
+    }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
-    pub(super) fn next_generation(&mut self) -> u64 {
-        self.generation = self.generation.saturating_add(1);
-        self.generation
+    /// Returns the source, if it brings keys by their names.
+    pub(super) fn by_kid(&self) -> Option<&dyn ByKid> {
+        self.source.as_ref()?.by_kid()
     }
 
-    pub(super) fn event(&self, want: Want, now: Moment) -> Event {
-        match want {
-            Want::NoKeys => Event::NoKeys,
-            Want::ByHand => Event::ByHand,
-            Want::UnknownKid(kid) => Event::UnknownKid(self.absent.standing(kid, now.instant)),
-            Want::BadSignature => Event::BadSignature,
+    /// Reads both clocks. No lock may be held: the wall clock may be the application's.
+    pub(super) fn now(&self) -> Moment {
+        let clock = self.state().timing.clock.clone();
+        clock.moment()
+    }
+
+    /// Takes a set into use, of which the schedule knows already.
+    pub(super) fn publish(&self, state: &mut State, set: Arc<KeySet>, document: Option<Arc<[u8]>>) {
+        if self.by_kid().is_none() {
+            let names = set.keys().filter_map(|key| key.kid.as_deref());
+            state.absent.publish(names.map(|kid| self.seed.fingerprint(Some(kid))).collect());
+        }
+        state.generation = state.generation.saturating_add(1);
+        let (fresh_until, proven) = (state.schedule.fresh_until, !state.schedule.on_demand);
+        let snapshot = Snapshot { set, document, generation: state.generation, fresh_until, proven };
+        self.current.store(Some(Arc::new(snapshot)));
+    }
+
+    /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
+    /// the next fetch and take the end of this one for its end.
+    pub(super) fn count_ended(&self) {
+        self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
+    }
+
+    /// Records that a fetch has failed, and returns how many have in a row.
+    pub(super) fn failed(&self, state: &mut State, report: &str, now: Moment) -> u32 {
+        state.last_error = Some(report.into());
+        state.schedule.on(Event::Failed, now, jitter());
+        self.count_ended();
+        state.schedule.failures
+    }
+
+    /// Tells the operator of a failure. No lock may be held: who listens may ask for the status.
+    pub(super) fn tell_failure(&self, report: &str, failures: u32) {
+        event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
+        count!("tower_bearer_key_fetches_total", "issuer" => self.label().to_owned(), "result" => "failed");
+        self.show_failures(failures);
+    }
+
+    pub(super) fn show_failures(&self, failures: u32) {
+        if self.is_configured() {
+            gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
         }
     }
 
-    /// Decides whether to fetch because of a wish.
-    pub(super) fn decide(&mut self, want: Want, now: Moment) -> Decision {
-        self.schedule.on(self.event(want, now), now, jitter())
+    pub(super) fn is_configured(&self) -> bool {
+        self.allowance.is_none()
     }
 
-    /// Notes that a fetch was decided on and can be begun.
-    pub(super) fn note_order(&mut self, want: Want, now: Moment) {
-        self.ordered = true;
-        if let Want::UnknownKid(kid) = want {
-            self.absent.ask(kid, now.instant);
-        }
+    /// Returns how the issuer is called in metrics, where a name must not come from a token.
+    pub(super) fn label(&self) -> &str {
+        if self.is_configured() { &self.issuer } else { "found" }
+    }
+
+    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left,
+    /// the error is what to wait for.
+    pub(super) fn take_turn(&self, state: &mut State, turn: Option<Turn>) -> Result<(), &Arc<Allowance>> {
+        let Some(allowance) = self.allowance.as_ref().filter(|_| state.schedule.on_demand) else { return Ok(()) };
+        turn.or_else(|| allowance.try_take()).ok_or(allowance)?.forget();
+        state.turns = state.turns.saturating_add(1);
+        Ok(())
+    }
+
+    /// Tells whether a first fetch would have to wait for its turn.
+    pub(super) fn is_held_back(&self, state: &State) -> bool {
+        let spent = self.allowance.as_ref().is_some_and(|allowance| allowance.is_spent());
+        spent && state.schedule.on_demand && !state.schedule.is_fetching()
     }
 }
 

@@ -132,7 +132,7 @@ impl Core {
             let known = known.as_ref().map(|(trusted, _)| &**trusted);
             let trusted = prepare(trust, &self.policy, &self.client, known, again, &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
-                trusted.verifier.keys.change(self.client.upkeep());
+                trusted.verifier.keys.set_timing(self.client.timing());
                 trusted.found = Some(Admission::new(self.known.epoch, place));
                 return Ok(Some(Arc::new(trusted)));
             }

@@ -22,7 +22,7 @@ const UNKNOWN: Event = UnknownKid(New);
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
 fn play(history: &[(u64, Event, Decision)]) -> Schedule {
-    play_with(Schedule::new(), history)
+    play_with(Schedule::default(), history)
 }
 
 #[track_caller]
@@ -68,7 +68,7 @@ fn keys_are_fetched_again_at_eighty_percent_of_their_lifetime() {
 fn jitter_spreads_a_fleet_by_five_percent_to_either_side() {
     let start = start();
     for (jitter, next) in [(0.0, 456), (0.5, 480), (1.0, 504)] {
-        let mut schedule = Schedule::new();
+        let mut schedule = Schedule::default();
         schedule.on(NoKeys, start, jitter);
         schedule.on(GOOD, start, jitter);
         assert_eq!((schedule.next_fetch().unwrap() - start.instant).as_secs_f64().round() as u64, next);
@@ -172,9 +172,9 @@ fn a_fetch_by_hand_goes_through_the_same_limit() {
 #[test]
 fn restored_keys_are_fetched_again_at_once() {
     let now = start();
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::default();
     assert_eq!(schedule.on(Restored { fresh_until: now.after(Duration::from_secs(60)) }, now, 0.5), Sleep);
-    let fresh_until = |schedule: &Schedule| schedule.fresh_until().unwrap().instant;
+    let fresh_until = |schedule: &Schedule| schedule.fresh_until.unwrap().instant;
     assert_eq!(fresh_until(&schedule), now.after(Duration::from_secs(60)).instant);
     assert_eq!(schedule.on(Timer, now, 0.5), Fetch);
     assert_eq!(schedule.on(Failed, now, 0.5), Sleep);
@@ -186,12 +186,12 @@ fn restored_keys_are_fetched_again_at_once() {
 fn failing_since_is_when_the_first_of_the_failures_was() {
     let start = start();
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, Failed, Sleep)]);
-    let since = schedule.failing_since().unwrap();
+    let since = schedule.failing_since.unwrap();
     assert!(
         since >= start.after(Duration::from_secs(5)).instant && since < start.after(Duration::from_secs(7)).instant
     );
     let schedule = play(&[(0, NoKeys, Fetch), (5, Failed, Sleep), (6, Timer, Fetch), (7, GOOD, Sleep)]);
-    assert_eq!((schedule.failing_since(), schedule.failures()), (None, 0));
+    assert_eq!((schedule.failing_since, schedule.failures), (None, 0));
 }
 
 #[test]
@@ -229,10 +229,10 @@ fn a_planned_fetch_spends_no_permit() {
 #[test]
 fn keys_are_fresh_for_their_lifetime_whatever_fails_meanwhile() {
     let start = start();
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::default();
     let mut at = |seconds, event| {
         schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
-        (schedule.fresh_until().map(|until| (until.instant - start.instant).as_secs()), schedule.failures())
+        (schedule.fresh_until.map(|until| (until.instant - start.instant).as_secs()), schedule.failures)
     };
     assert_eq!(at(0, NoKeys), (None, 0));
     assert_eq!(at(0, GOOD), (Some(600), 0));
@@ -258,7 +258,7 @@ fn keys_are_trusted_for_max_stale_beyond_their_freshness() {
 #[test]
 fn a_caller_is_told_to_come_back_when_a_fetch_is_possible() {
     let start = start();
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::default();
     let mut after = |seconds, event| {
         let now = start.after(Duration::from_secs(seconds));
         schedule.on(event, now, 0.5);
@@ -331,7 +331,7 @@ fn a_name_that_was_asked_for_waits_five_seconds_and_leaves_a_permit_if_it_was_of
 #[test]
 fn a_set_is_new_for_five_seconds_from_when_its_fetch_began() {
     let start = start();
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::default();
     let mut new = |seconds, event| {
         schedule.on(event, start.after(Duration::from_secs(seconds)), 0.5);
         schedule.is_new(start.after(Duration::from_secs(seconds)).instant)
@@ -375,7 +375,7 @@ fn on_demand_only_tokens_cause_fetches_under_the_same_pauses_until_one_was_verif
             (2 * HOUR, Timer, Fetch),
         ],
     );
-    assert!(!schedule.is_on_demand());
+    assert!(!schedule.on_demand);
 }
 
 #[test]

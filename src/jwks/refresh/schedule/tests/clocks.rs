@@ -6,7 +6,7 @@ use super::*;
 #[track_caller]
 fn play_both(history: &[(u64, u64, Event, Decision)]) -> (Schedule, Moment) {
     let start = start();
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::default();
     let at = |instant, wall| Moment {
         instant: start.instant + Duration::from_secs(instant),
         wall: UnixTime(start.wall.0 + Duration::from_secs(wall)),
@@ -73,11 +73,11 @@ fn keys_are_trusted_by_both_clocks() {
     let (schedule, now) = play_both(&[(0, 0, NoKeys, Fetch), (0, 0, GOOD, Sleep), (10, 10, Timer, Sleep)]);
     let trusted = |by_wall| {
         let now = Moment { wall: UnixTime(now.wall.0 + Duration::from_secs(by_wall)), ..now };
-        is_trusted(schedule.fresh_until(), Duration::from_secs(HOUR), now)
+        is_trusted(schedule.fresh_until, Duration::from_secs(HOUR), now)
     };
     assert!(trusted(0) && trusted(589 + HOUR) && !trusted(590 + HOUR));
     let set_back = Moment { instant: now.instant + Duration::from_secs(590 + HOUR), wall: UnixTime(Duration::ZERO) };
-    assert!(!is_trusted(schedule.fresh_until(), Duration::from_secs(HOUR), set_back));
+    assert!(!is_trusted(schedule.fresh_until, Duration::from_secs(HOUR), set_back));
     let overtaken = Moment { wall: UnixTime(now.wall.0 + Duration::from_secs(2 * HOUR)), ..now };
     assert_eq!(schedule.next_chance(NoKeys, overtaken), Duration::ZERO);
     assert_eq!(schedule.next_chance(NoKeys, now), Duration::from_secs(470));

@@ -28,10 +28,10 @@ impl Drop for Looking {
 #[test]
 fn a_clock_that_is_replaced_is_dropped_without_a_lock() {
     let keys = Keys::fixed("https://id.test/".into(), KeySet::default());
-    let (clock, former) = (Looking::default(), Upkeep::default());
+    let (clock, former) = (Looking::default(), Timing::default());
     let (_, free) = (clock.at.set(Arc::downgrade(&keys.shared)), Arc::clone(&clock.free));
-    keys.change(&Upkeep { clock: SharedClock::new(clock), ..former });
+    keys.set_timing(&Timing { clock: SharedClock::new(clock), ..former });
     assert!(!free.load(Ordering::Relaxed));
-    keys.change(&former);
+    keys.set_timing(&former);
     assert!(free.load(Ordering::Relaxed));
 }

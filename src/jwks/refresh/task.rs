@@ -1,15 +1,20 @@
 //! The task that fetches an issuer's keys. Only it does, so that there is one fetch in flight at most (but for one that has
-//! hung so long that another keeper has taken over), and a request that is cancelled never cancels one.
+//! hung so long that another task has taken over), and a request that is cancelled never cancels one.
+//!
+//! It starts with the first token that needs the keys, so that nothing is spawned in a constructor or outside a runtime,
+//! and ends when the keys are dropped.
 
+use std::mem;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cache::Shared;
 use super::schedule::{Decision, Event, MAX_TTL};
-use super::state::{Snapshot, State, jitter};
+use super::state::{Shared, State, jitter};
+use crate::clock::Moment;
 use crate::jwks::key_set::{KeySet, Unused};
 use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
@@ -19,15 +24,17 @@ use crate::trace::{count, event};
 /// at the wall clock once in a while.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
+const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
+
 /// Dropped in whatever way the task ends.
-pub(super) struct Keeper {
+struct RefreshTask {
     shared: Arc<Shared>,
     number: u64,
     wake: Arc<Notify>,
 }
 
 enum Next {
-    /// Another keeper has taken over.
+    /// Another task has taken over.
     End,
     Fetch,
     Sleep(Instant),
@@ -41,12 +48,50 @@ struct News {
     validator: Option<Validator>,
 }
 
-impl Keeper {
-    pub(super) fn new(shared: Arc<Shared>, number: u64, wake: Arc<Notify>) -> Self {
-        Self { shared, number, wake }
+impl Shared {
+    /// Starts a task if there is none that can be relied on, and a runtime to start it on.
+    pub(super) fn start_task(self: &Arc<Self>, now: Instant) {
+        if self.lease.holds(now) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let now = self.now();
+        let (task, failures) = {
+            let mut state = self.state();
+            if self.lease.holds(now.instant) {
+                return;
+            }
+            let failures = self.cut_short(&mut state, now);
+            self.lease.renew(now.instant);
+            let number = state.number_next_task();
+            (RefreshTask { shared: Arc::clone(self), number, wake: Arc::clone(&state.wake) }, failures)
+        };
+        let number = task.number;
+        // without a lock: on a runtime that is shutting down it is dropped at once, and says so
+        let abort = runtime.spawn(task.run()).abort_handle();
+        let former = {
+            let mut state = self.state();
+            // another may have taken over already
+            if state.task == number { state.abort.replace(abort) } else { Some(abort) }
+        };
+        if let Some(former) = former {
+            former.abort();
+        }
+        if let Some(failures) = failures {
+            self.tell_failure(CUT_SHORT, failures);
+        }
     }
 
-    pub(super) async fn run(self) {
+    /// Ends the fetch that a task has begun and will not end itself, and returns how many have failed then. One that is only
+    /// ordered is left to the next.
+    fn cut_short(&self, state: &mut State, now: Moment) -> Option<u32> {
+        let begun = state.schedule.is_fetching() && !state.ordered;
+        begun.then(|| self.failed(state, CUT_SHORT, now))
+    }
+}
+
+impl RefreshTask {
+    async fn run(self) {
         let Some(source) = &self.shared.source else { return };
         loop {
             match self.decide() {
@@ -66,9 +111,9 @@ impl Keeper {
     fn decide(&self) -> Next {
         let now = self.shared.now();
         let Some(mut state) = self.state() else { return Next::End };
-        let ordered = std::mem::take(&mut state.ordered);
+        let ordered = mem::take(&mut state.ordered);
         if ordered || state.schedule.on(Event::Timer, now, jitter()) == Decision::Fetch {
-            self.shared.lease.renew(after(now.instant, state.upkeep.max_fetch()));
+            self.shared.lease.renew(after(now.instant, state.timing.max_fetch()));
             return Next::Fetch;
         }
         // whatever has ended has left a plan; where it is not carried out, an order ends the sleep
@@ -77,18 +122,18 @@ impl Keeper {
         Next::Sleep(next.min(after(now.instant, MAX_SLEEP)))
     }
 
-    /// Returns the state, unless another keeper has taken over.
+    /// Returns the state, unless another task has taken over.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.shared.state();
-        (state.keeper == self.number).then_some(state)
+        (state.task == self.number).then_some(state)
     }
 
     async fn fetch(&self, source: &dyn DynKeySource) -> Result<News, FetchError> {
-        let (known, upkeep) = {
+        let (known, timing) = {
             let state = self.shared.state();
-            (state.validator.clone(), state.upkeep.clone())
+            (state.validator.clone(), state.timing.clone())
         };
-        let (within, all_within) = (upkeep.fetch_timeout, upkeep.max_fetch());
+        let (within, all_within) = (timing.fetch_timeout, timing.max_fetch());
         let fetched = timeout(all_within, source.fetch(known.clone(), within)).await;
         let late = |_| FetchError::message(format!("the key source took longer than {} s", all_within.as_secs_f64()));
         let fetched = fetched.map_err(late)??;
@@ -115,7 +160,7 @@ impl Keeper {
         }
     }
 
-    /// Takes over what was fetched, and tells everybody who waits; unless another keeper has taken over meanwhile.
+    /// Takes over what was fetched, and tells everybody who waits; unless another task has taken over meanwhile.
     fn record(&self, fetched: Result<News, FetchError>) {
         let shared = &self.shared;
         let now = shared.now();
@@ -130,13 +175,10 @@ impl Keeper {
             }
         };
         let (keys, skipped) = (set.len(), set.skipped().len());
-        state.absent.publish(shared.names(&set));
         state.validator = validator;
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, now, jitter());
-        let (generation, fresh_until) = (state.next_generation(), state.schedule.fresh_until());
-        let proven = !state.schedule.is_on_demand();
-        shared.current.store(Some(Arc::new(Snapshot { set, document, generation, fresh_until, proven })));
+        shared.publish(&mut state, set, document);
         shared.count_ended();
         drop(state);
         event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
@@ -145,8 +187,18 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for RefreshTask {
+    /// Cleans up, in whatever way the task has ended: a panic of the source, the end of its runtime, or ours.
     fn drop(&mut self) {
-        self.shared.keeper_ended(self.number);
+        // a clock that panics once more while a panic is on its way would end the process
+        let now = Moment::by_instant();
+        let Some(mut state) = self.state() else { return };
+        state.ordered = false;
+        self.shared.lease.end();
+        let failures = self.shared.cut_short(&mut state, now);
+        drop(state);
+        if let Some(failures) = failures {
+            self.shared.tell_failure(CUT_SHORT, failures);
+        }
     }
 }
