@@ -76,7 +76,7 @@ impl KeySet {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
-            match Jwk::parse(jwk, former) {
+            match Jwk::parse(jwk, former.into_iter().flat_map(Self::keys)) {
                 Ok(key) => set.add(key),
                 Err(reason) => set.skipped.push(SkippedKey { index, kid: kid_of(jwk), reason }),
             }

@@ -1,4 +1,4 @@
-//! The text of a JWK Set (RFC 7517 §5): the texts of its keys, or what it is instead.
+//! A document that should be a JWK Set (RFC 7517 §5): the texts of its keys, or what it is instead.
 
 use std::fmt;
 
@@ -108,22 +108,67 @@ fn object(document: &[u8]) -> Result<&str, NotAKeySet> {
     if document.len() > MAX_DOCUMENT_LEN {
         return Err(NotAKeySet::TooLong);
     }
-    if document.starts_with(b"\xef\xbb\xbf") {
-        return Err(NotAKeySet::ByteOrderMark);
+    match (NotJson::of(document), std::str::from_utf8(document).map(str::trim_ascii_start)) {
+        (Some(NotJson::ByteOrderMark), _) => Err(NotAKeySet::ByteOrderMark),
+        (Some(NotJson::Gzip), _) => Err(NotAKeySet::Compressed),
+        (_, Err(_)) => Err(NotAKeySet::NotUtf8),
+        (Some(NotJson::Empty), _) => Err(NotAKeySet::Empty),
+        (Some(NotJson::Html | NotJson::Xml), _) => Err(NotAKeySet::Markup),
+        (Some(NotJson::Pem), _) => Err(NotAKeySet::Pem),
+        (_, Ok(text)) if text.starts_with('{') => Ok(text),
+        (_, Ok(text)) if text.starts_with('[') => Err(NotAKeySet::Array),
+        _ => Err(NotAKeySet::NotAnObject),
     }
-    if document.starts_with(b"\x1f\x8b") {
-        return Err(NotAKeySet::Compressed);
+}
+
+/// What a document is that cannot be JSON (RFC 8259), by its first bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotJson {
+    ByteOrderMark,
+    Empty,
+    Gzip,
+    Html,
+    Pem,
+    Utf16,
+    Xml,
+    Zstd,
+}
+
+impl NotJson {
+    pub(crate) fn of(document: &[u8]) -> Option<Self> {
+        Some(match document.trim_ascii_start() {
+            [] => Self::Empty,
+            [0xef, 0xbb, 0xbf, ..] => Self::ByteOrderMark,
+            [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Self::Utf16,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [b'<', rest @ ..] if is_html(rest) => Self::Html,
+            [b'<', ..] => Self::Xml,
+            [b'-', b'-', b'-', b'-', b'-', ..] => Self::Pem,
+            _ => return None,
+        })
     }
-    let text = std::str::from_utf8(document).map_err(|_| NotAKeySet::NotUtf8)?;
-    let text = text.trim_ascii_start();
-    match text.as_bytes().first() {
-        Some(b'{') => Ok(text),
-        Some(b'[') => Err(NotAKeySet::Array),
-        Some(b'<') => Err(NotAKeySet::Markup),
-        Some(b'-') if text.starts_with("-----BEGIN ") => Err(NotAKeySet::Pem),
-        Some(_) => Err(NotAKeySet::NotAnObject),
-        None => Err(NotAKeySet::Empty),
+}
+
+impl From<NotJson> for &str {
+    fn from(found: NotJson) -> Self {
+        match found {
+            NotJson::ByteOrderMark => "a text with a byte order mark",
+            NotJson::Empty => "an empty document",
+            NotJson::Gzip => "gzip, which was not asked for",
+            NotJson::Html => "an HTML page",
+            NotJson::Pem => "PEM",
+            NotJson::Utf16 => "UTF-16",
+            NotJson::Xml => "XML",
+            NotJson::Zstd => "zstd, which was not asked for",
+        }
     }
+}
+
+/// Tells whether a page begins here, behind its first `<`.
+fn is_html(rest: &[u8]) -> bool {
+    let begins = |word: &[u8]| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    [&b"!doctype html"[..], b"html", b"head", b"body", b"!--"].into_iter().any(begins)
 }
 
 #[cfg(test)]

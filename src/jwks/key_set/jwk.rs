@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::KeySet;
 use super::pem;
 use super::skipped::SkipReason;
 use crate::crypto::{BadKey, MAX_RSA_BITS, Material, VerifyingKey};
@@ -86,17 +85,16 @@ pub(crate) fn kid(jwk: &RawValue) -> Option<Box<str>> {
 impl Jwk {
     /// Reads one element of `keys`, or goes on with the same key of a former set. Members that are not understood are ignored
     /// (RFC 7517 §4).
-    pub(super) fn parse(jwk: &RawValue, former: Option<&KeySet>) -> Result<Self, SkipReason> {
+    pub(super) fn parse<'f>(jwk: &RawValue, mut former: impl Iterator<Item = &'f Self>) -> Result<Self, SkipReason> {
         let members: Members<'_> = read(jwk).ok_or(SkipReason::Malformed)?;
         check_secrecy(&members)?;
         check_usage(&members)?;
         let material = material(&members)?;
-        let algorithms: Vec<Algorithm> = match &members.alg {
-            Some(name) => {
-                Algorithm::from_name(name).filter(|algorithm| material.fits(*algorithm)).into_iter().collect()
-            }
-            None => Algorithm::ASYMMETRIC.iter().copied().filter(|algorithm| material.fits(*algorithm)).collect(),
+        let mut algorithms: Vec<Algorithm> = match &members.alg {
+            Some(name) => Algorithm::from_name(name).into_iter().collect(),
+            None => Algorithm::ASYMMETRIC.to_vec(),
         };
+        algorithms.retain(|algorithm| material.fits(*algorithm));
         if algorithms.is_empty() {
             return Err(SkipReason::UnsupportedAlgorithm);
         }
@@ -108,7 +106,7 @@ impl Jwk {
                 && key.material == material
                 && prepared.eq(algorithms.iter().copied())
         };
-        match former.and_then(|former| former.keys().find(same)) {
+        match former.find(same) {
             Some(key) => Ok(key.clone()),
             None => Ok(Self { issuer, ..Self::prepare(kid, &algorithms, material)? }),
         }

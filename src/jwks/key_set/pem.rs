@@ -6,7 +6,6 @@ use spki::der::asn1::{AnyRef, ObjectIdentifier};
 use spki::der::{Decode, SliceReader, Tag, Tagged, pem};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use super::static_keys::KeyError;
 use crate::crypto::Material;
 use crate::jose::Curve;
 
@@ -17,15 +16,9 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// Reads one public key. Of a chain of certificates, the first is the one that counts.
-pub(crate) fn parse(text: &str) -> Result<Material, KeyError> {
-    let first = text.split_inclusive("-----END CERTIFICATE-----").next().unwrap_or_default();
-    block(first).ok_or_else(|| {
-        if first.contains("-----BEGIN CERTIFICATE-----") { KeyError::Certificate } else { KeyError::NotAPublicKey }
-    })
-}
-
-fn block(text: &str) -> Option<Material> {
-    let (label, der) = pem::decode_vec(text.trim().as_bytes()).ok()?;
+pub(crate) fn parse(text: &str) -> Option<Material> {
+    let first = text.split_inclusive("-----END CERTIFICATE-----").next()?;
+    let (label, der) = pem::decode_vec(first.trim().as_bytes()).ok()?;
     match label {
         "CERTIFICATE" => from_certificate(&der),
         "PUBLIC KEY" => from_spki(&SubjectPublicKeyInfoRef::from_der(&der).ok()?),

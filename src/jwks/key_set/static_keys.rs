@@ -80,7 +80,9 @@ impl StaticKeys {
     /// Of a certificate, the public key is read, and nothing else: neither its dates nor its chain
     /// are checked.
     pub fn pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
-        let material = pem::parse(text)?;
+        let certificate = text.contains("-----BEGIN CERTIFICATE-----");
+        let unread = if certificate { KeyError::Certificate } else { KeyError::NotAPublicKey };
+        let material = pem::parse(text).ok_or(unread)?;
         if !material.fits(algorithm) {
             return Err(KeyError::OtherAlgorithm(algorithm));
         }
