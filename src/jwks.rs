@@ -2,17 +2,21 @@
 //! when it is fetched.
 
 mod key_set;
+
 mod source;
 
 mod refresh;
 
+pub use self::key_set::KeyStatus;
+pub use self::key_set::document::NotAKeySet;
+pub use self::key_set::skipped::{SkipReason, SkippedKey};
+pub use self::key_set::static_keys::{KeyError, StaticKeys};
 pub(crate) use self::key_set::{Answer, KeySet};
-pub use self::key_set::{KeyError, KeyStatus, NotAKeySet, SkipReason, SkippedKey, StaticKeys};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
 pub use self::refresh::{IssuerStatus, KeysState, SavedKeys};
 pub(crate) use self::source::DynKeySource;
 #[cfg(feature = "http-client")]
-pub use self::source::HttpClient;
-pub use self::source::{FetchError, FetchedKeys, KeySource};
+pub use self::source::http::HttpClient;
 #[cfg(feature = "http-client")]
-pub(crate) use self::source::{HttpSource, KeysByKid, Plain, PlainHost, Reach, is_bare_host, shown};
+pub(crate) use self::source::http::{HttpAccess, HttpSource, KeysByKid, PlainHost, Reach, is_bare_host, shown};
+pub use self::source::{FetchError, FetchedKeys, KeySource};

@@ -1,10 +1,10 @@
 //! A set of keys: which of them may have signed this token?
 
-mod document;
-mod jwk;
+pub(super) mod document;
+pub(super) mod jwk;
 pub(super) mod pem;
-mod skipped;
-mod static_keys;
+pub(super) mod skipped;
+pub(super) mod static_keys;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -17,13 +17,9 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use serde::Serialize;
 
-pub use self::document::NotAKeySet;
-pub(super) use self::document::{MAX_DOCUMENT_LEN, keys as keys_of};
+use self::document::NotAKeySet;
 use self::jwk::Jwk;
-pub(super) use self::jwk::kid as kid_of;
-pub(super) use self::skipped::Unused;
-pub use self::skipped::{SkipReason, SkippedKey};
-pub use self::static_keys::{KeyError, StaticKeys};
+use self::skipped::{SkipReason, SkippedKey, Unused};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
 
@@ -71,14 +67,14 @@ impl KeySet {
     /// Keys that a `former` set has had too stay the same.
     pub(crate) fn parse(document: &[u8], former: Option<&Self>) -> Result<Self, NotAKeySet> {
         let mut set = Self::default();
-        for (index, jwk) in keys_of(document)?.into_iter().enumerate() {
+        for (index, jwk) in document::keys(document)?.into_iter().enumerate() {
             if index == MAX_KEYS {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
             match Jwk::parse(jwk, former.into_iter().flat_map(Self::keys)) {
                 Ok(key) => set.add(key),
-                Err(reason) => set.skipped.push(SkippedKey { index, kid: kid_of(jwk), reason }),
+                Err(reason) => set.skipped.push(SkippedKey { index, kid: jwk::kid(jwk), reason }),
             }
         }
         Ok(set)

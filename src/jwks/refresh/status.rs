@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::jwks::key_set::{KeyStatus, SkippedKey};
+use crate::jwks::key_set::KeyStatus;
+use crate::jwks::key_set::skipped::SkippedKey;
 use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).

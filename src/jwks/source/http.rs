@@ -1,5 +1,9 @@
 //! Keys over HTTP, from a given or a discovered address.
 
+mod address;
+mod by_kid;
+mod client;
+mod discovery;
 #[cfg(test)]
 mod tests;
 
@@ -7,17 +11,20 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::header::{AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LOCATION};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, DATE, ETAG, EXPIRES, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::client::{Answer, HttpClient};
-use super::content::demand_json;
-use super::discovery;
-use super::plain::Plain;
-use super::reach::{NOT_A_URL, Reach, is_loopback, may_be_this_host, shown};
+use self::address::{NOT_A_URL, is_loopback, may_be_this_host};
+pub(crate) use self::address::{PlainHost, Reach, is_bare_host, shown};
+pub(crate) use self::by_kid::KeysByKid;
+use self::client::Answer;
+pub(crate) use self::client::HttpAccess;
+pub use self::client::HttpClient;
 use super::{DynKeySource, FetchError, Fetched, Fetching, Validator};
+use crate::jwks::key_set::document::NotJson;
 use crate::sync::{after, lock};
 
 /// How long a discovered address is used before the metadata are read again.
@@ -27,9 +34,7 @@ const RETRY_DISCOVERY: Duration = Duration::from_secs(60);
 
 /// Fetches an issuer's keys from its `jwks_uri`, which is either given or discovered.
 pub(crate) struct HttpSource {
-    client: HttpClient,
-    reach: Reach,
-    plain: Plain,
+    access: HttpAccess,
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
     given: Option<Url>,
@@ -39,16 +44,10 @@ pub(crate) struct HttpSource {
 
 impl HttpSource {
     /// Checks the addresses; the error says what is wrong with them.
-    pub(crate) fn new(
-        client: HttpClient,
-        reach: Reach,
-        plain: Plain,
-        issuer: &str,
-        jwks_uri: Option<&str>,
-    ) -> Result<Self, &'static str> {
-        let given = jwks_uri.map(|uri| reach.checked(uri, true, &plain)).transpose()?;
+    pub(crate) fn new(access: HttpAccess, issuer: &str, jwks_uri: Option<&str>) -> Result<Self, &'static str> {
+        let given = jwks_uri.map(|uri| access.checked(uri, true)).transpose()?;
         if given.is_none() {
-            let url = reach.checked(issuer, true, &plain).map_err(|what| match what {
+            let url = access.checked(issuer, true).map_err(|what| match what {
                 NOT_A_URL => "not a URL; give the address of the keys with jwks_uri",
                 _ => what,
             })?;
@@ -56,7 +55,7 @@ impl HttpSource {
                 return Err("an issuer whose keys are discovered must have neither query nor fragment (RFC 8414 §2)");
             }
         }
-        Ok(Self { client, reach, plain, issuer: issuer.into(), given, discovered: Mutex::new(None) })
+        Ok(Self { access, issuer: issuer.into(), given, discovered: Mutex::new(None) })
     }
 
     /// Returns the address of the keys, if it was given.
@@ -67,15 +66,15 @@ impl HttpSource {
     async fn discover(&self, within: Duration) -> Result<Url, FetchError> {
         let mut error = None;
         for location in discovery::locations(&self.issuer) {
-            let url = self.checked(&location).map_err(FetchError::message)?;
+            let url = self.access.checked(&location, true).map_err(FetchError::message)?;
             let answer = self.metadata(&url, within).await?;
-            if answer.status != StatusCode::OK {
-                error.get_or_insert_with(|| no_document(&url, answer.status));
+            if answer.status() != StatusCode::OK {
+                error.get_or_insert_with(|| no_document(&url, answer.status()));
                 continue;
             }
             let jwks_uri = self.demand_json(&url, &answer);
-            let jwks_uri =
-                jwks_uri.and_then(|()| discovery::jwks_uri(&answer.body, &self.issuer, self.is_configured()));
+            let jwks_uri = jwks_uri
+                .and_then(|()| discovery::jwks_uri(answer.body(), &self.issuer, self.access.is_for_configured()));
             match jwks_uri {
                 Ok(uri) => {
                     let wrong = |what| FetchError::message(format!("jwks_uri: {what}"));
@@ -91,65 +90,54 @@ impl HttpSource {
     /// Asks for metadata. One redirect is followed, if it stays on the same scheme, host and port:
     /// what it leads to must name the issuer all the same.
     async fn metadata(&self, url: &Url, within: Duration) -> Result<Answer, FetchError> {
-        let answer = self.client.get(url.clone(), None, within).await?;
+        let answer = self.access.client.get(url.clone(), None, within).await?;
         let there = moved_to(url, &answer).filter(|there| there.origin() == url.origin());
-        match there.and_then(|there| self.checked(there.as_str()).ok()) {
-            Some(there) => self.client.get(there, None, within).await,
+        match there.and_then(|there| self.access.checked(there.as_str(), true).ok()) {
+            Some(there) => self.access.client.get(there, None, within).await,
             None => Ok(answer),
         }
-    }
-
-    /// Checks an address of the issuer itself.
-    fn checked(&self, uri: &str) -> Result<Url, &'static str> {
-        self.reach.checked(uri, true, &self.plain)
     }
 
     /// Checks what metadata name: an issuer elsewhere must send us neither to this host's own
     /// services nor, over plain http, to another host.
     fn checked_jwks_uri(&self, uri: &str, metadata: &Url) -> Result<Url, &'static str> {
-        let url = self.reach.checked(uri, may_be_this_host(metadata), &self.plain)?;
+        let url = self.access.checked(uri, may_be_this_host(metadata))?;
         if url.scheme() == "http" && !is_loopback(&url) && url.origin() != metadata.origin() {
             return Err("metadata cannot send us to another host over plain http; name it by jwks_uri");
         }
         Ok(url)
     }
 
-    /// Tells whether the issuer was configured: what it answers may then be shown, since nobody
-    /// else has chosen it.
-    fn is_configured(&self) -> bool {
-        !self.reach.is_limited()
-    }
-
     fn demand_json(&self, url: &Url, answer: &Answer) -> Result<(), FetchError> {
         let wrong = |found| FetchError::message(format!("{} answered with {found}", shown(url)));
-        demand_json(answer, self.is_configured()).map_err(wrong)
+        demand_json(answer, self.access.is_for_configured()).map_err(wrong)
     }
 
     /// Fetches the set, or learns that it has not changed.
     async fn fetch_set(&self, url: Url, known: Option<&Validator>, within: Duration) -> Result<Fetched, FetchError> {
         if let Some(known) = known.filter(|known| *known.address == *url.as_str()) {
-            let answer = self.client.get(url.clone(), Some(known.etag.clone()), within).await?;
-            if answer.status != StatusCode::NOT_MODIFIED {
+            let answer = self.access.client.get(url.clone(), Some(known.etag.clone()), within).await?;
+            if answer.status() != StatusCode::NOT_MODIFIED {
                 return self.document(&url, answer);
             }
-            if answer.headers.get_all(ETAG).iter().all(|etag| opaque_tag(etag) == opaque_tag(&known.etag)) {
-                return Ok(Fetched::Unchanged { max_age: max_age(&answer.headers).or(known.max_age) });
+            if answer.headers().get_all(ETAG).iter().all(|etag| opaque_tag(etag) == opaque_tag(&known.etag)) {
+                return Ok(Fetched::Unchanged { max_age: max_age(answer.headers()).or(known.max_age) });
             }
             // what has not changed is another version than ours, so ask without a condition
         }
-        let answer = self.client.get(url.clone(), None, within).await?;
+        let answer = self.access.client.get(url.clone(), None, within).await?;
         self.document(&url, answer)
     }
 
     fn document(&self, url: &Url, answer: Answer) -> Result<Fetched, FetchError> {
-        if answer.status != StatusCode::OK {
-            return Err(no_document(url, answer.status));
+        if answer.status() != StatusCode::OK {
+            return Err(no_document(url, answer.status()));
         }
         self.demand_json(url, &answer)?;
-        let max_age = max_age(&answer.headers);
-        let etag = answer.headers.get(ETAG).filter(|etag| opaque_tag(etag).is_some()).cloned();
+        let max_age = max_age(answer.headers());
+        let etag = answer.headers().get(ETAG).filter(|etag| opaque_tag(etag).is_some()).cloned();
         let validator = etag.map(|etag| Validator { address: url.as_str().into(), etag, max_age });
-        Ok(Fetched::Document { document: answer.body, max_age, validator })
+        Ok(Fetched::Document { document: answer.into_body(), max_age, validator })
     }
 
     async fn fetch(&self, known: Option<Validator>, within: Duration) -> Result<Fetched, FetchError> {
@@ -203,6 +191,47 @@ impl fmt::Debug for HttpSource {
     }
 }
 
+/// Longer words of a header are not worth a place in a log.
+const MAX_SHOWN: usize = 64;
+
+/// Demands that an answer is JSON, whatever its server calls it: buckets call everything
+/// `application/octet-stream`. Only what is called a page for people is none. What is called JSON
+/// is left to its own reader, which knows better what is wrong with it.
+///
+/// The error says what it is instead; with the server's own words for it only if they may be
+/// `shown`.
+fn demand_json(answer: &Answer, shown: bool) -> Result<(), String> {
+    let types = || words(answer.headers(), CONTENT_TYPE);
+    let page = types().any(|word| matches!(&*word, "text/html" | "application/xhtml+xml"));
+    let json = |word: String| matches!(&*word, "application/json" | "text/json") || word.ends_with("+json");
+    let encoded = words(answer.headers(), CONTENT_ENCODING).any(|word| word != "identity");
+    if !page && (!encoded && types().all(json) || serde_json::from_slice::<IgnoredAny>(answer.body()).is_ok()) {
+        return Ok(());
+    }
+    let found = if page { Some(NotJson::Html) } else { NotJson::of(answer.body()) };
+    let found = found.map_or("something that is not JSON", Into::into);
+    let said = [CONTENT_TYPE, CONTENT_ENCODING].into_iter().flat_map(|name| {
+        words(answer.headers(), name.clone())
+            .filter(move |word| shown && is_plain(word))
+            .map(move |word| format!("{name} {word}"))
+    });
+    let said = said.collect::<Vec<_>>().join(", ");
+    Err(if said.is_empty() { found.to_owned() } else { format!("{found} ({said})") })
+}
+
+/// Returns what the lines of a header say, in lower case and without parameters.
+fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = String> {
+    let texts = headers.get_all(name).into_iter().map(HeaderValue::to_str).map(Result::unwrap_or_default);
+    texts.filter_map(|text| text.split(';').next()).map(|word| word.trim().to_ascii_lowercase())
+}
+
+/// Tells whether it is a media type (RFC 6838 §4.2) or a coding, and no text of the server's
+/// choice.
+fn is_plain(word: &str) -> bool {
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+/".contains(&byte);
+    (1..=MAX_SHOWN).contains(&word.len()) && word.bytes().all(name)
+}
+
 /// Longer ones are not worth their memory.
 const MAX_ETAG_LEN: usize = 256;
 
@@ -216,8 +245,8 @@ fn opaque_tag(etag: &HeaderValue) -> Option<&[u8]> {
 
 /// Returns where a redirect leads (RFC 9110 §15.4).
 fn moved_to(url: &Url, answer: &Answer) -> Option<Url> {
-    let moved = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = answer.headers.get(LOCATION).filter(|_| moved)?;
+    let moved = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = answer.headers().get(LOCATION).filter(|_| moved)?;
     url.join(location.to_str().ok()?).ok()
 }
 

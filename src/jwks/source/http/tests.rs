@@ -1,5 +1,5 @@
 use super::*;
-use crate::jwks::PlainHost;
+use crate::jwks::{PlainHost, Reach};
 
 #[test]
 fn freshness_is_read_from_cache_control_or_expires() {
@@ -70,8 +70,7 @@ fn entity_tags_are_compared_weakly_and_what_is_none_is_like_nothing() {
 
 fn source(issuer: &str, jwks_uri: Option<&str>, plain: &[&str]) -> Result<HttpSource, &'static str> {
     let hosts = plain.iter().map(|host| PlainHost::parse(host).unwrap()).collect();
-    let client = HttpClient::ours(Reach::Anywhere);
-    HttpSource::new(client, Reach::Anywhere, Plain { hosts, below_localhost: true }, issuer, jwks_uri)
+    HttpSource::new(HttpAccess::new(None, Reach::Anywhere, hosts), issuer, jwks_uri)
 }
 
 #[test]
@@ -97,5 +96,81 @@ fn plain_http_is_for_hosts_that_are_named_and_metadata_send_nobody_elsewhere_ove
         let source = source(issuer, None, &hosts).unwrap();
         let checked = source.checked_jwks_uri(jwks_uri, &Url::parse(issuer).unwrap());
         assert_eq!(checked.is_ok(), good, "{issuer} {jwks_uri} {checked:?}");
+    }
+}
+
+fn verdict(content_type: &[&'static str], encoding: &[&'static str], body: &[u8], shown: bool) -> Result<(), String> {
+    let header = |name: HeaderName| move |value: &&'static str| (name.clone(), HeaderValue::from_static(value));
+    let lines = content_type.iter().map(header(CONTENT_TYPE)).chain(encoding.iter().map(header(CONTENT_ENCODING)));
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(name, value);
+    }
+    let mut answer = Answer::new(body.to_vec());
+    *answer.headers_mut() = headers;
+    demand_json(&answer, shown)
+}
+
+#[test]
+fn what_is_json_is_taken_for_json_whatever_it_is_called_but_for_a_page() {
+    for called in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/jwk-set+json",
+        "text/json",
+        "application/octet-stream",
+        "binary/octet-stream",
+        "text/plain; charset=utf-8",
+        "image/png",
+        "application/javascript",
+        "",
+        "json",
+    ] {
+        assert_eq!(verdict(&[called], &[], b" {\"keys\":[]}\n", true), Ok(()), "{called}");
+    }
+    assert_eq!(verdict(&[], &[], b"{}", true), Ok(()));
+    // such as a bucket's leftover `aws-chunked`
+    assert_eq!(verdict(&["text/plain"], &["aws-chunked"], b"{}", true), Ok(()));
+    for called in ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml", "text/html; application/json"] {
+        let why = verdict(&[called], &[], b"{}", true).unwrap_err();
+        assert!(why.starts_with("an HTML page (content-type "), "{called}: {why}");
+    }
+    assert!(verdict(&["application/json", "text/html"], &[], b"{}", true).is_err());
+}
+
+#[test]
+fn what_is_not_json_is_named() {
+    for (content_type, encoding, body, named) in [
+        ("text/plain", None, &b"<!DOCTYPE html><html>secret"[..], "an HTML page (content-type text/plain)"),
+        ("text/xml", None, b"<?xml version=\"1.0\"?>", "XML (content-type text/xml)"),
+        (
+            "multipart/mixed; boundary=secret",
+            None,
+            b"--secret",
+            "something that is not JSON (content-type multipart/mixed)",
+        ),
+        ("image/png", None, b"\x89PNG", "something that is not JSON (content-type image/png)"),
+        ("application/octet-stream", None, b"", "an empty document (content-type application/octet-stream)"),
+        ("text/plain", None, b"\xef\xbb\xbf{}", "a text with a byte order mark (content-type text/plain)"),
+        ("application/x-pem-file", None, b"-----BEGIN", "PEM (content-type application/x-pem-file)"),
+        (
+            "application/json",
+            Some("gzip"),
+            b"\x1f\x8b\x08",
+            "gzip, which was not asked for (content-type application/json, content-encoding gzip)",
+        ),
+        (
+            "application/json",
+            Some("br"),
+            b"\x0b",
+            "something that is not JSON (content-type application/json, content-encoding br)",
+        ),
+        // words of its own are not repeated
+        ("a secret", None, b"secret", "something that is not JSON"),
+        ("text/s\"cret", None, b"secret", "something that is not JSON"),
+    ] {
+        let encoding = Vec::from_iter(encoding);
+        assert_eq!(verdict(&[content_type], &encoding, body, true).unwrap_err(), named);
+        assert!(!verdict(&[content_type], &encoding, body, false).unwrap_err().contains('('), "{content_type}");
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::jwks::Reach;
 
 fn guid(number: u32) -> Guid {
     Guid::parse(&format!("{number:08x}-0000-0000-0000-000000000000")).unwrap()
@@ -41,8 +42,7 @@ fn keys_in_hand_are_asked_for_again_by_the_plan_or_when_they_are_old() {
 
 #[test]
 fn an_address_is_checked_and_gets_nothing_but_the_name() {
-    let plain = Plain { hosts: [].into(), below_localhost: true };
-    let made = |address: &str| KeysByKid::new(HttpClient::ours(Reach::Anywhere), &plain, address);
+    let made = |address: &str| KeysByKid::new(HttpAccess::new(None, Reach::Anywhere, [].into()), address);
     for (address, base) in [
         ("https://keys.test", "https://keys.test"),
         ("https://keys.test/", "https://keys.test"),
@@ -61,8 +61,7 @@ fn an_address_is_checked_and_gets_nothing_but_the_name() {
 
 #[test]
 fn saved_keys_are_gone_on_with_by_their_names() {
-    let plain = Plain { hosts: [].into(), below_localhost: true };
-    let source = KeysByKid::new(HttpClient::ours(Reach::Anywhere), &plain, "https://keys.test").ok().unwrap();
+    let source = KeysByKid::new(HttpAccess::new(None, Reach::Anywhere, [].into()), "https://keys.test").ok().unwrap();
     source.adopt(b"no set");
     source.adopt(format!(r#"{{"keys":[{{"kid":"{}"}},{{"kid":"../x"}},{{}},7]}}"#, guid(7)).as_bytes());
     let mut state = lock(&source.state);

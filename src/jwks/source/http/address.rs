@@ -9,8 +9,6 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::plain::Plain;
-
 pub(super) const NOT_A_URL: &str = "not a URL";
 const ONLY_HTTPS: &str = "keys are fetched over https only (plain http is for loopback addresses)";
 
@@ -38,7 +36,7 @@ impl Reach {
     /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1), and leaves out the
     /// fragment, which no server sees: with it, one address would be two. `loopback` says whether
     /// it may be on this host, as it may if it was configured.
-    pub(super) fn checked(&self, uri: &str, loopback: bool, plain: &Plain) -> Result<Url, &'static str> {
+    pub(super) fn checked(&self, uri: &str, loopback: bool, plain: &PlainHttp) -> Result<Url, &'static str> {
         let mut url = Url::parse(uri).map_err(|_| NOT_A_URL)?;
         url.set_fragment(None);
         let Some(host) = url.host() else { return Err("the URL has no host") };
@@ -83,6 +81,58 @@ impl Resolve for Reach {
             let addresses: Addrs = Box::new(allowed.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+/// A host with its port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct PlainHost {
+    host: Host,
+    port: u16,
+}
+
+impl PlainHost {
+    /// Reads a host as it stands in a URL, with its port unless that is 80; the error says what is
+    /// wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let odd = |char: char| char.is_whitespace() || char.is_control() || r"/\?#@*%".contains(char);
+        let url = Some(text).filter(|text| !text.contains(odd) && !text.ends_with(':'));
+        let url = url.and_then(|text| Url::parse(&format!("http://{text}")).ok());
+        url.as_ref().and_then(Self::of).ok_or(
+            "not a host: it is written as in the URL, with the port unless that is 80, such as keycloak:8080, and is one host (no URL, no pattern)",
+        )
+    }
+
+    fn of(url: &Url) -> Option<Self> {
+        Some(Self { host: url.host()?.to_owned(), port: url.port_or_known_default()? })
+    }
+}
+
+/// From where keys may be fetched over plain http: loopback addresses, and hosts that the application names.
+#[derive(Clone, Debug)]
+pub(crate) struct PlainHttp {
+    /// Those that the application names.
+    pub(crate) hosts: Arc<[PlainHost]>,
+    /// Whether the client leads names below `localhost` to loopback addresses, as ours does.
+    pub(crate) below_localhost: bool,
+}
+
+impl PlainHttp {
+    /// Tells whether this address is among them; the error says what to do.
+    fn check(&self, url: &Url) -> Result<(), &'static str> {
+        if PlainHost::of(url).is_some_and(|host| self.hosts.contains(&host)) {
+            return Ok(());
+        }
+        let below = matches!(url.host(), Some(Host::Domain(name)) if name.trim_end_matches('.') != "localhost");
+        match is_loopback(url) {
+            true if below && !self.below_localhost => Err(
+                "an http_client may lead a name below localhost elsewhere; use localhost, or see dangerously_fetch_keys_over_plain_http_from",
+            ),
+            true => Ok(()),
+            false => Err(
+                "keys are fetched over https only; plain http is for loopback addresses, and for hosts that are named by dangerously_fetch_keys_over_plain_http_from",
+            ),
+        }
     }
 }
 

@@ -14,15 +14,13 @@ use http::StatusCode;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::{Answer, HttpClient};
-use super::content::other_than_json;
-use super::guid::Guid;
-use super::plain::Plain;
-use super::reach::{Reach, shown};
-use super::{ByKid, DynKeySource, FetchError, Fetched, Fetching, Validator};
+use super::address::shown;
+use super::client::HttpAccess;
 use crate::crypto::Material;
 use crate::jose::{Curve, encode_base64url};
-use crate::jwks::key_set::{keys_of, kid_of, pem};
+use crate::jwks::key_set::document::{self, NotJson};
+use crate::jwks::key_set::{jwk, pem};
+use crate::jwks::source::{ByKid, DynKeySource, FetchError, Fetched, Fetching, Guid, Validator};
 use crate::sync::lock;
 
 /// So many keys are kept, the newest. A load balancer signs with one at a time.
@@ -39,7 +37,7 @@ const AGAIN: Duration = Duration::from_secs(30 * 60);
 
 /// Fetches keys by their names, from below one address.
 pub(crate) struct KeysByKid {
-    client: HttpClient,
+    access: HttpAccess,
     base: Box<str>,
     state: Mutex<State>,
 }
@@ -63,12 +61,12 @@ struct Kept {
 
 impl KeysByKid {
     /// Checks the address; the error says what is wrong with it.
-    pub(crate) fn new(client: HttpClient, plain: &Plain, address: &str) -> Result<Self, &'static str> {
-        let url = Reach::Anywhere.checked(address, true, plain)?;
+    pub(crate) fn new(access: HttpAccess, address: &str) -> Result<Self, &'static str> {
+        let url = access.checked(address, true)?;
         if url.query().is_some() || address.contains('#') {
             return Err("the kid is put behind the address of the keys, which must have neither query nor fragment");
         }
-        Ok(Self { client, base: url.as_str().trim_end_matches('/').into(), state: Mutex::default() })
+        Ok(Self { access, base: url.as_str().trim_end_matches('/').into(), state: Mutex::default() })
     }
 
     /// Asks for the key that is wanted, and for those in hand that were not asked for of late; for
@@ -102,15 +100,16 @@ impl KeysByKid {
     /// says that does not tell what it has.
     async fn ask(&self, kid: Guid, within: Duration) -> Result<Option<Box<str>>, FetchError> {
         let url = Url::parse(&format!("{}/{kid}", self.base)).map_err(FetchError::new)?;
-        let Answer { status, body, .. } = self.client.get(url.clone(), None, within).await?;
-        match status {
+        let answer = self.access.client.get(url.clone(), None, within).await?;
+        match answer.status() {
             StatusCode::OK => {}
             StatusCode::FORBIDDEN | StatusCode::GONE | StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(FetchError::message(format!("{} answered {status}", shown(&url)))),
+            status => return Err(FetchError::message(format!("{} answered {status}", shown(&url)))),
         }
-        let material = std::str::from_utf8(&body).ok().and_then(|text| pem::parse(text).ok());
+        let material = std::str::from_utf8(answer.body()).ok().and_then(pem::parse);
         let Some(Material::Ec { curve: Curve::P256, x, y }) = material else {
-            let found = other_than_json(&body).filter(|found| *found != "PEM").unwrap_or("what is no P-256 key in PEM");
+            let found = NotJson::of(answer.body()).filter(|found| *found != NotJson::Pem);
+            let found = found.map_or("what is no P-256 key in PEM", Into::into);
             return Err(FetchError::message(format!("{} answered with {found}", shown(&url))));
         };
         let (x, y) = (encode_base64url(&x), encode_base64url(&y));
@@ -175,8 +174,8 @@ impl ByKid for KeysByKid {
 
     fn adopt(&self, document: &[u8]) {
         let mut state = lock(&self.state);
-        for jwk in keys_of(document).unwrap_or_default() {
-            if let Some(kid) = kid_of(jwk).and_then(|kid| Guid::parse(&kid)) {
+        for jwk in document::keys(document).unwrap_or_default() {
+            if let Some(kid) = jwk::kid(jwk).and_then(|kid| Guid::parse(&kid)) {
                 state.keep(Kept { kid, jwk: jwk.get().into(), asked: None });
             }
         }

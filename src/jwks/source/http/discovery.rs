@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use super::FetchError;
-use super::content::other_than_json;
+use crate::jwks::key_set::document::NotJson;
+use crate::jwks::source::FetchError;
 
 /// Returns the addresses at which an issuer may publish its metadata, in the order in which they are tried: OpenID
 /// Connect's, which appends to the path, then those of RFC 8414, which inserts between host and path.
@@ -31,7 +31,7 @@ pub(super) fn jwks_uri(document: &[u8], issuer: &str, shown: bool) -> Result<Str
     }
 
     let metadata: Metadata = serde_json::from_slice(document).map_err(|_| {
-        let found = other_than_json(document).unwrap_or("no JSON object with the string `issuer`");
+        let found = NotJson::of(document).map_or("no JSON object with the string `issuer`", Into::into);
         FetchError::message(format!("the metadata are {found}"))
     })?;
     if metadata.issuer != issuer {

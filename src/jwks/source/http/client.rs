@@ -1,36 +1,33 @@
 //! The HTTP client that fetches metadata and keys: ours, or the application's.
 
-mod ours;
-
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{ACCEPT, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_service::Service;
 use url::Url;
 
-use self::ours::Ours;
-use super::FetchError;
-use super::reach::{Reach, shown};
-use crate::jwks::key_set::MAX_DOCUMENT_LEN;
+use super::address::{PlainHost, PlainHttp, Reach, is_loopback, shown};
+use crate::jwks::key_set::document::MAX_DOCUMENT_LEN;
+use crate::jwks::source::FetchError;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
 
-/// What a server has answered.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    /// Empty unless the status is 200.
-    pub(super) body: Vec<u8>,
-}
+/// What a server has answered; the body is empty unless the status is 200.
+pub(super) type Answer = Response<Vec<u8>>;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
 ///
@@ -118,23 +115,13 @@ impl HttpClient {
     }
 
     /// Prepares a client of our own, which is made when it is first needed.
-    pub(crate) fn ours(reach: Reach) -> Self {
+    fn ours(reach: Reach) -> Self {
         let ours = Arc::new(Ours::new(reach));
         let client = Self::of(move |url, etag| {
             let ours = Arc::clone(&ours);
             Box::pin(async move { send(ours.client(&url).await?, url, etag).await })
         });
         Self { ours: true, ..client }
-    }
-
-    /// Tells whether it is one of our own, and not the application's.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.ours
-    }
-
-    /// Tells whether this is a clone of the other, or both are our own.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.ours && other.ours || Arc::ptr_eq(&self.send, &other.send)
     }
 
     /// Sends one GET, on condition if there is an ETag, and reads the whole answer, all within this
@@ -151,8 +138,41 @@ impl HttpClient {
     }
 }
 
-impl From<reqwest::Client> for HttpClient {
-    fn from(client: reqwest::Client) -> Self {
+/// How keys are fetched over HTTP, and how far that reaches.
+#[derive(Clone)]
+pub(crate) struct HttpAccess {
+    pub(super) client: HttpClient,
+    reach: Reach,
+    plain: PlainHttp,
+}
+
+impl HttpAccess {
+    /// Uses the application's client, or one of our own.
+    pub(crate) fn new(client: Option<HttpClient>, reach: Reach, hosts: Arc<[PlainHost]>) -> Self {
+        let client = client.unwrap_or_else(|| HttpClient::ours(reach.clone()));
+        let plain = PlainHttp { hosts, below_localhost: client.ours };
+        Self { client, reach, plain }
+    }
+
+    /// Tells whether both fetch from the same places in the same way; our own clients all do.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.client.send, &other.client.send) || self.client.ours && other.client.ours;
+        same && self.reach == other.reach
+    }
+
+    /// Tells whether it is for issuers that are configured: what these answer may be shown, since nobody else has chosen
+    /// them.
+    pub(super) fn is_for_configured(&self) -> bool {
+        !self.reach.is_limited()
+    }
+
+    pub(super) fn checked(&self, uri: &str, loopback: bool) -> Result<Url, &'static str> {
+        self.reach.checked(uri, loopback, &self.plain)
+    }
+}
+
+impl From<Client> for HttpClient {
+    fn from(client: Client) -> Self {
         Self::of(move |url, etag| Box::pin(send(client.clone(), url, etag)))
     }
 }
@@ -163,7 +183,7 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-async fn send(client: reqwest::Client, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
+async fn send(client: Client, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
     let response = client.get(url.clone()).headers(headers(etag)).send().await;
     let response = response.map_err(|error| no_answer(&url, error))?;
     if *response.url() != url {
@@ -204,7 +224,7 @@ where
             bytes::BufMut::put(&mut body, data);
         }
     }
-    Ok(Answer { status: parts.status, headers: parts.headers, body })
+    Ok(Response::from_parts(parts, body))
 }
 
 /// Reports a failure of the client. reqwest's errors hold the whole URL, whose query may hold a key
@@ -214,3 +234,54 @@ fn no_answer(url: &Url, error: impl Into<BoxError>) -> FetchError {
         error.into().downcast::<reqwest::Error>().map_or_else(|error| error, |error| error.without_url().into());
     FetchError::caused(format!("no answer from {}", shown(url)), error)
 }
+
+/// Our own client, of which each part is made when it is first needed. One that cannot be made is tried anew with the next fetch.
+struct Ours {
+    reach: Reach,
+    /// For plain http: without TLS, and past the environment's proxy, which would be one more that
+    /// could change the keys.
+    plain: OnceLock<Client>,
+    /// For https past the environment's proxy.
+    direct: OnceLock<Client>,
+    /// For https.
+    proxied: OnceLock<Client>,
+}
+
+impl Ours {
+    fn new(reach: Reach) -> Self {
+        Self { reach, plain: OnceLock::new(), direct: OnceLock::new(), proxied: OnceLock::new() }
+    }
+
+    /// Returns the part for an address. The environment's proxy serves all but plain http, loopback
+    /// addresses, and issuers found at run time, whose addresses could not be checked behind it.
+    async fn client(&self, url: &Url) -> Result<Client, FetchError> {
+        let (part, builder) = if url.scheme() == "http" {
+            (&self.plain, self.builder().no_proxy().tls_certs_only([]))
+        } else if is_loopback(url) || self.reach.is_limited() {
+            (&self.direct, self.builder().no_proxy())
+        } else {
+            (&self.proxied, self.builder())
+        };
+        if let Some(client) = part.get() {
+            return Ok(client.clone());
+        }
+        // the machine's certificate authorities are read from files
+        let made = spawn_blocking(|| builder.build()).await;
+        let made = made.map_err(|error| FetchError::caused(NOT_MADE, error))?;
+        let made = made.map_err(|error| FetchError::caused(NOT_MADE, error))?;
+        Ok(part.get_or_init(|| made).clone())
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            // an idle connection lives on the runtime that made it, and nobody may drive that any
+            // more
+            .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .dns_resolver(self.reach.clone())
+    }
+}
+
+const NOT_MADE: &str = "the HTTP client cannot be set up; where there are no CA certificates, install ca-certificates or give an http_client";

@@ -2,7 +2,7 @@ use super::*;
 
 /// What our own client may do where no host is named.
 fn checked(reach: &Reach, uri: &str, loopback: bool) -> Result<Url, &'static str> {
-    reach.checked(uri, loopback, &Plain { hosts: Arc::new([]), below_localhost: true })
+    reach.checked(uri, loopback, &PlainHttp { hosts: Arc::new([]), below_localhost: true })
 }
 
 #[test]
@@ -143,4 +143,73 @@ fn a_private_host_is_a_bare_name_or_address() {
 fn addresses_are_shown_without_their_query() {
     let url = Url::parse("https://id.test/keys?api_key=s3cr3t").unwrap();
     assert_eq!(shown(&url), "https://id.test/keys");
+}
+
+fn plain(hosts: &[&str], below_localhost: bool) -> PlainHttp {
+    PlainHttp { hosts: hosts.iter().map(|host| PlainHost::parse(host).unwrap()).collect(), below_localhost }
+}
+
+#[test]
+fn a_host_is_named_as_it_stands_in_the_url_and_nothing_else_is_a_host() {
+    for (named, url) in [
+        ("keycloak:8080", "http://keycloak:8080/realms/shop"),
+        ("Keycloak:8080", "http://keycloak:8080/"),
+        ("keycloak", "http://keycloak/"),
+        ("keycloak:80", "http://keycloak:80/"),
+        ("keycloak", "http://KEYCLOAK:80/"),
+        ("id.auth.svc.cluster.local", "http://id.auth.svc.cluster.local/jwks"),
+        ("host.docker.internal:9000", "http://host.docker.internal:9000/"),
+        ("10.0.0.5:8080", "http://10.0.0.5:8080/"),
+        ("[fd12::1]:8080", "http://[fd12:0::1]:8080/"),
+    ] {
+        assert_eq!(plain(&[named], true).check(&Url::parse(url).unwrap()), Ok(()), "{named} {url}");
+    }
+    for (named, url) in [
+        ("keycloak:8080", "http://keycloak/"),
+        ("keycloak", "http://keycloak:8080/"),
+        ("keycloak:8080", "http://keycloak.test:8080/"),
+        ("keycloak:8080", "http://a.keycloak:8080/"),
+        ("keycloak:8080", "http://keycloak.:8080/"),
+        ("keycloak:8080", "http://keycloak8080/"),
+    ] {
+        let why = plain(&[named], true).check(&Url::parse(url).unwrap()).unwrap_err();
+        assert!(why.contains("dangerously_fetch_keys_over_plain_http_from"), "{named} {url}: {why}");
+    }
+    for nonsense in [
+        "",
+        " ",
+        "http://keycloak:8080",
+        "keycloak:8080/realms/shop",
+        "https:keycloak",
+        "*.svc.cluster.local",
+        "user@keycloak",
+        "user:pw@keycloak:8080",
+        "keycloak:",
+        ":8080",
+        "keycloak:http",
+        "keycloak:80800",
+        "keycloak 8080",
+        "key\tcloak",
+        "keycloak?",
+        "keycloak#x",
+        "fd12::1",
+        "key%63loak",
+    ] {
+        assert!(PlainHost::parse(nonsense).is_err(), "{nonsense}");
+    }
+}
+
+#[test]
+fn loopback_needs_no_name_but_below_localhost_the_client_must_lead_there() {
+    let checked = |url: &str, below| plain(&[], below).check(&Url::parse(url).unwrap()).is_ok();
+    for url in ["http://localhost/", "http://LOCALHOST.:1/", "http://127.1.2.3/", "http://[::1]/"] {
+        assert!(checked(url, true) && checked(url, false), "{url}");
+    }
+    for url in ["http://keys.localhost/", "http://a.b.localhost./"] {
+        assert!(checked(url, true) && !checked(url, false), "{url}");
+    }
+    for url in ["http://localhost.test/", "http://notlocalhost/", "http://0.0.0.0/", "http://[::]/"] {
+        assert!(!checked(url, true), "{url}");
+    }
+    assert!(plain(&["keys.localhost"], false).check(&Url::parse("http://keys.localhost/").unwrap()).is_ok());
 }
