@@ -2,11 +2,10 @@
 
 mod attempt;
 mod builder;
-mod client;
 mod engine;
 mod explain;
-mod found;
-mod keys;
+mod fetcher;
+mod resolved;
 mod resolver;
 mod token_cache;
 mod trust;
@@ -148,7 +147,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
         let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.verifier.status()).collect();
-        status.extend(engine.found.status());
+        status.extend(engine.resolved.status());
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
     }

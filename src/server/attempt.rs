@@ -36,7 +36,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
         let engine = self.engine.load();
         let in_space = |error: Error| error.in_space(Some(&engine.policy.space));
-        if let Some(known) = engine.cache.get(&credential.token, &engine.found, &engine.policy.clock) {
+        if let Some(known) = engine.cache.get(&credential.token, &engine.resolved, &engine.policy.clock) {
             count!("tower_bearer_token_cache_total", "result" => "hit");
             return Attempt::Done(settle(known).map_err(in_space));
         }
@@ -96,10 +96,12 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let deadline = after(Instant::now(), self.key_wait);
         loop {
             let (trusted, ended, own) = match wait {
-                Wait::Decision(issuer) => match timeout_at(deadline, self.found.ask(&issuer, self.key_wait)).await {
-                    Ok(decided) => (decided?, true, false),
-                    Err(_) => return Err(Lack::Decision(issuer).into_error(Effort::Fetching)),
-                },
+                Wait::Decision(issuer) => {
+                    match timeout_at(deadline, self.resolved.resolve(&issuer, self.key_wait)).await {
+                        Ok(decided) => (decided?, true, false),
+                        Err(_) => return Err(Lack::Decision(issuer).into_error(Effort::Fetching)),
+                    }
+                }
                 Wait::Fetch(fetch, trusted) => {
                     let own = !fetch.joined();
                     (trusted, timeout_at(deadline, fetch.ended()).await.is_ok(), own)

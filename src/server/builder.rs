@@ -12,10 +12,9 @@ use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
 use super::ResourceServer;
-use super::client::{Client, HttpSettings};
 use super::engine::Engine;
-use super::found::FoundIssuers;
-use super::keys::prepare;
+use super::fetcher::{FetchSettings, Fetcher};
+use super::resolved::ResolvedIssuers;
 use super::resolver::{DynResolver, IssuerResolver};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
@@ -51,7 +50,7 @@ struct Settings {
     /// What is known to be wrong already.
     problems: ConfigError,
     realm: Option<String>,
-    http: HttpSettings,
+    fetch: FetchSettings,
     key_wait: Duration,
     saved: Vec<SavedKeys>,
     token_cache: u64,
@@ -66,7 +65,7 @@ impl ResourceServerBuilder {
             resolvers: Vec::new(),
             problems: ConfigError::default(),
             realm: None,
-            http: HttpSettings::default(),
+            fetch: FetchSettings::default(),
             key_wait: KEY_WAIT,
             saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
@@ -232,7 +231,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// that.
     #[must_use]
     pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.http.timing.fetch_timeout = timeout;
+        self.settings.fetch.timing.fetch_timeout = timeout;
         self
     }
 
@@ -244,7 +243,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// A clock that is slow accepts expired tokens.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.http.timing.clock = SharedClock::new(clock);
+        self.settings.fetch.timing.clock = SharedClock::new(clock);
         self
     }
 
@@ -272,7 +271,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             resolvers,
             mut problems,
             realm,
-            http,
+            fetch,
             key_wait,
             saved,
             token_cache,
@@ -284,7 +283,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         if key_wait > MAX_KEY_WAIT {
             problems.push("key_wait_timeout", "a request waits for keys for 30 s at most");
         }
-        if !FETCH_TIMEOUTS.contains(&http.timing.fetch_timeout) {
+        if !FETCH_TIMEOUTS.contains(&fetch.timing.fetch_timeout) {
             problems.push("key_fetch_timeout", "a request for keys must be given between 1 s and 30 s");
         }
         if audiences.iter().any(|audience| audience.is_empty()) {
@@ -303,15 +302,15 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 "no issuer is trusted, so no token could ever be accepted; call trust",
             );
         }
-        let configured = Client::configured(&http);
-        let found = Client::found(&http, former.map(|former| former.found.client()));
-        let clock = http.timing.clock.clone();
+        let configured = Fetcher::for_configured(&fetch);
+        let resolved = Fetcher::for_resolved(&fetch, former.map(|former| former.resolved.fetcher()));
+        let clock = fetch.timing.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
         for trust in trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
             let known = known.map(|known| &**known);
-            let Some(trusted) = prepare(trust, &policy, &configured, known, false, &mut problems) else { continue };
+            let Some(trusted) = trust.prepare(&policy, &configured, known, &mut problems) else { continue };
             let issuer = Arc::clone(&trusted.policy);
             let fix = match issuers.insert(Arc::clone(&issuer.issuer), &issuer.terms, Arc::new(trusted)) {
                 Ok(()) => continue,
@@ -323,17 +322,17 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         problems.or(())?;
         for trusted in issuers.iter() {
             // they may have been kept by a former server
-            trusted.verifier.keys.set_timing(&http.timing);
+            trusted.verifier.keys.set_timing(&fetch.timing);
         }
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
                 trusted.verifier.keys.restore(saved, policy.clock.moment());
             }
         }
-        let former = former.map(|former| &former.found);
-        let found = FoundIssuers::new(resolvers, found, Arc::clone(&policy), former);
+        let former = former.map(|former| &former.resolved);
+        let resolved = ResolvedIssuers::new(resolvers, resolved, Arc::clone(&policy), former);
         let cache = TokenCache::new(token_cache, max_token_bytes);
-        Ok(Engine { issuers, found, policy, cache, key_wait, read })
+        Ok(Engine { issuers, resolved, policy, cache, key_wait, read })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::TrustedIssuer;
-use super::found::{Found, FoundIssuers, unavailable};
+use super::resolved::{ResolvedIssuers, undecided};
 use super::token_cache::TokenCache;
 use super::verifier::{Effort, KeyLack, Refusal};
 use crate::access_token::Verified;
@@ -18,7 +18,7 @@ use crate::trace::{count, gauge};
 /// A server's configuration in force. A reload replaces it as a whole.
 pub(super) struct Engine<C> {
     pub(super) issuers: IssuerSet<Arc<TrustedIssuer>>,
-    pub(super) found: FoundIssuers,
+    pub(super) resolved: ResolvedIssuers,
     pub(super) policy: Arc<ServerPolicy>,
     pub(super) cache: TokenCache<C>,
     /// How long a request waits for keys.
@@ -47,9 +47,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let verdict = trusted.verifier.verify(compact, &trusted.policy, now);
         let (plausible, verified, warrant) =
             verdict.map_err(|refusal| refusal.map(|lack| Lack::Key(Arc::clone(&trusted), lack)))?;
-        self.found.prove(&trusted);
+        self.resolved.prove(&trusted);
         let verified = Verified::read(plausible, verified, self.read)?;
-        let configured = trusted.found.is_none().then(|| Arc::clone(&trusted));
+        let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
         if self.cache.is_time_to_report(now.wall) {
@@ -68,14 +68,14 @@ impl<C: Send + Sync + 'static> Engine<C> {
             (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
             (Err(error), None) => error,
         };
-        if error.kind() != ErrorKind::UnknownIssuer || self.found.is_closed() {
+        if error.kind() != ErrorKind::UnknownIssuer || self.resolved.is_closed() {
             return Err(error.into());
         }
         let issuer = iss.and_then(Value::as_str).unwrap_or_default();
-        match self.found.find(issuer) {
-            Found::Trusted(trusted) => Ok(Cow::Owned(trusted)),
-            Found::Refused(error) => Err(error.into()),
-            Found::Unknown => Err(Refusal::Lacking(Lack::Decision(issuer.into()))),
+        match self.resolved.find(issuer) {
+            Some(Ok(trusted)) => Ok(Cow::Owned(trusted)),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Refusal::Lacking(Lack::Decision(issuer.into()))),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Lack {
     pub(super) fn into_error(self, effort: Effort) -> Error {
         match self {
             Self::Key(trusted, lack) => trusted.verifier.refuse(lack, effort, &trusted.policy),
-            Self::Decision(_) => unavailable("no resolver has decided on the issuer yet"),
+            Self::Decision(_) => undecided("no resolver has decided on the issuer yet"),
         }
     }
 }

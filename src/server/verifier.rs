@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::keys::Source;
+use super::fetcher::HttpOrigin;
 use crate::clock::Moment;
 use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
@@ -22,7 +22,7 @@ pub(super) struct KeyVerifier {
     pub(super) keys: Arc<Keys>,
     pub(super) max_stale: Duration,
     /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own source, and those that never change.
-    pub(super) over_http: Option<Source>,
+    pub(super) over_http: Option<HttpOrigin>,
 }
 
 /// By what a token that was verified once is still believed: its key, for as long as the issuer has it.

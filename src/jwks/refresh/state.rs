@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::absent::{Absent, Fingerprint, Seed};
+use super::absent::{Absent, Seed};
 use super::allowance::{Allowance, Turn};
 use super::lease::Lease;
 use super::schedule::{Event, Schedule, is_trusted};

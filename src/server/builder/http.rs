@@ -9,7 +9,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// mutual TLS.
     #[must_use]
     pub fn http_client(mut self, client: impl Into<HttpClient>) -> Self {
-        self.settings.http.client = Some(client.into());
+        self.settings.fetch.client = Some(client.into());
         self
     }
 
@@ -28,7 +28,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             let fix = "not a host: it is one name, or an address in its canonical form, without brackets and port";
             self.settings.problems.push("allow_private_host", fix);
         }
-        self.settings.http.private_hosts.push(host.into());
+        self.settings.fetch.private_hosts.push(host.into());
         self
     }
 
@@ -64,7 +64,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     #[must_use]
     pub fn dangerously_fetch_keys_over_plain_http_from(mut self, host: impl AsRef<str>) -> Self {
         match PlainHost::parse(host.as_ref()) {
-            Ok(host) => self.settings.http.plain_hosts.push(host),
+            Ok(host) => self.settings.fetch.plain_hosts.push(host),
             Err(fix) => self.settings.problems.push("dangerously_fetch_keys_over_plain_http_from", fix),
         }
         self
