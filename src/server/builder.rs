@@ -3,6 +3,7 @@
 #[cfg(feature = "http-client")]
 mod http;
 
+use std::any::Any;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::ResourceServer;
 use super::engine::Engine;
 use super::fetcher::{FetchSettings, Fetcher};
 use super::resolved::ResolvedIssuers;
-use super::resolver::{DynResolver, IssuerResolver};
+use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
 use crate::claims::read_claims;
@@ -106,7 +107,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// own, the application sees to that itself.
     #[must_use]
     pub fn trust_with<R: IssuerResolver>(mut self, resolver: R) -> Self {
-        if let Err(fault) = resolver.check() {
+        let any: &dyn Any = &resolver;
+        if let Some(fault) = any.downcast_ref().and_then(IssuerTemplate::fault) {
             self.settings.problems.push("resolvers", fault);
         }
         self.settings.resolvers.push(Arc::new(resolver));

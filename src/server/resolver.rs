@@ -60,12 +60,6 @@ pub trait IssuerResolver: Send + Sync + 'static {
     /// If this cannot be decided now: the request is then refused as
     /// [`KeysUnavailable`](crate::ErrorKind::KeysUnavailable), unless there is a decision to go by.
     fn resolve(&self, issuer: &str) -> impl Future<Output = Result<Option<Trust>, FetchError>> + Send;
-
-    // what is wrong with the resolver itself, when the server is built
-    #[doc(hidden)]
-    fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
 }
 
 /// An [`IssuerResolver`] of a type that is not known.
@@ -184,6 +178,15 @@ impl IssuerTemplate {
         self
     }
 
+    /// Says what is wrong with it.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        if Template::parse(&self.template).is_none() {
+            return Some("the template must have one placeholder, as in https://id.example.com/{tenant}/");
+        }
+        let wrong = |uri: &str| uri.contains(['{', '}']) && Template::parse(uri).is_none();
+        self.jwks_uri.as_deref().is_some_and(wrong).then_some("jwks_uri can have one placeholder")
+    }
+
     fn issuer(&self, id: &str) -> Option<Issuer> {
         let tenant = Template::parse(&self.template)?.tenant(id).filter(|tenant| (self.is_tenant)(tenant))?;
         let mut issuer = (self.terms)(Issuer::new(id));
@@ -200,18 +203,6 @@ impl IssuerTemplate {
 impl IssuerResolver for IssuerTemplate {
     async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
         Ok(self.issuer(issuer).map(Trust::from))
-    }
-
-    fn check(&self) -> Result<(), String> {
-        if Template::parse(&self.template).is_none() {
-            return Err("the template must have one placeholder, as in https://id.example.com/{tenant}/".into());
-        }
-        match &self.jwks_uri {
-            Some(uri) if uri.contains(['{', '}']) && Template::parse(uri).is_none() => {
-                Err("jwks_uri can have one placeholder".into())
-            }
-            _ => Ok(()),
-        }
     }
 }
 
