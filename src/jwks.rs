@@ -11,7 +11,7 @@ pub use self::key_set::KeyStatus;
 pub use self::key_set::document::NotAKeySet;
 pub use self::key_set::skipped::{SkipReason, SkippedKey};
 pub use self::key_set::static_keys::{KeyError, StaticKeys};
-pub(crate) use self::key_set::{Answer, KeySet};
+pub(crate) use self::key_set::{KeySet, Selection};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
 pub use self::refresh::{IssuerStatus, KeysState, SavedKeys};
 pub(crate) use self::source::DynKeySource;

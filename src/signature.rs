@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
 use crate::jose::SignatureBuffer;
-use crate::jwks::{Answer, KeySet};
+use crate::jwks::{KeySet, Selection};
 use crate::validate::Plausible;
 
 /// Verifies a plausible token's signature with its issuer's keys.
@@ -22,11 +22,11 @@ pub(crate) fn verify<'k>(
     let issuer = token.issuer();
     // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
     let name = header.kid().or_else(|| header.x5t().filter(|x5t| keys.has(x5t)));
-    let mut candidates = match keys.answer(name, header.algorithm(), issuer) {
-        Answer::Candidates(candidates) => candidates,
-        Answer::OtherAlgorithm => return fail(ErrorKind::UnsupportedAlgorithm, OTHER_ALGORITHM.into()),
-        Answer::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),
-        Answer::Unknown => return fail(ErrorKind::UnknownKey, keys.why_unknown(header.kid())),
+    let mut candidates = match keys.select(name, header.algorithm(), issuer) {
+        Selection::Candidates(candidates) => candidates,
+        Selection::OtherAlgorithm => return fail(ErrorKind::UnsupportedAlgorithm, OTHER_ALGORITHM.into()),
+        Selection::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),
+        Selection::Unknown => return fail(ErrorKind::UnknownKey, keys.why_unknown(header.kid())),
     };
     let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
     let signature = token.signed().signature(&mut buffer)?;

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use self::document::NotAKeySet;
 use self::jwk::Jwk;
-use self::skipped::{SkipReason, SkippedKey, Unused};
+use self::skipped::{SkipReason, SkippedKey};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
 
@@ -34,6 +34,9 @@ const MAX_TRIED: usize = 4;
 /// operator has chosen what a forged token costs.
 pub(super) const MAX_TRIED_CONFIGURED: usize = 64;
 
+/// Of skipped keys, so many are named in an error.
+const MAX_NAMED: usize = 4;
+
 /// The usable keys of a set, and the names and faults of the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeySet {
@@ -47,8 +50,8 @@ pub(crate) struct KeySet {
     configured: bool,
 }
 
-/// What a key set says to a token.
-pub(crate) enum Answer<I> {
+/// Which keys of a set are for a token.
+pub(crate) enum Selection<I> {
     /// One of these must verify the signature. Only the first [`max_tried`](KeySet::max_tried) may
     /// be tried.
     Candidates(I),
@@ -111,12 +114,12 @@ impl KeySet {
     ///
     /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
     /// if they are of different types (RFC 7517 §4.5). A key with an `issuer` of its own is only for that one's tokens.
-    pub(crate) fn answer<'s, 'i>(
+    pub(crate) fn select<'s, 'i>(
         &'s self,
         kid: Option<&str>,
         algorithm: Algorithm,
         issuer: &'i str,
-    ) -> Answer<impl Iterator<Item = &'s Arc<VerifyingKey>> + use<'s, 'i>> {
+    ) -> Selection<impl Iterator<Item = &'s Arc<VerifyingKey>> + use<'s, 'i>> {
         let mut named = self.named(kid).peekable();
         let is_there = kid.is_some() && named.peek().is_some();
         let mut keys = named.filter(move |key| key.is_for(issuer)).peekable();
@@ -124,13 +127,13 @@ impl KeySet {
         let prepared = keys.flat_map(|key| &key.prepared);
         let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).peekable();
         if candidates.peek().is_some() {
-            Answer::Candidates(candidates)
+            Selection::Candidates(candidates)
         } else if !is_there {
-            Answer::Unknown
+            Selection::Unknown
         } else if is_ours {
-            Answer::OtherAlgorithm
+            Selection::OtherAlgorithm
         } else {
-            Answer::OtherIssuer
+            Selection::OtherIssuer
         }
     }
 
@@ -172,7 +175,7 @@ impl KeySet {
     /// Says why there is no key for a token: perhaps it is there, but not used.
     pub(crate) fn why_unknown(&self, kid: Option<&str>) -> Cow<'static, str> {
         let Some(kid) = kid else {
-            let unused = Unused(&self.skipped);
+            let unused = self.unused();
             return format!("the token has no kid, and no key of the issuer fits its algorithm{unused}").into();
         };
         if let Some(key) = self.skipped.iter().find(|key| key.kid.as_deref() == Some(kid)) {
@@ -199,6 +202,16 @@ impl KeySet {
 
     pub(crate) fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
+    }
+
+    /// Says of the first few keys why they are not used, without a name that somebody else has chosen.
+    pub(super) fn unused(&self) -> String {
+        let named = self.skipped.iter().take(MAX_NAMED);
+        let mut unused: String = named.map(|key| format!("; key {} is not used: {}", key.index, key.reason)).collect();
+        if let more @ 1.. = self.skipped.len().saturating_sub(MAX_NAMED) {
+            unused.push_str(&format!("; nor are {more} more"));
+        }
+        unused
     }
 
     /// Returns what an operator may know of the usable keys.

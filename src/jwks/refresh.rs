@@ -14,6 +14,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fmt, mem};
@@ -22,7 +23,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::absent::{Fingerprint, Seed, Standing};
+use self::absent::{Fingerprint, Standing};
 use self::allowance::ANOTHER;
 pub(crate) use self::allowance::Allowance;
 pub(crate) use self::lease::GRACE;
@@ -90,7 +91,7 @@ impl Keys {
             lease: Lease::free(),
             state: Mutex::new(State { timing, schedule, ..State::default() }),
             ended: watch::Sender::new(0),
-            seed: Seed::default(),
+            seed: RandomState::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -151,7 +152,7 @@ impl Keys {
 
     /// Returns the number by which a `kid` is known here; see [`Cause::UnknownKid`].
     pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
-        let mut fingerprint = self.shared.seed.fingerprint(kid);
+        let mut fingerprint = Fingerprint::of(kid, &self.shared.seed);
         fingerprint.name = self.shared.by_kid().and(kid).and_then(Guid::parse);
         fingerprint
     }

@@ -46,12 +46,12 @@ impl ResolvedIssuers {
     }
 
     pub(super) fn fetcher(&self) -> &Fetcher {
-        self.questions.fetcher()
+        &self.questions.asking.fetcher
     }
 
     /// Tells whether there is nobody to ask.
     pub(super) fn is_closed(&self) -> bool {
-        self.questions.is_closed()
+        self.questions.asking.resolvers.is_empty()
     }
 
     /// Tells what is known, without waiting; `None` if nobody has been asked, or too long ago.

@@ -67,7 +67,7 @@ pub(super) trait DynResolver: Send + Sync + 'static {
     fn resolve<'r>(&'r self, issuer: &'r str) -> Resolving<'r>;
 }
 
-pub(super) type Resolving<'r> = Pin<Box<dyn Future<Output = Result<Option<Trust>, FetchError>> + Send + 'r>>;
+type Resolving<'r> = Pin<Box<dyn Future<Output = Result<Option<Trust>, FetchError>> + Send + 'r>>;
 
 impl<R: IssuerResolver> DynResolver for R {
     fn resolve<'r>(&'r self, issuer: &'r str) -> Resolving<'r> {

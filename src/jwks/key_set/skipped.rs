@@ -4,9 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Of skipped keys, so many are named in an error.
-const MAX_NAMED: usize = 4;
-
 /// Why a key in a set is not used.
 ///
 /// The text says what to do about it.
@@ -104,20 +101,5 @@ pub struct SkippedKey {
 impl fmt::Display for SkippedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key {} ({:?}): {}", self.index, self.kid.as_deref().unwrap_or("no kid"), self.reason)
-    }
-}
-
-/// Says of the first few keys why they are not used, without a name that somebody else has chosen.
-pub(crate) struct Unused<'s>(pub(crate) &'s [SkippedKey]);
-
-impl fmt::Display for Unused<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for SkippedKey { index, reason, .. } in self.0.iter().take(MAX_NAMED) {
-            write!(f, "; key {index} is not used: {reason}")?;
-        }
-        match self.0.len().saturating_sub(MAX_NAMED) {
-            0 => Ok(()),
-            more => write!(f, "; nor are {more} more"),
-        }
     }
 }

@@ -17,11 +17,11 @@ fn set(keys: &[Value]) -> KeySet {
 
 /// How many keys may have signed; or why none.
 fn answer(set: &KeySet, kid: Option<&str>, algorithm: Algorithm) -> Result<usize, &'static str> {
-    match set.answer(kid, algorithm, "https://id.test/") {
-        Answer::Candidates(candidates) => Ok(candidates.take(set.max_tried()).count()),
-        Answer::OtherAlgorithm => Err("other algorithm"),
-        Answer::OtherIssuer => Err("other issuer"),
-        Answer::Unknown => Err("unknown"),
+    match set.select(kid, algorithm, "https://id.test/") {
+        Selection::Candidates(candidates) => Ok(candidates.take(set.max_tried()).count()),
+        Selection::OtherAlgorithm => Err("other algorithm"),
+        Selection::OtherIssuer => Err("other issuer"),
+        Selection::Unknown => Err("unknown"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The examples of RFC 7515 appendix A, RFC 7520 §4 and RFC 8037 appendix A: published keys, as JWKs, verify published
 //! signatures, and no other key or message does.
 
-use super::{Answer, KeySet};
+use super::{KeySet, Selection};
 use crate::crypto::BadSignature;
 use crate::jose::{Algorithm, decode_base64url};
 
@@ -69,7 +69,7 @@ const VECTORS: &[Vector] = &[
 ];
 
 fn verify(set: &KeySet, algorithm: Algorithm, message: &str, signature: &[u8]) -> Result<(), BadSignature> {
-    let Answer::Candidates(candidates) = set.answer(None, algorithm, "https://id.test/") else {
+    let Selection::Candidates(candidates) = set.select(None, algorithm, "https://id.test/") else {
         panic!("no key fits {algorithm}")
     };
     let candidates: Vec<_> = candidates.collect();

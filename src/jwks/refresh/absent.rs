@@ -25,13 +25,9 @@ pub(crate) struct Fingerprint {
     pub(crate) name: Option<Guid>,
 }
 
-/// Makes fingerprints.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seed(RandomState);
-
-impl Seed {
-    pub(super) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
-        Fingerprint { number: self.0.hash_one(kid), name: None }
+impl Fingerprint {
+    pub(super) fn of(kid: Option<&str>, seed: &RandomState) -> Self {
+        Self { number: seed.hash_one(kid), name: None }
     }
 }
 
@@ -108,14 +104,14 @@ mod tests {
 
     #[test]
     fn a_name_is_asked_for_once_and_then_often_until_ten_minutes_without() {
-        let (seed, start) = (Seed::default(), Instant::now());
-        let name = |kid: &str| seed.fingerprint(Some(kid));
+        let (seed, start) = (RandomState::new(), Instant::now());
+        let name = |kid: &str| Fingerprint::of(Some(kid), &seed);
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut absent = Absent::default();
         absent.ask(name("a"), start);
         assert_eq!(absent.standing(name("a"), start), Standing::AskedOnce);
         assert_eq!(absent.standing(name("b"), start), Standing::New);
-        assert_eq!(absent.standing(seed.fingerprint(None), start), Standing::New, "no kid is a name of its own");
+        assert_eq!(absent.standing(Fingerprint::of(None, &seed), start), Standing::New, "no kid is a name of its own");
         assert_eq!(absent.standing(name("a"), after(599)), Standing::AskedOnce);
         assert_eq!(absent.standing(name("a"), after(600)), Standing::New);
         absent.ask(name("a"), after(30));
@@ -131,10 +127,11 @@ mod tests {
 
     #[test]
     fn what_was_in_the_set_is_withdrawn_until_it_comes_back() {
-        let (seed, now) = (Seed::default(), Instant::now());
-        let names = |kids: &[&str]| kids.iter().map(|kid| seed.fingerprint(Some(kid))).collect::<Vec<_>>();
+        let (seed, now) = (RandomState::new(), Instant::now());
+        let name = |kid: &str| Fingerprint::of(Some(kid), &seed);
+        let names = |kids: &[&str]| kids.iter().map(|kid| name(kid)).collect::<Vec<_>>();
         let mut absent = Absent::default();
-        let standing = |absent: &Absent, kid| absent.standing(seed.fingerprint(Some(kid)), now);
+        let standing = |absent: &Absent, kid| absent.standing(name(kid), now);
         absent.publish(names(&["a", "b"]));
         absent.publish(names(&["b", "c"]));
         absent.publish(names(&["b", "c"]));
@@ -144,7 +141,7 @@ mod tests {
         absent.publish(names(&["a"]));
         absent.publish(names(&["d"]));
         assert_eq!(standing(&absent, "c"), Standing::Withdrawn);
-        absent.publish((0..1000).map(|kid| seed.fingerprint(Some(&kid.to_string()))).collect());
+        absent.publish((0..1000).map(|kid| name(&kid.to_string())).collect());
         absent.publish(Vec::new());
         assert_eq!(absent.withdrawn.len(), MAX_NAMES);
     }

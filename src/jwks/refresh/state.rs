@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::absent::{Absent, Seed};
+use super::absent::{Absent, Fingerprint};
 use super::allowance::{Allowance, Turn};
 use super::lease::Lease;
 use super::schedule::{Event, Schedule, is_trusted};
@@ -84,7 +84,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
     pub(super) ended: watch::Sender<u64>,
-    pub(super) seed: Seed,
+    /// Of fingerprints.
+    pub(super) seed: RandomState,
 }
 
 #[derive(Default)]
@@ -137,7 +138,7 @@ impl Shared {
     pub(super) fn publish(&self, state: &mut State, set: Arc<KeySet>, document: Option<Arc<[u8]>>) {
         if self.by_kid().is_none() {
             let names = set.keys().filter_map(|key| key.kid.as_deref());
-            state.absent.publish(names.map(|kid| self.seed.fingerprint(Some(kid))).collect());
+            state.absent.publish(names.map(|kid| Fingerprint::of(Some(kid), &self.seed)).collect());
         }
         state.generation = state.generation.saturating_add(1);
         let (fresh_until, proven) = (state.schedule.fresh_until, !state.schedule.on_demand);

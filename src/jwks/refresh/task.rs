@@ -16,7 +16,6 @@ use super::schedule::{Decision, Event, MAX_TTL};
 use super::state::{Shared, State, jitter};
 use crate::clock::Moment;
 use crate::jwks::key_set::KeySet;
-use crate::jwks::key_set::skipped::Unused;
 use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
 use crate::trace::{count, event};
@@ -152,7 +151,7 @@ impl RefreshTask {
                     .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
                 if set.is_empty() && self.shared.by_kid().is_none() {
                     // the keys in hand are better than none: an issuer that has no key cannot sign either
-                    let unused = Unused(set.skipped());
+                    let unused = set.unused();
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{unused}")));
                 }
                 let document = self.shared.is_configured().then(|| document.into());

@@ -38,7 +38,7 @@ pub(in crate::server) type Resolution = Result<Arc<TrustedIssuer>, Error>;
 
 /// Dropping it ends the tasks.
 pub(super) struct Questions {
-    asking: Arc<Asking>,
+    pub(super) asking: Arc<Asking>,
     tasks: Mutex<Tasks>,
     /// How many have been asked.
     asked: AtomicU64,
@@ -52,9 +52,9 @@ struct Tasks {
 }
 
 /// What all questions share.
-struct Asking {
-    resolvers: Vec<Arc<dyn DynResolver>>,
-    fetcher: Fetcher,
+pub(super) struct Asking {
+    pub(super) resolvers: Vec<Arc<dyn DynResolver>>,
+    pub(super) fetcher: Fetcher,
     policy: Arc<ServerPolicy>,
     decisions: Arc<Decisions>,
     open: Mutex<HashMap<Arc<str>, OpenQuestion>>,
@@ -87,15 +87,6 @@ impl Questions {
         let asking = Asking { resolvers, fetcher, policy, decisions, open: Mutex::default() };
         let turns = Arc::new(Semaphore::new(MAX_OPEN));
         Self { asking: Arc::new(asking), tasks: Mutex::default(), asked: AtomicU64::new(0), turns }
-    }
-
-    pub(super) fn fetcher(&self) -> &Fetcher {
-        &self.asking.fetcher
-    }
-
-    /// Tells whether there is nobody to ask.
-    pub(super) fn is_closed(&self) -> bool {
-        self.asking.resolvers.is_empty()
     }
 
     /// Waits for a turn.
