@@ -10,7 +10,7 @@ use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::challenge::wire;
 use crate::credential::{Credential, Places, RequestHead, Shown, TokenSource, find};
-use crate::error::{ConfigError, Error, ErrorKind};
+use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 use crate::reject::NoGrpc;
 use crate::relay::CallerToken;
 
@@ -179,7 +179,8 @@ impl Settings {
     pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
         if self.rules.is_some() {
             let path = format!("public[{} {}]", route.method, route.pattern);
-            problems.push(path, "the layer has rules; write a rule that says Access::Public");
+            let text = "the layer has rules; write a rule that says Access::Public";
+            problems.push_as(ConfigProblemKind::Conflict, path, text);
         }
         let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();
         listed.push(route);

@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use super::cookie::Cookie;
 use super::head::RequestHead;
 use super::{Credential, Places, query, web_socket};
-use crate::error::{ConfigError, Error, ErrorKind};
+use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
 ///
@@ -196,7 +196,7 @@ impl TokenSource {
             if let Some(other) = sources.iter().take(place).find(|other| other.overlaps(source)) {
                 let other = &other.0;
                 let text = format!("{other} looks there, too: every token would be there twice; name one of them only");
-                problems.push(path, text);
+                problems.push_as(ConfigProblemKind::Conflict, path, text);
             }
         }
         problems.or(())
