@@ -138,7 +138,7 @@ fn play(listener: &Listener) {
         assert!(server.status().iter().any(|status| status.failures > 0));
         idp.recover();
     });
-    // its keeper ends with it; and what is spawned on a runtime that has ended is dropped at once
+    // its task ends with it; and what is spawned on a runtime that has ended is dropped at once
     let ended = first.handle().clone();
     drop(first);
     let _guard = ended.enter();

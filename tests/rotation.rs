@@ -299,7 +299,7 @@ fn a_server_outlives_the_runtime_in_which_it_fetched() {
         runtime.block_on(kind(&server, token))
     };
     assert_eq!(in_new_runtime(&idp.token("alice").sign()), None);
-    // the keeper has ended with that runtime; the keys are still good, and the next runtime gets a new keeper
+    // the task has ended with that runtime; the keys are still good, and the next runtime gets a new task
     idp.rotate();
     assert_eq!(in_new_runtime(&idp.token("alice").sign()), None);
     assert_eq!(idp.fetches(), 2);
@@ -377,7 +377,7 @@ fn outside_a_runtime_an_unknown_key_is_refused_and_a_known_one_accepted() {
     let server = trusting(&idp);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     assert_eq!(runtime.block_on(kind(&server, &idp.token("alice").sign())), None);
-    // the keeper is alive on that runtime, and we are not on it
+    // the task is alive on that runtime, and we are not on it
     let verdict = |token: String| futures_util::FutureExt::now_or_never(kind(&server, &token)).unwrap();
     assert_eq!(verdict(idp.token("alice").sign()), None);
     assert_eq!(verdict(idp.token("alice").unknown_kid().sign()), Some(ErrorKind::UnknownKey));

@@ -273,7 +273,7 @@ async fn tokens_that_are_kept_keep_no_keys_of_former_decisions() {
     }
     let before = idp.fetches();
     sleep(Duration::from_secs(3600)).await;
-    assert!(idp.fetches() - before < 10, "one keeper, and not one for each decision: {}", idp.fetches() - before);
+    assert!(idp.fetches() - before < 10, "one task, and not one for each decision: {}", idp.fetches() - before);
 }
 
 #[tokio::test(start_paused = true)]
