@@ -7,13 +7,13 @@ mod source;
 
 mod refresh;
 
-pub use self::key_set::KeyStatus;
+pub use self::key_set::UsableKey;
 pub use self::key_set::document::NotAKeySet;
 pub use self::key_set::skipped::{SkipReason, SkippedKey};
 pub use self::key_set::static_keys::{KeyError, StaticKeys};
 pub(crate) use self::key_set::{KeySet, Selection};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
-pub use self::refresh::{IssuerStatus, KeysState, SavedKeys};
+pub use self::refresh::{Freshness, IssuerStatus, SavedKeys};
 pub(crate) use self::source::DynKeySource;
 #[cfg(feature = "http-client")]
 pub use self::source::http::HttpClient;

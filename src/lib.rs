@@ -137,8 +137,8 @@ pub use crate::jose::{Algorithm, UnknownAlgorithm};
 #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
 pub use crate::jwks::HttpClient;
 pub use crate::jwks::{
-    FetchError, FetchedKeys, IssuerStatus, KeyError, KeySource, KeyStatus, KeysState, NotAKeySet, SavedKeys,
-    SkipReason, SkippedKey, StaticKeys,
+    FetchError, FetchedKeys, Freshness, IssuerStatus, KeyError, KeySource, NotAKeySet, SavedKeys, SkipReason,
+    SkippedKey, StaticKeys, UsableKey,
 };
 pub use crate::layer::BearerAuthLayer;
 pub use crate::reject::{DefaultReject, GraphQlErrors, ProblemJson, Reject, Rejection};

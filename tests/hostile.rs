@@ -20,7 +20,7 @@ use support::{get_with, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tower_bearer::testing::Idp;
-use tower_bearer::{BearerAuthLayer, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer};
+use tower_bearer::{BearerAuthLayer, ErrorKind, Freshness, HttpClient, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -154,14 +154,14 @@ async fn whatever_a_key_server_does_the_keys_in_hand_are_used_until_they_are_too
         pass(65 * MINUTE).await;
         assert_eq!(answer().await.status(), 200, "{name}");
         let status = server.status().remove(0);
-        assert_eq!((status.state, status.keys.len()), (KeysState::Stale, 1), "{name}");
+        assert_eq!((status.state, status.keys.len()), (Freshness::Stale, 1), "{name}");
         assert!(status.failures > 0 && status.last_error.is_some(), "{name}");
 
         pass(10 * MINUTE).await;
         let refused = answer().await;
         assert_eq!(refused.status(), 503, "{name}");
         assert!(refused.headers().contains_key("retry-after"), "{name}");
-        assert_eq!(server.status()[0].state, KeysState::Expired, "{name}");
+        assert_eq!(server.status()[0].state, Freshness::Expired, "{name}");
 
         keys.is_good(&idp);
         pass(MINUTE + MINUTE / 10).await;
@@ -291,7 +291,7 @@ async fn an_answer_that_comes_too_late_does_not_replace_a_newer_one() {
         }
         server.status()[0].state
     });
-    assert_eq!(verdict, KeysState::NeverLoaded);
+    assert_eq!(verdict, Freshness::NeverLoaded);
     let mut slow = slow;
     pass(Duration::from_secs(6)).await;
     idp.rotate();
@@ -303,7 +303,7 @@ async fn an_answer_that_comes_too_late_does_not_replace_a_newer_one() {
             quick
         },
         async {
-            while server.status()[0].state == KeysState::NeverLoaded {
+            while server.status()[0].state == Freshness::NeverLoaded {
                 tokio::task::yield_now().await;
                 pass(Duration::from_millis(100)).await;
                 let _ = server.ready().await;
@@ -342,7 +342,7 @@ async fn what_has_not_changed_is_not_sent_again() {
     assert!(accepted(&first).await);
     pass(11 * MINUTE).await;
     server.refresh(&keys.address).await.unwrap();
-    assert_eq!(server.status()[0].state, KeysState::Fresh, "it counts as fetched");
+    assert_eq!(server.status()[0].state, Freshness::Fresh, "it counts as fetched");
     assert!(server.status()[0].age.unwrap() < MINUTE);
     assert!(accepted(&first).await);
     idp.rotate();

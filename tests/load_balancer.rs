@@ -18,7 +18,7 @@ use support::{kind, send};
 use tokio::time::sleep;
 use tower::service_fn;
 use tower_bearer::{
-    BearerAuthLayer, ErrorKind, FetchError, HttpClient, Issuer, IssuerResolver, KeysState, ResourceServer,
+    BearerAuthLayer, ErrorKind, FetchError, Freshness, HttpClient, Issuer, IssuerResolver, ResourceServer,
     ResourceServerBuilder, SavedKeys, TokenSource, Trust,
 };
 
@@ -99,7 +99,7 @@ async fn nothing_is_asked_for_before_a_token_names_it() {
     let region = Region::default();
     let (key, server) = (region.key(), server(&region));
     assert!(server.ready().await.is_ok());
-    assert_eq!((server.status()[0].state, server.status()[0].is_usable()), (KeysState::Fresh, true));
+    assert_eq!((server.status()[0].state, server.status()[0].is_usable()), (Freshness::Fresh, true));
     for implausible in [
         ("signer", ARN.replace("shop", "other")),
         ("kid", "../../admin".to_owned()),

@@ -16,7 +16,7 @@ use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Clock, ErrorKind, HttpClient, Issuer, KeysState, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{Algorithm, Clock, ErrorKind, Freshness, HttpClient, Issuer, ResourceServer, SavedKeys, StaticKeys};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -341,7 +341,7 @@ async fn keys_are_fetched_by_hand_within_the_limit() {
     let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
     let fixed = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), keys)).build().unwrap();
     assert!(fixed.refresh("https://id.test/").await.is_ok());
-    assert_eq!(fixed.status()[0].state, KeysState::Fixed);
+    assert_eq!(fixed.status()[0].state, Freshness::Fixed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -350,21 +350,21 @@ async fn the_status_tells_how_the_keys_are_and_since_when() {
     let server = trusting(&idp);
     let status = || server.status().remove(0);
     let state = || (status().state, status().is_usable(), status().failures);
-    assert_eq!(state(), (KeysState::NeverLoaded, false, 0));
+    assert_eq!(state(), (Freshness::NeverLoaded, false, 0));
     idp.outage();
     assert!(server.ready().await.is_err());
-    assert_eq!(state(), (KeysState::NeverLoaded, false, 1));
+    assert_eq!(state(), (Freshness::NeverLoaded, false, 1));
     assert!(status().last_error.unwrap().contains("down"));
     assert!(status().next_fetch_in.unwrap() <= Duration::from_millis(1050));
     sleep(Duration::from_millis(500)).await;
     assert_eq!(status().failing_for, Some(Duration::from_millis(500)));
     idp.recover();
     sleep(Duration::from_millis(600)).await;
-    assert_eq!(state(), (KeysState::Fresh, true, 0));
+    assert_eq!(state(), (Freshness::Fresh, true, 0));
     assert_eq!((status().last_error, status().failing_for, status().stale_for), (None, None, None));
     idp.outage();
     sleep(11 * MINUTE).await;
-    assert_eq!((status().state, status().is_usable()), (KeysState::Stale, true));
+    assert_eq!((status().state, status().is_usable()), (Freshness::Stale, true));
     let (age, stale, failing) = (status().age.unwrap(), status().stale_for.unwrap(), status().failing_for.unwrap());
     assert_eq!(age - stale, 10 * MINUTE);
     assert!(stale >= MINUTE - Duration::from_secs(1) && failing > 2 * MINUTE, "{stale:?} {failing:?}");
@@ -372,7 +372,7 @@ async fn the_status_tells_how_the_keys_are_and_since_when() {
     assert_eq!(json[0]["state"], "stale");
     assert_eq!(json[0]["stale_for"], stale.as_secs());
     sleep(60 * MINUTE).await;
-    assert_eq!((status().state, status().is_usable()), (KeysState::Expired, false));
+    assert_eq!((status().state, status().is_usable()), (Freshness::Expired, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -494,11 +494,11 @@ fn a_runtime_that_is_kept_but_not_driven_starves_nobody() {
     kept.block_on(async {
         sleep(20 * MINUTE).await;
         assert_eq!(kind(&server, &token).await, None);
-        assert_eq!(server.status()[0].state, KeysState::Stale);
+        assert_eq!(server.status()[0].state, Freshness::Stale);
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(server.status()[0].state, KeysState::Fresh);
+        assert_eq!(server.status()[0].state, Freshness::Fresh);
     });
     assert_eq!(idp.fetches(), 3);
 }
@@ -519,7 +519,7 @@ async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
     clock.advance(69 * MINUTE);
     let second = server().saved_keys(saved()).build().unwrap();
     let status = second.status().remove(0);
-    assert_eq!((status.state, status.keys.len(), status.age), (KeysState::Stale, 1, None));
+    assert_eq!((status.state, status.keys.len(), status.age), (Freshness::Stale, 1, None));
     assert_eq!(kind(&second, &idp.token("alice").sign()).await, None, "10 minutes fresh, 1 hour stale");
     let before = idp.fetches();
     tokio::task::yield_now().await;
@@ -544,7 +544,7 @@ async fn saved_keys_serve_a_start_during_an_outage_until_they_are_too_old() {
     ]);
     let strange: Vec<SavedKeys> = serde_json::from_value(strange).unwrap();
     let fourth = server().saved_keys(strange).build().unwrap();
-    assert_eq!(fourth.status()[0].state, KeysState::NeverLoaded);
+    assert_eq!(fourth.status()[0].state, Freshness::NeverLoaded);
 }
 
 #[tokio::test(start_paused = true)]
@@ -675,7 +675,7 @@ async fn a_machine_that_was_suspended_does_not_trust_the_keys_of_yesterday() {
     idp.rotate();
     clock.advance(day);
     let status = server.status().remove(0);
-    assert_eq!((status.state, status.age, status.stale_for), (KeysState::Expired, Some(day), Some(day - 10 * MINUTE)));
+    assert_eq!((status.state, status.age, status.stale_for), (Freshness::Expired, Some(day), Some(day - 10 * MINUTE)));
     let begin = Instant::now();
     assert_eq!(kind(&server, &old).await, Some(ErrorKind::UnknownKey), "a token that is known, too");
     assert_eq!((idp.fetches(), begin.elapsed()), (2, Duration::ZERO));
@@ -690,11 +690,11 @@ async fn a_machine_that_was_suspended_does_not_trust_the_keys_of_yesterday() {
     // within what they may be stale they are used, and fetched again within a minute, also if no
     // token comes
     clock.advance(30 * MINUTE);
-    assert_eq!(server.status()[0].state, KeysState::Stale);
+    assert_eq!(server.status()[0].state, Freshness::Stale);
     assert_eq!(kind(&server, &idp.token("alice").sign()).await, None);
     let before = idp.fetches();
     sleep(MINUTE).await;
-    assert_eq!((idp.fetches(), server.status()[0].state), (before + 1, KeysState::Fresh));
+    assert_eq!((idp.fetches(), server.status()[0].state), (before + 1, Freshness::Fresh));
 }
 
 #[tokio::test(start_paused = true)]
@@ -715,7 +715,7 @@ async fn a_wall_clock_that_is_set_takes_no_service_down_and_makes_no_key_last() 
     assert_eq!(kind(&server, &token).await, None);
     sleep(2 * MINUTE).await;
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::KeysUnavailable));
-    assert_eq!(server.status()[0].state, KeysState::Expired);
+    assert_eq!(server.status()[0].state, Freshness::Expired);
 }
 
 #[tokio::test(start_paused = true)]
@@ -733,9 +733,9 @@ async fn keys_are_not_saved_by_a_clock_that_cannot_say_until_when_they_are_fresh
     let saved = server.save_keys();
     idp.outage();
     let next = ResourceServer::new(API).trust(&idp).saved_keys(saved).build().unwrap();
-    assert_eq!(next.status()[0].state, KeysState::Fresh);
+    assert_eq!(next.status()[0].state, Freshness::Fresh);
     sleep(10 * MINUTE).await;
-    assert_eq!(next.status()[0].state, KeysState::Stale);
+    assert_eq!(next.status()[0].state, Freshness::Stale);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Issuer, KeysState, ResourceServer};
+use tower_bearer::{ErrorKind, FetchError, Freshness, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -124,7 +124,7 @@ async fn keys_are_fetched_again_before_they_cease_to_be_fresh_and_no_request_wai
     assert_eq!(idp.fetches(), 1);
     sleep(Duration::from_secs(2 * 60)).await;
     assert_eq!(idp.fetches(), 2, "80 % of ten minutes, give or take");
-    assert_eq!(server.status()[0].state, KeysState::Fresh);
+    assert_eq!(server.status()[0].state, Freshness::Fresh);
     // and goes on so while nobody calls
     sleep(60 * MINUTE).await;
     assert!((8..=10).contains(&idp.fetches()), "{}", idp.fetches());
@@ -140,7 +140,7 @@ async fn known_keys_outlive_an_outage_until_they_are_too_old() {
     sleep(10 * MINUTE + 55 * MINUTE).await;
     assert_eq!(kind(&server, &token()).await, None);
     let status = &server.status()[0];
-    assert!(status.state == KeysState::Stale && status.is_usable() && status.failures > 0, "{status:?}");
+    assert!(status.state == Freshness::Stale && status.is_usable() && status.failures > 0, "{status:?}");
     assert!(status.last_error.is_some());
     let unknown = idp.token("alice").unknown_kid().sign();
     assert_eq!(kind(&server, &unknown).await, Some(ErrorKind::KeysUnavailable), "it may be there, we cannot know");
@@ -193,10 +193,10 @@ async fn a_set_without_a_usable_key_is_a_failure_and_the_keys_in_hand_are_used_o
         error.contains("no usable key; key 0 is not used: it is a symmetric key") && !error.contains("secret"),
         "{error}"
     );
-    assert_eq!((status.state, status.keys.len()), (KeysState::Fresh, 1), "{status:?}");
+    assert_eq!((status.state, status.keys.len()), (Freshness::Fresh, 1), "{status:?}");
     sleep(62 * MINUTE).await;
     assert_eq!(kind(&server, &before).await, Some(ErrorKind::KeysUnavailable));
-    assert_eq!(server.status()[0].state, KeysState::Expired);
+    assert_eq!(server.status()[0].state, Freshness::Expired);
     // and at the start it is an outage
     assert_eq!(kind(&trusting(&idp), &before).await, Some(ErrorKind::KeysUnavailable));
 }

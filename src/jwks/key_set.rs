@@ -215,8 +215,8 @@ impl KeySet {
     }
 
     /// Returns what an operator may know of the usable keys.
-    pub(crate) fn status(&self) -> Vec<KeyStatus> {
-        let status = |key: &Jwk| KeyStatus {
+    pub(crate) fn status(&self) -> Vec<UsableKey> {
+        let status = |key: &Jwk| UsableKey {
             kid: key.kid.clone(),
             algorithms: key.prepared.iter().map(|key| key.algorithm()).collect(),
         };
@@ -227,7 +227,7 @@ impl KeySet {
 /// A key that is in use.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct KeyStatus {
+pub struct UsableKey {
     /// The key's name.
     pub kid: Option<Box<str>>,
     /// The algorithms that it is for; the issuer's policy may allow fewer.

@@ -32,7 +32,7 @@ pub(crate) use self::order::{Cause, PendingFetch, Refresh};
 use self::schedule::{Event, MAX_TTL, Schedule};
 pub(crate) use self::state::Timing;
 use self::state::{Shared, Snapshot, State, jitter};
-pub use self::status::{IssuerStatus, KeysState, SavedKeys};
+pub use self::status::{Freshness, IssuerStatus, SavedKeys};
 use super::key_set::KeySet;
 use super::source::{DynKeySource, Guid};
 use crate::clock::{Moment, UnixTime};
@@ -255,11 +255,11 @@ impl Keys {
         IssuerStatus {
             issuer: self.shared.issuer.as_ref().into(),
             state: match (set, &*current, stale_for) {
-                _ if self.is_fixed() => KeysState::Fixed,
-                (_, None, _) => KeysState::NeverLoaded,
-                (None, Some(_), _) => KeysState::Expired,
-                (Some(_), _, None) => KeysState::Fresh,
-                (Some(_), _, Some(_)) => KeysState::Stale,
+                _ if self.is_fixed() => Freshness::Fixed,
+                (_, None, _) => Freshness::NeverLoaded,
+                (None, Some(_), _) => Freshness::Expired,
+                (Some(_), _, None) => Freshness::Fresh,
+                (Some(_), _, Some(_)) => Freshness::Stale,
             },
             age: passed(state.schedule.fetched),
             stale_for,

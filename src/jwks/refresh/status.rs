@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::jwks::key_set::KeyStatus;
+use crate::jwks::key_set::UsableKey;
 use crate::jwks::key_set::skipped::SkippedKey;
 use crate::sync::whole_seconds_up;
 
@@ -18,10 +18,10 @@ use crate::sync::whole_seconds_up;
 /// ```
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_bearer::{KeysState, ResourceServer, testing::Idp};
+/// use tower_bearer::{Freshness, ResourceServer, testing::Idp};
 ///
 /// let server = ResourceServer::new("https://api.test").trust(&Idp::new("https://id.test/")).build()?;
-/// assert_eq!(server.status()[0].state, KeysState::NeverLoaded);
+/// assert_eq!(server.status()[0].state, Freshness::NeverLoaded);
 ///
 /// server.ready().await?;
 /// let status = serde_json::to_value(server.status())?;
@@ -37,7 +37,7 @@ pub struct IssuerStatus {
     /// The issuer's identifier.
     pub issuer: Box<str>,
     /// The state of the issuer's keys.
-    pub state: KeysState,
+    pub state: Freshness,
     /// How long ago the keys were fetched.
     #[serde(serialize_with = "seconds")]
     pub age: Option<Duration>,
@@ -55,7 +55,7 @@ pub struct IssuerStatus {
     #[serde(serialize_with = "seconds_up")]
     pub next_fetch_in: Option<Duration>,
     /// The keys in use.
-    pub keys: Vec<KeyStatus>,
+    pub keys: Vec<UsableKey>,
     /// The keys of the set that are not used, and why.
     pub skipped: Vec<SkippedKey>,
 }
@@ -64,7 +64,7 @@ impl IssuerStatus {
     /// Tells whether there is a key that a token could be verified with; or, where keys are only fetched when tokens name
     /// them ([`aws_alb`](crate::Issuer::aws_alb)), whether one can be expected.
     pub fn is_usable(&self) -> bool {
-        !self.keys.is_empty() || self.state == KeysState::Fresh && self.failures == 0
+        !self.keys.is_empty() || self.state == Freshness::Fresh && self.failures == 0
     }
 }
 
@@ -72,7 +72,7 @@ impl IssuerStatus {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum KeysState {
+pub enum Freshness {
     /// The keys were stale for longer than [`Issuer::max_stale`](crate::Issuer::max_stale), and are
     /// not used any more.
     Expired,
