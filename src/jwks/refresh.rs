@@ -53,7 +53,7 @@ pub(crate) struct Outage {
 impl Keys {
     /// Keeps keys that never change.
     pub(crate) fn fixed(issuer: Arc<str>, set: KeySet) -> Self {
-        let keys = Self::new(issuer, None, None, Some((set, 1)), Timing::default());
+        let keys = Self::new(issuer, None, None, Some(set), Timing::default());
         keys.shared.lease.close();
         keys
     }
@@ -68,7 +68,7 @@ impl Keys {
     ) -> Self {
         // of keys that come by their names there is a set from the start, though none is in it: it is then
         // its own key that a token lacks
-        let set = source.by_kid().map(|_| (KeySet::default(), 0));
+        let set = source.by_kid().map(|_| KeySet::default());
         Self::new(issuer, allowance, Some(source), set, timing.clone())
     }
 
@@ -76,12 +76,12 @@ impl Keys {
         issuer: Arc<str>,
         allowance: Option<Arc<Allowance>>,
         source: Option<Box<dyn DynKeySource>>,
-        set: Option<(KeySet, u64)>,
+        set: Option<KeySet>,
         timing: Timing,
     ) -> Self {
         let schedule = if allowance.is_some() { Schedule::on_demand() } else { Schedule::default() };
-        let snapshot = set.map(|(set, generation)| {
-            Arc::new(Snapshot { set: Arc::new(set), document: None, generation, fresh_until: None, proven: true })
+        let snapshot = set.map(|set| {
+            Arc::new(Snapshot { set: Arc::new(set), document: None, generation: 0, fresh_until: None, proven: true })
         });
         let shared = Shared {
             issuer,

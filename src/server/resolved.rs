@@ -12,8 +12,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use self::decisions::undecided;
 use self::decisions::{Decisions, not_trusted};
-pub(super) use self::question::Resolution;
-use self::question::{PATIENCE, Questions, cut_short};
+use self::question::{PATIENCE, Questions, Resolution, cut_short};
 use super::fetcher::Fetcher;
 use super::resolver::DynResolver;
 use super::trusted_issuer::{Admission, TrustedIssuer};
