@@ -252,7 +252,7 @@ fn each_reason_says_what_to_do() {
     ] {
         let text = reason.to_string();
         assert!(text.contains("; ") && !text.ends_with('.'), "{text}");
-        let guide = include_str!("../../guide/refused.md");
+        let guide = include_str!("../../../guide/refused.md");
         let (what, _) = text.split_once("; ").unwrap();
         assert!(guide.contains(what), "the guide does not know: {what}");
     }
