@@ -8,7 +8,6 @@ mod fetcher;
 mod resolved;
 mod resolver;
 mod token_cache;
-mod trust;
 mod trusted_issuer;
 mod verifier;
 
@@ -26,7 +25,7 @@ pub use self::builder::ResourceServerBuilder;
 use self::engine::Engine;
 pub use self::explain::{Explanation, Outcome, Step};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
-pub use self::trust::Trust;
+pub use self::trusted_issuer::Trust;
 use self::trusted_issuer::TrustedIssuer;
 use crate::access_token::AccessToken;
 use crate::credential::Credential;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::ResourceServer;
 use super::engine::{Engine, Lack};
+use super::trusted_issuer::TrustedIssuer;
 use super::verifier::{Effort, Refusal};
-use super::{ResourceServer, TrustedIssuer};
 use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
 use crate::error::Error;

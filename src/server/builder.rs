@@ -18,7 +18,7 @@ use super::fetcher::{FetchSettings, Fetcher};
 use super::resolved::ResolvedIssuers;
 use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
-use super::trust::Trust;
+use super::trusted_issuer::Trust;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::TrustedIssuer;
 use super::resolved::{ResolvedIssuers, undecided};
 use super::token_cache::TokenCache;
+use super::trusted_issuer::TrustedIssuer;
 use super::verifier::{Effort, KeyLack, Refusal};
 use crate::access_token::Verified;
 use crate::credential::BearerToken;

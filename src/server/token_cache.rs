@@ -18,8 +18,8 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
-use super::TrustedIssuer;
 use super::resolved::ResolvedIssuers;
+use super::trusted_issuer::TrustedIssuer;
 use super::verifier::Warrant;
 use crate::access_token::Verified;
 use crate::clock::{SharedClock, UnixTime};

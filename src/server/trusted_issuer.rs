@@ -1,13 +1,32 @@
-//! What the server keeps of each issuer that it trusts.
+//! An issuer that is trusted: what the application says of it, and what the server keeps of it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
+use super::fetcher::{Fetcher, HttpOrigin};
 use super::verifier::KeyVerifier;
-use crate::issuer::Policy;
+use crate::error::{ConfigError, ConfigProblemKind};
+use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
+use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
 
+/// What [`trust`](crate::ResourceServerBuilder::trust) takes: an issuer, whose keys are then fetched over HTTP, or a pair
+/// of an issuer and its [`StaticKeys`] or any [`KeySource`].
+pub struct Trust {
+    pub(super) issuer: Issuer,
+    keys: KeyOrigin,
+}
+
+enum KeyOrigin {
+    /// The issuer's `jwks_uri`, given or discovered.
+    Http,
+    Source(Box<dyn DynKeySource>),
+    Static(StaticKeys),
+}
+
+/// What the server keeps of it.
 pub(super) struct TrustedIssuer {
     /// How it was found at run time; `None` if it is configured.
     pub(super) admission: Option<Admission>,
@@ -35,5 +54,81 @@ impl Admission {
     /// Notes that a token was verified, and tells whether it is the first.
     pub(super) fn prove(&self) -> bool {
         !self.proven.load(Ordering::Relaxed) && !self.proven.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Trust {
+    /// Checks the issuer and prepares its keys, or goes on with those that are `known` of it, if they come from the same
+    /// place over HTTP.
+    pub(super) fn prepare(
+        self,
+        server: &Arc<ServerPolicy>,
+        fetcher: &Fetcher,
+        known: Option<&TrustedIssuer>,
+        problems: &mut ConfigError,
+    ) -> Option<TrustedIssuer> {
+        let Self { issuer, keys } = self;
+        let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
+        let (id, terms) = (Arc::clone(&issuer.id), &issuer.terms);
+        let (jwks_uri, max_stale) = (terms.jwks_uri.as_ref().map(Address::as_str), terms.max_stale);
+        if !matches!(keys, KeyOrigin::Http) && jwks_uri.is_some() {
+            let fix = "the keys come from elsewhere; drop jwks_uri";
+            problems.push_as(ConfigProblemKind::Conflict, path("jwks_uri"), fix);
+        }
+        if fetcher.allowance.is_some() && (terms.absent_iss || !terms.also_known_as.is_empty()) {
+            problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
+        }
+        let (mut symmetric, mut over_http) = (None, None);
+        let keys = match keys {
+            KeyOrigin::Static(keys) => {
+                let (set, secret) = keys.into_parts();
+                symmetric = secret;
+                Some(Arc::new(Keys::fixed(id, set)))
+            }
+            KeyOrigin::Source(source) => {
+                Some(Arc::new(Keys::fetched(id, fetcher.allowance.clone(), source, &fetcher.timing)))
+            }
+            // an empty identifier is reported once, with the policy
+            KeyOrigin::Http if id.is_empty() && jwks_uri.is_none() => None,
+            KeyOrigin::Http => {
+                let by_kid = terms.load_balancers.is_some();
+                let origin = HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetcher: fetcher.clone() };
+                let same = |known: &&KeyVerifier| known.over_http.as_ref().is_some_and(|known| known.is(&origin));
+                let known = known.map(|known| &known.verifier).filter(same).map(|known| &known.keys);
+                let keys = fetcher.keys(&id, jwks_uri, by_kid, known).map_err(|fix| {
+                    let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
+                    problems.push(path(field), fix);
+                });
+                over_http = Some(origin);
+                keys.ok()
+            }
+        };
+        let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
+        let verifier = KeyVerifier { keys: keys?, max_stale, over_http };
+        Some(TrustedIssuer { admission: None, policy, verifier })
+    }
+}
+
+impl From<Issuer> for Trust {
+    fn from(issuer: Issuer) -> Self {
+        Self { issuer, keys: KeyOrigin::Http }
+    }
+}
+
+impl From<(Issuer, StaticKeys)> for Trust {
+    fn from((issuer, keys): (Issuer, StaticKeys)) -> Self {
+        Self { issuer, keys: KeyOrigin::Static(keys) }
+    }
+}
+
+impl<S: KeySource> From<(Issuer, S)> for Trust {
+    fn from((issuer, source): (Issuer, S)) -> Self {
+        Self { issuer, keys: KeyOrigin::Source(Box::new(source)) }
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust({})", self.issuer.id())
     }
 }
