@@ -16,13 +16,14 @@ use crate::jose::{Json, Value};
 use crate::possession::{Binding, Possessed};
 use crate::validate::{Claimed, NumericDate, Plausible};
 
-/// A verified access token: whoever holds one knows that its claims were checked and its signature was verified.
+/// A verified access token: whoever holds one knows that its claims were checked and its signature
+/// was verified.
 ///
 /// There is no other way to make one than to verify a token, not even in tests.
 ///
 /// `C` is the application's own claims type, as chosen with
-/// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken` fits
-/// every server and offers everything but [`claims`](Self::claims).
+/// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken`
+/// fits every server and offers everything but [`claims`](Self::claims).
 ///
 /// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as
 /// absent.
@@ -46,8 +47,9 @@ struct Inner<C: ?Sized> {
     claims: C,
 }
 
-/// A token whose claims were checked and whose signature was verified, and not yet a yes: what depends on the request is
-/// judged for each one, be the token known or not. So it has none of the accessors, and no way into a request.
+/// A token whose claims were checked and whose signature was verified, and not yet a yes: what
+/// depends on the request is judged for each one, be the token known or not. So it has none of the
+/// accessors, and no way into a request.
 pub(crate) struct Verified<C>(Arc<Inner<C>>);
 
 impl<C> Verified<C> {
@@ -75,7 +77,8 @@ impl<C> Verified<C> {
         self.0.token.dates.check(self.policy(), now)
     }
 
-    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure, twice as much as the payload, if there are any.
+    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure,
+    /// twice as much as the payload, if there are any.
     pub(crate) fn weight(&self) -> usize {
         let payload = self.0.token.json.weight();
         let claims = if size_of_val(&self.0.claims) == 0 { 0 } else { payload.saturating_mul(2) };
@@ -149,21 +152,22 @@ impl<C: ?Sized> AccessToken<C> {
         oldest.map_or(expires, |oldest| oldest.min(expires))
     }
 
-    /// Returns the issuer's identifier, exactly as it was configured; the token says the same (`iss`), or one of its
-    /// [other names](crate::Issuer::also_known_as).
+    /// Returns the issuer's identifier, exactly as it was configured; the token says the same
+    /// (`iss`), or one of its [other names](crate::Issuer::also_known_as).
     pub fn issuer(&self) -> &str {
         &self.policy().issuer
     }
 
-    /// Returns the subject (`sub`), unique at its [`issuer`](Self::issuer) only; some tokens of machines have none, or an empty one, which is none.
+    /// Returns the subject (`sub`), unique at its [`issuer`](Self::issuer) only; some tokens of
+    /// machines have none, or an empty one, which is none.
     ///
     /// In a token of the client-credentials grant it may be the client's identifier (RFC 9068 §5).
     pub fn subject(&self) -> Option<&str> {
         self.claim("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty())
     }
 
-    /// Tells whether a user or a client calls, by what is known of the issuer's tokens: its preset, else RFC 9068 §5, by which a client's own tokens have the
-    /// client for their subject.
+    /// Tells whether a user or a client calls, by what is known of the issuer's tokens: its preset,
+    /// else RFC 9068 §5, by which a client's own tokens have the client for their subject.
     ///
     /// Without a preset or [`rfc9068`](crate::Issuer::rfc9068), it is never known to be a user.
     ///
@@ -185,8 +189,8 @@ impl<C: ?Sized> AccessToken<C> {
         tenant.filter(|_| found.next().is_none())
     }
 
-    /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or what
-    /// [`client_claim`](crate::Issuer::client_claim) names.
+    /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or
+    /// what [`client_claim`](crate::Issuer::client_claim) names.
     pub fn client_id(&self) -> Option<&str> {
         let (_, client) = self.policy().terms.client(&self.inner.token.json)?;
         client.as_str()
@@ -197,12 +201,14 @@ impl<C: ?Sized> AccessToken<C> {
         self.claim("jti").and_then(Value::as_str)
     }
 
-    /// Returns how the user has signed in (`acr`, the authentication context class of RFC 9470 and OpenID Connect), if the token says so by a string.
+    /// Returns how the user has signed in (`acr`, the authentication context class of RFC 9470 and
+    /// OpenID Connect), if the token says so by a string.
     pub fn acr(&self) -> Option<&str> {
         self.claim("acr").and_then(Value::as_str)
     }
 
-    /// Returns the methods by which the user has signed in (`amr`, RFC 8176); nothing that is not a string.
+    /// Returns the methods by which the user has signed in (`amr`, RFC 8176); nothing that is not a
+    /// string.
     pub fn amr(&self) -> impl Iterator<Item = &str> {
         self.claim("amr").into_iter().flat_map(Value::strings)
     }
@@ -213,12 +219,14 @@ impl<C: ?Sized> AccessToken<C> {
         date.and_then(|date| date.to_unix_time().to_system_time())
     }
 
-    /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has one.
+    /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has
+    /// one.
     pub fn session_id(&self) -> Option<&str> {
         self.claim("sid").or_else(|| self.claim("session_id")).and_then(Value::as_str)
     }
 
-    /// Returns all audiences that the token names (`aud`); one of them is this service's, unless the issuer's terms say otherwise.
+    /// Returns all audiences that the token names (`aud`); one of them is this service's, unless
+    /// the issuer's terms say otherwise.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
         let audience = self.claim("aud").and_then(|aud| Audience::read(aud).ok());
         audience.into_iter().flat_map(Audience::iter)
@@ -270,12 +278,13 @@ impl<C: ?Sized> AccessToken<C> {
 impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
     /// Takes the token from a request's extensions, where the layer puts it.
     ///
-    /// For services that are neither axum's nor tonic's; `http` and tonic requests share this type of extensions.
+    /// For services that are neither axum's nor tonic's; `http` and tonic requests share this type
+    /// of extensions.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::MissingToken`] if the layer is optional and the caller is anonymous; [`ErrorKind::LayerMissing`] if no layer
-    /// with this claims type has seen the request.
+    /// [`ErrorKind::MissingToken`] if the layer is optional and the caller is anonymous;
+    /// [`ErrorKind::LayerMissing`] if no layer with this claims type has seen the request.
     ///
     /// # Examples
     ///
@@ -292,9 +301,11 @@ impl<C: ?Sized + Send + Sync + 'static> AccessToken<C> {
         Self::found_in(extensions)?
     }
 
-    /// Takes the token from a request's extensions; the error within is that of an anonymous caller.
+    /// Takes the token from a request's extensions; the error within is that of an anonymous
+    /// caller.
     pub(crate) fn found_in(extensions: &Extensions) -> Result<Result<&Self, Error>, Error> {
-        // with layers one inside the other, that of the innermost counts, and not what another has left there
+        // with layers one inside the other, that of the innermost counts, and not what another has
+        // left there
         let current: Option<&AccessToken> = extensions.get();
         let current = current.map(AccessToken::identity);
         if let Some(token) = extensions.get().filter(|token: &&Self| Some(token.identity()) == current) {
@@ -330,7 +341,8 @@ impl<C: ?Sized> fmt::Debug for AccessToken<C> {
     }
 }
 
-/// Stands in a request's extensions where a layer has found no token that it needs, or none that is any good.
+/// Stands in a request's extensions where a layer has found no token that it needs, or none that is
+/// any good.
 #[derive(Clone, Debug)]
 pub(crate) struct Anonymous {
     space: Option<Arc<ProtectionSpace>>,
@@ -357,7 +369,8 @@ impl Anonymous {
         self.bad.clone().unwrap_or_else(missing)
     }
 
-    /// Says in a request's extensions that nobody is known to call, whatever an outer layer has found.
+    /// Says in a request's extensions that nobody is known to call, whatever an outer layer has
+    /// found.
     pub(crate) fn enter(self, extensions: &mut Extensions) {
         extensions.remove::<AccessToken>();
         extensions.remove::<Error>();

@@ -27,7 +27,8 @@ impl Binding {
         }
     }
 
-    /// Judges the sender: a bound token proves nothing without the proof (RFC 9449 §7.2, RFC 8705 §3).
+    /// Judges the sender: a bound token proves nothing without the proof (RFC 9449 §7.2, RFC 8705
+    /// §3).
     pub(crate) fn prove(self) -> Result<Possessed, Error> {
         match self {
             Self::Unbound => Ok(Possessed(())),

@@ -37,8 +37,9 @@ use crate::sync::after;
 ///
 /// Cheap to clone; clones share the keys. Dropping the last one ends the tasks that fetch them.
 ///
-/// Keys are fetched by a task on the tokio runtime (with timers) of the first token that needs them. If this runtime ends, or is
-/// not driven any more, that of a later token takes over. Tokens whose keys are known need no runtime.
+/// Keys are fetched by a task on the tokio runtime (with timers) of the first token that needs
+/// them. If this runtime ends, or is not driven any more, that of a later token takes over. Tokens
+/// whose keys are known need no runtime.
 ///
 /// # Examples
 ///
@@ -72,8 +73,8 @@ pub struct ResourceServer<C = ()> {
 }
 
 impl ResourceServer {
-    /// Begins the configuration of a server that is meant by this audience: the tokens' `aud` must name it, byte for
-    /// byte (RFC 7519 §4.1.3, RFC 9068 §4).
+    /// Begins the configuration of a server that is meant by this audience: the tokens' `aud` must
+    /// name it, byte for byte (RFC 7519 §4.1.3, RFC 9068 §4).
     #[expect(clippy::new_ret_no_self, reason = "a server cannot be had without what the builder asks for")]
     pub fn new(audience: impl Into<String>) -> ResourceServerBuilder {
         ResourceServerBuilder::new(audience.into())
@@ -81,9 +82,11 @@ impl ResourceServer {
 }
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
-    /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a test.
+    /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a
+    /// test.
     ///
-    /// A function that takes an [`AccessToken`] of any claims gets it with [`erase`](AccessToken::erase).
+    /// A function that takes an [`AccessToken`] of any claims gets it with
+    /// [`erase`](AccessToken::erase).
     ///
     /// # Errors
     ///
@@ -99,11 +102,12 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         }
     }
 
-    /// Waits until the keys of every configured issuer are there, or fails with the reasons why some cannot be had: for readiness gates and
-    /// for services that would rather not start than start without keys.
+    /// Waits until the keys of every configured issuer are there, or fails with the reasons why
+    /// some cannot be had: for readiness gates and for services that would rather not start than
+    /// start without keys.
     ///
-    /// All are asked at the same time, each once; one that was asked in vain a moment ago is not asked again before its pause is over. Issuers
-    /// that are found at run time are not waited for.
+    /// All are asked at the same time, each once; one that was asked in vain a moment ago is not
+    /// asked again before its pause is over. Issuers that are found at run time are not waited for.
     ///
     /// # Errors
     ///
@@ -151,7 +155,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         status
     }
 
-    /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that the old keys are gone at once.
+    /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that
+    /// the old keys are gone at once.
     ///
     /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes
     /// three times the [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15
@@ -222,11 +227,11 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         verifiers.filter_map(|verifier| verifier.keys.save(verifier.max_stale, now)).collect()
     }
 
-    /// Takes another configuration from now on, for all clones of this server and the layers that hold them. Requests on their way are finished under the
-    /// old one.
+    /// Takes another configuration from now on, for all clones of this server and the layers that
+    /// hold them. Requests on their way are finished under the old one.
     ///
-    /// Issuers that stay keep their keys, and all that is known of their fetches, if the keys come from the same address over HTTP, by
-    /// the same client; others begin anew.
+    /// Issuers that stay keep their keys, and all that is known of their fetches, if the keys come
+    /// from the same address over HTTP, by the same client; others begin anew.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::validate::Plausible;
 
 /// Verifies a plausible token's signature with its issuer's keys.
 ///
-/// Returns the evidence, and the key that gave it. `UnknownKey` means that newer keys may help; `BadSignature` and
-/// `UnsupportedAlgorithm`, that they may if a key was replaced under its name.
+/// Returns the evidence, and the key that gave it. `UnknownKey` means that newer keys may help;
+/// `BadSignature` and `UnsupportedAlgorithm`, that they may if a key was replaced under its name.
 pub(crate) fn verify<'k>(
     token: &Plausible<'_>,
     keys: &'k KeySet,

@@ -1,5 +1,6 @@
-//! Step 5, pure: the registered claims hold under the issuer's policy at this moment. Everything that can refuse a token
-//! for little comes here, before the signature; what has passed is *plausible*, not true.
+//! Step 5, pure: the registered claims hold under the issuer's policy at this moment. Everything
+//! that can refuse a token for little comes here, before the signature; what has passed is
+//! *plausible*, not true.
 
 mod dates;
 mod load_balancer;
@@ -75,8 +76,8 @@ impl<'t> Plausible<'t> {
 /// What a check looks at, as the token has it.
 pub(crate) type Seen<'t> = Vec<(Cow<'t, str>, Option<Value<'t>>)>;
 
-/// All checks, those of least cost first. `judge` is given the name of each, what it looks at, and what it says, and decides
-/// whether the others follow. Returns what they have read.
+/// All checks, those of least cost first. `judge` is given the name of each, what it looks at, and
+/// what it says, and decides whether the others follow. Returns what they have read.
 fn checks<'t>(
     (header, json, padded): (Header<'t>, &'t Json, bool),
     policy: &'t Policy,
@@ -108,7 +109,8 @@ fn checks<'t>(
         let values = || claim.values(json).map(|value| (claim.name().into(), Some(value))).collect();
         judge("demanded claim", &values, check_demand(json, claim))?;
     }
-    // one that cannot be proven is refused here already, before anything is done for the token's signature
+    // one that cannot be proven is refused here already, before anything is done for the token's
+    // signature
     let provable = Binding::read(registered.cnf).and_then(|read| read.prove().map(|_| binding = Some(read)));
     judge("sender constraint", &|| seen(claims, ["cnf"]), provable)?;
     Ok(dates.zip(binding))
@@ -210,7 +212,8 @@ fn check_audience(claims: &Registered<'_>, payload: &Json, policy: &Policy) -> R
 
 /// Names which of ours was probably meant, without repeating what the token says.
 fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box<str>]) -> Option<String> {
-    /// Real tokens name a few audiences; a refusal is not to cost more for one that names thousands.
+    /// Real tokens name a few audiences; a refusal is not to cost more for one that names
+    /// thousands.
     const MAX_COMPARED: usize = 16;
     let meant = |theirs| ours.iter().find(|own| differ_little(theirs, own));
     let meant = theirs.into_iter().take(MAX_COMPARED).find_map(meant)?;
@@ -219,7 +222,8 @@ fn nearly<'t>(name: &str, theirs: impl IntoIterator<Item = &'t str>, ours: &[Box
     ))
 }
 
-/// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients apart).
+/// Only some clients may be let in (RFC 9068 §5 tells users and clients apart; this tells clients
+/// apart).
 fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     let Some(clients) = &policy.terms.clients else { return Ok(()) };
     let Some((name, client)) = policy.terms.client(payload) else {

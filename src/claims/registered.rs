@@ -3,8 +3,8 @@
 use crate::error::{Error, ErrorKind};
 use crate::jose::{Json, Value};
 
-/// The members of the payload that every token is checked by, but for `iss`, by which its policy was selected; none has
-/// been looked into yet.
+/// The members of the payload that every token is checked by, but for `iss`, by which its policy
+/// was selected; none has been looked into yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Registered<'j> {
     pub(crate) aud: Option<Value<'j>>,

@@ -1,5 +1,5 @@
-//! The pure-Rust back end, through jsonwebtoken's provider of that name; never its process-wide default, which panics
-//! when a build unifies both of its back ends.
+//! The pure-Rust back end, through jsonwebtoken's provider of that name; never its process-wide
+//! default, which panics when a build unifies both of its back ends.
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;

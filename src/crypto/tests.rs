@@ -1,4 +1,5 @@
-//! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See `jwks/vectors.rs` for more.
+//! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See
+//! `jwks/vectors.rs` for more.
 
 use super::*;
 use crate::jose::{Curve, decode_base64url};

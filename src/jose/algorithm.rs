@@ -77,7 +77,8 @@ pub(crate) enum Curve {
 }
 
 impl Curve {
-    /// The length of a coordinate in bytes; JWKs and signatures use exactly this length (RFC 7518 §6.2.1.2, §3.4).
+    /// The length of a coordinate in bytes; JWKs and signatures use exactly this length (RFC 7518
+    /// §6.2.1.2, §3.4).
     pub(crate) fn coordinate_len(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -96,7 +97,8 @@ pub(crate) enum Hash {
 use Algorithm::{Ed25519, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
 
 impl Algorithm {
-    /// The algorithms that a published key can have: all but HMAC. This is the default allow-list of an issuer.
+    /// The algorithms that a published key can have: all but HMAC. This is the default allow-list
+    /// of an issuer.
     pub const ASYMMETRIC: &[Self] = &[Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, Ed25519];
 
     const SYMMETRIC: &[Self] = &[Hs256, Hs384, Hs512];

@@ -1,6 +1,6 @@
-//! base64url as RFC 7515 §2 wants it: no padding, no white space, no stray bits. In a token's parts,
-//! padding is read too, if it is what RFC 4648 §5 demands: whether a token may have it is for its
-//! issuer's terms to say.
+//! base64url as RFC 7515 §2 wants it: no padding, no white space, no stray bits. In a token's
+//! parts, padding is read too, if it is what RFC 4648 §5 demands: whether a token may have it is
+//! for its issuer's terms to say.
 
 use base64_simd::{AsOut, Base64, URL_SAFE, URL_SAFE_NO_PAD};
 
@@ -15,7 +15,8 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// Tells whether a part of a token has padding; where its `=` is not at the end, it cannot be decoded anyway.
+/// Tells whether a part of a token has padding; where its `=` is not at the end, it cannot be
+/// decoded anyway.
 pub(super) fn is_padded(part: &str) -> bool {
     part.ends_with('=')
 }
@@ -79,7 +80,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Two libraries, one by the book and one by vectors, agree on what is canonical, and on what it says.
+        /// Two libraries, one by the book and one by vectors, agree on what is canonical, and on
+        /// what it says.
         #[test]
         fn another_decoder_reads_the_same(mut text in "[A-Za-z0-9_-]{0,140}", odd in "[A-Z=+/. \n\u{0}\u{e9}]?", at: prop::sample::Index) {
             text.insert_str(at.index(text.len() + 1), &odd);

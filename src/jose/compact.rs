@@ -15,7 +15,8 @@ use super::json::Json;
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 
-/// The longest protected header, decoded, in bytes. Real ones have 60 to 200; with a certificate chain inside, some 3000.
+/// The longest protected header, decoded, in bytes. Real ones have 60 to 200; with a certificate
+/// chain inside, some 3000.
 const MAX_HEADER_LEN: usize = 4 * 1024;
 
 /// A token taken apart: decoded, strictly parsed, and nothing of it believed.
@@ -29,7 +30,8 @@ pub(crate) struct Compact<'t> {
     pub(crate) padded: bool,
 }
 
-/// Room for the longest signature, that of an RSA key of 8192 bits, and for what a decoder overestimates.
+/// Room for the longest signature, that of an RSA key of 8192 bits, and for what a decoder
+/// overestimates.
 pub(crate) type SignatureBuffer = [u8; 1024 + 8];
 
 /// What the signature covers, and the signature, as they were received.
@@ -97,8 +99,8 @@ impl fmt::Debug for Signed<'_> {
     }
 }
 
-/// Tells the form of a token, which is all that is known before its issuer, and splits a JWS. There are exactly two dots in a
-/// JWS, four in a JWE (RFC 7516 §9), and none in an opaque token.
+/// Tells the form of a token, which is all that is known before its issuer, and splits a JWS. There
+/// are exactly two dots in a JWS, four in a JWE (RFC 7516 §9), and none in an opaque token.
 fn split(token: &str) -> Result<(&str, &str, Signed<'_>), Error> {
     let mut dots = memchr_iter(b'.', token.as_bytes());
     let Some(first) = dots.next() else {

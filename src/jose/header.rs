@@ -4,8 +4,9 @@ use super::Algorithm;
 use super::json::Value;
 use crate::error::{Error, ErrorKind};
 
-/// What a JWS protected header says that matters here. Parameters that are not understood are ignored, as RFC 7515 §4
-/// demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring its own key.
+/// What a JWS protected header says that matters here. Parameters that are not understood are
+/// ignored, as RFC 7515 §4 demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring
+/// its own key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header<'j> {
     object: Value<'j>,
@@ -14,11 +15,13 @@ pub(crate) struct Header<'j> {
 
 impl<'j> Header<'j> {
     pub(crate) fn read(object: Value<'j>) -> Result<Self, Error> {
-        // RFC 7515 §4.1.11: no extension is understood here, so whatever is critical is refused, and so is an empty list
+        // RFC 7515 §4.1.11: no extension is understood here, so whatever is critical is refused,
+        // and so is an empty list
         if object.get("crit").is_some() {
             return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter crit"));
         }
-        // RFC 7797 §7: a JWT must not use it; without `crit` it would be ignored by one reader and honoured by another
+        // RFC 7797 §7: a JWT must not use it; without `crit` it would be ignored by one reader and
+        // honoured by another
         if object.get("b64").is_some() {
             return Err(Error::new(ErrorKind::CriticalHeader, "the protected header has the parameter b64"));
         }
@@ -48,8 +51,8 @@ impl<'j> Header<'j> {
         self.object.get("kid").and_then(Value::as_str)
     }
 
-    /// Returns the thumbprint of the key's certificate (RFC 7515 §4.1.7). It is a hint, and nothing is
-    /// demanded of it.
+    /// Returns the thumbprint of the key's certificate (RFC 7515 §4.1.7). It is a hint, and nothing
+    /// is demanded of it.
     pub(crate) fn x5t(self) -> Option<&'j str> {
         self.object.get("x5t").and_then(Value::as_str)
     }
@@ -59,8 +62,8 @@ impl<'j> Header<'j> {
     }
 }
 
-/// Takes the prefix `application/` from a `typ`, so that two of them can be compared, without regard to case (RFC 7515
-/// §4.1.9, RFC 8725 §3.11).
+/// Takes the prefix `application/` from a `typ`, so that two of them can be compared, without
+/// regard to case (RFC 7515 §4.1.9, RFC 8725 §3.11).
 pub(crate) fn media_type(typ: &str) -> &str {
     const PREFIX: &str = "application/";
     let (prefix, rest) = typ.split_at_checked(PREFIX.len()).unwrap_or(("", typ));

@@ -1,9 +1,9 @@
-//! Strict JSON (RFC 8725 §3.7, RFC 7515 §4 and §10.12): one object, UTF-8, nothing after it, no member twice at any
-//! depth, bounded depth.
+//! Strict JSON (RFC 8725 §3.7, RFC 7515 §4 and §10.12): one object, UTF-8, nothing after it, no
+//! member twice at any depth, bounded depth.
 //!
-//! A document is parsed once into a flat list of nodes that point into its own text. Whatever is read from a token
-//! later (registered claims, scopes, roles at a path) is a look-up in that list. A token's header and claims share one text and
-//! one list.
+//! A document is parsed once into a flat list of nodes that point into its own text. Whatever is
+//! read from a token later (registered claims, scopes, roles at a path) is a look-up in that list.
+//! A token's header and claims share one text and one list.
 
 mod build;
 mod node;
@@ -180,7 +180,8 @@ impl<'j> Value<'j> {
         }
     }
 
-    /// Returns what it holds, as a person would write it: objects, and arrays of other things than strings, only by their type.
+    /// Returns what it holds, as a person would write it: objects, and arrays of other things than
+    /// strings, only by their type.
     pub(crate) fn describe(self) -> String {
         match self.kind() {
             Kind::String(_) => format!("{:?}", self.as_str().unwrap_or_default()),

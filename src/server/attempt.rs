@@ -1,4 +1,5 @@
-//! One token's way to a verdict: at once if all is known, else after waits for keys or for a decision about the issuer.
+//! One token's way to a verdict: at once if all is known, else after waits for keys or for a
+//! decision about the issuer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ fn settle<C>(verified: Verified<C>) -> Verdict<C> {
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {
-    /// Verifies a token, or orders what it lacks. `decided` is its issuer, if that was found before.
+    /// Verifies a token, or orders what it lacks. `decided` is its issuer, if that was found
+    /// before.
     fn verify_or_wait(
         &self,
         token: BearerToken<'_>,
@@ -115,7 +117,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     Refusal::Lacking(lack) => lack.into_error(effort),
                 });
             }
-            // a fetch that was on its way already may have been begun before the issuer published the key: another may follow
+            // a fetch that was on its way already may have been begun before the issuer published
+            // the key: another may follow
             match self.verify_or_wait(token, Some(&trusted)) {
                 Ok(verified) => return Ok(verified),
                 Err(Refusal::Final(error)) => return Err(error),

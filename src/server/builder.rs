@@ -78,7 +78,8 @@ impl ResourceServerBuilder {
 }
 
 impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
-    /// Trusts an issuer; may be called several times. A token is checked by the terms of the issuer that its `iss` names.
+    /// Trusts an issuer; may be called several times. A token is checked by the terms of the issuer
+    /// that its `iss` names.
     #[must_use]
     pub fn trust(mut self, trust: impl Into<Trust>) -> Self {
         self.settings.trusted.push(trust.into());
@@ -102,9 +103,10 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// service ask all of these issuers for keys: 64 at once, and then one each second. Real new
     /// issuers can have to wait behind such a flood. Better let the resolver look issuers up.
     ///
-    /// Their keys are only fetched from public addresses, unless [`allow_private_host`](Self::allow_private_host) says otherwise, and not through
-    /// the environment's proxy, behind which addresses could not be checked. With an [`http_client`](Self::http_client) of its
-    /// own, the application sees to that itself.
+    /// Their keys are only fetched from public addresses, unless
+    /// [`allow_private_host`](Self::allow_private_host) says otherwise, and not through the
+    /// environment's proxy, behind which addresses could not be checked. With an
+    /// [`http_client`](Self::http_client) of its own, the application sees to that itself.
     #[must_use]
     pub fn trust_with<R: IssuerResolver>(mut self, resolver: R) -> Self {
         let any: &dyn Any = &resolver;
@@ -115,14 +117,16 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Begins with keys that were saved by [`save_keys`](crate::ResourceServer::save_keys), so that a service can start
-    /// while an issuer is down. They are used at once, and fetched again with the first token that needs them. Those that are too old by now
-    /// ([`max_stale`](crate::Issuer::max_stale)) are not used; those of issuers that are not configured are left out.
+    /// Begins with keys that were saved by [`save_keys`](crate::ResourceServer::save_keys), so that
+    /// a service can start while an issuer is down. They are used at once, and fetched again with
+    /// the first token that needs them. Those that are too old by now
+    /// ([`max_stale`](crate::Issuer::max_stale)) are not used; those of issuers that are not
+    /// configured are left out.
     ///
     /// # Security
     ///
-    /// A key that the issuer has withdrawn meanwhile is trusted until the first fetch succeeds or `max_stale` is over. See also
-    /// [`SavedKeys`].
+    /// A key that the issuer has withdrawn meanwhile is trusted until the first fetch succeeds or
+    /// `max_stale` is over. See also [`SavedKeys`].
     #[must_use]
     pub fn saved_keys(mut self, saved: impl IntoIterator<Item = SavedKeys>) -> Self {
         self.settings.saved.extend(saved);
@@ -139,8 +143,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// # Security
     ///
-    /// The application's [`claims`](Self::claims) are then read once for each token, not for each request. If reading them checks what can
-    /// change (the time, a list of revoked tokens), turn the cache off, or check it in the handler.
+    /// The application's [`claims`](Self::claims) are then read once for each token, not for each
+    /// request. If reading them checks what can change (the time, a list of revoked tokens), turn
+    /// the cache off, or check it in the handler.
     #[must_use]
     pub fn token_cache(mut self, max_bytes: u64) -> Self {
         self.settings.token_cache = max_bytes;
@@ -189,8 +194,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// # Security
     ///
-    /// They are read once for each token, and shared by all requests that carry it, as long as it is in the
-    /// [cache](Self::token_cache): reading must depend on nothing but the claims.
+    /// They are read once for each token, and shared by all requests that carry it, as long as it
+    /// is in the [cache](Self::token_cache): reading must depend on nothing but the claims.
     #[must_use]
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(self) -> ResourceServerBuilder<T> {
         ResourceServerBuilder { settings: self.settings, read: read_claims::<T> }
@@ -255,7 +260,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Checks the configuration and makes the server. No key is fetched yet, and nothing is spawned.
+    /// Checks the configuration and makes the server. No key is fetched yet, and nothing is
+    /// spawned.
     ///
     /// # Errors
     ///

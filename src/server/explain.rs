@@ -15,15 +15,18 @@ const MAX_FOUND: usize = 200;
 
 /// What became of a token, and why, step by step; from [`ResourceServer::explain`].
 ///
-/// `Display` is a table with a line for each step. Serialised, it is a list of the steps and the verdict.
+/// `Display` is a table with a line for each step. Serialised, it is a list of the steps and the
+/// verdict.
 ///
 /// # Security
 ///
-/// It shows claims of the token, some of them unverified: for the terminal of whoever holds the token, and not for logs or callers.
+/// It shows claims of the token, some of them unverified: for the terminal of whoever holds the
+/// token, and not for logs or callers.
 #[derive(Clone, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// In the order in which a token is checked. Of the checks of its claims each has its own outcome, whatever those before it say.
+    /// In the order in which a token is checked. Of the checks of its claims each has its own
+    /// outcome, whatever those before it say.
     pub steps: Vec<Step>,
     /// Whether it is accepted.
     pub accepted: bool,
@@ -61,7 +64,8 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
-    /// Tells step by step what becomes of a token and why, as [`authenticate`](Self::authenticate) would decide: to answer "why was my token refused?".
+    /// Tells step by step what becomes of a token and why, as [`authenticate`](Self::authenticate)
+    /// would decide: to answer "why was my token refused?".
     ///
     /// Keys are fetched if they are needed, as for any token.
     ///
@@ -137,7 +141,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     }
 }
 
-/// The steps are looked at a moment after the verdict: where time has passed a limit in between, the verdict counts.
+/// The steps are looked at a moment after the verdict: where time has passed a limit in between,
+/// the verdict counts.
 fn agree<T>(steps: &mut [Step], verdict: &Result<T, Error>) {
     for step in steps {
         match verdict {

@@ -1,10 +1,12 @@
 //! Verified tokens, so that one that comes again costs a look-up.
 //!
-//! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no verdict: the times, the issuer,
-//! and that it still vouches for the token, are checked anew ([`Entry::recall`]). What does not hold any more goes the long way
-//! and is refused there, for its reason.
+//! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no
+//! verdict: the times, the issuer, and that it still vouches for the token, are checked anew
+//! ([`Entry::recall`]). What does not hold any more goes the long way and is refused there, for its
+//! reason.
 //!
-//! In front of the cache stand slots for the tokens that come most often. Reading one writes nothing that other cores read too.
+//! In front of the cache stand slots for the tokens that come most often. Reading one writes
+//! nothing that other cores read too.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -27,25 +29,27 @@ use crate::clock::{SharedClock, UnixTime};
 /// What the cache may take, in bytes, unless told otherwise: some 4600 tokens of 1.1 KB.
 pub(super) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
 
-/// What an entry costs beside its text and the evidence: the map's own bookkeeping, the entry, and the allocator's.
+/// What an entry costs beside its text and the evidence: the map's own bookkeeping, the entry, and
+/// the allocator's.
 const OVERHEAD: usize = 320;
 
 /// What an entry typically takes.
 const TYPICAL: u64 = 3 * 1024;
 
-/// The cache is divided into shards with a lock each, of at least so many bytes, so that large tokens find room.
+/// The cache is divided into shards with a lock each, of at least so many bytes, so that large
+/// tokens find room.
 const MIN_SHARD: u64 = 1024 * 1024;
 
 /// Expired entries are taken out at most so often, by a new token.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// There is a slot in front for so many bytes of the cache's size; the slot of a token is what its hash says. What stands in one takes a
-/// quarter of this at most, and is counted beside the size.
+/// There is a slot in front for so many bytes of the cache's size; the slot of a token is what its
+/// hash says. What stands in one takes a quarter of this at most, and is counted beside the size.
 const BYTES_PER_SLOT: u64 = 64 * 1024;
 const MAX_SLOTS: u64 = 16 * 1024;
 
-/// A token is put in front when it is found behind it for the second time, and then each time that it has been so often again: of many tokens
-/// that take turns, few then push out others.
+/// A token is put in front when it is found behind it for the second time, and then each time that
+/// it has been so often again: of many tokens that take turns, few then push out others.
 const PROMOTE_EACH: u32 = 16;
 
 /// Tokens that one server has verified.
@@ -66,7 +70,8 @@ type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
 
 /// A place in front.
 struct Slot<C> {
-    /// That of the entry's token, so that a look-up of another need not follow the pointer; it may lag behind.
+    /// That of the entry's token, so that a look-up of another need not follow the pointer; it may
+    /// lag behind.
     hash: AtomicU64,
     entry: ArcSwapOption<Entry<C>>,
 }
@@ -163,7 +168,8 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         let (last, now_secs) = (self.swept.load(Ordering::Relaxed), now.0.as_secs());
         let due = now_secs.abs_diff(last) >= SWEEP.as_secs();
         if due && self.swept.compare_exchange(last, now_secs, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            // dropped when no lock is held any more: what the application's claims do then is their business
+            // dropped when no lock is held any more: what the application's claims do then is their
+            // business
             let expired = RefCell::new(Vec::new());
             entries.retain(|_, entry| {
                 let holds = entry.token.check_times(now).is_ok();
@@ -185,7 +191,8 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
 
-    /// Tells once a second that its weight may be reported: to sum it up takes a look at each shard.
+    /// Tells once a second that its weight may be reported: to sum it up takes a look at each
+    /// shard.
     pub(super) fn is_time_to_report(&self, now: UnixTime) -> bool {
         self.reported.swap(now.0.as_secs(), Ordering::Relaxed) != now.0.as_secs()
     }
@@ -204,8 +211,8 @@ impl<C> Entry<C> {
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    /// Returns the token, if it would still be verified: its issuer is trusted, on the same terms, and still vouches for it, and
-    /// its times hold.
+    /// Returns the token, if it would still be verified: its issuer is trusted, on the same terms,
+    /// and still vouches for it, and its times hold.
     fn recall(&self, resolved: &ResolvedIssuers, clock: &SharedClock) -> Option<Verified<C>> {
         let policy = self.token.policy();
         let trusted = match &self.issuer {

@@ -21,11 +21,13 @@ use crate::validate::Plausible;
 pub(super) struct KeyVerifier {
     pub(super) keys: Arc<Keys>,
     pub(super) max_stale: Duration,
-    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own source, and those that never change.
+    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own
+    /// source, and those that never change.
     pub(super) over_http: Option<HttpOrigin>,
 }
 
-/// By what a token that was verified once is still believed: its key, for as long as the issuer has it.
+/// By what a token that was verified once is still believed: its key, for as long as the issuer has
+/// it.
 pub(super) struct Warrant {
     key: Arc<VerifyingKey>,
     /// A generation of the issuer's keys in which the key has been seen, most often the newest.
@@ -43,7 +45,8 @@ pub(super) struct KeyLack {
     cause: Cause,
     /// That of the keys in hand.
     generation: u64,
-    /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they are too old.
+    /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they are
+    /// too old.
     error: Option<Error>,
 }
 
@@ -89,8 +92,8 @@ impl KeyVerifier {
         Ok((plausible, verified, warrant))
     }
 
-    /// Tells whether a token would still be verified, as far as that is not said by the token itself: its very key is in the
-    /// set in hand, which is not too old.
+    /// Tells whether a token would still be verified, as far as that is not said by the token
+    /// itself: its very key is in the set in hand, which is not too old.
     pub(super) fn vouches(&self, warrant: &Warrant, now: Moment) -> bool {
         let current = self.keys.current(now.instant);
         let Some(snapshot) = current.as_ref() else { return false };

@@ -33,8 +33,8 @@ impl Dates {
         Ok(dates)
     }
 
-    /// Checks them against the present, which is all that time can change: when a token first comes, and each time that
-    /// it comes again.
+    /// Checks them against the present, which is all that time can change: when a token first
+    /// comes, and each time that it comes again.
     pub(crate) fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
         let leeway = policy.terms.leeway;
         if now.is_before_1970() {
@@ -99,7 +99,8 @@ fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixT
 pub(crate) struct NumericDate(Duration);
 
 impl NumericDate {
-    /// Reads a claim. A wrong type or an impossible moment is an error, never "absent" (CVE-2026-25537).
+    /// Reads a claim. A wrong type or an impossible moment is an error, never "absent"
+    /// (CVE-2026-25537).
     pub(crate) fn read(name: &str, value: Value<'_>) -> Result<Self, Error> {
         let malformed = |what: &str| Error::new(ErrorKind::MalformedClaim, format!("{name} is {what}"));
         let Some(number) = value.as_number() else {

@@ -1,4 +1,5 @@
-//! What Amazon's application load balancers sign: they alone may pad, and must say which of them has signed.
+//! What Amazon's application load balancers sign: they alone may pad, and must say which of them
+//! has signed.
 
 use super::{Error, ErrorKind, Json, NumericDate, Policy, Value};
 use crate::issuer::is_guid;
@@ -13,8 +14,8 @@ pub(super) fn check_padding(policy: &Policy) -> Result<(), Error> {
 }
 
 /// The keys are those of all load balancers of a region, so that the protected header must name one
-/// of ours, and a key such as they have. Its `iss` and `exp` are what Amazon documents: they must be
-/// those of the claims (RFC 7519 §5.3).
+/// of ours, and a key such as they have. Its `iss` and `exp` are what Amazon documents: they must
+/// be those of the claims (RFC 7519 §5.3).
 pub(super) fn check_signer(json: &Json, ours: &[Box<str>]) -> Result<(), Error> {
     let (header, claims) = (json.first(), json.root());
     let fail = |kind, detail: String| Err(Error::new(kind, detail));

@@ -383,7 +383,8 @@ fn any_json() -> impl Strategy<Value = Claims> {
 }
 
 proptest! {
-    /// Any claims whatever give an answer of the token's kind, never a panic, and never an answer that blames the server.
+    /// Any claims whatever give an answer of the token's kind, never a panic, and never an answer
+    /// that blames the server.
     #[test]
     fn any_claims_give_a_verdict(
         claims in proptest::collection::btree_map("iss|aud|exp|nbf|iat|sub|cnf|azp|jti|scope|roles|[a-z]{1,4}", any_json(), 0..8),

@@ -15,7 +15,8 @@ pub(super) const MAX_DEPTH: u8 = 64;
 /// Up to this many members are compared with each other; beyond, a hash set keeps the cost linear.
 const FEW_MEMBERS: usize = 24;
 
-/// How `serde_json` presents a number when some crate in the build enables its feature `arbitrary_precision`.
+/// How `serde_json` presents a number when some crate in the build enables its feature
+/// `arbitrary_precision`.
 const ARBITRARY_PRECISION: &str = "$serde_json::private::Number";
 
 /// Why a text is not a strict JSON object.
@@ -271,7 +272,8 @@ impl<'de> Visitor<'de> for NameSeed<'_, '_> {
 /// The names seen in one object, whose members are the nodes after it.
 struct Names {
     object: usize,
-    /// A bit for each name. Most names are new because theirs is not set yet, and are compared with none.
+    /// A bit for each name. Most names are new because theirs is not set yet, and are compared with
+    /// none.
     bits: u64,
     len: usize,
     /// The names beyond the few that are compared with each other.
