@@ -82,11 +82,11 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Err(Refusal::Final(error)) => return Err(error.into()),
                 Err(Refusal::Lacking(lack)) => lack,
             };
-            let (trusted, demand) = match &lack {
+            let (trusted, refresh) = match &lack {
                 Lack::Key(trusted, key) => (trusted, trusted.verifier.refresh_for(key)),
                 Lack::Decision(issuer) => return Err(Refusal::Lacking(Wait::Decision(Arc::clone(issuer)))),
             };
-            match demand {
+            match refresh {
                 Refresh::Newer => {}
                 Refresh::Refused => return Err(lack.into_error(Effort::Nothing).into()),
                 Refresh::Pending(fetch) => return Err(Refusal::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
