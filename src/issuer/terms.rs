@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, Issuer};
+use super::Address;
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
 use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
@@ -205,25 +205,26 @@ const PATH: &str = "a path is empty, has an empty name or more than 8, or begins
 const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does \
                       not allow";
 
-impl Issuer {
-    /// Checks the terms, and completes them with the server's. `symmetric` is the algorithm of a shared secret, where that is the key.
+impl Terms {
+    /// Checks the terms of this issuer, and completes them with the server's. `symmetric` is the
+    /// algorithm of a shared secret, where that is the key.
     pub(crate) fn into_policy(
-        self,
+        mut self,
+        issuer: Arc<str>,
         server: &Arc<ServerPolicy>,
         symmetric: Option<Algorithm>,
         problems: &mut ConfigError,
     ) -> Policy {
-        let Self { id, mut terms } = self;
         let mut problem =
-            |kind, setting: &str, fix: String| problems.push_as(kind, format!("issuers[{id}].{setting}"), fix);
-        if id.is_empty() {
+            |kind, setting: &str, fix: String| problems.push_as(kind, format!("issuers[{issuer}].{setting}"), fix);
+        if issuer.is_empty() {
             problem(ConfigProblemKind::Invalid, "id", "the issuer is empty; it must equal the tokens' iss".to_owned());
         }
-        for (kind, setting, fix) in terms.faults() {
+        for (kind, setting, fix) in self.faults() {
             problem(kind, setting, fix.to_owned());
         }
         match symmetric {
-            Some(secret) if *terms.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
+            Some(secret) if *self.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
                 problem(
                     ConfigProblemKind::Conflict,
                     "only_algorithms",
@@ -232,21 +233,21 @@ impl Issuer {
             }
             Some(_) => {}
             None => {
-                for algorithm in terms.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
+                for algorithm in self.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
                     let fix =
                         format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
                     problem(ConfigProblemKind::Conflict, "only_algorithms", fix);
                 }
             }
         }
-        if terms.rfc9068 {
-            terms.demand_profile();
+        if self.rfc9068 {
+            self.demand_profile();
         }
-        for claim in &terms.demands {
-            if let Some(fault) = claim.fault(&terms.demands) {
+        for claim in &self.demands {
+            if let Some(fault) = claim.fault(&self.demands) {
                 problem(ConfigProblemKind::Invalid, "require", format!("{}: {fault}", claim.name()));
             }
         }
-        Policy { issuer: id, terms, server: Arc::clone(server) }
+        Policy { issuer, terms: self, server: Arc::clone(server) }
     }
 }

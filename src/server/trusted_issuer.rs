@@ -103,7 +103,7 @@ impl Trust {
                 keys.ok()
             }
         };
-        let policy = Arc::new(issuer.into_policy(server, symmetric, problems));
+        let policy = Arc::new(issuer.terms.into_policy(issuer.id, server, symmetric, problems));
         let verifier = KeyVerifier { keys: keys?, max_stale, over_http };
         Some(TrustedIssuer { admission: None, policy, verifier })
     }

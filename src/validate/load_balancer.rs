@@ -70,7 +70,7 @@ mod tests {
             max_token_len: DEFAULT_MAX_LEN,
         };
         let mut problems = ConfigError::default();
-        let policy = Arc::new(issuer.into_policy(&Arc::new(server), None, &mut problems));
+        let policy = Arc::new(issuer.terms.into_policy(issuer.id, &Arc::new(server), None, &mut problems));
         problems.or(()).unwrap();
         let compact = BearerToken::from_bytes(token.as_bytes(), DEFAULT_MAX_LEN).and_then(Compact::parse);
         let checked = compact.and_then(|token| Plausible::check(token, &policy, UnixTime(Duration::from_secs(NOW))));

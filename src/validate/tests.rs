@@ -22,7 +22,7 @@ fn policy(issuer: Issuer) -> Arc<Policy> {
         max_token_len: DEFAULT_MAX_LEN,
     };
     let mut problems = ConfigError::default();
-    let policy = issuer.into_policy(&Arc::new(server), None, &mut problems);
+    let policy = issuer.terms.into_policy(issuer.id, &Arc::new(server), None, &mut problems);
     assert!(problems.problems().is_empty(), "{problems}");
     Arc::new(policy)
 }
