@@ -27,9 +27,7 @@ pub use self::explain::{Explanation, Outcome, Step};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trusted_issuer::Trust;
 use self::trusted_issuer::TrustedIssuer;
-use crate::access_token::AccessToken;
-use crate::credential::Credential;
-use crate::error::{ConfigError, Error, ErrorKind, ProtectionSpace};
+use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::jwks::{Cause, GRACE, IssuerStatus, Refresh, SavedKeys};
 use crate::sync::after;
 
@@ -72,36 +70,7 @@ pub struct ResourceServer<C = ()> {
     engine: Arc<ArcSwap<Engine<C>>>,
 }
 
-impl ResourceServer {
-    /// Begins the configuration of a server that is meant by this audience: the tokens' `aud` must
-    /// name it, byte for byte (RFC 7519 §4.1.3, RFC 9068 §4).
-    #[expect(clippy::new_ret_no_self, reason = "a server cannot be had without what the builder asks for")]
-    pub fn new(audience: impl Into<String>) -> ResourceServerBuilder {
-        ResourceServerBuilder::new(audience.into())
-    }
-}
-
 impl<C: Send + Sync + 'static> ResourceServer<C> {
-    /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a
-    /// test.
-    ///
-    /// A function that takes an [`AccessToken`] of any claims gets it with
-    /// [`erase`](AccessToken::erase).
-    ///
-    /// # Errors
-    ///
-    /// As the layer refuses it; see [`ErrorKind`].
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
-    pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        match self.attempt(&Credential::bearer(token.as_bytes())) {
-            Attempt::Done(verdict) => verdict,
-            Attempt::Waiting(verdict) => verdict.await,
-        }
-    }
-
     /// Waits until the keys of every configured issuer are there, or fails with the reasons why
     /// some cannot be had: for readiness gates and for services that would rather not start than
     /// start without keys.
@@ -225,37 +194,6 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let now = engine.policy.clock.moment();
         let verifiers = engine.issuers.iter().map(|trusted| &trusted.verifier);
         verifiers.filter_map(|verifier| verifier.keys.save(verifier.max_stale, now)).collect()
-    }
-
-    /// Takes another configuration from now on, for all clones of this server and the layers that
-    /// hold them. Requests on their way are finished under the old one.
-    ///
-    /// Issuers that stay keep their keys, and all that is known of their fetches, if the keys come
-    /// from the same address over HTTP, by the same client; others begin anew.
-    ///
-    /// # Errors
-    ///
-    /// With every problem of the new configuration; then nothing changes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # fn main() -> Result<(), tower_bearer::ConfigError> {
-    /// use tower_bearer::{Issuer, ResourceServer};
-    ///
-    /// let issuer = Issuer::new("https://id.example.com/");
-    /// let server = ResourceServer::new("https://api.example.com").trust(issuer.clone()).build()?;
-    ///
-    /// let partner = Issuer::new("https://id.partner.example/");
-    /// server.reload(ResourceServer::new("https://api.example.com").trust(issuer).trust(partner))?;
-    /// assert_eq!(server.status().len(), 2);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn reload(&self, configuration: ResourceServerBuilder<C>) -> Result<(), ConfigError> {
-        let former = self.engine.load_full();
-        self.engine.store(Arc::new(configuration.engine(Some(&former))?));
-        Ok(())
     }
 }
 

@@ -34,6 +34,26 @@ enum Wait {
 }
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
+    /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a
+    /// test.
+    ///
+    /// A function that takes an [`AccessToken`] of any claims gets it with
+    /// [`erase`](AccessToken::erase).
+    ///
+    /// # Errors
+    ///
+    /// As the layer refuses it; see [`ErrorKind`](crate::ErrorKind).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
+    pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
+        match self.attempt(&Credential::bearer(token.as_bytes())) {
+            Attempt::Done(verdict) => verdict,
+            Attempt::Waiting(verdict) => verdict.await,
+        }
+    }
+
     /// Verifies a token there and then, if all that it needs is known.
     pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
         let engine = self.engine.load();

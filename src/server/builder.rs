@@ -58,10 +58,13 @@ struct Settings {
     max_token_bytes: usize,
 }
 
-impl ResourceServerBuilder {
-    pub(super) fn new(audience: String) -> Self {
+impl ResourceServer {
+    /// Begins the configuration of a server that is meant by this audience: the tokens' `aud` must
+    /// name it, byte for byte (RFC 7519 §4.1.3, RFC 9068 §4).
+    #[expect(clippy::new_ret_no_self, reason = "a server cannot be had without what the builder asks for")]
+    pub fn new(audience: impl Into<String>) -> ResourceServerBuilder {
         let settings = Settings {
-            audiences: vec![audience.into()],
+            audiences: vec![audience.into().into()],
             trusted: Vec::new(),
             resolvers: Vec::new(),
             problems: ConfigError::default(),
@@ -73,7 +76,40 @@ impl ResourceServerBuilder {
             max_token_bytes: DEFAULT_MAX_LEN,
         };
         // no type of claims, no second look at the payload
-        Self { settings, read: |_| Ok(()) }
+        ResourceServerBuilder { settings, read: |_| Ok(()) }
+    }
+}
+
+impl<C: Send + Sync + 'static> ResourceServer<C> {
+    /// Takes another configuration from now on, for all clones of this server and the layers that
+    /// hold them. Requests on their way are finished under the old one.
+    ///
+    /// Issuers that stay keep their keys, and all that is known of their fetches, if the keys come
+    /// from the same address over HTTP, by the same client; others begin anew.
+    ///
+    /// # Errors
+    ///
+    /// With every problem of the new configuration; then nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tower_bearer::ConfigError> {
+    /// use tower_bearer::{Issuer, ResourceServer};
+    ///
+    /// let issuer = Issuer::new("https://id.example.com/");
+    /// let server = ResourceServer::new("https://api.example.com").trust(issuer.clone()).build()?;
+    ///
+    /// let partner = Issuer::new("https://id.partner.example/");
+    /// server.reload(ResourceServer::new("https://api.example.com").trust(issuer).trust(partner))?;
+    /// assert_eq!(server.status().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reload(&self, configuration: ResourceServerBuilder<C>) -> Result<(), ConfigError> {
+        let former = self.engine.load_full();
+        self.engine.store(Arc::new(configuration.engine(Some(&former))?));
+        Ok(())
     }
 }
 
@@ -271,7 +307,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     }
 
     /// Makes the engine of a new server, or of one that goes on where a former has been.
-    pub(super) fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
+    fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
         let Self { settings, read } = self;
         let Settings {
             audiences,
