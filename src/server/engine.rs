@@ -45,8 +45,10 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
         let verdict = trusted.verifier.verify(compact, &trusted.policy, now);
-        let (plausible, verified, warrant) =
-            verdict.map_err(|refusal| refusal.map(|lack| Lack::Key(Arc::clone(&trusted), lack)))?;
+        let (plausible, verified, warrant) = verdict.map_err(|refusal| match refusal {
+            Refusal::Final(error) => error.into(),
+            Refusal::Lacking(key) => Refusal::Lacking(Lack::Key(Arc::clone(&trusted), key)),
+        })?;
         self.resolved.prove(&trusted);
         let verified = Verified::read(plausible, verified, self.read)?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));

@@ -176,15 +176,6 @@ impl KeyVerifier {
 
 const OUTSIDE: &str = "keys cannot be fetched outside a tokio runtime";
 
-impl<L> Refusal<L> {
-    pub(super) fn map<M>(self, map: impl FnOnce(L) -> M) -> Refusal<M> {
-        match self {
-            Self::Final(error) => Refusal::Final(error),
-            Self::Lacking(lack) => Refusal::Lacking(map(lack)),
-        }
-    }
-}
-
 impl<L> From<Error> for Refusal<L> {
     fn from(error: Error) -> Self {
         Self::Final(error)
