@@ -18,23 +18,27 @@ use crate::error::{ConfigError, ConfigProblemKind};
 use crate::server::{ResourceServer, ResourceServerBuilder};
 
 settings! {
-    /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits, from YAML, TOML, JSON or the environment, by whatever reads your
-    /// configuration.
+    /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits,
+    /// from YAML, TOML, JSON or the environment, by whatever reads your configuration.
     ///
-    /// The names are those of the methods of [`ResourceServerBuilder`] and [`Issuer`](crate::Issuer),
-    /// with the unit behind them (`leeway_seconds`). Where a method is called once for each, a list
-    /// says it at once (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA) has them all, for editors. A
-    /// preset is named with what its constructor takes: `{"okta": {"base": …, "server": …}}`,
-    /// `{"google": {}}`.
+    /// The names are those of the methods of [`ResourceServerBuilder`] and
+    /// [`Issuer`](crate::Issuer), with the unit behind them (`leeway_seconds`). Where a method is
+    /// called once for each, a list says it at once (`require`). [`JSON_SCHEMA`](Self::JSON_SCHEMA)
+    /// has them all, for editors. A preset is named with what its constructor takes:
+    /// `{"okta": {"base": …, "server": …}}`, `{"google": {}}`.
     ///
-    /// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names: `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one
+    /// A path into the claims is a JSON Pointer (RFC 6901), or one name, or a list of names:
+    /// `/realm_access/roles` is `["realm_access", "roles"]`, and `https://example.com/roles` is one
     /// claim.
     ///
-    /// A number, a truth value or a list may be a string that holds it, as environment variables do: `"30"`, `"true"`, `'["a", "b"]'`. Names that are not known are refused: give the
+    /// A number, a truth value or a list may be a string that holds it, as environment variables
+    /// do: `"30"`, `"true"`, `'["a", "b"]'`. Names that are not known are refused: give the
     /// environment a prefix that nothing else has.
     ///
-    /// What cannot be data is added to the [`builder`](Self::builder): static keys and shared secrets, resolvers and where they may lead, the HTTP client, the clock, the type of the claims. Where tokens
-    /// are looked for, and what operations need, is the [layer](crate::BearerAuthLayer)'s.
+    /// What cannot be data is added to the [`builder`](Self::builder): static keys and shared
+    /// secrets, resolvers and where they may lead, the HTTP client, the clock, the type of the
+    /// claims. Where tokens are looked for, and what operations need, is the
+    /// [layer](crate::BearerAuthLayer)'s.
     ///
     /// # Examples
     ///
@@ -72,7 +76,8 @@ settings! {
     /// ```
     #[cfg_attr(test, schemars(description = "The policy of a resource server that verifies bearer tokens."))]
     pub struct ResourceServerConfig {
-        /// What the tokens' `aud` must name, byte for byte; one or several. Issuers may have their own.
+        /// What the tokens' `aud` must name, byte for byte; one or several. Issuers may have their
+        /// own.
         audience: OneOrMany,
     }
     for ResourceServerBuilder {
@@ -80,8 +85,8 @@ settings! {
         realm: String => |builder, realm| builder.realm(realm),
         /// How many bytes the cache of verified tokens may take; 16 MiB by default, none with 0.
         token_cache_bytes: u64 => |builder, bytes| builder.token_cache(bytes),
-        /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the way
-        /// can forge tokens.
+        /// Hosts, such as `keycloak:8080`, whose keys may come over plain http: whoever is on the
+        /// way can forge tokens.
         dangerously_fetch_keys_over_plain_http_from: OneOrMany => |builder, hosts, place| {
             over_plain_http(builder, hosts, place)
         },
@@ -89,8 +94,8 @@ settings! {
         max_token_bytes: usize => |builder, bytes| builder.max_token_bytes(bytes),
         /// How many seconds a request waits for keys; 2 by default, at most 30.
         key_wait_timeout_seconds: u64 => |builder, seconds| builder.key_wait_timeout(Duration::from_secs(seconds)),
-        /// How many seconds one HTTP request for metadata or keys may take; 5 by default, between 1 and
-        /// 30.
+        /// How many seconds one HTTP request for metadata or keys may take; 5 by default, between 1
+        /// and 30.
         key_fetch_timeout_seconds: u64 => |builder, seconds| builder.key_fetch_timeout(Duration::from_secs(seconds)),
         /// Whose tokens are trusted.
         issuers: Vec<Field<IssuerConfig>> => |builder, issuers, place| {
@@ -107,7 +112,8 @@ impl ResourceServerConfig {
     /// The JSON Schema (draft 2020-12) of the configuration.
     pub const JSON_SCHEMA: &str = include_str!("config/schema.json");
 
-    /// Returns a builder with these settings, to which others can be added. What is wrong with them is said when it is built.
+    /// Returns a builder with these settings, to which others can be added. What is wrong with them
+    /// is said when it is built.
     pub fn builder(mut self) -> ResourceServerBuilder {
         let mut problems = ConfigError::default();
         let mut root = Place::root(&mut problems);

@@ -20,8 +20,8 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 
 /// An authorization server whose access tokens are trusted, and on what terms.
 ///
-/// The identifier is compared byte for byte with the token's `iss`: a trailing slash matters, and it need not be a
-/// URL unless its keys are to be found by discovery.
+/// The identifier is compared byte for byte with the token's `iss`: a trailing slash matters, and
+/// it need not be a URL unless its keys are to be found by discovery.
 ///
 /// | setting | default |
 /// |---|---|
@@ -36,11 +36,12 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///
-/// [`require`](Self::require) and [`also_known_as`](Self::also_known_as) add to what was set before.
-/// All others replace it. So they do after a preset (such as [`keycloak`](Self::keycloak)), too.
+/// [`require`](Self::require) and [`also_known_as`](Self::also_known_as) add to what was set
+/// before. All others replace it. So they do after a preset (such as [`keycloak`](Self::keycloak)),
+/// too.
 ///
-/// A preset's argument that is called `base` may end with a slash; one that is called `issuer` is the
-/// tokens' `iss`, byte for byte.
+/// A preset's argument that is called `base` may end with a slash; one that is called `issuer` is
+/// the tokens' `iss`, byte for byte.
 ///
 /// A token without a `kid`, or with one that several keys share, is tried with the first four keys
 /// for its algorithm, and with up to 64 of [`StaticKeys`](crate::StaticKeys).
@@ -78,8 +79,9 @@ impl Issuer {
 
     /// Accepts tokens that name the issuer by this identifier too; may be called several times.
     ///
-    /// [`AccessToken::issuer`](crate::AccessToken::issuer) returns the [`id`](Self::id) of the issuer
-    /// for all of them. Not for issuers that are found at run time: they have one identifier.
+    /// [`AccessToken::issuer`](crate::AccessToken::issuer) returns the [`id`](Self::id) of the
+    /// issuer for all of them. Not for issuers that are found at run time: they have one
+    /// identifier.
     ///
     /// ```
     /// // Google's tokens have had both
@@ -103,7 +105,8 @@ impl Issuer {
         self
     }
 
-    /// Fetches the keys from this address and uses no discovery. It may be on another host than the issuer.
+    /// Fetches the keys from this address and uses no discovery. It may be on another host than the
+    /// issuer.
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
         self.terms.jwks_uri = Some(Address::new(uri.into()));
         self
@@ -113,7 +116,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Every audience but the service's own identifier lets tokens in that were issued for something else.
+    /// Every audience but the service's own identifier lets tokens in that were issued for
+    /// something else.
     pub fn only_audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.audiences = Some(texts(audiences));
         self
@@ -137,7 +141,8 @@ impl Issuer {
     /// If the claim must be right in every token, demand it by [`require`](Self::require) or
     /// [`only_clients`](Self::only_clients), too.
     ///
-    /// A client's tokens are then good at every service that the client may call. Name a claim that the issuer sets, and no user.
+    /// A client's tokens are then good at every service that the client may call. Name a claim that
+    /// the issuer sets, and no user.
     pub fn accept_absent_aud_if(
         mut self,
         claim: impl Into<String>,
@@ -154,7 +159,8 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// As with [`dangerously_accept_any_aud`](Self::dangerously_accept_any_aud), for the tokens that have none.
+    /// As with [`dangerously_accept_any_aud`](Self::dangerously_accept_any_aud), for the tokens
+    /// that have none.
     pub fn dangerously_accept_absent_aud(mut self) -> Self {
         self.terms.absent_aud = true;
         self
@@ -164,8 +170,9 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// Then every token of this issuer is good here, also those that were issued for other services, and whoever gets hold of one there can use it
-    /// here (RFC 9068 §4, RFC 8725 §3.9). Only for issuers that serve nobody else; prefer to make the issuer add `aud`, or
+    /// Then every token of this issuer is good here, also those that were issued for other
+    /// services, and whoever gets hold of one there can use it here (RFC 9068 §4, RFC 8725 §3.9).
+    /// Only for issuers that serve nobody else; prefer to make the issuer add `aud`, or
     /// [`accept_absent_aud_if`](Self::accept_absent_aud_if).
     pub fn dangerously_accept_any_aud(mut self) -> Self {
         self.terms.any_aud = true;
@@ -174,26 +181,29 @@ impl Issuer {
 
     /// Accepts only tokens that were issued to one of these clients.
     ///
-    /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id) returns.
+    /// Who the client is, is what [`AccessToken::client_id`](crate::AccessToken::client_id)
+    /// returns.
     pub fn only_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.clients = Some(texts(clients));
         self
     }
 
-    /// Reads the client's identifier from this top-level claim, in place of `client_id`, else `azp`: `cid` for Okta, `appid` for Entra's tokens
-    /// of version 1.
+    /// Reads the client's identifier from this top-level claim, in place of `client_id`, else
+    /// `azp`: `cid` for Okta, `appid` for Entra's tokens of version 1.
     pub fn client_claim(mut self, name: impl Into<String>) -> Self {
         self.terms.client_claims = vec![name.into().into()];
         self
     }
 
-    /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm it is for.
+    /// Accepts only these algorithms (RFC 8725 §3.1). A key is still used only with the algorithm
+    /// it is for.
     pub fn only_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.terms.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// Tolerates clocks that differ by up to this much when `exp`, `nbf` and the [maximum age](Self::max_age) are checked; at most 5 minutes.
+    /// Tolerates clocks that differ by up to this much when `exp`, `nbf` and the [maximum
+    /// age](Self::max_age) are checked; at most 5 minutes.
     ///
     /// # Security
     ///
@@ -203,17 +213,19 @@ impl Issuer {
         self
     }
 
-    /// Refuses tokens that were issued longer ago than this and the [`leeway`](Self::leeway), however late they expire, and those that do not say when (`iat`).
+    /// Refuses tokens that were issued longer ago than this and the [`leeway`](Self::leeway),
+    /// however late they expire, and those that do not say when (`iat`).
     ///
-    /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by the
-    /// [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a new one.
+    /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by
+    /// the [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a
+    /// new one.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.terms.max_age = Some(max_age);
         self
     }
 
-    /// Refuses tokens that are valid for longer than this from `iat` to `exp`, and those without `iat`: an issuer that signs for a year does not know that the
-    /// account is gone tomorrow.
+    /// Refuses tokens that are valid for longer than this from `iat` to `exp`, and those without
+    /// `iat`: an issuer that signs for a year does not know that the account is gone tomorrow.
     pub fn max_lifetime(mut self, max_lifetime: Duration) -> Self {
         self.terms.max_lifetime = Some(max_lifetime);
         self
@@ -221,19 +233,20 @@ impl Issuer {
 
     /// Accepts only tokens with one of these `typ`, and none without.
     ///
-    /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515 §4.1.9).
+    /// Compared as a media type: case does not matter, nor does the prefix `application/` (RFC 7515
+    /// §4.1.9).
     ///
     /// # Security
     ///
-    /// The type keeps other tokens of the same issuer apart, such as ID tokens, logout tokens and proofs (RFC 8725 §3.11): name only
-    /// types that the issuer uses for access tokens.
+    /// The type keeps other tokens of the same issuer apart, such as ID tokens, logout tokens and
+    /// proofs (RFC 8725 §3.11): name only types that the issuer uses for access tokens.
     pub fn only_types(mut self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.terms = self.terms.only_types(types);
         self
     }
 
-    /// Demands the whole profile of RFC 9068 §4: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat`
-    /// and `jti` are present.
+    /// Demands the whole profile of RFC 9068 §4: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`,
+    /// `client_id`, `iat` and `jti` are present.
     pub fn rfc9068(mut self) -> Self {
         self.terms.rfc9068 = true;
         self
@@ -287,7 +300,8 @@ impl Issuer {
         self
     }
 
-    /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names: `["tid"]` for Entra, `["firebase", "tenant"]`.
+    /// Reads [`AccessToken::tenant`](crate::AccessToken::tenant) at a path of member names:
+    /// `["tid"]` for Entra, `["firebase", "tenant"]`.
     ///
     /// The path has at most 8 names. If it leads through an array to several values, none counts.
     pub fn tenant_at(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
@@ -295,8 +309,8 @@ impl Issuer {
         self
     }
 
-    /// Goes on using known keys for this long after they have ceased to be fresh, while no newer ones can be had;
-    /// 1 h by default, 24 h at most.
+    /// Goes on using known keys for this long after they have ceased to be fresh, while no newer
+    /// ones can be had; 1 h by default, 24 h at most.
     ///
     /// # Security
     ///

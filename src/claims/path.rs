@@ -8,10 +8,12 @@ use crate::jose::{Json, Row, Value};
 /// kept in an array of this length, so that following a path allocates nothing.
 const MAX_STEPS: usize = 8;
 
-/// One step of a path into the claims: a member's name, taken literally, or what another claim says.
+/// One step of a path into the claims: a member's name, taken literally, or what another claim
+/// says.
 ///
-/// Names of claims hold dots, colons and slashes, so a path is a list of these and not a text. A `&str` or `String` is a name.
-/// A step into an array leads into each of its elements that is an object.
+/// Names of claims hold dots, colons and slashes, so a path is a list of these and not a text. A
+/// `&str` or `String` is a name. A step into an array leads into each of its elements that is an
+/// object.
 ///
 /// # Examples
 ///
@@ -77,7 +79,8 @@ impl Path {
         Self(segments.into_iter().map(Into::into).collect())
     }
 
-    /// Tells whether it leads somewhere, by names that are there, and begins with one: what a claim says may be the user's own.
+    /// Tells whether it leads somewhere, by names that are there, and begins with one: what a claim
+    /// says may be the user's own.
     pub(crate) fn is_sound(&self) -> bool {
         let begins = matches!(self.0.first(), Some(Segment(Step::Name(_))));
         begins && self.0.len() <= MAX_STEPS && self.0.iter().all(Segment::is_sound)

@@ -2,7 +2,8 @@
 
 use crate::jose::Json;
 
-/// Who calls, as far as the token tells; from [`AccessToken::principal`](crate::AccessToken::principal).
+/// Who calls, as far as the token tells; from
+/// [`AccessToken::principal`](crate::AccessToken::principal).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Principal {

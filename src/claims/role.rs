@@ -95,13 +95,13 @@ impl Roles {
         self
     }
 
-    /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs may have several of ours. With a
-    /// [prefix](Self::only_with_prefix), theirs is without it.
+    /// Gives roles the application's own names, `(theirs, ours)`; others keep theirs. One of theirs
+    /// may have several of ours. With a [prefix](Self::only_with_prefix), theirs is without it.
     ///
     /// # Security
     ///
-    /// Whoever can name a role at the issuer can then name it as one of ours, too: where these are not the same people, use
-    /// [`only_renamed`](Self::only_renamed).
+    /// Whoever can name a role at the issuer can then name it as one of ours, too: where these are
+    /// not the same people, use [`only_renamed`](Self::only_renamed).
     pub fn renamed(mut self, names: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         for (theirs, ours) in names {
             self.names.entry(theirs.into().into()).or_default().push(ours.into().into());
@@ -120,7 +120,8 @@ impl Roles {
         self.paths.iter().all(Path::is_sound) && self.member.iter().all(Segment::is_sound)
     }
 
-    /// Returns the roles of a token, in the order of the claims; one that stands in two claims comes twice.
+    /// Returns the roles of a token, in the order of the claims; one that stands in two claims
+    /// comes twice.
     pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
         // looked up once, however many values there are
         let member = self.member.as_ref().map(|member| member.of(payload));

@@ -53,7 +53,8 @@ impl Scopes {
         self
     }
 
-    /// Takes only scopes that begin with this, and leaves it out: those of other services do not count.
+    /// Takes only scopes that begin with this, and leaves it out: those of other services do not
+    /// count.
     ///
     /// # Security
     ///
@@ -81,7 +82,8 @@ impl Scopes {
         [&self.prefix, scope].concat()
     }
 
-    /// Returns the scopes of a token, in the order of the claims; one that stands in two claims comes twice.
+    /// Returns the scopes of a token, in the order of the claims; one that stands in two claims
+    /// comes twice.
     pub(crate) fn read<'a>(&'a self, payload: &'a Json) -> impl Iterator<Item = &'a str> {
         let found = self.paths.iter().flat_map(|path| path.follow(payload));
         let words = found.flat_map(|found| {

@@ -18,7 +18,8 @@ pub(super) enum Field<T> {
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
-    /// Takes whatever is there, so that nothing is left over in the format's own reader, and looks at it then.
+    /// Takes whatever is there, so that nothing is left over in the format's own reader, and looks
+    /// at it then.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = strict::value(deserializer)?;
         // the environment knows strings only: what looks like a list or an object must be one, and other text may hold a number
@@ -87,8 +88,8 @@ impl<'p> Place<'p> {
     }
 }
 
-/// Declares a part of a configuration: fields that it is read by, and settings, each with what it makes of a value
-/// that it changes.
+/// Declares a part of a configuration: fields that it is read by, and settings, each with what it
+/// makes of a value that it changes.
 macro_rules! settings {
     (
         $(#[$attribute:meta])*
@@ -111,7 +112,7 @@ macro_rules! settings {
 
         impl $name {
             /// Changes a value as the settings say, and notes whatever is wrong with them.
-            fn change(self, mut target: $target, place: &mut $crate::config::field::Place<'_>) -> $target {
+            pub(in crate::config) fn change(self, mut target: $target, place: &mut $crate::config::field::Place<'_>) -> $target {
                 $({
                     let mut of_setting = place.of(stringify!($setting));
                     if let Some($value) = self.$setting.take(&mut of_setting) {

@@ -40,7 +40,8 @@ settings! {
         },
         /// Accepts tokens that have no `aud`.
         dangerously_accept_absent_aud: bool => |terms, on| Terms { absent_aud: on, ..terms },
-        /// Accepts tokens whatever their audience is: those that were issued for other services, too.
+        /// Accepts tokens whatever their audience is: those that were issued for other services,
+        /// too.
         dangerously_accept_any_aud: bool => |terms, on| Terms { any_aud: on, ..terms },
         /// The only clients whose tokens are accepted.
         only_clients: OneOrMany => |terms, clients| Terms { clients: Some(clients.into()), ..terms },
@@ -78,7 +79,7 @@ settings! {
         /// Whether `sub`, `jti`, `azp` and `client_id` may be integers, which are read as text.
         accept_numeric_ids: bool => |terms, on| Terms { numeric_ids: on, ..terms },
         /// Where the scopes are.
-        scopes: ScopesConfig => |terms, scopes, place| Terms { scopes: scopes.read(terms.scopes, place), ..terms },
+        scopes: ScopesConfig => |terms, scopes, place| Terms { scopes: scopes.change(terms.scopes, place), ..terms },
         /// Where the roles are.
         roles: RolesConfig => |terms, roles, place| Terms { roles: roles.read(terms.roles, place), ..terms },
         /// Where the tenant is.

@@ -94,13 +94,6 @@ impl SegmentConfig {
     }
 }
 
-impl ScopesConfig {
-    /// Reads it as a change of the scopes of an issuer.
-    pub(super) fn read(self, former: Scopes, place: &mut Place<'_>) -> Scopes {
-        self.change(former, place)
-    }
-}
-
 impl RolesConfig {
     /// Reads it as a change of the roles of an issuer.
     pub(super) fn read(self, former: Roles, place: &mut Place<'_>) -> Roles {

@@ -1,15 +1,17 @@
 //! What is known of some providers' tokens, as settings and nothing else.
 //!
-//! What a constructor sets, settings add to or replace as they do elsewhere. None of them sets the audience, unless there is only one that it can be. They follow what the
-//! providers document and publish as source; `tests/presets` has a token in the shape of each.
+//! What a constructor sets, settings add to or replace as they do elsewhere. None of them sets the
+//! audience, unless there is only one that it can be. They follow what the providers document and
+//! publish as source; `tests/presets` has a token in the shape of each.
 
 use super::Issuer;
 use crate::claims::{Claim, Principals};
 
-/// Declares constructors of [`Issuer`], and `PRESETS`, the table of them by which a configuration finds each.
+/// Declares constructors of [`Issuer`], and `PRESETS`, the table of them by which a configuration
+/// finds each.
 ///
-/// An argument is a `str`, a `url` that may end with a slash, or a list, `[str]`. Each has an example, and behind `=>`
-/// is the identifier of the issuer that they make.
+/// An argument is a `str`, a `url` that may end with a slash, or a list, `[str]`. Each has an
+/// example, and behind `=>` is the identifier of the issuer that they make.
 macro_rules! presets {
     ($(
         $(#[$doc:meta])*

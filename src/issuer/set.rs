@@ -27,7 +27,8 @@ pub(crate) struct IssuerSet<T> {
     other_names: HashMap<Box<str>, Arc<str>, RandomState>,
     /// Whose the tokens are that name nobody.
     unnamed: Option<Arc<str>>,
-    /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was meant.
+    /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was
+    /// meant.
     by_bare: HashMap<String, Arc<str>>,
     /// And by what comes after the host, if anything does.
     by_path: HashMap<String, Arc<str>>,
@@ -69,7 +70,8 @@ impl<T> IssuerSet<T> {
         self.by_id.contains_key(id) || self.other_names.contains_key(id)
     }
 
-    /// Returns the issuer of this identifier, and none that has it for another name: what belongs to the one, such as its keys, is not the other's.
+    /// Returns the issuer of this identifier, and none that has it for another name: what belongs
+    /// to the one, such as its keys, is not the other's.
     pub(crate) fn get(&self, id: &str) -> Option<&T> {
         self.by_id.get(id)
     }
@@ -78,7 +80,8 @@ impl<T> IssuerSet<T> {
         self.by_id.values()
     }
 
-    /// Selects by the token's `iss`, which must be a string and equal an identifier byte for byte (RFC 7519 §4.1.1).
+    /// Selects by the token's `iss`, which must be a string and equal an identifier byte for byte
+    /// (RFC 7519 §4.1.1).
     pub(crate) fn select(&self, iss: Option<Value<'_>>) -> Result<&T, Error> {
         let Some(iss) = iss else {
             let unnamed = self.unnamed.as_ref().and_then(|id| self.by_id.get(id));

@@ -19,7 +19,8 @@ impl<'t> Template<'t> {
         (!name.is_empty() && plain(before) && plain(name) && plain(after)).then_some(Self { before, after })
     }
 
-    /// Returns the tenant of an identifier that fits: letters, digits, `-`, `_` and `.`, so that it can change nothing else in an address.
+    /// Returns the tenant of an identifier that fits: letters, digits, `-`, `_` and `.`, so that it
+    /// can change nothing else in an address.
     pub(crate) fn tenant<'i>(&self, issuer: &'i str) -> Option<&'i str> {
         let tenant = issuer.strip_prefix(self.before)?.strip_suffix(self.after)?;
         let plain = tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

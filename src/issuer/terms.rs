@@ -1,5 +1,5 @@
-//! The terms on which an issuer's tokens are accepted: written by the builder and by a configuration, checked and
-//! completed once, and read by the checks of each token.
+//! The terms on which an issuer's tokens are accepted: written by the builder and by a
+//! configuration, checked and completed once, and read by the checks of each token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use crate::clock::SharedClock;
 use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
 use crate::jose::{Algorithm, Json, Value, media_type};
 
-/// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4: "a few minutes").
+/// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4:
+/// "a few minutes").
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
-/// The longest use of keys that cannot be fetched anew: as long as a set can be fresh. A key that is withdrawn in an
-/// outage would else be trusted for days. Where an issuer is never reached, `StaticKeys` say so.
+/// The longest use of keys that cannot be fetched anew: as long as a set can be fresh. A key that
+/// is withdrawn in an outage would else be trusted for days. Where an issuer is never reached,
+/// `StaticKeys` say so.
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What all issuers of a server share.
@@ -78,8 +80,8 @@ pub(crate) struct Terms {
     pub(crate) roles: Roles,
     pub(crate) tenant: Option<Path>,
     pub(crate) principals: Option<Principals>,
-    /// The ARNs of the application load balancers that may have signed, if the tokens are theirs. Their keys have an
-    /// address each, by their `kid`, below that of `jwks_uri`.
+    /// The ARNs of the application load balancers that may have signed, if the tokens are theirs.
+    /// Their keys have an address each, by their `kid`, below that of `jwks_uri`.
     pub(crate) load_balancers: Option<Vec<Box<str>>>,
     /// What a preset finds wrong with what it was given.
     pub(crate) faults: Vec<(&'static str, &'static str)>,

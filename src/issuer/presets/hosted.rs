@@ -10,11 +10,13 @@ use crate::jose::Algorithm;
 presets! {
     /// Trusts an Auth0 tenant by its domain, such as `tenant.eu.auth0.com` or a custom one.
     ///
-    /// * Scopes are those of `scope`. Where role-based access control adds the user's `permissions` to the token, these are what the *user* may do, whatever the client has asked
-    ///   for: read them too, or instead, by [`scopes`](Self::scopes)`(Scopes::at(["permissions"]))`.
+    /// * Scopes are those of `scope`. Where role-based access control adds the user's `permissions`
+    ///   to the token, these are what the *user* may do, whatever the client has asked for: read
+    ///   them too, or instead, by [`scopes`](Self::scopes)`(Scopes::at(["permissions"]))`.
     /// * The usual mistake: a client that asks for no `audience` gets an opaque or encrypted token.
     /// * A client calls if `sub` ends with `@clients`. The tenant is the organisation, `org_id`.
-    /// * Auth0 has no roles of its own in access tokens: an action may put them into a claim with a URL for a name.
+    /// * Auth0 has no roles of its own in access tokens: an action may put them into a claim with a
+    ///   URL for a name.
     auth0(domain: str = "tenant.eu.auth0.com") => "https://tenant.eu.auth0.com/" {
         Self::new(format!("https://{domain}/"))
             .expecting(is_host(domain), "domain", "expected a domain, such as tenant.eu.auth0.com")
@@ -23,14 +25,16 @@ presets! {
             .told_by(Principals { users: &[Mark::Contains("sub", '|')], clients: &[Mark::EndsWith("sub", "@clients")] })
     }
 
-    /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session tokens.
+    /// Trusts a Clerk application, by its Frontend API and the origins of its pages, for session
+    /// tokens.
     ///
     /// * `azp`, the origin of the page, must be one of these. Session tokens have no `aud`, unless
     ///   a custom claim adds it; then it must be this service's, too.
     /// * Tokens of a sign-in that is not complete (`sts` is `pending`) are refused, and so are
     ///   OAuth and machine tokens.
-    /// * The role is that of the active organisation, without `org:`; the tenant is its identifier. Permissions are not read for scopes: tokens of version 2 pack them
-    ///   together with features; read them into your claims type.
+    /// * The role is that of the active organisation, without `org:`; the tenant is its identifier.
+    ///   Permissions are not read for scopes: tokens of version 2 pack them together with features;
+    ///   read them into your claims type.
     /// * They live for a minute, so the [leeway](Self::leeway) is 5 s here.
     clerk(
         base: url = "https://clerk.example.com",
@@ -50,7 +54,8 @@ presets! {
             .told_by(Principals { users: &[Mark::Always], clients: &[] })
     }
 
-    /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of these clients.
+    /// Trusts a user pool of Amazon Cognito, such as `("eu-west-1", "eu-west-1_x")`, for tokens of
+    /// these clients.
     ///
     /// * Only access tokens: their `token_use` is `access`.
     /// * The client must be one of these. A token has no `aud`, unless it is bound to a resource;
@@ -71,11 +76,12 @@ presets! {
 
     /// Trusts a Descope project for its session tokens.
     ///
-    /// * Refresh tokens are signed by the same keys; only those whose `drn` is `DS` are accepted. The issuer is the project's identifier, or its address.
-    /// * Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the project,
-    ///   unless [`only_audiences`](Self::only_audiences) names others.
-    /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant, `dct`.
-    ///   A permission whose name has a space, such as `SSO Admin`, is no scope.
+    /// * Refresh tokens are signed by the same keys; only those whose `drn` is `DS` are accepted.
+    ///   The issuer is the project's identifier, or its address.
+    /// * Tokens have no audience unless one is set up, and are accepted without; if there is one,
+    ///   it must be the project, unless [`only_audiences`](Self::only_audiences) names others.
+    /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant,
+    ///   `dct`. A permission whose name has a space, such as `SSO Admin`, is no scope.
     ///
     /// # Security
     ///
@@ -95,11 +101,14 @@ presets! {
             .tenant_at(["dct"])
     }
 
-    /// Trusts a Firebase project for the ID tokens of its users, which Firebase means for backends, too.
+    /// Trusts a Firebase project for the ID tokens of its users, which Firebase means for backends,
+    /// too.
     ///
     /// * The audience is the project, and is set.
-    /// * Custom claims stand at the top of the token: name the one with the roles by [`roles`](Self::roles).
-    /// * Tokens of the emulator are unsigned, and are refused. Anonymous users have tokens, too: see `firebase.sign_in_provider`.
+    /// * Custom claims stand at the top of the token: name the one with the roles by
+    ///   [`roles`](Self::roles).
+    /// * Tokens of the emulator are unsigned, and are refused. Anonymous users have tokens, too:
+    ///   see `firebase.sign_in_provider`.
     firebase(project: str = "shop") => "https://securetoken.google.com/shop" {
         Self::new(format!("https://securetoken.google.com/{project}"))
             .only_audiences([project])
@@ -111,15 +120,20 @@ presets! {
             .told_by(Principals { users: &[Mark::Always], clients: &[] })
     }
 
-    /// Trusts Google for the ID tokens of its users, as Google's sign-in gives them to web sites and apps.
+    /// Trusts Google for the ID tokens of its users, as Google's sign-in gives them to web sites
+    /// and apps.
     ///
-    /// * The audience is the client's identifier, `….apps.googleusercontent.com`. Google's access tokens are opaque, and cannot be verified.
-    /// * `iss` has been written with and without `https://`; both are accepted. The tenant is the Workspace domain, `hd`.
-    /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if `email` ends with `.gserviceaccount.com`.
+    /// * The audience is the client's identifier, `….apps.googleusercontent.com`. Google's access
+    ///   tokens are opaque, and cannot be verified.
+    /// * `iss` has been written with and without `https://`; both are accepted. The tenant is the
+    ///   Workspace domain, `hd`.
+    /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if
+    ///   `email` ends with `.gserviceaccount.com`.
     ///
     /// # Security
     ///
-    /// Everybody has a Google account. Decide by `hd`, or by what your service knows of the subject; `email` may change hands.
+    /// Everybody has a Google account. Decide by `hd`, or by what your service knows of the
+    /// subject; `email` may change hands.
     google() => "https://accounts.google.com" {
         Self::new("https://accounts.google.com")
             .also_known_as("accounts.google.com")
@@ -130,7 +144,8 @@ presets! {
 
     /// Trusts a Logto tenant by its endpoint.
     ///
-    /// * The type is `at+jwt`. The audience is the API resource, or `urn:logto:organization:…`. Permissions are scopes; there are no roles.
+    /// * The type is `at+jwt`. The audience is the API resource, or `urn:logto:organization:…`.
+    ///   Permissions are scopes; there are no roles.
     /// * The usual mistake: a client that asks for no `resource` gets an opaque token.
     logto(base: url = "https://shop.logto.app") => "https://shop.logto.app/oidc" {
         Self::new(format!("{base}/oidc"))
@@ -139,11 +154,14 @@ presets! {
             .told_by(Principals::RFC9068)
     }
 
-    /// Trusts a custom authorization server of an Okta organisation, such as `("https://dev-1.okta.com", "default")`.
+    /// Trusts a custom authorization server of an Okta organisation, such as
+    /// `("https://dev-1.okta.com", "default")`.
     ///
-    /// * The client is in `cid`, which ID tokens do not have; roles are the `groups`, where the server is set up to add them.
+    /// * The client is in `cid`, which ID tokens do not have; roles are the `groups`, where the
+    ///   server is set up to add them.
     /// * A user calls if the token has `uid`, which those of clients do not.
-    /// * The usual mistake: tokens of the *organisation's* server, whose issuer has no `/oauth2/…`, are for Okta itself and cannot be verified by others.
+    /// * The usual mistake: tokens of the *organisation's* server, whose issuer has no `/oauth2/…`,
+    ///   are for Okta itself and cannot be verified by others.
     okta(base: url = "https://dev-1.okta.com", server: str = "default") => "https://dev-1.okta.com/oauth2/default" {
         Self::new(format!("{base}/oauth2/{server}"))
             .client_claim("cid")
@@ -152,9 +170,11 @@ presets! {
             .told_by(Principals { users: &[Mark::Has("uid")], clients: &[Mark::Lacks("uid")] })
     }
 
-    /// Trusts an environment of PingOne, by its region's domain and its identifier, such as `("auth.pingone.eu", "11111111-…")`.
+    /// Trusts an environment of PingOne, by its region's domain and its identifier, such as
+    /// `("auth.pingone.eu", "11111111-…")`.
     ///
-    /// * The audience is that of the custom resource. The client must be named, as it is not in ID tokens.
+    /// * The audience is that of the custom resource. The client must be named, as it is not in ID
+    ///   tokens.
     /// * A user calls if the token has `sid`, which those of clients do not.
     pingone(
         domain: str = "auth.pingone.eu",
@@ -168,10 +188,12 @@ presets! {
 
     /// Trusts a Supabase project by its reference, for the tokens of its users.
     ///
-    /// * The audience is `authenticated`, and is set; the project's own `anon` key has another. Users who sign in anonymously have it, too, and `is_anonymous` is true in their
-    ///   tokens: read it into your claims type.
-    /// * Roles are those that the application keeps in `app_metadata`. The claim `role` is the database's, and `user_metadata` is written by the users themselves: do not
-    ///   read roles there.
+    /// * The audience is `authenticated`, and is set; the project's own `anon` key has another.
+    ///   Users who sign in anonymously have it, too, and `is_anonymous` is true in their tokens:
+    ///   read it into your claims type.
+    /// * Roles are those that the application keeps in `app_metadata`. The claim `role` is the
+    ///   database's, and `user_metadata` is written by the users themselves: do not read roles
+    ///   there.
     /// * The usual mistake: projects that still sign with a shared secret publish no keys.
     supabase(project: str = "abcdefgh") => "https://abcdefgh.supabase.co/auth/v1" {
         Self::new(format!("https://{project}.supabase.co/auth/v1"))
@@ -182,12 +204,15 @@ presets! {
 
     /// Trusts the sessions of a WorkOS application (AuthKit), by its client identifier.
     ///
-    /// * The keys are the application's own. Tokens have no audience unless one is set up, and are accepted without; if there is one, it must be the client's,
-    ///   unless [`only_audiences`](Self::only_audiences) names others.
-    /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add yours by [`also_known_as`](Self::also_known_as). Two of these texts are those of every
+    /// * The keys are the application's own. Tokens have no audience unless one is set up, and are
+    ///   accepted without; if there is one, it must be the client's, unless
+    ///   [`only_audiences`](Self::only_audiences) names others.
+    /// * `iss` is one of three texts that WorkOS has been seen to write; for a custom domain, add
+    ///   yours by [`also_known_as`](Self::also_known_as). Two of these texts are those of every
     ///   application, so that a server can have one.
     /// * A permission whose name has a space is no scope.
-    /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation. Tokens of Connect, for machines, have another issuer.
+    /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation.
+    ///   Tokens of Connect, for machines, have another issuer.
     ///
     /// # Security
     ///

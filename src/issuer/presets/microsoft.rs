@@ -46,16 +46,19 @@ presets! {
 
     /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 2.
     ///
-    /// * The audience is the GUID of the API's registration. The usual mistake: its `requestedAccessTokenVersion` is not 2, and then the tokens are
-    ///   those of [`entra_v1`](Self::entra_v1).
+    /// * The audience is the GUID of the API's registration. The usual mistake: its
+    ///   `requestedAccessTokenVersion` is not 2, and then the tokens are those of
+    ///   [`entra_v1`](Self::entra_v1).
     /// * Roles are the app roles. Groups are left out of tokens of users who have more than 200.
-    /// * Only tokens of users have scopes, and a user calls where there are some. That a client calls is only certain from `idtyp`, an optional claim of the registration.
+    /// * Only tokens of users have scopes, and a user calls where there are some. That a client
+    ///   calls is only certain from `idtyp`, an optional claim of the registration.
     /// * The client, `azp`, must be named.
     /// * For many tenants, see [`IssuerTemplate::entra`](crate::IssuerTemplate::entra).
     ///
     /// # Security
     ///
-    /// Give the API a registration of its own: an ID token of a client that shares it names the same audience, and may have the same claims.
+    /// Give the API a registration of its own: an ID token of a client that shares it names the
+    /// same audience, and may have the same claims.
     entra(
         tenant: str = "11111111-1111-1111-1111-111111111111"
     ) => "https://login.microsoftonline.com/11111111-1111-1111-1111-111111111111/v2.0" {
@@ -72,9 +75,11 @@ presets! {
             .told_by(ENTRA)
     }
 
-    /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 1; see [`entra`](Self::entra).
+    /// Trusts one tenant of Microsoft Entra, by its GUID, for tokens of version 1; see
+    /// [`entra`](Self::entra).
     ///
-    /// The audience is the application's URI, such as `api://…`, or its GUID; the client is in `appid`.
+    /// The audience is the application's URI, such as `api://…`, or its GUID; the client is in
+    /// `appid`.
     entra_v1(
         tenant: str = "11111111-1111-1111-1111-111111111111"
     ) => "https://sts.windows.net/11111111-1111-1111-1111-111111111111/" {
@@ -93,13 +98,16 @@ presets! {
             .told_by(ENTRA)
     }
 
-    /// Trusts one policy of an Azure AD B2C tenant, such as `("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in")`: the tenant's name,
+    /// Trusts one policy of an Azure AD B2C tenant, such as
+    /// `("contoso", "11111111-1111-1111-1111-111111111111", "B2C_1_sign_in")`: the tenant's name,
     /// its GUID, and the policy as the tokens' `tfp` has it.
     ///
     /// * The audience is the API's application identifier. Both forms of the issuer are accepted.
-    /// * Only tokens with `scp` and without `nonce`: no claim that all ID tokens have tells them apart, but they have no scopes.
+    /// * Only tokens with `scp` and without `nonce`: no claim that all ID tokens have tells them
+    ///   apart, but they have no scopes.
     /// * One of a server: all policies have the same issuer, and keys of their own.
-    /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are refused.
+    /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are
+    ///   refused.
     ///
     /// # Security
     ///

@@ -76,10 +76,13 @@ presets! {
         issuer
     }
 
-    /// Trusts an application behind Cloudflare Access, by the team's name and the application's *AUD tag*, which is set as the audience.
+    /// Trusts an application behind Cloudflare Access, by the team's name and the application's
+    /// *AUD tag*, which is set as the audience.
     ///
-    /// * The token is in the header `cf-access-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
-    /// * Only tokens for applications: their `type` is `app`. Service tokens have an empty subject, and their name in `common_name`, which is the client.
+    /// * The token is in the header `cf-access-jwt-assertion`: see
+    ///   [`TokenSource::header`](crate::TokenSource::header).
+    /// * Only tokens for applications: their `type` is `app`. Service tokens have an empty subject,
+    ///   and their name in `common_name`, which is the client.
     cloudflare_access(
         team: str = "acme",
         aud_tag: str = "32eafc7626e737904a6e3e1d1ec8a1dd"
@@ -94,7 +97,8 @@ presets! {
 
     /// Trusts the GitHub Actions of these owners of repositories, by their numeric identifiers.
     ///
-    /// * The audience is of the workflow's choice, and by default the address of the repository's owner.
+    /// * The audience is of the workflow's choice, and by default the address of the repository's
+    ///   owner.
     /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
     ///
     /// # Security
@@ -115,7 +119,8 @@ presets! {
     /// numeric identifiers.
     ///
     /// * The audience is what the job asks for.
-    /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`. In merge requests from forks, these may name the fork.
+    /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`.
+    ///   In merge requests from forks, these may name the fork.
     ///
     /// # Security
     ///
@@ -131,11 +136,13 @@ presets! {
             .told_by(WORKLOADS)
     }
 
-    /// Trusts Google's Identity-Aware Proxy in front of this service, by its audience: `/projects/{number}/apps/{project}` or
-    /// `/projects/{number}/global/backendServices/{id}`.
+    /// Trusts Google's Identity-Aware Proxy in front of this service, by its audience:
+    /// `/projects/{number}/apps/{project}` or `/projects/{number}/global/backendServices/{id}`.
     ///
-    /// * The token is in the header `x-goog-iap-jwt-assertion`: see [`TokenSource::header`](crate::TokenSource::header).
-    /// * Health checks of the load balancer carry none: see [`public_path`](crate::BearerAuthLayer::public_path).
+    /// * The token is in the header `x-goog-iap-jwt-assertion`: see
+    ///   [`TokenSource::header`](crate::TokenSource::header).
+    /// * Health checks of the load balancer carry none: see
+    ///   [`public_path`](crate::BearerAuthLayer::public_path).
     google_iap(audience: str = "/projects/1/global/backendServices/2") => "https://cloud.google.com/iap" {
         Self::new("https://cloud.google.com/iap")
             .jwks_uri("https://www.gstatic.com/iap/verify/public_key-jwk")
@@ -145,17 +152,21 @@ presets! {
             .tenant_at(["hd"])
     }
 
-    /// Trusts the service accounts of a Kubernetes cluster, by the API server's `--service-account-issuer`.
+    /// Trusts the service accounts of a Kubernetes cluster, by the API server's
+    /// `--service-account-issuer`.
     ///
     /// * The audience is that of the pod's projected volume. The tenant is the namespace; demand
     ///   one by
     ///   [`require`](Self::require)`(Claim::at(["sub"]).starts_with("system:serviceaccount:shop:"))`.
-    /// * The metadata and keys of most clusters are only for those with a token and the cluster's certificate authority: give an
-    ///   [`http_client`](crate::ResourceServerBuilder::http_client) with both, or publish `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
+    /// * The metadata and keys of most clusters are only for those with a token and the cluster's
+    ///   certificate authority: give an [`http_client`](crate::ResourceServerBuilder::http_client)
+    ///   with both, or publish `/openid/v1/jwks` elsewhere and name it by
+    ///   [`jwks_uri`](Self::jwks_uri).
     ///
     /// # Security
     ///
-    /// That a pod or account is gone does not end its token, and some live for a year: set a [`max_lifetime`](Self::max_lifetime).
+    /// That a pod or account is gone does not end its token, and some live for a year: set a
+    /// [`max_lifetime`](Self::max_lifetime).
     kubernetes(
         issuer: str = "https://kubernetes.default.svc.cluster.local"
     ) => "https://kubernetes.default.svc.cluster.local" {
@@ -166,11 +177,14 @@ presets! {
             .told_by(WORKLOADS)
     }
 
-    /// Trusts a SPIFFE trust domain, such as `example.org`, for its JWT-SVIDs, with the keys of its bundle or of SPIRE's discovery provider.
+    /// Trusts a SPIFFE trust domain, such as `example.org`, for its JWT-SVIDs, with the keys of its
+    /// bundle or of SPIRE's discovery provider.
     ///
-    /// * They need not name an issuer, and then come to this one: it is the only one of a server that
-    ///   [accepts those](Self::accept_absent_iss). Where SPIRE is set up to name one, add it by [`also_known_as`](Self::also_known_as).
-    /// * `sub` must be of the trust domain. A type of `JOSE`, which the standard allows, is refused; SPIRE writes `JWT`.
+    /// * They need not name an issuer, and then come to this one: it is the only one of a server
+    ///   that [accepts those](Self::accept_absent_iss). Where SPIRE is set up to name one, add it
+    ///   by [`also_known_as`](Self::also_known_as).
+    /// * `sub` must be of the trust domain. A type of `JOSE`, which the standard allows, is
+    ///   refused; SPIRE writes `JWT`.
     spiffe(
         trust_domain: str = "example.org",
         jwks_uri: str = "https://spire.example.org/keys"
