@@ -5,7 +5,6 @@
 
 mod absent;
 mod allowance;
-mod lease;
 mod order;
 mod schedule;
 mod state;
@@ -15,9 +14,9 @@ mod task;
 mod tests;
 
 use std::hash::RandomState;
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use std::{fmt, mem};
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::watch;
@@ -26,12 +25,10 @@ use tokio::time::Instant;
 use self::absent::{Fingerprint, Standing};
 use self::allowance::ANOTHER;
 pub(crate) use self::allowance::Allowance;
-pub(crate) use self::lease::GRACE;
-use self::lease::Lease;
 pub(crate) use self::order::{Cause, PendingFetch, Refresh};
 use self::schedule::{Event, MAX_TTL, Schedule};
-pub(crate) use self::state::Timing;
-use self::state::{Shared, Snapshot, State, jitter};
+pub(crate) use self::state::{GRACE, Timing};
+use self::state::{Lease, Shared, Snapshot, State, jitter};
 pub use self::status::{Freshness, IssuerStatus, SavedKeys};
 use super::key_set::KeySet;
 use super::source::{DynKeySource, Guid};
@@ -43,7 +40,6 @@ pub(crate) struct Keys {
 }
 
 /// Why keys are missing.
-#[derive(Debug)]
 pub(crate) struct Outage {
     pub(crate) error: Arc<str>,
     /// No fetch has ended yet.
@@ -285,12 +281,6 @@ impl Drop for Keys {
         if let Some(task) = task {
             task.abort();
         }
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({})", self.shared.issuer)
     }
 }
 

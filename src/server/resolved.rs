@@ -3,7 +3,6 @@
 mod decisions;
 mod question;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,11 +116,5 @@ impl ResolvedIssuers {
         trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.verifier.keys));
         trusted.dedup_by(|a, b| Arc::ptr_eq(&a.verifier.keys, &b.verifier.keys));
         trusted.iter().map(|trusted| trusted.verifier.status()).collect()
-    }
-}
-
-impl fmt::Debug for ResolvedIssuers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ResolvedIssuers({})", self.decisions.len())
     }
 }

@@ -1,7 +1,5 @@
 //! A document that should be a JWK Set (RFC 7517 §5): the texts of its keys, or what it is instead.
 
-use std::fmt;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
@@ -13,68 +11,58 @@ pub(crate) const MAX_DOCUMENT_LEN: usize = 512 * 1024;
 /// Why a document is not a JWK Set (RFC 7517 §5).
 ///
 /// The text says what the document is instead, and repeats nothing of the document.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAKeySet {
     /// The document is an array.
+    #[error("not a JWK Set: it is an array; put the keys into an object, as its member `keys`")]
     Array,
     /// The document is a single key (JWK).
+    #[error("not a JWK Set: it is a single key; put it into an object, in its array `keys`")]
     BareKey,
     /// The document begins with the byte order mark of UTF-8.
+    #[error("not a JWK Set: it begins with a byte order mark; save it as UTF-8 without one")]
     ByteOrderMark,
     /// The document is compressed by gzip.
+    #[error("not a JWK Set: it is compressed (gzip), which it must not be")]
     Compressed,
     /// The document ends in the middle.
+    #[error("not a JWK Set: it ends in the middle")]
     CutOff,
     /// The document is an object in which a member such as `keys` comes twice.
+    #[error("not a JWK Set: one of its members comes twice")]
     Duplicate,
     /// The document is empty, or nothing but white space.
+    #[error("not a JWK Set: it is empty")]
     Empty,
     /// The member `keys` is not an array.
+    #[error("not a JWK Set: its member `keys` is not an array")]
     KeysNotAnArray,
     /// The document is HTML or XML.
+    #[error("not a JWK Set: it is an HTML or XML page; check the address, and whether it demands a login")]
     Markup,
     /// The document is the metadata of an issuer, which say where its keys are.
+    #[error("not a JWK Set: it is the issuer's metadata; the keys are at the address in its `jwks_uri`")]
     Metadata,
     /// The document is an object without `keys`.
+    #[error("not a JWK Set: it is an object without the array `keys`")]
     NoKeys,
     /// The document is not a JSON object.
+    #[error("not a JWK Set: it is not a JSON object")]
     NotAnObject,
     /// The document begins as a JSON object does, but is not JSON.
+    #[error("not a JWK Set: it is not JSON")]
     NotJson,
     /// The document is not UTF-8.
+    #[error("not a JWK Set: it is not UTF-8")]
     NotUtf8,
     /// The document is PEM.
+    #[error("not a JWK Set: it is PEM; a single key in PEM is read by StaticKeys::pem")]
     Pem,
     /// The document is longer than 512 KiB.
+    #[error("not a JWK Set: it is longer than 512 KiB")]
     TooLong,
 }
-
-impl fmt::Display for NotAKeySet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a JWK Set: ")?;
-        f.write_str(match self {
-            Self::Array => "it is an array; put the keys into an object, as its member `keys`",
-            Self::BareKey => "it is a single key; put it into an object, in its array `keys`",
-            Self::ByteOrderMark => "it begins with a byte order mark; save it as UTF-8 without one",
-            Self::Compressed => "it is compressed (gzip), which it must not be",
-            Self::CutOff => "it ends in the middle",
-            Self::Duplicate => "one of its members comes twice",
-            Self::Empty => "it is empty",
-            Self::KeysNotAnArray => "its member `keys` is not an array",
-            Self::Markup => "it is an HTML or XML page; check the address, and whether it demands a login",
-            Self::Metadata => "it is the issuer's metadata; the keys are at the address in its `jwks_uri`",
-            Self::NoKeys => "it is an object without the array `keys`",
-            Self::NotAnObject => "it is not a JSON object",
-            Self::NotJson => "it is not JSON",
-            Self::NotUtf8 => "it is not UTF-8",
-            Self::Pem => "it is PEM; a single key in PEM is read by StaticKeys::pem",
-            Self::TooLong => "it is longer than 512 KiB",
-        })
-    }
-}
-
-impl std::error::Error for NotAKeySet {}
 
 /// Takes a document apart into the texts of its keys. None of them is looked at, so that each
 /// stands or falls alone.

@@ -8,9 +8,8 @@ use tokio::time::{Instant, timeout};
 
 use super::absent::Fingerprint;
 use super::allowance::{Allowance, Turn};
-use super::lease::GRACE;
 use super::schedule::{Decision, Event};
-use super::state::{Shared, State, jitter};
+use super::state::{GRACE, Shared, State, jitter};
 use crate::clock::Moment;
 use crate::trace::count;
 

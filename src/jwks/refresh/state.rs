@@ -1,16 +1,17 @@
 //! What is known of an issuer's keys: as readers see it, and as the task that fetches them does.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::absent::{Absent, Fingerprint};
 use super::allowance::{Allowance, Turn};
-use super::lease::Lease;
 use super::schedule::{Event, Schedule, is_trusted};
 use crate::clock::{Moment, SharedClock, SystemClock};
 use crate::jwks::key_set::KeySet;
@@ -23,6 +24,9 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A whole fetch may take so many times that: metadata, keys, and once more in vain.
 const EXCHANGES: u32 = 3;
+
+/// How late a task may be: so long after an order, or after the time for which it has planned to wake up.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// By which clock keys grow old, and how long a fetch may take. A reload may change both.
 #[derive(Clone, Debug)]
@@ -198,8 +202,78 @@ impl Shared {
     }
 }
 
+/// By when the task has promised to be heard of again. If that passes, its runtime is not driven any
+/// more (or there is no task), and whoever notices may start another.
+#[derive(Debug)]
+pub(super) struct Lease {
+    epoch: Instant,
+    /// In milliseconds since the epoch.
+    until: AtomicU64,
+}
+
+impl Lease {
+    /// Nobody holds it.
+    pub(super) fn free() -> Self {
+        Self { epoch: Instant::now(), until: AtomicU64::new(0) }
+    }
+
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        self.millis(now) < self.until.load(Ordering::Acquire)
+    }
+
+    /// Sets its end to [`GRACE`] after the given time.
+    pub(super) fn renew(&self, then: Instant) {
+        self.until.store(self.with_grace(then), Ordering::Release);
+    }
+
+    /// The same, if that is sooner.
+    pub(super) fn shorten(&self, then: Instant) {
+        self.until.fetch_min(self.with_grace(then), Ordering::AcqRel);
+    }
+
+    pub(super) fn end(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Makes it endless: there will be no task any more, or none is needed.
+    pub(super) fn close(&self) {
+        self.until.store(u64::MAX, Ordering::Release);
+    }
+
+    fn with_grace(&self, then: Instant) -> u64 {
+        self.millis(then).saturating_add(u64::try_from(GRACE.as_millis()).unwrap_or_default())
+    }
+
+    fn millis(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// A random number between 0 and 1, good enough to spread load.
 pub(super) fn jitter() -> f64 {
     let random = RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_holds_until_a_second_after_the_promised_time() {
+        let lease = Lease::free();
+        let after = |millis: u64| lease.epoch + Duration::from_millis(millis);
+        assert!(!lease.holds(after(0)));
+        lease.renew(after(5000));
+        assert!(lease.holds(after(5999)) && !lease.holds(after(6000)));
+        lease.shorten(after(7000));
+        assert!(lease.holds(after(5999)) && !lease.holds(after(6000)));
+        lease.shorten(after(100));
+        assert!(lease.holds(after(1099)) && !lease.holds(after(1100)));
+        lease.end();
+        lease.shorten(after(5000));
+        assert!(!lease.holds(after(0)));
+        lease.close();
+        assert!(lease.holds(after(1_000_000)));
+    }
 }

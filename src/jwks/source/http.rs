@@ -7,7 +7,6 @@ mod discovery;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -182,12 +181,6 @@ impl HttpSource {
 impl DynKeySource for HttpSource {
     fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_> {
         Box::pin(self.fetch(known, within))
-    }
-}
-
-impl fmt::Debug for HttpSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HttpSource({})", self.issuer)
     }
 }
 

@@ -174,10 +174,6 @@ impl Decisions {
         self.proven.run_pending_tasks();
         self.candidates.tidy(Instant::now());
     }
-
-    pub(super) fn len(&self) -> u64 {
-        self.proven.entry_count()
-    }
 }
 
 #[derive(Clone)]

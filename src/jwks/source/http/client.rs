@@ -116,7 +116,8 @@ impl HttpClient {
 
     /// Prepares a client of our own, which is made when it is first needed.
     fn ours(reach: Reach) -> Self {
-        let ours = Arc::new(Ours::new(reach));
+        let [plain, direct, proxied] = [const { OnceLock::new() }; 3];
+        let ours = Arc::new(Ours { reach, plain, direct, proxied });
         let client = Self::of(move |url, etag| {
             let ours = Arc::clone(&ours);
             Box::pin(async move { send(ours.client(&url).await?, url, etag).await })
@@ -248,10 +249,6 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(reach: Reach) -> Self {
-        Self { reach, plain: OnceLock::new(), direct: OnceLock::new(), proxied: OnceLock::new() }
-    }
-
     /// Returns the part for an address. The environment's proxy serves all but plain http, loopback
     /// addresses, and issuers found at run time, whose addresses could not be checked behind it.
     async fn client(&self, url: &Url) -> Result<Client, FetchError> {
