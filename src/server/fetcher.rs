@@ -73,58 +73,6 @@ impl Fetcher {
         let same = same && self.access.is(&other.access);
         same
     }
-
-    /// Checks the addresses and keeps the keys that come from there, or goes on with those that are `known`; the error says
-    /// what is wrong with the addresses. By `kid`, each key has an address of its own below the given one.
-    #[cfg(feature = "http-client")]
-    pub(super) fn keys(
-        &self,
-        issuer: &Arc<str>,
-        jwks_uri: Option<&str>,
-        by_kid: bool,
-        known: Option<&Arc<Keys>>,
-    ) -> Result<Arc<Keys>, String> {
-        let access = self.access.clone();
-        let (source, address): (Box<dyn DynKeySource>, _) = match jwks_uri {
-            Some(_) if by_kid && self.allowance.is_some() => {
-                return Err("keys are fetched by their names for configured issuers only".into());
-            }
-            Some(address) if by_kid => (Box::new(KeysByKid::new(access, address)?), None),
-            _ => {
-                let source = HttpSource::new(access, issuer, jwks_uri)?;
-                let address = source.address().cloned();
-                (Box::new(source), address)
-            }
-        };
-        if let Some(known) = known {
-            return Ok(Arc::clone(known));
-        }
-        let fetched = |name| Arc::new(Keys::fetched(name, self.allowance.clone(), source, &self.timing));
-        let Some(address) = address.filter(|_| self.allowance.is_some()) else {
-            return Ok(fetched(Arc::clone(issuer)));
-        };
-        let mut shared = lock(&self.shared);
-        shared.retain(|_, keys| keys.strong_count() > 0);
-        if let Some(keys) = shared.get(address.as_str()).and_then(Weak::upgrade) {
-            return Ok(keys);
-        }
-        // they are no single issuer's
-        let keys = fetched(shown(&address).into());
-        shared.insert(address.as_str().into(), Arc::downgrade(&keys));
-        Ok(keys)
-    }
-
-    #[cfg(not(feature = "http-client"))]
-    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    pub(super) fn keys(
-        &self,
-        _: &Arc<str>,
-        _: Option<&str>,
-        _: bool,
-        _: Option<&Arc<Keys>>,
-    ) -> Result<Arc<Keys>, String> {
-        Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
-    }
 }
 
 /// Where keys are fetched from over HTTP, and how: if neither changes, they are kept when a server is reloaded.
@@ -137,5 +85,46 @@ pub(super) struct HttpOrigin {
 impl HttpOrigin {
     pub(super) fn is(&self, other: &Self) -> bool {
         self.jwks_uri == other.jwks_uri && self.by_kid == other.by_kid && self.fetcher.is(&other.fetcher)
+    }
+
+    /// Checks the addresses and keeps the keys that come from there, or goes on with those that are `known`; the error says
+    /// what is wrong with the addresses. By `kid`, each key has an address of its own below the given one.
+    #[cfg(feature = "http-client")]
+    pub(super) fn keys(&self, issuer: &Arc<str>, known: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
+        let Self { jwks_uri, by_kid, fetcher } = self;
+        let access = fetcher.access.clone();
+        let (source, address): (Box<dyn DynKeySource>, _) = match jwks_uri.as_deref() {
+            Some(_) if *by_kid && fetcher.allowance.is_some() => {
+                return Err("keys are fetched by their names for configured issuers only".into());
+            }
+            Some(address) if *by_kid => (Box::new(KeysByKid::new(access, address)?), None),
+            jwks_uri => {
+                let source = HttpSource::new(access, issuer, jwks_uri)?;
+                let address = source.address().cloned();
+                (Box::new(source), address)
+            }
+        };
+        if let Some(known) = known {
+            return Ok(Arc::clone(known));
+        }
+        let fetched = |name| Arc::new(Keys::fetched(name, fetcher.allowance.clone(), source, &fetcher.timing));
+        let Some(address) = address.filter(|_| fetcher.allowance.is_some()) else {
+            return Ok(fetched(Arc::clone(issuer)));
+        };
+        let mut shared = lock(&fetcher.shared);
+        shared.retain(|_, keys| keys.strong_count() > 0);
+        if let Some(keys) = shared.get(address.as_str()).and_then(Weak::upgrade) {
+            return Ok(keys);
+        }
+        // they are no single issuer's
+        let keys = fetched(shown(&address).into());
+        shared.insert(address.as_str().into(), Arc::downgrade(&keys));
+        Ok(keys)
+    }
+
+    #[cfg(not(feature = "http-client"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
+        Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
     }
 }

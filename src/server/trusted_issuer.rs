@@ -95,7 +95,7 @@ impl Trust {
                 let origin = HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetcher: fetcher.clone() };
                 let same = |known: &&KeyVerifier| known.over_http.as_ref().is_some_and(|known| known.is(&origin));
                 let known = known.map(|known| &known.verifier).filter(same).map(|known| &known.keys);
-                let keys = fetcher.keys(&id, jwks_uri, by_kid, known).map_err(|fix| {
+                let keys = origin.keys(&id, known).map_err(|fix| {
                     let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
                     problems.push(path(field), fix);
                 });
