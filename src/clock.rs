@@ -10,8 +10,9 @@ use crate::sync::after;
 
 /// Tells the wall time against which `exp` and `nbf` are checked, and the age of keys.
 ///
-/// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that returns a
-/// [`SystemTime`] is a clock too, and so is an `Arc<dyn Clock>`. It is read for each token.
+/// The default is the system's clock; a test passes `testing::ManualClock`. Any closure that
+/// returns a [`SystemTime`] is a clock too, and so is an `Arc<dyn Clock>`. It is read for each
+/// token.
 ///
 /// # Examples
 ///

@@ -1,5 +1,5 @@
-//! Step 4: the issuer's key set answers (RFC 7517). Mechanism, in three rooms: what a key set is, where it comes from, and
-//! when it is fetched.
+//! Step 4: the issuer's key set answers (RFC 7517). Mechanism, in three rooms: what a key set is,
+//! where it comes from, and when it is fetched.
 
 mod key_set;
 

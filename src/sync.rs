@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Locks, whether or not a thread has panicked meanwhile: nothing that is locked here can be left half done.
+/// Locks, whether or not a thread has panicked meanwhile: nothing that is locked here can be left
+/// half done.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -112,8 +112,9 @@ impl KeySet {
 
     /// Finds the keys that may have signed a token with this header.
     ///
-    /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys may share a `kid`
-    /// if they are of different types (RFC 7517 §4.5). A key with an `issuer` of its own is only for that one's tokens.
+    /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys
+    /// may share a `kid` if they are of different types (RFC 7517 §4.5). A key with an `issuer` of
+    /// its own is only for that one's tokens.
     pub(crate) fn select<'s, 'i>(
         &'s self,
         kid: Option<&str>,
@@ -195,7 +196,8 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Tells whether this very key is in the set, in whatever place; another of the same name is not it.
+    /// Tells whether this very key is in the set, in whatever place; another of the same name is
+    /// not it.
     pub(crate) fn contains(&self, key: &Arc<VerifyingKey>) -> bool {
         self.keys.iter().flat_map(|jwk| &jwk.prepared).any(|prepared| Arc::ptr_eq(prepared, key))
     }
@@ -204,7 +206,8 @@ impl KeySet {
         &self.skipped
     }
 
-    /// Says of the first few keys why they are not used, without a name that somebody else has chosen.
+    /// Says of the first few keys why they are not used, without a name that somebody else has
+    /// chosen.
     pub(super) fn unused(&self) -> String {
         let named = self.skipped.iter().take(MAX_NAMED);
         let mut unused: String = named.map(|key| format!("; key {} is not used: {}", key.index, key.reason)).collect();

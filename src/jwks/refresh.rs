@@ -1,7 +1,7 @@
 //! When an issuer's key set is fetched, and what is in use meanwhile.
 //!
-//! `schedule` decides, as a pure function. Readers load a snapshot (`state`), and `order` newer keys of the one `task` that
-//! fetches.
+//! `schedule` decides, as a pure function. Readers load a snapshot (`state`), and `order` newer
+//! keys of the one `task` that fetches.
 
 mod absent;
 mod allowance;
@@ -54,16 +54,16 @@ impl Keys {
         keys
     }
 
-    /// Keeps the keys of a source, from which nothing is fetched until they are wanted. Those of an issuer that was found at
-    /// run time have an allowance.
+    /// Keeps the keys of a source, from which nothing is fetched until they are wanted. Those of an
+    /// issuer that was found at run time have an allowance.
     pub(crate) fn fetched(
         issuer: Arc<str>,
         allowance: Option<Arc<Allowance>>,
         source: Box<dyn DynKeySource>,
         timing: &Timing,
     ) -> Self {
-        // of keys that come by their names there is a set from the start, though none is in it: it is then
-        // its own key that a token lacks
+        // of keys that come by their names there is a set from the start, though none is in it: it
+        // is then its own key that a token lacks
         let set = source.by_kid().map(|_| KeySet::default());
         Self::new(issuer, allowance, Some(source), set, timing.clone())
     }
@@ -92,7 +92,8 @@ impl Keys {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns the snapshot in hand, and starts a task if none can be relied on, which is the only case that locks.
+    /// Returns the snapshot in hand, and starts a task if none can be relied on, which is the only
+    /// case that locks.
     pub(crate) fn current(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
         let current = self.shared.current.load();
         if current.is_some() {
@@ -118,7 +119,8 @@ impl Keys {
         self.shared.state().timing.max_fetch()
     }
 
-    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none yet.
+    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none
+    /// yet.
     pub(crate) fn outage(&self) -> Option<Outage> {
         let state = self.shared.state();
         let never = !self.is_fixed() && state.schedule.fetched.is_none() && state.last_error.is_none();
@@ -127,8 +129,9 @@ impl Keys {
         Some(Outage { error: error?, never })
     }
 
-    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it was looked for a
-    /// moment ago, or the issuer has withdrawn it. Where the last fetch failed, nobody can tell.
+    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it
+    /// was looked for a moment ago, or the issuer has withdrawn it. Where the last fetch failed,
+    /// nobody can tell.
     pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
         let now = Instant::now();
         if let Some(source) = self.shared.by_kid() {
@@ -209,8 +212,8 @@ impl Keys {
         shared.publish(&mut state, set, document);
     }
 
-    /// Returns the keys in hand for another process, unless they never change or are too old, or the clock cannot say until when
-    /// they are fresh.
+    /// Returns the keys in hand for another process, unless they never change or are too old, or
+    /// the clock cannot say until when they are fresh.
     pub(crate) fn save(&self, max_stale: Duration, now: Moment) -> Option<SavedKeys> {
         if now.wall.is_before_1970() {
             return None;
@@ -226,7 +229,8 @@ impl Keys {
         Some(SavedKeys { issuer: self.shared.issuer.as_ref().into(), fresh_until, jwks })
     }
 
-    /// Takes over keys that another process has saved, if there are none in hand. If they are too old, they will not be used.
+    /// Takes over keys that another process has saved, if there are none in hand. If they are too
+    /// old, they will not be used.
     pub(crate) fn restore(&self, saved: &SavedKeys, now: Moment) {
         // whatever was saved, a set is not fresh for longer than it could have been
         let ahead = Duration::from_secs(saved.fresh_until).saturating_sub(now.wall.0).min(MAX_TTL);

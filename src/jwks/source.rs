@@ -15,12 +15,13 @@ use crate::issuer::is_guid;
 
 /// Fetches an issuer's current key set.
 ///
-/// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything else: a file, a secret
-/// store, another client. A document of more than 512 KiB is refused.
+/// The crate brings one that speaks HTTP (discovery and `jwks_uri`); implement this for anything
+/// else: a file, a secret store, another client. A document of more than 512 KiB is refused.
 ///
 /// It is asked by one task, and a fetch that takes longer than 15 s (three times the
-/// [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout)) is dropped. A second one begins before the first
-/// has ended only if that has not yielded for a second more, or its runtime is not driven any more: it must not block its thread.
+/// [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout)) is dropped. A second one
+/// begins before the first has ended only if that has not yielded for a second more, or its runtime
+/// is not driven any more: it must not block its thread.
 ///
 /// # Examples
 ///
@@ -52,10 +53,12 @@ pub trait KeySource: Send + Sync + 'static {
 
 /// A [`KeySource`] of a type that is not known, or the crate's own, which knows more.
 pub(crate) trait DynKeySource: Send + Sync + 'static {
-    /// Fetches the key set, or learns that it is still the one with this validator. Each request may take so long.
+    /// Fetches the key set, or learns that it is still the one with this validator. Each request
+    /// may take so long.
     fn fetch(&self, known: Option<Validator>, within: Duration) -> Fetching<'_>;
 
-    /// Returns what there is to say to a source that brings no list of all keys, but those that were wanted.
+    /// Returns what there is to say to a source that brings no list of all keys, but those that
+    /// were wanted.
     fn by_kid(&self) -> Option<&dyn ByKid> {
         None
     }
@@ -73,8 +76,8 @@ pub(crate) trait ByKid {
     fn adopt(&self, document: &[u8]);
 }
 
-/// The name of a key that is fetched by its name, as a part of an address. As a number it can be nothing else, whatever the
-/// token says.
+/// The name of a key that is fetched by its name, as a part of an address. As a number it can be
+/// nothing else, whatever the token says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Guid(u128);
 
@@ -141,8 +144,8 @@ impl FetchedKeys {
         Self { document: document.into(), max_age: None }
     }
 
-    /// Says for how long the source calls the set fresh; it is clamped to between 1 minute and 24 hours, and is 10 minutes
-    /// if nothing is said.
+    /// Says for how long the source calls the set fresh; it is clamped to between 1 minute and 24
+    /// hours, and is 10 minutes if nothing is said.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);

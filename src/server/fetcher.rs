@@ -1,4 +1,5 @@
-//! How keys are fetched: for the issuers that are configured, or for those that are found at run time.
+//! How keys are fetched: for the issuers that are configured, or for those that are found at run
+//! time.
 
 use std::sync::Arc;
 #[cfg(feature = "http-client")]
@@ -28,11 +29,13 @@ pub(super) struct FetchSettings {
 #[derive(Clone)]
 pub(super) struct Fetcher {
     pub(super) timing: Timing,
-    /// What the fetches of issuers that are found at run time may cost together; `None` for those that are configured.
+    /// What the fetches of issuers that are found at run time may cost together; `None` for those
+    /// that are configured.
     pub(super) allowance: Option<Arc<Allowance>>,
     #[cfg(feature = "http-client")]
     access: HttpAccess,
-    /// Keys by their `jwks_uri`, while some issuer that was found at run time uses them: those of a template, say.
+    /// Keys by their `jwks_uri`, while some issuer that was found at run time uses them: those of a
+    /// template, say.
     #[cfg(feature = "http-client")]
     shared: Arc<Mutex<HashMap<Box<str>, Weak<Keys>>>>,
 }
@@ -50,7 +53,8 @@ impl Fetcher {
         }
     }
 
-    /// For issuers that are found at run time, and these private hosts; it goes on with the keys of a former one like it.
+    /// For issuers that are found at run time, and these private hosts; it goes on with the keys of
+    /// a former one like it.
     pub(super) fn for_resolved(settings: &FetchSettings, former: Option<&Self>) -> Self {
         #[cfg(feature = "http-client")]
         let reach = Reach::Public { and: settings.private_hosts.clone().into() };
@@ -75,7 +79,8 @@ impl Fetcher {
     }
 }
 
-/// Where keys are fetched from over HTTP, and how: if neither changes, they are kept when a server is reloaded.
+/// Where keys are fetched from over HTTP, and how: if neither changes, they are kept when a server
+/// is reloaded.
 pub(super) struct HttpOrigin {
     pub(super) jwks_uri: Option<Box<str>>,
     pub(super) by_kid: bool,
@@ -87,8 +92,9 @@ impl HttpOrigin {
         self.jwks_uri == other.jwks_uri && self.by_kid == other.by_kid && self.fetcher.is(&other.fetcher)
     }
 
-    /// Checks the addresses and keeps the keys that come from there, or goes on with those that are `known`; the error says
-    /// what is wrong with the addresses. By `kid`, each key has an address of its own below the given one.
+    /// Checks the addresses and keeps the keys that come from there, or goes on with those that are
+    /// `known`; the error says what is wrong with the addresses. By `kid`, each key has an address
+    /// of its own below the given one.
     #[cfg(feature = "http-client")]
     pub(super) fn keys(&self, issuer: &Arc<str>, known: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
         let Self { jwks_uri, by_kid, fetcher } = self;

@@ -29,8 +29,8 @@ pub(super) struct ResolvedIssuers {
 }
 
 impl ResolvedIssuers {
-    /// Begins anew, or where a former server has left: with its keys, but not with its decisions. What another client fetches is
-    /// of no use here, and ends with the former server.
+    /// Begins anew, or where a former server has left: with its keys, but not with its decisions.
+    /// What another client fetches is of no use here, and ends with the former server.
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
         fetcher: Fetcher,
@@ -83,7 +83,8 @@ impl ResolvedIssuers {
     /// if an earlier decision is still in force.
     pub(super) async fn resolve(&self, id: &Arc<str>, key_wait: Duration) -> Resolution {
         let Some(last) = self.decisions.last(id, Instant::now()) else {
-            // those of unknown issuers take turns, so that a flood of them does not flood whatever the resolvers ask
+            // those of unknown issuers take turns, so that a flood of them does not flood whatever
+            // the resolvers ask
             let turn = self.questions.turn().await;
             return match self.find(id) {
                 Some(resolution) => resolution,

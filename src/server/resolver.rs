@@ -12,8 +12,8 @@ use crate::jwks::FetchError;
 /// Decides whether to trust an issuer that is not configured; see
 /// [`trust_with`](crate::ResourceServerBuilder::trust_with).
 ///
-/// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified. Whatever it looks up, it
-/// should find by this exact text.
+/// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified.
+/// Whatever it looks up, it should find by this exact text.
 ///
 /// A decision holds for 5 minutes, a refusal for 1 minute, a failure for 1 second. Each issuer is
 /// decided on by a task of its own, once at a time, within 15 s. Decisions on issuers that are not
@@ -108,8 +108,8 @@ pub struct IssuerTemplate {
 }
 
 impl IssuerTemplate {
-    /// Trusts issuers that fit the template, which has one placeholder in braces, and whose tenant passes the test. A tenant
-    /// has at most 253 letters, digits, `-`, `_` and `.`.
+    /// Trusts issuers that fit the template, which has one placeholder in braces, and whose tenant
+    /// passes the test. A tenant has at most 253 letters, digits, `-`, `_` and `.`.
     #[must_use]
     pub fn new(template: impl Into<String>, is_tenant: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self {
@@ -121,8 +121,8 @@ impl IssuerTemplate {
         }
     }
 
-    /// Trusts the tenants of Microsoft Entra that pass the test, for tokens of version 2, as [`Issuer::entra`] trusts one. They share the keys of `common`, which are
-    /// then fetched once.
+    /// Trusts the tenants of Microsoft Entra that pass the test, for tokens of version 2, as
+    /// [`Issuer::entra`] trusts one. They share the keys of `common`, which are then fetched once.
     ///
     /// ```
     /// use tower_bearer::{IssuerTemplate, ResourceServer};
@@ -136,7 +136,8 @@ impl IssuerTemplate {
     ///
     /// # Security
     ///
-    /// Personal accounts are a tenant, too (`9188040d-6c67-4c5b-b112-36a304b66dad`), to which anybody can belong.
+    /// Personal accounts are a tenant, too (`9188040d-6c67-4c5b-b112-36a304b66dad`), to which
+    /// anybody can belong.
     #[must_use]
     pub fn entra(is_tenant: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         const ISSUER: &str = "https://login.microsoftonline.com/{tenant}/v2.0";
@@ -156,15 +157,17 @@ impl IssuerTemplate {
         self
     }
 
-    /// Fetches the keys from this address, and uses no discovery. It may have a placeholder for the tenant; without one, all tenants share one key set,
-    /// of which a key with an `issuer` of its own is only used for that one.
+    /// Fetches the keys from this address, and uses no discovery. It may have a placeholder for the
+    /// tenant; without one, all tenants share one key set, of which a key with an `issuer` of its
+    /// own is only used for that one.
     #[must_use]
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
         self.jwks_uri = Some(uri.into().into());
         self
     }
 
-    /// Sets the terms on which each of the issuers is trusted; may be called several times, and each adds to those before.
+    /// Sets the terms on which each of the issuers is trusted; may be called several times, and
+    /// each adds to those before.
     ///
     /// ```
     /// # use tower_bearer::{IssuerTemplate, Roles};

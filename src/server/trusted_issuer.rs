@@ -12,8 +12,8 @@ use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
 
-/// What [`trust`](crate::ResourceServerBuilder::trust) takes: an issuer, whose keys are then fetched over HTTP, or a pair
-/// of an issuer and its [`StaticKeys`] or any [`KeySource`].
+/// What [`trust`](crate::ResourceServerBuilder::trust) takes: an issuer, whose keys are then
+/// fetched over HTTP, or a pair of an issuer and its [`StaticKeys`] or any [`KeySource`].
 pub struct Trust {
     pub(super) issuer: Issuer,
     keys: KeyOrigin,
@@ -58,8 +58,8 @@ impl Admission {
 }
 
 impl Trust {
-    /// Checks the issuer and prepares its keys, or goes on with those that are `known` of it, if they come from the same
-    /// place over HTTP.
+    /// Checks the issuer and prepares its keys, or goes on with those that are `known` of it, if
+    /// they come from the same place over HTTP.
     pub(super) fn prepare(
         self,
         server: &Arc<ServerPolicy>,

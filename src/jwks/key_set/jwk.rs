@@ -1,4 +1,5 @@
-//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), or the reason why it cannot verify a token.
+//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2), or the reason why it cannot verify a
+//! token.
 
 #[cfg(test)]
 mod tests;
@@ -29,11 +30,13 @@ const MAX_EXPONENT_LEN: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Jwk {
     pub(crate) kid: Option<Box<str>>,
-    /// The issuer that the key is for, or a template of issuers; for all that publish it if absent. Entra's sets have it.
+    /// The issuer that the key is for, or a template of issuers; for all that publish it if absent.
+    /// Entra's sets have it.
     pub(super) issuer: Option<Box<str>>,
     material: Material,
-    /// One for each algorithm that the key may be used with: that of `alg`, else all those of its type. A key that has not
-    /// changed when its set is fetched again keeps them, so that they also tell whether it still is the same key.
+    /// One for each algorithm that the key may be used with: that of `alg`, else all those of its
+    /// type. A key that has not changed when its set is fetched again keeps them, so that they also
+    /// tell whether it still is the same key.
     pub(super) prepared: Vec<Arc<VerifyingKey>>,
 }
 
@@ -83,8 +86,8 @@ pub(crate) fn kid(jwk: &RawValue) -> Option<Box<str>> {
 }
 
 impl Jwk {
-    /// Reads one element of `keys`, or goes on with the same key of a former set. Members that are not understood are ignored
-    /// (RFC 7517 §4).
+    /// Reads one element of `keys`, or goes on with the same key of a former set. Members that are
+    /// not understood are ignored (RFC 7517 §4).
     pub(super) fn parse<'f>(jwk: &RawValue, mut former: impl Iterator<Item = &'f Self>) -> Result<Self, SkipReason> {
         let members: Members<'_> = read(jwk).ok_or(SkipReason::Malformed)?;
         check_secrecy(&members)?;

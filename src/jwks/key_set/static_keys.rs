@@ -10,7 +10,8 @@ use super::{KeySet, MAX_KEYS, MAX_TRIED_CONFIGURED};
 use crate::crypto::Material;
 use crate::jose::{Algorithm, Hash};
 
-/// Keys that are known from the start and never change: for tests, air-gapped services, and issuers that publish none.
+/// Keys that are known from the start and never change: for tests, air-gapped services, and issuers
+/// that publish none.
 ///
 /// # Examples
 ///
@@ -94,12 +95,13 @@ impl StaticKeys {
     ///
     /// # Errors
     ///
-    /// If `algorithm` is not one of the HMAC algorithms, or the secret is shorter than its hash (RFC 7518 §3.2).
+    /// If `algorithm` is not one of the HMAC algorithms, or the secret is shorter than its hash
+    /// (RFC 7518 §3.2).
     ///
     /// # Security
     ///
-    /// Whoever can verify with this secret can also mint tokens with it: each service that holds it can pose as every
-    /// user towards all the others. Prefer an issuer that publishes public keys.
+    /// Whoever can verify with this secret can also mint tokens with it: each service that holds it
+    /// can pose as every user towards all the others. Prefer an issuer that publishes public keys.
     pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
         if !algorithm.is_symmetric() {
             return Err(KeyError::OtherAlgorithm(algorithm));

@@ -1,5 +1,5 @@
-//! The examples of RFC 7515 appendix A, RFC 7520 §4 and RFC 8037 appendix A: published keys, as JWKs, verify published
-//! signatures, and no other key or message does.
+//! The examples of RFC 7515 appendix A, RFC 7520 §4 and RFC 8037 appendix A: published keys, as
+//! JWKs, verify published signatures, and no other key or message does.
 
 use super::{KeySet, Selection};
 use crate::crypto::BadSignature;

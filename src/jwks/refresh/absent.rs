@@ -1,7 +1,9 @@
-//! What is known of a `kid` that the set in hand does not have: whether it was asked for of late, or was withdrawn.
+//! What is known of a `kid` that the set in hand does not have: whether it was asked for of late,
+//! or was withdrawn.
 //!
-//! It decides who may have a permit for a fetch. It is no verdict: a key can be published at any time, so *whether* a `kid`
-//! is absent is for the newest set to say, and only for as long as that is new.
+//! It decides who may have a permit for a fetch. It is no verdict: a key can be published at any
+//! time, so *whether* a `kid` is absent is for the newest set to say, and only for as long as that
+//! is new.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -11,13 +13,14 @@ use tokio::time::Instant;
 
 use crate::jwks::source::Guid;
 
-/// So many names of each kind are remembered; when there are more, the oldest goes. Two fetches in 30 s add 40 in the
-/// time for which they are remembered, and a set has 256 keys at most.
+/// So many names of each kind are remembered; when there are more, the oldest goes. Two fetches in
+/// 30 s add 40 in the time for which they are remembered, and a set has 256 keys at most.
 const MAX_NAMES: usize = 256;
 /// For so long a name counts as asked for.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-/// A `kid`, or its absence, as a number under a secret seed: a token cannot choose it, and long names cost no memory.
+/// A `kid`, or its absence, as a number under a secret seed: a token cannot choose it, and long
+/// names cost no memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Fingerprint {
     number: u64,

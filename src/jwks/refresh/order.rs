@@ -23,7 +23,8 @@ pub(crate) enum Cause {
     /// The set in hand does not have the token's, or the token names none and no key in hand
     /// verifies it.
     UnknownKid(Fingerprint),
-    /// The set in hand has a key for the token, but it does not verify the signature or is for another algorithm.
+    /// The set in hand has a key for the token, but it does not verify the signature or is for
+    /// another algorithm.
     BadSignature,
 }
 
@@ -94,7 +95,8 @@ impl State {
 }
 
 impl Shared {
-    /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost, if that has been waited for.
+    /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost,
+    /// if that has been waited for.
     pub(super) fn order(self: &Arc<Self>, cause: Cause, generation: u64, turn: Option<Turn>) -> Refresh {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Refresh::Refused;
@@ -132,7 +134,8 @@ impl Shared {
                 self.lease.shorten(now.instant);
                 false
             }
-            // one that the task has not begun yet is not too early for anybody, but may be for the sake of another name
+            // one that the task has not begun yet is not too early for anybody, but may be for the
+            // sake of another name
             Decision::Join => !state.ordered || by_kid.is_some(),
             Decision::Refuse | Decision::Sleep => {
                 // no lock may be held where others listen: they may ask for the status

@@ -1,14 +1,16 @@
 //! When an issuer's keys are fetched: a pure state machine, `(state, event, now) → decision`.
 //!
-//! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24 hours, else 10 minutes.
-//! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at once.
+//! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24
+//!   hours, else 10 minutes.
+//! * It is fetched again at 80 % of that, give or take 5 % so that a fleet does not come all at
+//!   once.
 //! * Its age is the greater one of those by the monotonic and the wall clock. Where only the wall
 //!   clock says that it is not fresh any more (the machine was suspended, or the clock was set), it
 //!   is fetched again at once, by a permit, and then as planned.
-//! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use meanwhile, until
-//!   `max_stale` after they have ceased to be fresh.
-//! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever comes of it. A
-//!   failure then leaves the plan as it was.
+//! * After a failure it is tried again with growing pauses, 1 s … 60 s. The keys stay in use
+//!   meanwhile, until `max_stale` after they have ceased to be fresh.
+//! * Tokens may *force* a fetch: at most twice in 30 s, counted when the attempt begins, whatever
+//!   comes of it. A failure then leaves the plan as it was.
 //!   * A `kid` that nobody has asked for may use both permits, so that a rotation just after a
 //!     forged `kid` gets through; one that was asked for once may, too, but not before 5 s are
 //!     over, since its token may have come before its key.
@@ -18,8 +20,8 @@
 //!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
 //!     unknown `kid`s.
 //!
-//! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness, but are fetched again with the
-//! first token.
+//! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness,
+//! but are fetched again with the first token.
 //!
 //! Keys of an issuer that was found at run time are fetched *on demand* only, and not by the plan,
 //! until a token of it was verified. The pauses and permits are the same.
@@ -51,11 +53,13 @@ const NEW: Duration = Duration::from_secs(5);
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A token came with a signature that no key of its `kid` verifies, or an algorithm that none is for.
+    /// A token came with a signature that no key of its `kid` verifies, or an algorithm that none
+    /// is for.
     BadSignature,
     /// The operator asks for a fetch.
     ByHand,
-    /// A fetch failed, or brought a set without a usable key; those of an earlier one are untouched.
+    /// A fetch failed, or brought a set without a usable key; those of an earlier one are
+    /// untouched.
     Failed,
     /// A set arrived that has a usable key.
     Fetched { max_age: Option<Duration> },
@@ -122,7 +126,8 @@ impl Schedule {
             Event::Failed => {
                 self.in_flight = None;
                 if self.next.is_some_and(|next| instant < next) {
-                    // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the retries
+                    // a forced fetch: the plan stands, or a flood of forged `kid`s would hasten the
+                    // retries
                     self.count_failure(instant);
                 } else {
                     self.fail(instant, jitter);

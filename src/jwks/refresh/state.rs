@@ -25,7 +25,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole fetch may take so many times that: metadata, keys, and once more in vain.
 const EXCHANGES: u32 = 3;
 
-/// How late a task may be: so long after an order, or after the time for which it has planned to wake up.
+/// How late a task may be: so long after an order, or after the time for which it has planned to
+/// wake up.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// By which clock keys grow old, and how long a fetch may take. A reload may change both.
@@ -64,7 +65,8 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the keys, unless they are too old. This is not left to the task, whose runtime may be stuck.
+    /// Returns the keys, unless they are too old. This is not left to the task, whose runtime may
+    /// be stuck.
     pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
         // what has verified nothing yet bridges no outage
         let max_stale = if self.proven { max_stale } else { Duration::ZERO };
@@ -76,8 +78,8 @@ impl Snapshot {
 pub(super) struct Shared {
     /// Whose keys they are, for logs.
     pub(super) issuer: Arc<str>,
-    /// What fetches are taken from until a token was verified; `None` for a configured issuer's keys, which metrics may name,
-    /// and which can be saved.
+    /// What fetches are taken from until a token was verified; `None` for a configured issuer's
+    /// keys, which metrics may name, and which can be saved.
     pub(super) allowance: Option<Arc<Allowance>>,
     /// `None` for keys that never change.
     pub(super) source: Option<Box<dyn DynKeySource>>,
@@ -150,8 +152,8 @@ impl Shared {
         self.current.store(Some(Arc::new(snapshot)));
     }
 
-    /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so that nobody can order
-    /// the next fetch and take the end of this one for its end.
+    /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so
+    /// that nobody can order the next fetch and take the end of this one for its end.
     pub(super) fn count_ended(&self) {
         self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
     }
@@ -202,8 +204,8 @@ impl Shared {
     }
 }
 
-/// By when the task has promised to be heard of again. If that passes, its runtime is not driven any
-/// more (or there is no task), and whoever notices may start another.
+/// By when the task has promised to be heard of again. If that passes, its runtime is not driven
+/// any more (or there is no task), and whoever notices may start another.
 #[derive(Debug)]
 pub(super) struct Lease {
     epoch: Instant,

@@ -1,4 +1,5 @@
-//! What leaves the server of an issuer's keys: their state, for operators, and the set, for the next process.
+//! What leaves the server of an issuer's keys: their state, for operators, and the set, for the
+//! next process.
 
 use std::fmt;
 use std::time::Duration;
@@ -61,8 +62,9 @@ pub struct IssuerStatus {
 }
 
 impl IssuerStatus {
-    /// Tells whether there is a key that a token could be verified with; or, where keys are only fetched when tokens name
-    /// them ([`aws_alb`](crate::Issuer::aws_alb)), whether one can be expected.
+    /// Tells whether there is a key that a token could be verified with; or, where keys are only
+    /// fetched when tokens name them ([`aws_alb`](crate::Issuer::aws_alb)), whether one can be
+    /// expected.
     pub fn is_usable(&self) -> bool {
         !self.keys.is_empty() || self.state == Freshness::Fresh && self.failures == 0
     }
@@ -104,7 +106,8 @@ fn seconds_up<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Resu
 ///
 /// # Security
 ///
-/// Whoever can change what is saved can mint tokens: keep it as safe as the service's configuration.
+/// Whoever can change what is saved can mint tokens: keep it as safe as the service's
+/// configuration.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct SavedKeys {
     pub(crate) issuer: String,

@@ -1,8 +1,9 @@
-//! The task that fetches an issuer's keys. Only it does, so that there is one fetch in flight at most (but for one that has
-//! hung so long that another task has taken over), and a request that is cancelled never cancels one.
+//! The task that fetches an issuer's keys. Only it does, so that there is one fetch in flight at
+//! most (but for one that has hung so long that another task has taken over), and a request that is
+//! cancelled never cancels one.
 //!
-//! It starts with the first token that needs the keys, so that nothing is spawned in a constructor or outside a runtime,
-//! and ends when the keys are dropped.
+//! It starts with the first token that needs the keys, so that nothing is spawned in a constructor
+//! or outside a runtime, and ends when the keys are dropped.
 
 use std::mem;
 use std::sync::{Arc, MutexGuard};
@@ -82,8 +83,8 @@ impl Shared {
         }
     }
 
-    /// Ends the fetch that a task has begun and will not end itself, and returns how many have failed then. One that is only
-    /// ordered is left to the next.
+    /// Ends the fetch that a task has begun and will not end itself, and returns how many have
+    /// failed then. One that is only ordered is left to the next.
     fn cut_short(&self, state: &mut State, now: Moment) -> Option<u32> {
         let begun = state.schedule.is_fetching() && !state.ordered;
         begun.then(|| self.failed(state, CUT_SHORT, now))
@@ -150,7 +151,8 @@ impl RefreshTask {
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
                 if set.is_empty() && self.shared.by_kid().is_none() {
-                    // the keys in hand are better than none: an issuer that has no key cannot sign either
+                    // the keys in hand are better than none: an issuer that has no key cannot sign
+                    // either
                     let unused = set.unused();
                     return Err(FetchError::message(format!("the issuer's set holds no usable key{unused}")));
                 }
@@ -160,7 +162,8 @@ impl RefreshTask {
         }
     }
 
-    /// Takes over what was fetched, and tells everybody who waits; unless another task has taken over meanwhile.
+    /// Takes over what was fetched, and tells everybody who waits; unless another task has taken
+    /// over meanwhile.
     fn record(&self, fetched: Result<News, FetchError>) {
         let shared = &self.shared;
         let now = shared.now();
@@ -188,7 +191,8 @@ impl RefreshTask {
 }
 
 impl Drop for RefreshTask {
-    /// Cleans up, in whatever way the task has ended: a panic of the source, the end of its runtime, or ours.
+    /// Cleans up, in whatever way the task has ended: a panic of the source, the end of its
+    /// runtime, or ours.
     fn drop(&mut self) {
         // a clock that panics once more while a panic is on its way would end the process
         let now = Moment::by_instant();

@@ -279,7 +279,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Reads `Expires` against the same server's `Date` (RFC 9111 §5.3); what is no date lies in the past.
+/// Reads `Expires` against the same server's `Date` (RFC 9111 §5.3); what is no date lies in the
+/// past.
 fn expires(headers: &HeaderMap) -> Option<Duration> {
     let date = |name: HeaderName| {
         headers.get(name).map(HeaderValue::to_str).map(|text| httpdate::parse_http_date(text.unwrap_or_default()).ok())

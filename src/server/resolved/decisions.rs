@@ -1,5 +1,5 @@
-//! Decisions about issuers that were found at run time: how long each holds, and three maps of them, each with bounds of
-//! its own.
+//! Decisions about issuers that were found at run time: how long each holds, and three maps of
+//! them, each with bounds of its own.
 //!
 //! An issuer begins among the *candidates*. The first of its tokens that is verified makes it a
 //! *proven* one. So a flood of tokens that nobody can verify pushes out other candidates, and none

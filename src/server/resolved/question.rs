@@ -98,8 +98,8 @@ impl Questions {
         Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
-    /// Asks, if nobody has asked already, and returns how to wait for the answer. That nobody gives one any more is a
-    /// failure, and that there is no runtime to ask on.
+    /// Asks, if nobody has asked already, and returns how to wait for the answer. That nobody gives
+    /// one any more is a failure, and that there is no runtime to ask on.
     pub(super) fn ask(
         &self,
         id: &Arc<str>,

@@ -17,7 +17,8 @@ const ONLY_HTTPS: &str = "keys are fetched over https only (plain http is for lo
 pub(crate) enum Reach {
     /// For issuers that are configured: anywhere.
     Anywhere,
-    /// For issuers that are found at run time, and so named by tokens: public addresses, and these hosts.
+    /// For issuers that are found at run time, and so named by tokens: public addresses, and these
+    /// hosts.
     Public { and: Arc<[Box<str>]> },
 }
 
@@ -108,7 +109,8 @@ impl PlainHost {
     }
 }
 
-/// From where keys may be fetched over plain http: loopback addresses, and hosts that the application names.
+/// From where keys may be fetched over plain http: loopback addresses, and hosts that the
+/// application names.
 #[derive(Clone, Debug)]
 pub(crate) struct PlainHttp {
     /// Those that the application names.

@@ -1,8 +1,8 @@
 //! Keys that have an address each, by their `kid`: those of Amazon's application load balancers.
 //!
-//! Nobody publishes a list of them, so that a key is asked for when a token names it, by a permit as
-//! for every unknown `kid`. It is then kept beside those that were asked for before; together they
-//! are the set.
+//! Nobody publishes a list of them, so that a key is asked for when a token names it, by a permit
+//! as for every unknown `kid`. It is then kept beside those that were asked for before; together
+//! they are the set.
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +86,8 @@ impl KeysByKid {
         }
         let mut state = lock(&self.state);
         if !gone.is_empty() && state.kept.iter().all(|key| gone.contains(&key.kid)) {
-            // perhaps something in between refuses everything: the keys in hand are better than none
+            // perhaps something in between refuses everything: the keys in hand are better than
+            // none
             let base = &self.base;
             return Err(FetchError::message(format!("none of the keys in hand is there any more, below {base}")));
         }

@@ -29,7 +29,8 @@ pub(super) type Answer = Response<Vec<u8>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An HTTP client of the application, to fetch metadata and keys with: for a private certificate authority, a proxy, mutual TLS.
+/// An HTTP client of the application, to fetch metadata and keys with: for a private certificate
+/// authority, a proxy, mutual TLS.
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
 /// The limits stay: https unless loopback, the
@@ -43,14 +44,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// of a [`reqwest::Client`] with `pool_max_idle_per_host(0)`, if the server is used from several
 /// runtimes.
 ///
-/// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the keys are kept. Two made of clones of
-/// one [`reqwest::Client`] are not.
+/// Clones are the same client: give a clone to a [reload](crate::ResourceServer::reload), and the
+/// keys are kept. Two made of clones of one [`reqwest::Client`] are not.
 ///
 /// # Security
 ///
-/// The client decides where a host name leads: for issuers that are found at run time, see to it that it does not reach
-/// private addresses that it should not. Turn off redirects, of a [`reqwest::Client`] with `redirect(Policy::none())`: a request is sent before
-/// its answer can be refused.
+/// The client decides where a host name leads: for issuers that are found at run time, see to it
+/// that it does not reach private addresses that it should not. Turn off redirects, of a
+/// [`reqwest::Client`] with `redirect(Policy::none())`: a request is sent before its answer can be
+/// refused.
 ///
 /// # Examples
 ///
@@ -73,8 +75,9 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// Makes one of any tower service, such as hyper's client with layers around it. Each request has a default body, which is to be empty.
-    /// The type of a service that is not to be named is `tower::util::BoxCloneSyncService`.
+    /// Makes one of any tower service, such as hyper's client with layers around it. Each request
+    /// has a default body, which is to be empty. The type of a service that is not to be named is
+    /// `tower::util::BoxCloneSyncService`.
     ///
     /// ```
     /// use http_body_util::Empty;
@@ -161,8 +164,8 @@ impl HttpAccess {
         same && self.reach == other.reach
     }
 
-    /// Tells whether it is for issuers that are configured: what these answer may be shown, since nobody else has chosen
-    /// them.
+    /// Tells whether it is for issuers that are configured: what these answer may be shown, since
+    /// nobody else has chosen them.
     pub(super) fn is_for_configured(&self) -> bool {
         !self.reach.is_limited()
     }
@@ -236,7 +239,8 @@ fn no_answer(url: &Url, error: impl Into<BoxError>) -> FetchError {
     FetchError::caused(format!("no answer from {}", shown(url)), error)
 }
 
-/// Our own client, of which each part is made when it is first needed. One that cannot be made is tried anew with the next fetch.
+/// Our own client, of which each part is made when it is first needed. One that cannot be made is
+/// tried anew with the next fetch.
 struct Ours {
     reach: Reach,
     /// For plain http: without TLS, and past the environment's proxy, which would be one more that

@@ -1,13 +1,14 @@
-//! Authorization-server metadata (RFC 8414 §3, OpenID Connect Discovery §4): pure, from issuer to addresses, and from
-//! document to `jwks_uri`.
+//! Authorization-server metadata (RFC 8414 §3, OpenID Connect Discovery §4): pure, from issuer to
+//! addresses, and from document to `jwks_uri`.
 
 use serde::Deserialize;
 
 use crate::jwks::key_set::document::NotJson;
 use crate::jwks::source::FetchError;
 
-/// Returns the addresses at which an issuer may publish its metadata, in the order in which they are tried: OpenID
-/// Connect's, which appends to the path, then those of RFC 8414, which inserts between host and path.
+/// Returns the addresses at which an issuer may publish its metadata, in the order in which they
+/// are tried: OpenID Connect's, which appends to the path, then those of RFC 8414, which inserts
+/// between host and path.
 pub(super) fn locations(issuer: &str) -> Vec<String> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let mut locations = vec![format!("{base}/.well-known/openid-configuration")];
