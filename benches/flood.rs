@@ -17,8 +17,9 @@ use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+use tower_bearer::keys::{FetchError, FetchedKeys, KeySource, SavedKeys};
 use tower_bearer::testing::Idp;
-use tower_bearer::{FetchError, FetchedKeys, Issuer, KeySource, ResourceServer, SavedKeys};
+use tower_bearer::{Issuer, ResourceServer};
 
 const TOKENS: usize = 10_000;
 const CONCURRENCY: usize = 64;

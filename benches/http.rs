@@ -18,8 +18,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tower_bearer::BearerAuthLayer;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, BearerAuthLayer};
 
 /// Longer than any run.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);

@@ -21,8 +21,9 @@ use http::{Request, Response};
 use serde_json::json;
 use tokio::time::Instant;
 use tower::{Layer, service_fn};
+use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer, StaticKeys};
+use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
 
 use harness::{Case, keycloak, measure, median, range, raw, trusting};
 

@@ -14,8 +14,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use futures_util::FutureExt;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::testing::ManualClock;
-use tower_bearer::{Algorithm, Issuer, ResourceServer, StaticKeys};
+use tower_bearer::{Issuer, ResourceServer};
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
 const MIB: u64 = 1024 * 1024;

@@ -14,9 +14,10 @@ use axum::routing::get;
 use config::{Config, Environment, File};
 use http::Method;
 use tokio::net::TcpListener;
-use tower_bearer::{
-    Access, AccessToken, AuthzRules, BearerAuthLayer, ProblemJson, ResourceServer, ResourceServerConfig, Rule,
-};
+use tower_bearer::authz::{Access, AuthzRules};
+use tower_bearer::config::ResourceServerConfig;
+use tower_bearer::reject::ProblemJson;
+use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer, Rule};
 
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/configured.toml");
 

@@ -22,7 +22,7 @@ use crate::validate::{Claimed, NumericDate, Plausible};
 /// There is no other way to make one than to verify a token, not even in tests.
 ///
 /// `C` is the application's own claims type, as chosen with
-/// [`claims`](crate::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken`
+/// [`claims`](crate::config::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken`
 /// fits every server and offers everything but [`claims`](Self::claims).
 ///
 /// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as
@@ -232,7 +232,7 @@ impl<C: ?Sized> AccessToken<C> {
         audience.into_iter().flat_map(Audience::iter)
     }
 
-    /// Returns the scopes, as the issuer's [`Scopes`](crate::Scopes) find them.
+    /// Returns the scopes, as the issuer's [`Scopes`](crate::claims::Scopes) find them.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.policy().terms.scopes.read(&self.inner.token.json)
     }
@@ -242,7 +242,7 @@ impl<C: ?Sized> AccessToken<C> {
         self.scopes().any(|held| held == scope)
     }
 
-    /// Returns the roles, as the issuer's [`Roles`](crate::Roles) find them.
+    /// Returns the roles, as the issuer's [`Roles`](crate::claims::Roles) find them.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.policy().terms.roles.read(&self.inner.token.json)
     }

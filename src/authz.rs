@@ -1,9 +1,14 @@
-//! Step 7: the caller is authorized by what the token permits.
+//! What each operation of a service needs, in one place: [`AuthzRules`] say it for a whole router
+//! or tonic server, by an [`Access`] for each route. A [`Permission`] is a type that stands for a
+//! [`Rule`], for handlers that say in their signature what they need;
+//! [`permissions!`](crate::permissions) makes such types.
+
+// Step 7: the caller is authorized by what the token permits.
 
 mod index;
 mod permission;
 mod routes;
-mod rule;
+pub(crate) mod rule;
 mod rules;
 mod spelling;
 
@@ -12,5 +17,5 @@ pub(crate) use self::permission::needed;
 #[doc(hidden)]
 pub use self::permission::{checked, unchecked};
 pub(crate) use self::routes::{Route, Routes};
-pub use self::rule::Rule;
+pub(crate) use self::rule::Rule;
 pub use self::rules::{Access, AuthzRules, AuthzRulesBuilder};

@@ -18,7 +18,7 @@ use crate::sync::after;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use tower_bearer::Clock;
+/// use tower_bearer::config::Clock;
 ///
 /// let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
 /// assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));

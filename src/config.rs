@@ -1,4 +1,8 @@
-//! The whole policy of a server as data, from a file or the environment.
+//! How a server is set up: by the methods of [`ResourceServerBuilder`], or from a file or the
+//! environment by [`ResourceServerConfig`]. A [`ConfigProblem`] is one thing that is wrong with it,
+//! of some [kind](ConfigProblemKind). A [`Clock`] is what it takes the time from.
+
+// The whole policy of a server as data, from a file or the environment.
 
 mod claim;
 mod field;
@@ -14,8 +18,11 @@ use std::time::Duration;
 
 use self::field::{Field, OneOrMany, Place, settings};
 use self::issuer::IssuerConfig;
-use crate::error::{ConfigError, ConfigProblemKind};
-use crate::server::{ResourceServer, ResourceServerBuilder};
+pub use crate::clock::Clock;
+use crate::error::ConfigError;
+pub use crate::error::{ConfigProblem, ConfigProblemKind};
+use crate::server::ResourceServer;
+pub use crate::server::ResourceServerBuilder;
 
 settings! {
     /// The policy of a [`ResourceServer`] as data: audiences, issuers, presets, readers and limits,
@@ -43,7 +50,7 @@ settings! {
     /// # Examples
     ///
     /// ```
-    /// use tower_bearer::ResourceServerConfig;
+    /// use tower_bearer::config::ResourceServerConfig;
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let config: ResourceServerConfig = serde_json::from_str(
@@ -65,7 +72,7 @@ settings! {
     /// Everything that is wrong is said at once, with its path:
     ///
     /// ```
-    /// # use tower_bearer::ResourceServerConfig;
+    /// # use tower_bearer::config::ResourceServerConfig;
     /// let config: ResourceServerConfig = serde_json::from_str(
     ///     r#"{ "audience": [], "issuers": [{ "issuer": "https://id.example.com/", "leeway_seconds": "a minute", "algoritms": ["RS256"] }] }"#,
     /// )?;

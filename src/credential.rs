@@ -1,5 +1,9 @@
-//! Step 1: what a request presents, which is one credential (RFC 6750 §2, RFC 9110 §11). No later
-//! step looks at a request.
+//! Where a request has its token: a [`TokenSource`] is a header, a cookie, a WebSocket's protocol,
+//! or what a closure finds in the [`RequestHead`]. Name them with
+//! [`BearerAuthLayer::token_sources`](crate::BearerAuthLayer::token_sources).
+
+// Step 1: what a request presents, which is one credential (RFC 6750 §2, RFC 9110 §11). No later
+// step looks at a request.
 
 mod cookie;
 mod grammar;
@@ -50,7 +54,7 @@ pub(crate) struct Additions {
     protocol: Option<Word>,
 }
 
-/// How much of an address a [`Reject`](crate::Reject) may see, least first.
+/// How much of an address a [`Reject`](crate::reject::Reject) may see, least first.
 ///
 /// Stands in the extensions of a request whose address has a token in it, for all who could refuse
 /// it.

@@ -17,7 +17,7 @@ use crate::reject::{Reject, Rejection, head, head_of, is_default, reject, rewrit
 use crate::relay::CallerToken;
 
 pin_project! {
-    /// The future of [`BearerAuth`](crate::BearerAuth).
+    /// The future of [`BearerAuth`](crate::middleware::BearerAuth).
     ///
     /// # Cancel safety
     ///

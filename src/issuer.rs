@@ -44,13 +44,15 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// the tokens' `iss`, byte for byte.
 ///
 /// A token without a `kid`, or with one that several keys share, is tried with the first four keys
-/// for its algorithm, and with up to 64 of [`StaticKeys`](crate::StaticKeys).
+/// for its algorithm, and with up to 64 of [`StaticKeys`](crate::keys::StaticKeys).
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_bearer::{Algorithm, Issuer, Roles};
+/// use tower_bearer::claims::Roles;
+/// use tower_bearer::keys::Algorithm;
+/// use tower_bearer::Issuer;
 ///
 /// let issuer = Issuer::new("https://id.example.com/")
 ///     .only_audiences(["api://orders"])
@@ -128,7 +130,8 @@ impl Issuer {
     /// checked by that, as always, and this claim is then not looked at.
     ///
     /// ```
-    /// use tower_bearer::{Claim, Issuer};
+    /// use tower_bearer::claims::Claim;
+    /// use tower_bearer::Issuer;
     ///
     /// // what was issued to this client, and is no ID token
     /// let issuer = Issuer::new("https://id.example.com/pool")
@@ -217,7 +220,7 @@ impl Issuer {
     /// however late they expire, and those that do not say when (`iat`).
     ///
     /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by
-    /// the [cache](crate::ResourceServerBuilder::token_cache) is refused at the same moment as a
+    /// the [cache](crate::config::ResourceServerBuilder::token_cache) is refused at the same moment as a
     /// new one.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.terms.max_age = Some(max_age);
@@ -257,7 +260,8 @@ impl Issuer {
     /// May be called several times; all demands must be met. See [`Claim`].
     ///
     /// ```
-    /// use tower_bearer::{Claim, Issuer};
+    /// use tower_bearer::claims::Claim;
+    /// use tower_bearer::Issuer;
     ///
     /// // Cognito's access tokens, and not its ID tokens
     /// let issuer = Issuer::new("https://id.example.com/pool")

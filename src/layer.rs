@@ -44,7 +44,7 @@ use crate::service::BearerAuth;
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight
 /// request carries no token, and pages of other origins may not even read a refusal without the
 /// headers that it adds. So do concurrency limits: a request that waits for keys, for the
-/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout), would hold a permit of one
+/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout), would hold a permit of one
 /// inside.
 ///
 /// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
@@ -75,7 +75,7 @@ use crate::service::BearerAuth;
 /// ```
 ///
 /// Inside, in one `ServiceBuilder`, a `TraceLayer` needs another body between the two: see
-/// [`Reject`](crate::Reject).
+/// [`Reject`](crate::reject::Reject).
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
     server: ResourceServer<C>,
@@ -145,7 +145,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Demands of each request what the rules say of it, and lets none through that has no rule.
     /// The last call counts.
     ///
-    /// A rule that says [`Public`](crate::Access::Public) lets a request through without a look at
+    /// A rule that says [`Public`](crate::authz::Access::Public) lets a request through without a look at
     /// its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer does
     /// not count beside them.
     ///
@@ -180,7 +180,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// # Errors
     ///
-    /// As [`AuthzRulesBuilder::build`](crate::AuthzRulesBuilder::build); and if the layer has
+    /// As [`AuthzRulesBuilder::build`](crate::authz::AuthzRulesBuilder::build); and if the layer has
     /// [rules](Self::authorize), where a rule says `Public` instead.
     ///
     /// # Security
@@ -212,7 +212,7 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Refuses every request over HTTP, also one that looks like gRPC.
     ///
     /// A refusal of a gRPC call has the HTTP status 200: see
-    /// [`is_grpc`](crate::Rejection::is_grpc). A check endpoint must never answer so. A proxy that
+    /// [`is_grpc`](crate::reject::Rejection::is_grpc). A check endpoint must never answer so. A proxy that
     /// asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a yes; and
     /// if the proxy passes on the client's method and headers, the client decides what the request
     /// looks like. It holds for what stands behind the layer, too: extractors, a
@@ -230,15 +230,15 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Writes the layer's refusals in another way; see [`Reject`](crate::Reject). A closure needs
+    /// Writes the layer's refusals in another way; see [`Reject`](crate::reject::Reject). A closure needs
     /// the type of its argument: `|rejection: Rejection| …`.
     ///
     /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer
     /// refuses with an empty body. Headers that were added on the way are kept, a body is not. A
     /// response whose status was changed on the way is left alone.
     ///
-    /// A closure may look at the [request](crate::Rejection::request), so the layer copies the head
-    /// of each request for it; [`Reject::reads_request`](crate::Reject::reads_request) turns that
+    /// A closure may look at the [request](crate::reject::Rejection::request), so the layer copies the head
+    /// of each request for it; [`Reject::reads_request`](crate::reject::Reject::reads_request) turns that
     /// off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, guard: self.guard, reject }

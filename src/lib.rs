@@ -23,16 +23,16 @@ mod error;
 
 // 1 the token is taken from the request
 
-/// Exactly one credential, by the grammar.
-mod credential;
+// Exactly one credential, by the grammar.
+pub mod credential;
 
 // 2 it is taken apart; nothing is believed yet
 
 /// The compact serialization, the protected header, strict JSON.
 mod jose;
 
-/// The claims, by type.
-mod claims;
+// The claims, by type.
+pub mod claims;
 
 // 3 the issuer is selected: policy, pure data
 
@@ -65,16 +65,16 @@ mod access_token;
 
 // 7 the caller is authorized
 
-/// Rules and permissions.
-mod authz;
+// Rules and permissions.
+pub mod authz;
 
 // 8 or the request is refused
 
 /// Pure: error → status, challenge, gRPC status.
 mod challenge;
 
-/// The refusal as a response.
-mod reject;
+// The refusal as a response.
+pub mod reject;
 
 // the engine and its tower clothes
 
@@ -87,8 +87,8 @@ pub mod relay;
 /// Who gets in: where the token is, whether one is needed, and what the operation requires.
 mod guard;
 
-/// All of it as data.
-mod config;
+// All of it as data.
+pub mod config;
 
 /// Calling, rejected or waiting.
 mod future;
@@ -123,30 +123,57 @@ pub mod testing;
 #[cfg(doc)]
 pub mod guide;
 
+// the public names: those of the paved path here, all others by topic, each in one place
+
 pub use crate::access_token::AccessToken;
-pub use crate::authz::{Access, AuthzRules, AuthzRulesBuilder, Permission, Rule};
-pub use crate::claims::{Claim, ClaimValue, Principal, Roles, Scopes, Segment};
-pub use crate::clock::Clock;
-pub use crate::config::ResourceServerConfig;
-pub use crate::credential::{RequestHead, TokenSource};
-pub use crate::error::{ConfigError, ConfigProblem, ConfigProblemKind, Error, ErrorKind};
-pub use crate::future::ResponseFuture;
+pub use crate::authz::rule::Rule;
+pub use crate::error::{ConfigError, Error, ErrorKind};
 pub use crate::issuer::Issuer;
-pub use crate::jose::{Algorithm, UnknownAlgorithm};
-#[cfg(feature = "http-client")]
-#[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
-pub use crate::jwks::HttpClient;
-pub use crate::jwks::{
-    FetchError, FetchedKeys, Freshness, IssuerStatus, KeyError, KeySource, NotAKeySet, SavedKeys, SkipReason,
-    SkippedKey, StaticKeys, UsableKey,
-};
 pub use crate::layer::BearerAuthLayer;
-pub use crate::reject::{DefaultReject, GraphQlErrors, ProblemJson, Reject, Rejection};
-pub use crate::require::{Require, RequireFuture, RequireLayer, RequireRule};
-pub use crate::server::{
-    Explanation, IssuerResolver, IssuerTemplate, NotReady, Outcome, ResourceServer, ResourceServerBuilder, Step, Trust,
-};
-pub use crate::service::BearerAuth;
+pub use crate::require::{Require, RequireLayer};
+pub use crate::server::ResourceServer;
+
+pub mod explain {
+    //! Why a token is refused: an [`Explanation`] has each [`Step`] of its verification with its
+    //! [`Outcome`]. Print one, or serialise it, where
+    //! [`ResourceServer::explain`](crate::ResourceServer::explain) has made it.
+
+    pub use crate::server::{Explanation, Outcome, Step};
+}
+
+pub mod issuers {
+    //! Issuers with their keys, and issuers that are found at run time: [`Trust`] is what
+    //! [`trust`](crate::config::ResourceServerBuilder::trust) takes, and an [`IssuerResolver`] or
+    //! [`IssuerTemplate`] decides about issuers when a token first names them, for
+    //! [`trust_with`](crate::config::ResourceServerBuilder::trust_with).
+
+    pub use crate::server::{IssuerResolver, IssuerTemplate, Trust};
+}
+
+pub mod keys {
+    //! Where an issuer's keys come from, and how they are: [`StaticKeys`] are configured, and a
+    //! [`KeySource`] of your own fetches them in its own way, as [`HttpClient`] does for ours.
+    //! [`IssuerStatus`] is for probes and operators, and [`SavedKeys`] are for the next process.
+
+    pub use crate::jose::{Algorithm, UnknownAlgorithm};
+    #[cfg(feature = "http-client")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http-client")))]
+    pub use crate::jwks::HttpClient;
+    pub use crate::jwks::{
+        FetchError, FetchedKeys, Freshness, IssuerStatus, KeyError, KeySource, NotAKeySet, SavedKeys, SkipReason,
+        SkippedKey, StaticKeys, UsableKey,
+    };
+    pub use crate::server::NotReady;
+}
+
+pub mod middleware {
+    //! What the layers make, for where its type must be written: in a field, or as an associated
+    //! type.
+
+    pub use crate::future::ResponseFuture;
+    pub use crate::require::{RequireFuture, RequireRule};
+    pub use crate::service::BearerAuth;
+}
 
 #[doc(hidden)]
 pub mod __private {

@@ -1,4 +1,8 @@
-//! Step 8: the request is refused, as HTTP or as gRPC.
+//! How refusals are written: by [`ProblemJson`], by [`GraphQlErrors`], or by a closure or a
+//! [`Reject`] of yours, which turns a [`Rejection`] into a response. Name it with
+//! [`BearerAuthLayer::reject_with`](crate::BearerAuthLayer::reject_with).
+
+// Step 8: the request is refused, as HTTP or as gRPC.
 
 mod document;
 mod request;
@@ -29,7 +33,7 @@ use crate::trace::{count, event};
 ///
 /// ```
 /// use http::{Response, header};
-/// use tower_bearer::{ProblemJson, Reject, Rejection};
+/// use tower_bearer::reject::{ProblemJson, Reject, Rejection};
 ///
 /// fn page_or_json(rejection: Rejection) -> Response<String> {
 ///     let accept = rejection.request().and_then(|request| request.headers().get(header::ACCEPT)?.to_str().ok());

@@ -174,7 +174,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_bearer::{ResourceServer, SavedKeys, testing::Idp};
+    /// use tower_bearer::keys::SavedKeys;
+    /// use tower_bearer::testing::Idp;
+    /// use tower_bearer::ResourceServer;
     ///
     /// let idp = Idp::new("https://id.test/");
     /// let server = ResourceServer::new("https://api.test").trust(&idp).build()?;

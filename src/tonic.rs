@@ -39,7 +39,7 @@ pub trait RequestExt: sealed::Sealed {
     fn access_token(&self) -> Result<&AccessToken, Status>;
 
     /// Returns the verified token with the application's claims, as chosen with
-    /// [`claims`](crate::ResourceServerBuilder::claims).
+    /// [`claims`](crate::config::ResourceServerBuilder::claims).
     ///
     /// # Errors
     ///

@@ -13,11 +13,12 @@ use futures_util::FutureExt;
 use http::{Extensions, Method, Request, Response};
 use support::get_with;
 use tower::{Layer, Service, service_fn};
+use tower_bearer::authz::{Access, AuthzRules};
+use tower_bearer::config::ResourceServerBuilder;
+use tower_bearer::keys::StaticKeys;
+use tower_bearer::reject::{ProblemJson, Reject};
 use tower_bearer::testing::Idp;
-use tower_bearer::{
-    Access, AuthzRules, BearerAuthLayer, Issuer, ProblemJson, Reject, ResourceServer, ResourceServerBuilder, Rule,
-    StaticKeys,
-};
+use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, Rule};
 
 type Body = axum::body::Body;
 

@@ -7,11 +7,18 @@ use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
+use tower_bearer::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
+use tower_bearer::config::ResourceServerBuilder;
+use tower_bearer::credential::RequestHead;
+use tower_bearer::issuers::Trust;
+use tower_bearer::keys::{
+    Algorithm, FetchError, FetchedKeys, IssuerStatus, KeyError, NotAKeySet, StaticKeys, UnknownAlgorithm,
+};
+use tower_bearer::middleware::BearerAuth;
+use tower_bearer::reject::Rejection;
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuth, BearerAuthLayer, Claim, ClaimValue, ConfigError, Error, ErrorKind, FetchError,
-    FetchedKeys, Issuer, IssuerStatus, KeyError, NotAKeySet, Rejection, RequestHead, Require, RequireLayer,
-    ResourceServer, ResourceServerBuilder, Roles, Rule, Scopes, Segment, StaticKeys, Trust, UnknownAlgorithm,
+    AccessToken, BearerAuthLayer, ConfigError, Error, ErrorKind, Issuer, Require, RequireLayer, ResourceServer, Rule,
 };
 
 tower_bearer::permissions! { ReadOrders = scope("orders:read"); }

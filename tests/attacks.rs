@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use support::kind;
 use support::{get, send};
 use tokio::net::TcpListener;
+use tower_bearer::credential::TokenSource;
+use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer, StaticKeys, TokenSource,
-};
+use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";
 

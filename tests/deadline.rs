@@ -25,10 +25,11 @@ use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tonic::transport::{Endpoint, Server, Uri};
 use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
+use tower_bearer::config::Clock;
 use tower_bearer::deadline::DeadlineLayer;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::tonic::RequestExt;
-use tower_bearer::{AccessToken, BearerAuthLayer, Clock, Error, ErrorKind, Issuer, ResourceServer};
+use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

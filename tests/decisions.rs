@@ -16,8 +16,11 @@ use support::kind;
 use support::resolver::{REALMS, Realms, Table};
 use support::source::{Scripted, keys_of};
 use tokio::time::{sleep, timeout};
+use tower_bearer::config::Clock;
+use tower_bearer::issuers::{IssuerResolver, IssuerTemplate, Trust};
+use tower_bearer::keys::FetchError;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Clock, ErrorKind, FetchError, Issuer, IssuerResolver, IssuerTemplate, ResourceServer, Trust};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";
@@ -444,7 +447,7 @@ struct With(serde_json::Value);
 
 impl IssuerResolver for With {
     async fn resolve(&self, issuer: &str) -> Result<Option<Trust>, FetchError> {
-        let keys = tower_bearer::FetchedKeys::new(self.0.to_string());
+        let keys = tower_bearer::keys::FetchedKeys::new(self.0.to_string());
         let source = Scripted::new(move |_| {
             let keys = keys.clone();
             async { Ok(keys) }

@@ -13,8 +13,12 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tower_bearer::claims::Claim;
+use tower_bearer::config::Clock;
+use tower_bearer::explain::{Explanation, Outcome};
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, BearerAuthLayer, Claim, Clock, ErrorKind, Explanation, Issuer, Outcome, ResourceServer};
+use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
 #[derive(Deserialize)]
 struct Tenant {

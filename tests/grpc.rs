@@ -18,11 +18,10 @@ use tonic::service::LayerExt;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 use tonic_web::GrpcWebLayer;
+use tower_bearer::reject::ProblemJson;
 use tower_bearer::testing::Idp;
 use tower_bearer::tonic::RequestExt;
-use tower_bearer::{
-    AccessToken, BearerAuthLayer, Error, ErrorKind, ProblemJson, RequireLayer, ResourceServer, Rule, permissions,
-};
+use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, RequireLayer, ResourceServer, Rule, permissions};
 
 permissions! {
     PlaceOrders = scope("orders:write");

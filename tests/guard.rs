@@ -26,10 +26,13 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tonic::Code;
+use tower_bearer::authz::{Access, AuthzRules};
+use tower_bearer::config::ConfigProblemKind;
+use tower_bearer::credential::TokenSource;
+use tower_bearer::reject::{GraphQlErrors, ProblemJson, Rejection};
 use tower_bearer::testing::{Idp, ManualClock, routes_without_rule};
 use tower_bearer::{
-    Access, AccessToken, AuthzRules, BearerAuthLayer, ConfigProblemKind, Error, ErrorKind, GraphQlErrors, ProblemJson,
-    Rejection, Require, RequireLayer, ResourceServer, Rule, TokenSource, permissions,
+    AccessToken, BearerAuthLayer, Error, ErrorKind, Require, RequireLayer, ResourceServer, Rule, permissions,
 };
 use tower_http::cors::CorsLayer;
 

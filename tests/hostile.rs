@@ -19,8 +19,9 @@ use serde_json::json;
 use support::{get_with, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tower_bearer::keys::{Freshness, HttpClient};
 use tower_bearer::testing::Idp;
-use tower_bearer::{BearerAuthLayer, ErrorKind, Freshness, HttpClient, Issuer, ResourceServer};
+use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";
 const MINUTE: Duration = Duration::from_secs(60);

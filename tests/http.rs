@@ -13,10 +13,13 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use support::{challenge, get, get_with, send, status};
+use tower_bearer::authz::Permission;
+use tower_bearer::claims::{Claim, Scopes};
+use tower_bearer::keys::Algorithm;
+use tower_bearer::reject::{ProblemJson, Rejection};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, Claim, Error, ErrorKind, Issuer, Permission, ProblemJson, Rejection,
-    Require, RequireLayer, ResourceServer, Rule, Scopes, permissions,
+    AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, Require, RequireLayer, ResourceServer, Rule, permissions,
 };
 
 permissions! {

@@ -10,10 +10,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use support::kind;
 use support::source::Scripted;
+use tower_bearer::keys::{Algorithm, FetchedKeys, KeyError, NotAKeySet, SavedKeys, SkipReason, StaticKeys};
 use tower_bearer::testing::Idp;
-use tower_bearer::{
-    Algorithm, ErrorKind, FetchedKeys, Issuer, KeyError, NotAKeySet, ResourceServer, SavedKeys, SkipReason, StaticKeys,
-};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const ISSUER: &str = "https://id.test/";
 

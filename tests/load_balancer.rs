@@ -17,10 +17,11 @@ use support::load_balancer::{ARN, Key, PROVIDER, Region, claims};
 use support::{kind, send};
 use tokio::time::sleep;
 use tower::service_fn;
-use tower_bearer::{
-    BearerAuthLayer, ErrorKind, FetchError, Freshness, HttpClient, Issuer, IssuerResolver, ResourceServer,
-    ResourceServerBuilder, SavedKeys, TokenSource, Trust,
-};
+use tower_bearer::config::ResourceServerBuilder;
+use tower_bearer::credential::TokenSource;
+use tower_bearer::issuers::{IssuerResolver, Trust};
+use tower_bearer::keys::{FetchError, Freshness, HttpClient, SavedKeys};
+use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
 const HOUR: u64 = 3600;
 

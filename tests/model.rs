@@ -16,8 +16,10 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use support::source::keys_of;
 use tokio::time::{Instant, sleep};
+use tower_bearer::config::Clock;
+use tower_bearer::keys::{Algorithm, FetchError, FetchedKeys, KeySource};
 use tower_bearer::testing::{Idp, TokenBuilder};
-use tower_bearer::{Algorithm, Clock, ErrorKind, FetchError, FetchedKeys, Issuer, KeySource, ResourceServer};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const ISSUER: &str = "https://id.test/";
 const MAX_STALE: Duration = Duration::from_secs(60 * 60);
@@ -196,7 +198,7 @@ struct Play {
     cache: u64,
 }
 
-fn server(idp: &Idp, world: &Arc<Mutex<World>>, cache: u64) -> tower_bearer::ResourceServerBuilder {
+fn server(idp: &Idp, world: &Arc<Mutex<World>>, cache: u64) -> tower_bearer::config::ResourceServerBuilder {
     let source = Source { idp: idp.clone(), world: Arc::clone(world) };
     let trust = (Issuer::new(ISSUER).max_stale(MAX_STALE), source);
     let clock = world.lock().unwrap().wall.clone();

@@ -15,8 +15,10 @@ use support::resolver::Table;
 use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
+use tower_bearer::config::Clock;
+use tower_bearer::keys::{Algorithm, Freshness, HttpClient, SavedKeys, StaticKeys};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, Clock, ErrorKind, Freshness, HttpClient, Issuer, ResourceServer, SavedKeys, StaticKeys};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,7 +53,7 @@ async fn keys_without_a_name_are_found_after_a_rotation() {
         move |_| {
             let mut set = idp.jwks();
             set["keys"][0].as_object_mut().unwrap().remove("kid");
-            async move { Ok(tower_bearer::FetchedKeys::new(set.to_string())) }
+            async move { Ok(tower_bearer::keys::FetchedKeys::new(set.to_string())) }
         }
     });
     let trust = (Issuer::new("https://id.test/"), source.clone());
@@ -80,7 +82,7 @@ async fn a_key_that_is_replaced_under_its_name_by_another_type_is_found_too() {
         move |fetch| {
             let mut set = idps[usize::from(fetch > 1)].jwks();
             set["keys"][0]["kid"] = "sig".into();
-            async move { Ok(tower_bearer::FetchedKeys::new(set.to_string())) }
+            async move { Ok(tower_bearer::keys::FetchedKeys::new(set.to_string())) }
         }
     });
     let server = ResourceServer::new(API).trust((Issuer::new("https://id.test/"), source.clone())).build().unwrap();

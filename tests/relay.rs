@@ -23,9 +23,10 @@ use support::{get, get_with, send};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tower::{Layer, ServiceExt};
+use tower_bearer::credential::TokenSource;
 use tower_bearer::relay::{CallerToken, Relay, RelayLayer};
 use tower_bearer::testing::Idp;
-use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer, TokenSource};
+use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer};
 
 type Http = Relay<Client<HttpConnector, Body>>;
 

@@ -19,8 +19,10 @@ use support::kind;
 use support::resolver::Table;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tower_bearer::issuers::{IssuerResolver, IssuerTemplate, Trust};
+use tower_bearer::keys::FetchError;
 use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Issuer, IssuerResolver, IssuerTemplate, ResourceServer, Trust};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "https://api.test";

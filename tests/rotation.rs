@@ -14,8 +14,9 @@ use support::kind;
 use support::source::{Scripted, gated, keys_of};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
+use tower_bearer::keys::{FetchError, Freshness};
 use tower_bearer::testing::Idp;
-use tower_bearer::{ErrorKind, FetchError, Freshness, Issuer, ResourceServer};
+use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -82,7 +83,7 @@ async fn a_token_without_kid_finds_its_key_also_after_a_rotation() {
     let idp = Idp::new("https://id.test/");
     let server = trusting(&idp);
     assert_eq!(kind(&server, &idp.token("alice").without_header("kid").sign()).await, None);
-    idp.add_key(tower_bearer::Algorithm::Es256);
+    idp.add_key(tower_bearer::keys::Algorithm::Es256);
     sleep(9 * MINUTE).await;
     assert_eq!(kind(&server, &idp.token("alice").without_header("kid").sign()).await, None, "two keys fit");
     let forged = idp.token("alice").without_header("kid").wrong_key().sign();
@@ -248,8 +249,8 @@ async fn what_is_no_key_set_does_not_replace_one() {
         move |fetch| {
             let answer = match fetch {
                 1 => Ok(keys_of(&idp)),
-                2 => Ok(tower_bearer::FetchedKeys::new("<html>maintenance</html>")),
-                3 => Ok(tower_bearer::FetchedKeys::new(r#"{"error":"maintenance"}"#)),
+                2 => Ok(tower_bearer::keys::FetchedKeys::new("<html>maintenance</html>")),
+                3 => Ok(tower_bearer::keys::FetchedKeys::new(r#"{"error":"maintenance"}"#)),
                 _ => Err(FetchError::new("maintenance")),
             };
             async { answer }

@@ -20,7 +20,7 @@ use http::{HeaderValue, Request};
 use serde_json::Value;
 use tokio::time::Instant;
 use tower::Service;
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::Idp;
 
 pub(crate) use self::tokens::{keycloak, trusting};

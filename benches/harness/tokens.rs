@@ -1,8 +1,10 @@
 //! Tokens, and whoever trusts them.
 
 use serde_json::json;
+use tower_bearer::config::ResourceServerBuilder;
+use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::testing::{Idp, TokenBuilder};
-use tower_bearer::{Algorithm, Issuer, ResourceServer, ResourceServerBuilder, StaticKeys};
+use tower_bearer::{Issuer, ResourceServer};
 
 /// Begins a token with claims as Keycloak makes them.
 pub(crate) fn keycloak(idp: &Idp, algorithm: Algorithm) -> TokenBuilder {

@@ -89,7 +89,7 @@ macro_rules! permissions {
             $rule
         };
 
-        impl $crate::Permission for $name {
+        impl $crate::authz::Permission for $name {
             fn rules() -> impl ::core::iter::Iterator<Item = &'static $crate::Rule> {
                 #[allow(unused_imports, reason = "a rule need not use both")]
                 use $crate::__private::unchecked::{role, scope};

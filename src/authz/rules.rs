@@ -28,7 +28,8 @@ use crate::trace::event;
 ///
 /// ```
 /// use http::Method;
-/// use tower_bearer::{Access, AuthzRules, BearerAuthLayer, Issuer, ResourceServer, Rule};
+/// use tower_bearer::authz::{Access, AuthzRules};
+/// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, Rule};
 ///
 /// # fn main() -> Result<(), tower_bearer::ConfigError> {
 /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;

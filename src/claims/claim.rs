@@ -28,7 +28,8 @@ use crate::jose::{Json, Number, Value};
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Claim, Issuer};
+/// use tower_bearer::claims::Claim;
+/// use tower_bearer::Issuer;
 ///
 /// let issuer = Issuer::new("https://id.example.com/")
 ///     .require(Claim::at(["email_verified"]).equals(true))
@@ -86,7 +87,7 @@ pub(crate) enum Unmet {
 impl Claim {
     /// Demands that the claim at this path is present.
     ///
-    /// The path is a list of member names, as for [`Roles::at`](crate::Roles::at).
+    /// The path is a list of member names, as for [`Roles::at`](crate::claims::Roles::at).
     pub fn at(path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         Self { path: Path::new(path), presence: Presence::Demanded, conditions: Vec::new() }
     }
@@ -94,7 +95,7 @@ impl Claim {
     /// Makes demands on the claim at this path only if the token has it.
     ///
     /// ```
-    /// use tower_bearer::Claim;
+    /// use tower_bearer::claims::Claim;
     ///
     /// // a sign-in that is complete: "active", or nothing is said
     /// let complete = Claim::if_present(["sts"]).not_equals("pending");
@@ -128,7 +129,7 @@ impl Claim {
     /// Demands that the claim is a string that begins with this prefix.
     ///
     /// ```
-    /// use tower_bearer::Claim;
+    /// use tower_bearer::claims::Claim;
     ///
     /// // one namespace of a Kubernetes cluster
     /// let namespace = Claim::at(["sub"]).starts_with("system:serviceaccount:shop:");

@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 8;
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Roles, Segment};
+/// use tower_bearer::claims::{Roles, Segment};
 ///
 /// // {"dct": "T1", "tenants": {"T1": {"roles": ["admin"]}, "T2": {"roles": ["owner"]}}}
 /// let current_tenant = Roles::at([Segment::from("tenants"), Segment::value_of("dct"), "roles".into()]);

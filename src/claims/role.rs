@@ -26,7 +26,8 @@ const NO: [&str; 6] = ["", "0", "false", "no", "null", "off"];
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Issuer, Roles};
+/// use tower_bearer::claims::Roles;
+/// use tower_bearer::Issuer;
 ///
 /// // those of the realm and those of this client, by the application's own names
 /// let roles = Roles::at(["realm_access", "roles"]).and(["resource_access", "orders", "roles"]);
@@ -85,7 +86,7 @@ impl Roles {
     /// with this member. The member's value must say yes, as that of a [role](Self) must.
     ///
     /// ```
-    /// use tower_bearer::Roles;
+    /// use tower_bearer::claims::Roles;
     ///
     /// // {"urn:zitadel:iam:org:project:roles": {"admin": {"2417": "acme.example.com"}, "user": {"9031": "other.example.com"}}}
     /// let roles = Roles::at(["urn:zitadel:iam:org:project:roles"]).only_granted_in("2417");

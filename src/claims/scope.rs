@@ -17,7 +17,8 @@ use crate::jose::Json;
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Issuer, Scopes};
+/// use tower_bearer::claims::Scopes;
+/// use tower_bearer::Issuer;
 ///
 /// // Auth0 puts an API's permissions into a claim of their own
 /// let issuer = Issuer::new("https://tenant.eu.auth0.com/").scopes(Scopes::at(["permissions"]).and(["scope"]));

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 
 /// The head of a request: method, address, version, headers and extensions.
 ///
-/// A [`custom`](crate::TokenSource::custom) source finds the token in it.
+/// A [`custom`](crate::credential::TokenSource::custom) source finds the token in it.
 ///
 /// `Debug` shows the method only: tokens may be in all the rest.
 #[derive(Clone, Copy)]

@@ -25,7 +25,8 @@ use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 ///
 /// ```
 /// use http::HeaderName;
-/// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, TokenSource};
+/// use tower_bearer::credential::TokenSource;
+/// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
 ///
 /// # fn main() -> Result<(), tower_bearer::ConfigError> {
 /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
@@ -154,7 +155,7 @@ impl TokenSource {
     /// `None` is no token, and neither is an empty slice.
     ///
     /// ```
-    /// use tower_bearer::TokenSource;
+    /// use tower_bearer::credential::TokenSource;
     ///
     /// // a header with something before the token
     /// let source = TokenSource::custom(|head| head.headers().get("x-token")?.as_bytes().strip_prefix(b"jwt:"));

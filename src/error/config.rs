@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-/// All that is wrong with a configuration, or with [`AuthzRules`](crate::AuthzRules); returned by
+/// All that is wrong with a configuration, or with [`AuthzRules`](crate::authz::AuthzRules); returned by
 /// `build()`.
 ///
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{ConfigProblemKind, Issuer, ResourceServer};
+/// use tower_bearer::config::ConfigProblemKind;
+/// use tower_bearer::{Issuer, ResourceServer};
 ///
 /// let issuer = Issuer::new("https://id.example.com/").rfc9068().only_types(["JWT"]);
 /// let error = ResourceServer::new("").trust(issuer).build().unwrap_err();

@@ -53,7 +53,7 @@ kinds! {
         /// 7797).
         CriticalHeader = "the token uses unsupported critical header parameters",
         /// The token is in a cookie, and a page of another origin may have made the browser send
-        /// it; see [`TokenSource::cookie`](crate::TokenSource::cookie).
+        /// it; see [`TokenSource::cookie`](crate::credential::TokenSource::cookie).
         CrossOriginRequest = "the request comes from another origin",
         /// The token is encrypted (JWE, five parts).
         EncryptedToken = "encrypted tokens are not accepted",
@@ -78,7 +78,7 @@ kinds! {
         MissingClaim = "a required claim is missing from the token",
         /// The request carries no bearer token.
         MissingToken = "a bearer token is required",
-        /// No rule of the service's [`AuthzRules`](crate::AuthzRules) permits this operation to
+        /// No rule of the service's [`AuthzRules`](crate::authz::AuthzRules) permits this operation to
         /// anybody.
         NoRule = "this operation is permitted to nobody",
         /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).

@@ -9,14 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A JWS signature algorithm (RFC 7518 §3.1, RFC 8037, RFC 9864).
 ///
 /// `none` is not among them. The HMAC algorithms can only be used with
-/// [`StaticKeys::hmac`](crate::StaticKeys::hmac), never with published keys.
+/// [`StaticKeys::hmac`](crate::keys::StaticKeys::hmac), never with published keys.
 ///
 /// # Examples
 ///
 /// An algorithm is read from its name, by [`FromStr`] or by serde:
 ///
 /// ```
-/// use tower_bearer::Algorithm;
+/// use tower_bearer::keys::Algorithm;
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Settings {

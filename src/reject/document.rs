@@ -15,7 +15,7 @@ use crate::error::ErrorKind;
 ///
 /// ```
 /// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
-/// use tower_bearer::ProblemJson;
+/// use tower_bearer::reject::ProblemJson;
 ///
 /// # fn main() -> Result<(), tower_bearer::ConfigError> {
 /// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;

@@ -10,7 +10,7 @@ use crate::issuer::{Issuer, Template, is_guid};
 use crate::jwks::FetchError;
 
 /// Decides whether to trust an issuer that is not configured; see
-/// [`trust_with`](crate::ResourceServerBuilder::trust_with).
+/// [`trust_with`](crate::config::ResourceServerBuilder::trust_with).
 ///
 /// It is asked *before* anything is fetched, with the `iss` of a token that nobody has verified.
 /// Whatever it looks up, it should find by this exact text.
@@ -22,9 +22,9 @@ use crate::jwks::FetchError;
 ///
 /// The last decision to trust an issuer stays in force if the resolver fails, panics, or takes
 /// longer than 1.5 s (or than three quarters of a shorter
-/// [`key_wait_timeout`](crate::ResourceServerBuilder::key_wait_timeout)). That holds until the
+/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout)). That holds until the
 /// decision is an hour old, and only if a token of this issuer was verified before. If the resolver
-/// makes a [`KeySource`](crate::KeySource) for each decision, the keys of the former one are used
+/// makes a [`KeySource`](crate::keys::KeySource) for each decision, the keys of the former one are used
 /// until the new one has brought its own.
 ///
 /// It must not block its thread, which the requests share: a look-up that blocks belongs into
@@ -34,7 +34,9 @@ use crate::jwks::FetchError;
 ///
 /// ```
 /// use std::collections::HashSet;
-/// use tower_bearer::{FetchError, Issuer, IssuerResolver, ResourceServer, Trust};
+/// use tower_bearer::issuers::{IssuerResolver, Trust};
+/// use tower_bearer::keys::FetchError;
+/// use tower_bearer::{Issuer, ResourceServer};
 ///
 /// /// In real life, a table of the database.
 /// struct Customers(HashSet<String>);
@@ -82,7 +84,8 @@ impl<R: IssuerResolver> DynResolver for R {
 /// The realms of a Keycloak that have a name for a certain purpose:
 ///
 /// ```
-/// use tower_bearer::{IssuerTemplate, ResourceServer};
+/// use tower_bearer::issuers::IssuerTemplate;
+/// use tower_bearer::ResourceServer;
 ///
 /// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
 ///     .jwks_uri("https://id.example.com/realms/{realm}/protocol/openid-connect/certs");
@@ -95,7 +98,7 @@ impl<R: IssuerResolver> DynResolver for R {
 /// The tenant comes from a token that nobody has verified. If every name is taken for a tenant,
 /// anybody who can become one (as on most platforms) is let in. A test that goes by the name alone
 /// lets tokens name tenants that do not exist: see
-/// [`trust_with`](crate::ResourceServerBuilder::trust_with) for what that costs.
+/// [`trust_with`](crate::config::ResourceServerBuilder::trust_with) for what that costs.
 ///
 /// A tenant is compared byte for byte. A test that takes several spellings for one tenant trusts
 /// several issuers, each with keys and a look-up of its own.
@@ -125,7 +128,8 @@ impl IssuerTemplate {
     /// [`Issuer::entra`] trusts one. They share the keys of `common`, which are then fetched once.
     ///
     /// ```
-    /// use tower_bearer::{IssuerTemplate, ResourceServer};
+    /// use tower_bearer::issuers::IssuerTemplate;
+    /// use tower_bearer::ResourceServer;
     ///
     /// const TENANTS: [&str; 1] = ["11111111-1111-1111-1111-111111111111"];
     ///
@@ -170,7 +174,8 @@ impl IssuerTemplate {
     /// each adds to those before.
     ///
     /// ```
-    /// # use tower_bearer::{IssuerTemplate, Roles};
+    /// # use tower_bearer::claims::Roles;
+    /// # use tower_bearer::issuers::IssuerTemplate;
     /// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
     ///     .terms(|issuer| issuer.roles(Roles::at(["realm_access", "roles"])));
     /// ```

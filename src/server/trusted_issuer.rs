@@ -12,7 +12,7 @@ use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
 
-/// What [`trust`](crate::ResourceServerBuilder::trust) takes: an issuer, whose keys are then
+/// What [`trust`](crate::config::ResourceServerBuilder::trust) takes: an issuer, whose keys are then
 /// fetched over HTTP, or a pair of an issuer and its [`StaticKeys`] or any [`KeySource`].
 pub struct Trust {
     pub(super) issuer: Issuer,

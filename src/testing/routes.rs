@@ -19,7 +19,9 @@ use crate::authz::AuthzRules;
 /// ```
 /// use axum::{Router, routing::get};
 /// use http::Method;
-/// use tower_bearer::{AuthzRules, Rule, testing::routes_without_rule};
+/// use tower_bearer::authz::AuthzRules;
+/// use tower_bearer::testing::routes_without_rule;
+/// use tower_bearer::Rule;
 ///
 /// # fn main() -> Result<(), tower_bearer::ConfigError> {
 /// let rules = AuthzRules::new().route(Method::GET, "/orders/{id}", Rule::scope("orders:read")).build()?;

@@ -25,12 +25,11 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
+use tower_bearer::claims::{Principal, Roles, Scopes, Segment};
+use tower_bearer::keys::{Algorithm, SkipReason};
 use tower_bearer::testing::ManualClock;
 use tower_bearer::tonic::RequestExt;
-use tower_bearer::{
-    AccessToken, Algorithm, BearerAuthLayer, ErrorKind, Issuer, Principal, Require, ResourceServer, Roles, Scopes,
-    Segment, SkipReason, permissions,
-};
+use tower_bearer::{AccessToken, BearerAuthLayer, ErrorKind, Issuer, Require, ResourceServer, permissions};
 
 permissions! {
     ReadOrders = scope("orders:read");

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tower_bearer::Issuer;
+use tower_bearer::issuers::{IssuerResolver, Trust};
+use tower_bearer::keys::{FetchError, KeySource};
 use tower_bearer::testing::Idp;
-use tower_bearer::{FetchError, Issuer, IssuerResolver, KeySource, Trust};
 
 use super::source::Scripted;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
+use tower_bearer::keys::{FetchError, FetchedKeys, KeySource};
 use tower_bearer::testing::Idp;
-use tower_bearer::{FetchError, FetchedKeys, KeySource};
 
 type Answer = Pin<Box<dyn Future<Output = Result<FetchedKeys, FetchError>> + Send>>;
 

@@ -17,8 +17,9 @@ use jwt_authorizer::{IntoLayer, JwtAuthorizer, Validation};
 use oauth_resource_server::axum::AuthLayer;
 use oauth_resource_server::{KeyNaming, OAuthConfig, OAuthValidator};
 use serde::Deserialize;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::{DEFAULT_AUDIENCE, Idp};
-use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ResourceServer};
+use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
 use tower_oauth2_resource_server::server::OAuth2ResourceServer;
 use tower_oauth2_resource_server::tenant::TenantConfiguration;
 

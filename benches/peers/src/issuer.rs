@@ -4,7 +4,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::Idp;
 
 /// Where Keycloak has its issuers, below the address of the server.

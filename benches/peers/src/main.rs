@@ -15,7 +15,7 @@ mod service;
 
 use http::StatusCode;
 use tokio::runtime::Runtime;
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 
 use guards::{BackEnd, Guard};
 use harness::{Case, keycloak, measure, median, range, raw};

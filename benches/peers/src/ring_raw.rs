@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256};
 use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::Idp;
 
 use crate::harness::Signed;

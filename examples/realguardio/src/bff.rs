@@ -16,8 +16,10 @@ use axum_extra::extract::cookie::Key;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tower_bearer::authz::{Access, AuthzRules};
+use tower_bearer::config::Clock;
 use tower_bearer::relay::RelayLayer;
-use tower_bearer::{Access, AuthzRules, BearerAuthLayer, Clock, ConfigError, ResourceServer, Rule};
+use tower_bearer::{BearerAuthLayer, ConfigError, ResourceServer, Rule};
 
 use self::session::{SIGN_IN, Sessions, end, give};
 use crate::actor::{Actor, Claims};

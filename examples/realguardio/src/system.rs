@@ -11,8 +11,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower_bearer::config::Clock;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::Idp;
-use tower_bearer::{Algorithm, Clock};
 
 use crate::actor::Claims;
 use crate::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromToken, Replica};

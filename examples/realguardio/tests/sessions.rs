@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::{Idp, ManualClock};
 
 const SESSION: &str = "__Host-session";

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
-use tower_bearer::Algorithm;
+use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder, routes_without_rule};
 
 const WAYS: [Authorization; 4] =

@@ -12,7 +12,7 @@ presets! {
     /// signs people in, as their tokens' `iss` has it, and the load balancers' ARNs, of one region.
     ///
     /// * The token is in the header `x-amzn-oidc-data`: see
-    ///   [`TokenSource::header`](crate::TokenSource::header). It is padded, which is accepted of
+    ///   [`TokenSource::header`](crate::credential::TokenSource::header). It is padded, which is accepted of
     ///   these tokens only.
     /// * The protected header's `signer` must be one of the ARNs. There is no `aud`: where several
     ///   applications have one load balancer, name this one's client by
@@ -29,7 +29,8 @@ presets! {
     ///
     /// ```
     /// use http::HeaderName;
-    /// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer, TokenSource};
+    /// use tower_bearer::credential::TokenSource;
+    /// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
     ///
     /// # fn main() -> Result<(), tower_bearer::ConfigError> {
     /// let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:\
@@ -80,7 +81,7 @@ presets! {
     /// *AUD tag*, which is set as the audience.
     ///
     /// * The token is in the header `cf-access-jwt-assertion`: see
-    ///   [`TokenSource::header`](crate::TokenSource::header).
+    ///   [`TokenSource::header`](crate::credential::TokenSource::header).
     /// * Only tokens for applications: their `type` is `app`. Service tokens have an empty subject,
     ///   and their name in `common_name`, which is the client.
     cloudflare_access(
@@ -140,7 +141,7 @@ presets! {
     /// `/projects/{number}/apps/{project}` or `/projects/{number}/global/backendServices/{id}`.
     ///
     /// * The token is in the header `x-goog-iap-jwt-assertion`: see
-    ///   [`TokenSource::header`](crate::TokenSource::header).
+    ///   [`TokenSource::header`](crate::credential::TokenSource::header).
     /// * Health checks of the load balancer carry none: see
     ///   [`public_path`](crate::BearerAuthLayer::public_path).
     google_iap(audience: str = "/projects/1/global/backendServices/2") => "https://cloud.google.com/iap" {
@@ -159,7 +160,7 @@ presets! {
     ///   one by
     ///   [`require`](Self::require)`(Claim::at(["sub"]).starts_with("system:serviceaccount:shop:"))`.
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's
-    ///   certificate authority: give an [`http_client`](crate::ResourceServerBuilder::http_client)
+    ///   certificate authority: give an [`http_client`](crate::config::ResourceServerBuilder::http_client)
     ///   with both, or publish `/openid/v1/jwks` elsewhere and name it by
     ///   [`jwks_uri`](Self::jwks_uri).
     ///

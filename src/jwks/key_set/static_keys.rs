@@ -16,7 +16,8 @@ use crate::jose::{Algorithm, Hash};
 /// # Examples
 ///
 /// ```
-/// use tower_bearer::{Algorithm, Issuer, ResourceServer, StaticKeys};
+/// use tower_bearer::keys::{Algorithm, StaticKeys};
+/// use tower_bearer::{Issuer, ResourceServer};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let keys = StaticKeys::jwks(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"2026",

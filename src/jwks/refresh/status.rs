@@ -19,7 +19,9 @@ use crate::sync::whole_seconds_up;
 /// ```
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_bearer::{Freshness, ResourceServer, testing::Idp};
+/// use tower_bearer::keys::Freshness;
+/// use tower_bearer::testing::Idp;
+/// use tower_bearer::ResourceServer;
 ///
 /// let server = ResourceServer::new("https://api.test").trust(&Idp::new("https://id.test/")).build()?;
 /// assert_eq!(server.status()[0].state, Freshness::NeverLoaded);

@@ -60,7 +60,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// issuer's keys by their own. They can then sign tokens for any user, with any scope and role,
     /// and these tokens are accepted. Use it only in a network where nobody else can be. Prefer
     /// https with the cluster's own certificate authority, by [`http_client`](Self::http_client),
-    /// or [`StaticKeys`](crate::StaticKeys).
+    /// or [`StaticKeys`](crate::keys::StaticKeys).
     #[must_use]
     pub fn dangerously_fetch_keys_over_plain_http_from(mut self, host: impl AsRef<str>) -> Self {
         match PlainHost::parse(host.as_ref()) {

@@ -13,7 +13,10 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Access, Clock, ErrorKind, ResourceServer, TokenSource};
+use tower_bearer::authz::Access;
+use tower_bearer::config::Clock;
+use tower_bearer::credential::TokenSource;
+use tower_bearer::{ErrorKind, ResourceServer};
 
 use super::{Bff, pages};
 use crate::actor::Claims;

@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
 /// The limits stay: https unless loopback, the
-/// [`key_fetch_timeout`](crate::ResourceServerBuilder::key_fetch_timeout) for each request with its
+/// [`key_fetch_timeout`](crate::config::ResourceServerBuilder::key_fetch_timeout) for each request with its
 /// answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
 /// refused; what a service follows, it alone knows. Names below `localhost` are not taken for
 /// loopback, since the client decides where they lead.
@@ -83,7 +83,7 @@ impl HttpClient {
     /// use http_body_util::Empty;
     /// use hyper_util::client::legacy::Client;
     /// use hyper_util::rt::TokioExecutor;
-    /// use tower_bearer::HttpClient;
+    /// use tower_bearer::keys::HttpClient;
     ///
     /// let hyper = Client::builder(TokioExecutor::new()).build_http::<Empty<axum::body::Bytes>>();
     /// let client = HttpClient::from_service(hyper);
