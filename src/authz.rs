@@ -14,8 +14,6 @@ mod spelling;
 
 pub use self::permission::Permission;
 pub(crate) use self::permission::needed;
-#[doc(hidden)]
-pub use self::permission::{checked, unchecked};
 pub(crate) use self::routes::{Route, Routes};
 pub(crate) use self::rule::Rule;
 pub use self::rules::{Access, AuthzRules, AuthzRulesBuilder};

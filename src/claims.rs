@@ -23,6 +23,5 @@ pub use self::principal::Principal;
 pub(crate) use self::principal::{Mark, Principals};
 pub(crate) use self::registered::{Audience, Registered};
 pub use self::role::Roles;
-pub use self::scope::Scopes;
-pub(crate) use self::scope::is_scope_token;
+pub use self::scope::{Scopes, is_scope_token};
 pub(crate) use self::typed::read_claims;

@@ -174,8 +174,3 @@ pub mod middleware {
     pub use crate::require::{RequireFuture, RequireRule};
     pub use crate::service::BearerAuth;
 }
-
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::authz::{checked, unchecked};
-}

@@ -83,57 +83,34 @@ macro_rules! permissions {
         #[allow(clippy::exhaustive_structs, reason = "there is nothing to add to a name")]
         $visibility struct $name;
 
+        // the rule is read twice: as a constant, which is only made if each scope can stand in a token, and
+        // as a value
         const _: bool = {
-            #[allow(unused_imports, reason = "a rule need not use both")]
-            use $crate::__private::checked::{role, scope};
+            #[allow(dead_code, reason = "a rule need not use both")]
+            const fn scope(scope: &str) -> bool {
+                assert!($crate::claims::is_scope_token(scope), "a scope consists of visible ASCII characters other than \" and \\");
+                true
+            }
+            #[allow(dead_code, reason = "a rule need not use both")]
+            const fn role(_: &str) -> bool {
+                true
+            }
             $rule
         };
 
         impl $crate::authz::Permission for $name {
             fn rules() -> impl ::core::iter::Iterator<Item = &'static $crate::Rule> {
-                #[allow(unused_imports, reason = "a rule need not use both")]
-                use $crate::__private::unchecked::{role, scope};
+                #[allow(dead_code, reason = "a rule need not use both")]
+                fn scope(scope: &'static str) -> $crate::Rule {
+                    $crate::Rule::scope(scope)
+                }
+                #[allow(dead_code, reason = "a rule need not use both")]
+                fn role(role: &'static str) -> $crate::Rule {
+                    $crate::Rule::role(role)
+                }
                 static RULE: ::std::sync::LazyLock<$crate::Rule> = ::std::sync::LazyLock::new(|| $rule);
                 ::core::iter::once(&*RULE)
             }
         }
     )+};
-}
-
-/// What `scope` and `role` mean while a rule is compiled: is it well-formed?
-#[doc(hidden)]
-pub mod checked {
-    /// Refuses, in a constant, what cannot be a scope.
-    #[must_use]
-    pub const fn scope(scope: &str) -> bool {
-        assert!(
-            crate::claims::is_scope_token(scope),
-            "a scope consists of visible ASCII characters other than \" and \\"
-        );
-        true
-    }
-
-    /// Accepts any role.
-    #[must_use]
-    pub const fn role(_: &str) -> bool {
-        true
-    }
-}
-
-/// What `scope` and `role` mean when a rule is made.
-#[doc(hidden)]
-pub mod unchecked {
-    use crate::authz::Rule;
-
-    /// Makes a rule.
-    #[must_use]
-    pub fn scope(scope: &'static str) -> Rule {
-        Rule::scope(scope)
-    }
-
-    /// Makes a rule.
-    #[must_use]
-    pub fn role(role: &'static str) -> Rule {
-        Rule::role(role)
-    }
 }

@@ -103,8 +103,18 @@ impl Default for Scopes {
     }
 }
 
-/// Tells whether `text` is a `scope-token`: `1*( %x21 / %x23-5B / %x5D-7E )`.
-pub(crate) const fn is_scope_token(text: &str) -> bool {
+/// Tells whether this text can be a scope: a `scope-token` of RFC 6749 §3.3.
+///
+/// For scopes that a service reads from its configuration; [`permissions!`](crate::permissions) asks when it is compiled.
+///
+/// ```
+/// use tower_bearer::claims::is_scope_token;
+///
+/// assert!(is_scope_token("orders:read"));
+/// assert!(!is_scope_token("orders read"));
+/// ```
+#[must_use]
+pub const fn is_scope_token(text: &str) -> bool {
     let mut rest = text.as_bytes();
     if rest.is_empty() {
         return false;
