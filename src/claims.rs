@@ -1,9 +1,10 @@
 //! Which claims a token must have, and where the others are: a [`Claim`] is a demand, for
 //! [`Issuer::require`](crate::Issuer::require); [`Scopes`] and [`Roles`] say where an issuer puts
 //! what its tokens permit, by paths of [`Segment`]s. What a token says is read by the methods of
-//! [`AccessToken`](crate::AccessToken).
+//! [`AccessToken`](crate::AccessToken); a [`Principal`] is who calls.
 
-// The claims of the payload, by type, still unverified: registered claims (RFC 7519 §4.1), scopes and roles.
+// The claims of the payload, by type, still unverified: registered claims (RFC 7519 §4.1), scopes
+// and roles.
 
 mod claim;
 mod path;

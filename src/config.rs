@@ -2,8 +2,6 @@
 //! environment by [`ResourceServerConfig`]. A [`ConfigProblem`] is one thing that is wrong with it,
 //! of some [kind](ConfigProblemKind). A [`Clock`] is what it takes the time from.
 
-// The whole policy of a server as data, from a file or the environment.
-
 mod claim;
 mod field;
 mod issuer;

@@ -26,7 +26,8 @@ pub(crate) use self::source::find;
 use self::web_socket::{Word, choose_protocol, take_tokens_from};
 use crate::error::{Error, ErrorKind};
 
-/// What a request presents: a token by its place, and not yet by its grammar.
+/// What a request presents: the token as it stands in its place, whose grammar nobody has checked
+/// yet.
 pub(crate) struct Credential<'r> {
     /// Owned if it was encoded in its place.
     pub(crate) token: Cow<'r, [u8]>,

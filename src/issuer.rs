@@ -141,11 +141,11 @@ impl Issuer {
     ///
     /// # Security
     ///
-    /// If the claim must be right in every token, demand it by [`require`](Self::require) or
-    /// [`only_clients`](Self::only_clients), too.
+    /// Where the claim names the client, the client's tokens are then good at every service that it
+    /// may call. Name a claim that the issuer sets, and no user.
     ///
-    /// A client's tokens are then good at every service that the client may call. Name a claim that
-    /// the issuer sets, and no user.
+    /// If the claim must be right in every token, with `aud` or without, demand it by
+    /// [`require`](Self::require) or [`only_clients`](Self::only_clients), too.
     pub fn accept_absent_aud_if(
         mut self,
         claim: impl Into<String>,
@@ -157,8 +157,9 @@ impl Issuer {
 
     /// Accepts tokens that have no `aud`.
     ///
-    /// In those that have, it must still be right. An
-    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) is checked all the same.
+    /// In those that have one, it must still be right. Beside
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) this changes nothing: the claim that is
+    /// named there must still be right.
     ///
     /// # Security
     ///

@@ -87,7 +87,7 @@ pub mod relay;
 /// Who gets in: where the token is, whether one is needed, and what the operation requires.
 mod guard;
 
-// All of it as data.
+// How a server is set up, by calls or as data.
 pub mod config;
 
 /// Calling, rejected or waiting.
@@ -167,8 +167,8 @@ pub mod keys {
 }
 
 pub mod middleware {
-    //! What the layers make, for where its type must be written: in a field, or as an associated
-    //! type.
+    //! What [`BearerAuthLayer`](crate::BearerAuthLayer) and [`RequireLayer`](crate::RequireLayer)
+    //! make, for where its type must be written: in a field, or as an associated type.
 
     pub use crate::future::ResponseFuture;
     pub use crate::require::{RequireFuture, RequireRule};

@@ -1,5 +1,5 @@
-//! Macros for log events and metrics, which are no-ops without the features `tracing` and `metrics`, so that no call site
-//! needs a `cfg`.
+//! Macros for log events and metrics, which are no-ops without the features `tracing` and
+//! `metrics`, so that no call site needs a `cfg`.
 
 #[cfg(feature = "tracing")]
 macro_rules! event {

@@ -22,7 +22,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
     /// at it then.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = strict::value(deserializer)?;
-        // the environment knows strings only: what looks like a list or an object must be one, and other text may hold a number
+        // the environment knows strings only: what looks like a list or an object must be one, and
+        // other text may hold a number
         let text = value.as_str().unwrap_or_default();
         let is_list = text.trim_start().starts_with(['[', '{']);
         let mut reader = serde_json::Deserializer::from_str(text);

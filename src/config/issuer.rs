@@ -57,7 +57,7 @@ settings! {
         leeway_seconds: u64 => |terms, seconds| Terms { leeway: Duration::from_secs(seconds), ..terms },
         /// How long ago a token may have been issued; without a limit by default.
         max_age_seconds: u64 => |terms, seconds| Terms { max_age: Some(Duration::from_secs(seconds)), ..terms },
-        /// For how long a token may have been issued; without a limit by default.
+        /// How long a token may be valid, from `iat` to `exp`; without a limit by default.
         max_lifetime_seconds: u64 => |terms, seconds| {
             Terms { max_lifetime: Some(Duration::from_secs(seconds)), ..terms }
         },

@@ -1,5 +1,5 @@
 //! The seam's own tests use the examples of RFC 8037, whose key and signature are fixed. See
-//! `jwks/vectors.rs` for more.
+//! `jwks/key_set/vectors.rs` for more.
 
 use super::*;
 use crate::jose::{Curve, decode_base64url};

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// All that is wrong with a configuration, or with [`AuthzRules`](crate::authz::AuthzRules); returned by
-/// `build()`.
+/// All that is wrong with a configuration: of a server, of a layer, or of
+/// [`AuthzRules`](crate::authz::AuthzRules). Returned by each `build()`, by
+/// [`reload`](crate::ResourceServer::reload), and by those methods of layers that can fail.
 ///
 /// # Examples
 ///

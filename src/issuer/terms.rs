@@ -47,18 +47,18 @@ pub(crate) struct Terms {
     pub(crate) jwks_uri: Option<Address>,
     /// The only audiences that will do, in place of the server's.
     pub(crate) audiences: Option<Vec<Box<str>>>,
-    /// Where the audience is, if there is no `aud`, and what it may be.
+    /// The claim by which a token without `aud` will do, and what it may be.
     pub(crate) absent_aud_if: Option<(Box<str>, Vec<Box<str>>)>,
     /// Whether any audience will do.
     pub(crate) any_aud: bool,
-    /// Whether no audience will do.
+    /// Whether a token without `aud` will do.
     pub(crate) absent_aud: bool,
     /// The only algorithms that will do.
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     pub(crate) leeway: Duration,
     /// How long ago a token may have been issued.
     pub(crate) max_age: Option<Duration>,
-    /// For how long a token may have been issued.
+    /// How long a token may be valid, from `iat` to `exp`.
     pub(crate) max_lifetime: Option<Duration>,
     /// For how long keys are used that cannot be fetched anew.
     pub(crate) max_stale: Duration,

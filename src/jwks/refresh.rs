@@ -107,7 +107,7 @@ impl Keys {
         self.shared.order(cause, generation, None)
     }
 
-    /// Keeps them in another way from now on.
+    /// Goes by another clock and other timeouts from now on.
     pub(crate) fn set_timing(&self, timing: &Timing) {
         // the clock may be the application's, and is dropped without the lock
         let former = mem::replace(&mut self.shared.state().timing, timing.clone());
@@ -141,7 +141,7 @@ impl Keys {
         self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
     }
 
-    /// Returns how long it is until such a wish could be met.
+    /// Returns how long it is until newer keys could be fetched for this cause.
     pub(crate) fn next_chance(&self, cause: Cause) -> Duration {
         let now = self.shared.now();
         let state = self.shared.state();

@@ -14,7 +14,7 @@ use crate::jwks::{DynKeySource, HttpAccess, HttpClient, HttpSource, KeysByKid, P
 #[cfg(feature = "http-client")]
 use crate::sync::lock;
 
-/// What the application says about it.
+/// What the application says about how keys are fetched.
 #[derive(Default)]
 pub(super) struct FetchSettings {
     pub(super) timing: Timing,

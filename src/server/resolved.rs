@@ -101,7 +101,7 @@ impl ResolvedIssuers {
         }
     }
 
-    /// Takes it that a token of an issuer was verified, which changes something the first time.
+    /// Notes that a token of an issuer was verified; the first one makes the issuer a proven one.
     pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
         if trusted.admission.as_ref().is_some_and(Admission::prove) {
             trusted.verifier.keys.prove();

@@ -26,7 +26,7 @@ enum KeyOrigin {
     Static(StaticKeys),
 }
 
-/// What the server keeps of it.
+/// What the server keeps of an issuer that is trusted.
 pub(super) struct TrustedIssuer {
     /// How it was found at run time; `None` if it is configured.
     pub(super) admission: Option<Admission>,

@@ -66,7 +66,7 @@ impl Dates {
         }
     }
 
-    /// Checks for how long the token was issued, which no time can change.
+    /// Checks for how long the token is valid, which no time can change.
     fn check_lifetime(&self, policy: &Policy) -> Result<(), Error> {
         let Some(longest) = policy.terms.max_lifetime else { return Ok(()) };
         let Some(issued) = self.issued else {

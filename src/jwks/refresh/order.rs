@@ -20,7 +20,7 @@ pub(crate) enum Cause {
     NoKeys,
     /// The operator asks for them.
     ByHand,
-    /// The set in hand does not have the token's, or the token names none and no key in hand
+    /// The set in hand does not have the token's `kid`, or the token names none and no key in hand
     /// verifies it.
     UnknownKid(Fingerprint),
     /// The set in hand has a key for the token, but it does not verify the signature or is for

@@ -16,9 +16,9 @@
 //!     over, since its token may have come before its key.
 //!   * A `kid` that was asked for more often, or has been withdrawn, may only use one: a client
 //!     that goes on with it leaves the other to a rotation.
-//!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was replaced under its name. It may use
-//!     one permit, if both are there and the keys in hand are at least as old as the interval: forgeries leave the other to
-//!     unknown `kid`s.
+//!   * A signature or algorithm that does not fit the key of its `kid` may mean that the key was
+//!     replaced under its name. It may use one permit, if both are there and the keys in hand are
+//!     at least as old as the interval: forgeries leave the other to unknown `kid`s.
 //!
 //! At most one fetch is in flight. Keys that were saved by an earlier process keep their freshness,
 //! but are fetched again with the first token.

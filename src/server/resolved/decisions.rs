@@ -28,7 +28,7 @@ const DECIDED: Duration = Duration::from_secs(5 * 60);
 const DUE: Duration = Duration::from_secs(4 * 60);
 /// How long a decision stays in force, from when it was made, while the resolvers cannot decide.
 const MAX_STALE: Duration = Duration::from_secs(60 * 60);
-/// When they are asked again after that.
+/// How long after they could not decide the resolvers are asked again.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// So many proven issuers are kept; when there are more, the one that was used longest ago goes.
@@ -169,7 +169,7 @@ impl Decisions {
         current.map(|(_, decision)| decision.trusted).collect()
     }
 
-    /// Lets those go that have to.
+    /// Drops issuers that were not used for long, and candidates whose decision holds no more.
     pub(super) fn tidy(&self) {
         self.proven.run_pending_tasks();
         self.candidates.tidy(Instant::now());
