@@ -22,8 +22,8 @@ use crate::validate::{Claimed, NumericDate, Plausible};
 /// There is no other way to make one than to verify a token, not even in tests.
 ///
 /// `C` is the application's own claims type, as chosen with
-/// [`claims`](crate::config::ResourceServerBuilder::claims). Without a parameter it is any: `AccessToken`
-/// fits every server and offers everything but [`claims`](Self::claims).
+/// [`claims`](crate::config::ResourceServerBuilder::claims). Without a parameter it is any:
+/// `AccessToken` fits every server and offers everything but [`claims`](Self::claims).
 ///
 /// Cheap to clone. `Debug` shows neither the token nor its claims. A claim that is `null` counts as
 /// absent.

@@ -221,8 +221,8 @@ impl Issuer {
     /// however late they expire, and those that do not say when (`iat`).
     ///
     /// Without it, the issuer alone decides how long its tokens are valid. A token that is kept by
-    /// the [cache](crate::config::ResourceServerBuilder::token_cache) is refused at the same moment as a
-    /// new one.
+    /// the [cache](crate::config::ResourceServerBuilder::token_cache) is refused at the same moment
+    /// as a new one.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.terms.max_age = Some(max_age);
         self

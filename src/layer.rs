@@ -44,8 +44,8 @@ use crate::service::BearerAuth;
 /// A CORS layer belongs *outside* this one (in axum, it is added after it): a browser's preflight
 /// request carries no token, and pages of other origins may not even read a refusal without the
 /// headers that it adds. So do concurrency limits: a request that waits for keys, for the
-/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout), would hold a permit of one
-/// inside.
+/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout), would hold a
+/// permit of one inside.
 ///
 /// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
 /// gRPC over HTTP/1.1, which this layer would refuse as HTTP.
@@ -145,9 +145,9 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Demands of each request what the rules say of it, and lets none through that has no rule.
     /// The last call counts.
     ///
-    /// A rule that says [`Public`](crate::authz::Access::Public) lets a request through without a look at
-    /// its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer does
-    /// not count beside them.
+    /// A rule that says [`Public`](crate::authz::Access::Public) lets a request through without a
+    /// look at its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer
+    /// does not count beside them.
     ///
     /// Paths are what the layer sees: put it in front of a whole router. One that the router does
     /// not know is then refused with 403, and without a token with 401, and never gets as far as
@@ -180,8 +180,8 @@ impl<C, R> BearerAuthLayer<C, R> {
     ///
     /// # Errors
     ///
-    /// As [`AuthzRulesBuilder::build`](crate::authz::AuthzRulesBuilder::build); and if the layer has
-    /// [rules](Self::authorize), where a rule says `Public` instead.
+    /// As [`AuthzRulesBuilder::build`](crate::authz::AuthzRulesBuilder::build); and if the layer
+    /// has [rules](Self::authorize), where a rule says `Public` instead.
     ///
     /// # Security
     ///
@@ -212,10 +212,10 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// Refuses every request over HTTP, also one that looks like gRPC.
     ///
     /// A refusal of a gRPC call has the HTTP status 200: see
-    /// [`is_grpc`](crate::reject::Rejection::is_grpc). A check endpoint must never answer so. A proxy that
-    /// asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for a yes; and
-    /// if the proxy passes on the client's method and headers, the client decides what the request
-    /// looks like. It holds for what stands behind the layer, too: extractors, a
+    /// [`is_grpc`](crate::reject::Rejection::is_grpc). A check endpoint must never answer so. A
+    /// proxy that asks it whether a request is allowed (*forward auth*, *ext_authz*) takes 200 for
+    /// a yes; and if the proxy passes on the client's method and headers, the client decides what
+    /// the request looks like. It holds for what stands behind the layer, too: extractors, a
     /// [`RequireLayer`](crate::RequireLayer).
     pub fn without_grpc(mut self) -> Self {
         self.guard.settings().without_grpc = true;
@@ -230,16 +230,16 @@ impl<C, R> BearerAuthLayer<C, R> {
         self
     }
 
-    /// Writes the layer's refusals in another way; see [`Reject`](crate::reject::Reject). A closure needs
-    /// the type of its argument: `|rejection: Rejection| …`.
+    /// Writes the layer's refusals in another way; see [`Reject`](crate::reject::Reject). A closure
+    /// needs the type of its argument: `|rejection: Rejection| …`.
     ///
     /// It also writes what an extractor or a [`RequireLayer`](crate::RequireLayer) behind the layer
     /// refuses with an empty body. Headers that were added on the way are kept, a body is not. A
     /// response whose status was changed on the way is left alone.
     ///
-    /// A closure may look at the [request](crate::reject::Rejection::request), so the layer copies the head
-    /// of each request for it; [`Reject::reads_request`](crate::reject::Reject::reads_request) turns that
-    /// off.
+    /// A closure may look at the [request](crate::reject::Rejection::request), so the layer copies
+    /// the head of each request for it;
+    /// [`Reject::reads_request`](crate::reject::Reject::reads_request) turns that off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, guard: self.guard, reject }
     }

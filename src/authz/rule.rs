@@ -15,8 +15,9 @@ use crate::error::{Error, ErrorKind, Needed};
 /// What an operation needs of the caller's token: scopes and roles, joined by `&` and `|`.
 ///
 /// One rule serves everywhere: in a handler's type ([`Require`](crate::Require)), on a route
-/// ([`RequireLayer`](crate::RequireLayer)), for a whole service ([`AuthzRules`](crate::authz::AuthzRules))
-/// and in code ([`AccessToken::require`]). It also writes the `scope` of the 403 (RFC 6750 §3.1).
+/// ([`RequireLayer`](crate::RequireLayer)), for a whole service
+/// ([`AuthzRules`](crate::authz::AuthzRules)) and in code ([`AccessToken::require`]). It also
+/// writes the `scope` of the 403 (RFC 6750 §3.1).
 ///
 /// # Examples
 ///

@@ -105,7 +105,8 @@ impl Default for Scopes {
 
 /// Tells whether this text can be a scope: a `scope-token` of RFC 6749 §3.3.
 ///
-/// For scopes that a service reads from its configuration; [`permissions!`](crate::permissions) asks when it is compiled.
+/// For scopes that a service reads from its configuration; [`permissions!`](crate::permissions)
+/// asks when it is compiled.
 ///
 /// ```
 /// use tower_bearer::claims::is_scope_token;

@@ -78,8 +78,8 @@ kinds! {
         MissingClaim = "a required claim is missing from the token",
         /// The request carries no bearer token.
         MissingToken = "a bearer token is required",
-        /// No rule of the service's [`AuthzRules`](crate::authz::AuthzRules) permits this operation to
-        /// anybody.
+        /// No rule of the service's [`AuthzRules`](crate::authz::AuthzRules) permits this operation
+        /// to anybody.
         NoRule = "this operation is permitted to nobody",
         /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
         NotYetValid = "the token is not valid yet",

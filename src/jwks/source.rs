@@ -19,9 +19,9 @@ use crate::issuer::is_guid;
 /// else: a file, a secret store, another client. A document of more than 512 KiB is refused.
 ///
 /// It is asked by one task, and a fetch that takes longer than 15 s (three times the
-/// [`key_fetch_timeout`](crate::config::ResourceServerBuilder::key_fetch_timeout)) is dropped. A second one
-/// begins before the first has ended only if that has not yielded for a second more, or its runtime
-/// is not driven any more: it must not block its thread.
+/// [`key_fetch_timeout`](crate::config::ResourceServerBuilder::key_fetch_timeout)) is dropped. A
+/// second one begins before the first has ended only if that has not yielded for a second more, or
+/// its runtime is not driven any more: it must not block its thread.
 ///
 /// # Examples
 ///
@@ -154,7 +154,8 @@ impl FetchedKeys {
     }
 }
 
-/// Why a key set could not be fetched, or a [resolver](crate::issuers::IssuerResolver) could not decide.
+/// Why a key set could not be fetched, or a [resolver](crate::issuers::IssuerResolver) could not
+/// decide.
 ///
 /// Those of the crate's own sources hold nothing of what a server sent but its status and, of
 /// issuers that are configured, the media type, the coding, and the `issuer` of its metadata: each

@@ -39,7 +39,8 @@ use crate::error::ConfigError;
 /// * The host is compared, not where its name leads; and with `http://`, a client that uses the
 ///   environment's proxy sends the token to that.
 /// * The list of headers cannot be complete: add yours with [`strip`](Self::strip). A token in the
-///   address ([`dangerously_query`](crate::credential::TokenSource::dangerously_query)) is not taken away.
+///   address ([`dangerously_query`](crate::credential::TokenSource::dangerously_query)) is not
+///   taken away.
 /// * tonic's clients say where a call goes only if they are made `with_origin`; without, nothing is
 ///   passed on.
 /// * No request asks for an upgrade any more. For a WebSocket, take a client without this layer,

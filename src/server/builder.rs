@@ -270,8 +270,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Sets how long one HTTP request for metadata or keys may take, with its whole answer; 5 s by
     /// default, between 1 s and 30 s.
     ///
-    /// A whole fetch, with discovery, or of a [`KeySource`](crate::keys::KeySource), may take three times
-    /// that.
+    /// A whole fetch, with discovery, or of a [`KeySource`](crate::keys::KeySource), may take three
+    /// times that.
     #[must_use]
     pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
         self.settings.fetch.timing.fetch_timeout = timeout;

@@ -22,10 +22,10 @@ use crate::jwks::FetchError;
 ///
 /// The last decision to trust an issuer stays in force if the resolver fails, panics, or takes
 /// longer than 1.5 s (or than three quarters of a shorter
-/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout)). That holds until the
-/// decision is an hour old, and only if a token of this issuer was verified before. If the resolver
-/// makes a [`KeySource`](crate::keys::KeySource) for each decision, the keys of the former one are used
-/// until the new one has brought its own.
+/// [`key_wait_timeout`](crate::config::ResourceServerBuilder::key_wait_timeout)). That holds until
+/// the decision is an hour old, and only if a token of this issuer was verified before. If the
+/// resolver makes a [`KeySource`](crate::keys::KeySource) for each decision, the keys of the former
+/// one are used until the new one has brought its own.
 ///
 /// It must not block its thread, which the requests share: a look-up that blocks belongs into
 /// `tokio::task::spawn_blocking`.

@@ -12,8 +12,8 @@ use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
 
-/// What [`trust`](crate::config::ResourceServerBuilder::trust) takes: an issuer, whose keys are then
-/// fetched over HTTP, or a pair of an issuer and its [`StaticKeys`] or any [`KeySource`].
+/// What [`trust`](crate::config::ResourceServerBuilder::trust) takes: an issuer, whose keys are
+/// then fetched over HTTP, or a pair of an issuer and its [`StaticKeys`] or any [`KeySource`].
 pub struct Trust {
     pub(super) issuer: Issuer,
     keys: KeyOrigin,

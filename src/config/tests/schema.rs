@@ -1,4 +1,5 @@
-//! The schema is made from the types, and from what follows where serde reads what the types do not say.
+//! The schema is made from the types, and from what follows where serde reads what the types do not
+//! say.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

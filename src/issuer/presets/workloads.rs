@@ -12,8 +12,8 @@ presets! {
     /// signs people in, as their tokens' `iss` has it, and the load balancers' ARNs, of one region.
     ///
     /// * The token is in the header `x-amzn-oidc-data`: see
-    ///   [`TokenSource::header`](crate::credential::TokenSource::header). It is padded, which is accepted of
-    ///   these tokens only.
+    ///   [`TokenSource::header`](crate::credential::TokenSource::header). It is padded, which is
+    ///   accepted of these tokens only.
     /// * The protected header's `signer` must be one of the ARNs. There is no `aud`: where several
     ///   applications have one load balancer, name this one's client by
     ///   [`only_clients`](Self::only_clients). It is the protected header's `client`.
@@ -160,9 +160,9 @@ presets! {
     ///   one by
     ///   [`require`](Self::require)`(Claim::at(["sub"]).starts_with("system:serviceaccount:shop:"))`.
     /// * The metadata and keys of most clusters are only for those with a token and the cluster's
-    ///   certificate authority: give an [`http_client`](crate::config::ResourceServerBuilder::http_client)
-    ///   with both, or publish `/openid/v1/jwks` elsewhere and name it by
-    ///   [`jwks_uri`](Self::jwks_uri).
+    ///   certificate authority: give an
+    ///   [`http_client`](crate::config::ResourceServerBuilder::http_client) with both, or publish
+    ///   `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
     ///
     /// # Security
     ///

@@ -34,10 +34,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
 /// The limits stay: https unless loopback, the
-/// [`key_fetch_timeout`](crate::config::ResourceServerBuilder::key_fetch_timeout) for each request with its
-/// answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a redirect is
-/// refused; what a service follows, it alone knows. Names below `localhost` are not taken for
-/// loopback, since the client decides where they lead.
+/// [`key_fetch_timeout`](crate::config::ResourceServerBuilder::key_fetch_timeout) for each request
+/// with its answer, and 512 KiB. Of a [`reqwest::Client`], an answer that it got by following a
+/// redirect is refused; what a service follows, it alone knows. Names below `localhost` are not
+/// taken for loopback, since the client decides where they lead.
 ///
 /// A client that keeps idle connections (most do) keeps them on the runtime that made them. If this
 /// is not driven any more, the next fetch on another runtime can hang until its timeout: keep none,
