@@ -68,10 +68,6 @@ impl<C> Verified<C> {
         &self.0.token.policy
     }
 
-    pub(crate) fn binding(&self) -> Binding {
-        self.0.token.binding
-    }
-
     /// Checks again, of all that was checked, what time can change.
     pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
         self.0.token.dates.check(self.policy(), now)
@@ -93,9 +89,15 @@ impl<C> Clone for Verified<C> {
 }
 
 impl<C> AccessToken<C> {
-    /// Says yes to a request, given the evidence that its sender may use the token.
-    pub(crate) fn admit(verified: Verified<C>, _: Possessed) -> Self {
-        Self { inner: verified.0 }
+    /// Says yes to a request, if its sender proves that the token may be used: by what this token,
+    /// and no other, is bound to.
+    pub(crate) fn admit(
+        verified: Verified<C>,
+        prove: impl FnOnce(Binding) -> Result<Possessed, Error>,
+    ) -> Result<Self, Error> {
+        let Inner { token, .. } = &*verified.0;
+        let Possessed { .. } = prove(token.binding).map_err(|error| error.at(&token.policy.issuer))?;
+        Ok(Self { inner: verified.0 })
     }
 
     /// Returns the application's own claims.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::error::{Needed, ProtectionSpace};
 
-const ALL: &[(ErrorKind, u16, u8, &str)] = &[
+const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::AccessDenied, 403, 7, ""),
     (ErrorKind::BadSignature, 401, 16, "invalid_token"),
     (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
@@ -32,7 +32,8 @@ const ALL: &[(ErrorKind, u16, u8, &str)] = &[
 
 #[test]
 fn each_kind_of_error_has_its_row() {
-    for (kind, status, grpc, code) in ALL {
+    assert_eq!(ROWS.iter().map(|(kind, ..)| *kind).collect::<Vec<_>>(), ErrorKind::ALL);
+    for (kind, status, grpc, code) in ROWS {
         let challenge = match *code {
             "" => Challenge::No,
             "-" => Challenge::Bare,
@@ -49,7 +50,7 @@ fn each_kind_of_error_has_its_row() {
 #[test]
 fn the_guide_knows_every_text() {
     let guide = include_str!("../guide/refused.md");
-    for (kind, ..) in ALL {
+    for kind in ErrorKind::ALL {
         assert!(guide.contains(&format!("| {}", kind.text())), "{kind:?}");
     }
 }
@@ -57,7 +58,7 @@ fn the_guide_knows_every_text() {
 #[test]
 fn every_text_may_stand_in_an_error_description() {
     // RFC 6750 §3: %x20-21 / %x23-5B / %x5D-7E
-    for (kind, ..) in ALL {
+    for kind in ErrorKind::ALL {
         let text = kind.to_string();
         assert!(text.bytes().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E)), "{text}");
         assert_eq!(percent_encoded(&text), text);

@@ -188,6 +188,12 @@ fn every_preset_takes_its_arguments_by_their_names() {
     }
     let okta = json!({ "okta": { "base": "https://b.test", "server": "s" } });
     assert_eq!(issuer(json!({ "preset": okta })), format!("{:?}", Issuer::okta("https://b.test", "s")));
+    const BASE: &str = "https://b.test/";
+    // whose identifier may end with a slash, and whose address may not
+    assert_eq!(
+        [Issuer::hydra(BASE), Issuer::duende(BASE)].map(|issuer| issuer.id().to_owned()),
+        [BASE, "https://b.test"]
+    );
     let clerk = json!({ "clerk": { "base": "https://b.test", "origins": "o" } });
     assert_eq!(issuer(json!({ "preset": clerk })), format!("{:?}", Issuer::clerk("https://b.test", ["o"])));
 }

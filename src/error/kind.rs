@@ -11,6 +11,10 @@ macro_rules! kinds {
         pub enum $name { $($(#[$of_one])* $kind,)+ }
 
         impl $name {
+            /// In the order of their names.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind,)+];
+
             /// Returns the fixed text that the caller is told.
             pub(crate) fn text(self) -> &'static str {
                 match self { $(Self::$kind => $text,)+ }

@@ -14,6 +14,7 @@ use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
 use crate::error::Error;
 use crate::jwks::{PendingFetch, Refresh};
+use crate::possession::Binding;
 use crate::sync::after;
 use crate::trace::count;
 
@@ -84,8 +85,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
 /// Decides on a verified token for the request that it came with, be it known or not.
 fn settle<C>(verified: Verified<C>) -> Verdict<C> {
-    let possessed = verified.binding().prove().map_err(|error| error.at(&verified.policy().issuer))?;
-    Ok(AccessToken::admit(verified, possessed))
+    AccessToken::admit(verified, Binding::prove)
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {

@@ -171,7 +171,10 @@ impl IssuerTemplate {
     }
 
     /// Sets the terms on which each of the issuers is trusted; may be called several times, and
-    /// each adds to those before.
+    /// each goes on with what the former has made.
+    ///
+    /// What is wrong with them, such as a leeway of an hour, is found when a token first names an
+    /// issuer. Its tokens are then refused, and an error in the log says why.
     ///
     /// ```
     /// # use tower_bearer::claims::Roles;

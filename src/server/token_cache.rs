@@ -221,8 +221,8 @@ impl<C> Entry<C> {
             None => Cow::Owned(resolved.find(&policy.issuer)?.ok()?),
         };
         let now = clock.moment();
-        let holds = trusted.verifier.vouches(&self.warrant, now)
-            && Arc::ptr_eq(&trusted.policy, policy)
+        let holds = Arc::ptr_eq(&trusted.policy, policy)
+            && trusted.verifier.vouches(&self.warrant, now)
             && self.token.check_times(now.wall).is_ok();
         holds.then(|| self.token.clone())
     }
