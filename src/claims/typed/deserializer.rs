@@ -1,7 +1,7 @@
 //! Reads parsed claims as serde_json reads their text, with an error that repeats nothing of them.
 
-use serde::de::value::{MapDeserializer, StrDeserializer};
-use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::de::value::MapDeserializer;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::misfit::{Misfit, Place};
@@ -29,35 +29,23 @@ impl<'de> Deserializer<'de> {
         Misfit::kind(self.0.type_name(), expected)
     }
 
-    fn is_string(self) -> bool {
-        self.0.as_str().is_some()
-    }
-
     fn array<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let mut elements = Elements { rest: self.0.items(), index: 0 };
+        let mut elements = Elements(self.0.items().enumerate());
         let read = visitor.visit_seq(&mut elements)?;
-        if elements.rest.next().is_some() { Err(Misfit::longer()) } else { Ok(read) }
+        if elements.0.next().is_some() { Err(Misfit::longer()) } else { Ok(read) }
     }
 
-    fn object<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
-        let mut members = Members { rest: self.0.members(), fields, current: None };
+    fn object<V: Visitor<'de>>(self, fields: Names, visitor: V) -> Result<V::Value, Misfit> {
+        let mut members = Members { rest: self.0.members(), names: fields, current: None };
         let read = visitor.visit_map(&mut members)?;
         if members.rest.next().is_some() { Err(Misfit::longer()) } else { Ok(read) }
     }
 }
 
-macro_rules! numbers {
-    ($($method:ident $name:literal),*) => {$(
+macro_rules! only {
+    ($as_kind:ident: $($method:ident $expected:literal),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-            self.only(self.0.as_number().is_some(), $name, visitor)
-        }
-    )*};
-}
-
-macro_rules! strings {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-            self.only(self.is_string(), "a string", visitor)
+            self.only(self.0.$as_kind().is_some(), $expected, visitor)
         }
     )*};
 }
@@ -86,17 +74,16 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        self.only(self.0.as_bool().is_some(), "a boolean", visitor)
-    }
-
-    numbers! {
+    only! { as_bool: deserialize_bool "a boolean" }
+    only! { as_number:
         deserialize_i8 "i8", deserialize_i16 "i16", deserialize_i32 "i32", deserialize_i64 "i64", deserialize_i128 "i128",
         deserialize_u8 "u8", deserialize_u16 "u16", deserialize_u32 "u32", deserialize_u64 "u64", deserialize_u128 "u128",
         deserialize_f32 "f32", deserialize_f64 "f64"
     }
-
-    strings! { deserialize_char deserialize_str deserialize_string deserialize_identifier }
+    only! { as_str:
+        deserialize_char "a string", deserialize_str "a string", deserialize_string "a string",
+        deserialize_identifier "a string"
+    }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match self.0.as_str() {
@@ -152,7 +139,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        fields: &'static [&'static str],
+        fields: Names,
         visitor: V,
     ) -> Result<V::Value, Misfit> {
         if self.0.is_array() {
@@ -167,19 +154,15 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        variants: &'static [&'static str],
+        variants: Names,
         visitor: V,
     ) -> Result<V::Value, Misfit> {
         if let Some(text) = self.0.as_str() {
-            return visitor.visit_enum(IntoDeserializer::<Misfit>::into_deserializer(text));
-        }
-        let mut members = self.0.members();
-        match (members.next(), members.next()) {
-            (Some((name, content)), None) => {
-                let content = Self(content);
-                visitor.visit_enum(Variant { name, content, place: place(variants, name) })
-            }
-            _ => Err(self.misfit("a string, or an object of one member,")),
+            visitor.visit_enum(IntoDeserializer::<Misfit>::into_deserializer(text))
+        } else if self.0.members().count() == 1 {
+            visitor.visit_enum(Members { rest: self.0.members(), names: variants, current: None })
+        } else {
+            Err(self.misfit("a string, or an object of one member,"))
         }
     }
 
@@ -188,46 +171,78 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
     }
 }
 
-/// Says where a member is, by the type's own name of it or by none.
-fn place(names: &[&'static str], name: &str) -> Place {
-    names.iter().find(|own| **own == name).map_or(Place::Unnamed, |own| Place::Named(own))
-}
+struct Elements<I>(I);
 
-struct Elements<I> {
-    rest: I,
-    index: usize,
-}
-
-impl<'de, I: Iterator<Item = Value<'de>>> de::SeqAccess<'de> for Elements<I> {
+impl<'de, I: Iterator<Item = (usize, Value<'de>)>> de::SeqAccess<'de> for Elements<I> {
     type Error = Misfit;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Misfit> {
-        let Some(element) = self.rest.next() else { return Ok(None) };
-        let place = Place::Item(self.index);
-        self.index = self.index.saturating_add(1);
-        seed.deserialize(Deserializer(element)).map(Some).map_err(|misfit| misfit.within(place))
+        let Some((index, element)) = self.0.next() else { return Ok(None) };
+        seed.deserialize(Deserializer(element)).map(Some).map_err(|misfit| misfit.within(Place::Item(index)))
     }
 }
 
+/// Names of a type's fields or variants.
+type Names = &'static [&'static str];
+
+/// An object as a map or struct, or as the one variant that is its only member.
 struct Members<'de, I> {
     rest: I,
-    fields: &'static [&'static str],
+    names: Names,
     /// The member whose name was read.
-    current: Option<(Place, Value<'de>)>,
+    current: Option<(&'de str, Value<'de>)>,
 }
 
-impl<'de, I: Iterator<Item = (&'de str, Value<'de>)>> de::MapAccess<'de> for Members<'de, I> {
+impl<'de, I> Members<'de, I> {
+    /// Reads the member's value. Where that is, is said by the type's own name of it or by none.
+    fn value<T>(&mut self, read: impl FnOnce(Deserializer<'de>) -> Result<T, Misfit>) -> Result<T, Misfit> {
+        let Some((name, value)) = self.current.take() else { return Err(Misfit::unknown()) };
+        let own = self.names.iter().find(|own| **own == name);
+        let place = own.map_or(Place::Unnamed, |own| Place::Named(own));
+        read(Deserializer(value)).map_err(|misfit| misfit.within(place))
+    }
+}
+
+impl<'de, I: Iterator<Item = (&'de str, Value<'de>)>> MapAccess<'de> for Members<'de, I> {
     type Error = Misfit;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Misfit> {
-        let Some((name, value)) = self.rest.next() else { return Ok(None) };
-        self.current = Some((place(self.fields, name), value));
-        seed.deserialize(Name(name)).map(Some)
+        self.current = self.rest.next();
+        self.current.map(|(name, _)| seed.deserialize(Name(name))).transpose()
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Misfit> {
-        let Some((place, value)) = self.current.take() else { return Err(Misfit::unknown()) };
-        seed.deserialize(Deserializer(value)).map_err(|misfit| misfit.within(place))
+        self.value(|value| seed.deserialize(value))
+    }
+}
+
+impl<'de, I: Iterator<Item = (&'de str, Value<'de>)>> de::EnumAccess<'de> for Members<'de, I> {
+    type Error = Misfit;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self), Misfit> {
+        let variant = self.next_key_seed(seed)?.ok_or_else(Misfit::unknown)?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de, I> de::VariantAccess<'de> for Members<'de, I> {
+    type Error = Misfit;
+
+    fn unit_variant(mut self) -> Result<(), Misfit> {
+        self.value(|content| de::Deserializer::deserialize_unit(content, de::IgnoredAny)).map(drop)
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<S::Value, Misfit> {
+        self.value(|content| seed.deserialize(content))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Misfit> {
+        self.value(|content| de::Deserializer::deserialize_tuple(content, len, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(mut self, fields: Names, visitor: V) -> Result<V::Value, Misfit> {
+        self.value(|content| de::Deserializer::deserialize_struct(content, "", fields, visitor))
     }
 }
 
@@ -268,56 +283,11 @@ impl<'de> de::Deserializer<'de> for Name<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: Names, visitor: V) -> Result<V::Value, Misfit> {
         visitor.visit_enum(IntoDeserializer::<Misfit>::into_deserializer(self.0))
     }
 
     forward_to_deserialize_any! {
         char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-/// A variant that has content, as the only member of an object.
-struct Variant<'de> {
-    name: &'de str,
-    content: Deserializer<'de>,
-    place: Place,
-}
-
-impl<'de> de::EnumAccess<'de> for Variant<'de> {
-    type Error = Misfit;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Misfit> {
-        Ok((seed.deserialize(StrDeserializer::<Misfit>::new(self.name))?, self))
-    }
-}
-
-impl<'de> de::VariantAccess<'de> for Variant<'de> {
-    type Error = Misfit;
-
-    fn unit_variant(self) -> Result<(), Misfit> {
-        self.content
-            .only(self.content.0.is_null(), "null", de::IgnoredAny)
-            .map(drop)
-            .map_err(|misfit| misfit.within(self.place))
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Misfit> {
-        seed.deserialize(self.content).map_err(|misfit| misfit.within(self.place))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Misfit> {
-        de::Deserializer::deserialize_tuple(self.content, len, visitor).map_err(|misfit| misfit.within(self.place))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
-        let read = de::Deserializer::deserialize_struct(self.content, "", fields, visitor);
-        read.map_err(|misfit| misfit.within(self.place))
     }
 }

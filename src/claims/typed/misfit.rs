@@ -24,32 +24,6 @@ pub(super) enum Place {
     Unnamed,
 }
 
-/// What serde expects, in its words and in ours. Another text may be the application's own and
-/// repeat a value.
-const EXPECTED: [(&str, &str); 21] = [
-    ("a boolean", "a boolean"),
-    ("a character", "a character"),
-    ("a map", "an object"),
-    ("a sequence", "an array"),
-    ("a string", "a string"),
-    ("byte array", "a string"),
-    ("f32", "f32"),
-    ("f64", "f64"),
-    ("i128", "i128"),
-    ("i16", "i16"),
-    ("i32", "i32"),
-    ("i64", "i64"),
-    ("i8", "i8"),
-    ("isize", "isize"),
-    ("u128", "u128"),
-    ("u16", "u16"),
-    ("u32", "u32"),
-    ("u64", "u64"),
-    ("u8", "u8"),
-    ("unit", "null"),
-    ("usize", "usize"),
-];
-
 impl Misfit {
     fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self { place: Vec::new(), what: what.into() }
@@ -90,13 +64,12 @@ impl de::Error for Misfit {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let found = word(found);
-        let number = found == word(Unexpected::Unsigned(0)) || found == word(Unexpected::Float(0.0));
-        match (known(expected), number) {
+        let is_number = matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_));
+        match (known(expected), is_number) {
             (Some(expected), true) => Self::new(format!("a number out of the range of {expected}")),
-            (Some(expected), false) => Self::new(format!("{found} that is not {expected}")),
+            (Some(expected), false) => Self::new(format!("{} that is not {expected}", word(found))),
             (None, true) => Self::new("a number out of range"),
-            (None, false) => Self::new(format!("{found} that the type does not take")),
+            (None, false) => Self::new(format!("{} that the type does not take", word(found))),
         }
     }
 
@@ -138,10 +111,19 @@ impl fmt::Display for Misfit {
 
 impl std::error::Error for Misfit {}
 
-/// Returns our word for what is expected, if the text is one of serde's.
+/// Returns our word for what is expected, if the text is one of serde's. Another text may be the
+/// application's own and repeat a value.
 fn known(expected: &dyn Expected) -> Option<&'static str> {
-    let text = expected.to_string();
-    EXPECTED.iter().find(|(theirs, _)| *theirs == text).map(|(_, ours)| *ours)
+    const NUMBERS: &str = "f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize";
+    match expected.to_string().as_str() {
+        "a boolean" => Some("a boolean"),
+        "a character" => Some("a character"),
+        "a map" => Some("an object"),
+        "a sequence" => Some("an array"),
+        "a string" | "byte array" => Some("a string"),
+        "unit" => Some("null"),
+        other => NUMBERS.split(' ').find(|number| *number == other),
+    }
 }
 
 /// Returns the kind of a value.
