@@ -264,33 +264,15 @@ fn is_number(found: Number, wanted: i128) -> bool {
     }
 }
 
-impl From<&str> for ClaimValue {
-    fn from(text: &str) -> Self {
-        Self(Scalar::Text(text.into()))
-    }
-}
-
-impl From<String> for ClaimValue {
-    fn from(text: String) -> Self {
-        Self(Scalar::Text(text.into()))
-    }
-}
-
-impl From<bool> for ClaimValue {
-    fn from(value: bool) -> Self {
-        Self(Scalar::Bool(value))
-    }
-}
-
-macro_rules! from_integers {
-    ($($integer:ty),*) => {$(
-        impl From<$integer> for ClaimValue {
-            fn from(number: $integer) -> Self {
-                Self(Scalar::Integer(number.into()))
+macro_rules! from_scalars {
+    ($($type:ty => $scalar:ident),*) => {$(
+        impl From<$type> for ClaimValue {
+            fn from(value: $type) -> Self {
+                Self(Scalar::$scalar(value.into()))
             }
         }
     )*};
 }
 
 // `i32` is what a literal is
-from_integers!(i32, i64, u32, u64);
+from_scalars!(&str => Text, String => Text, bool => Bool, i32 => Integer, i64 => Integer, u32 => Integer, u64 => Integer);
