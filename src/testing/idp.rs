@@ -1,7 +1,6 @@
 //! The issuer.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
@@ -33,11 +32,7 @@ pub struct Idp {
 struct Shared {
     issuer: Box<str>,
     algorithms: Box<[Algorithm]>,
-    /// How many keys it has had.
-    made: AtomicU64,
     state: Mutex<State>,
-    down: AtomicBool,
-    fetches: AtomicU64,
 }
 
 struct State {
@@ -47,6 +42,10 @@ struct State {
     keys: Vec<SigningKey>,
     /// Published beside the keys, just as it is.
     extra: Vec<Value>,
+    /// How many keys it has had.
+    made: u64,
+    is_down: bool,
+    fetches: u64,
 }
 
 impl Idp {
@@ -67,15 +66,11 @@ impl Idp {
             clock: Arc::new(SystemClock),
             keys: Vec::new(),
             extra: Vec::new(),
+            made: 0,
+            is_down: false,
+            fetches: 0,
         };
-        let shared = Shared {
-            issuer: issuer.into().into(),
-            algorithms: algorithms.into(),
-            made: AtomicU64::new(0),
-            state: Mutex::new(state),
-            down: AtomicBool::new(false),
-            fetches: AtomicU64::new(0),
-        };
+        let shared = Shared { issuer: issuer.into().into(), algorithms: algorithms.into(), state: Mutex::new(state) };
         let idp = Self { shared: Arc::new(shared) };
         idp.rotate();
         idp
@@ -126,16 +121,16 @@ impl Idp {
     ///
     /// An HMAC algorithm is ignored: its secret could not be published.
     pub fn add_key(&self, algorithm: Algorithm) {
-        if let Some(key) = self.new_key(algorithm) {
-            self.state().keys.push(key);
-        }
+        let mut state = self.state();
+        let key = state.new_key(algorithm);
+        state.keys.extend(key);
     }
 
     /// Replaces all keys by new ones at once; the old are withdrawn.
     pub fn rotate(&self) {
+        let mut state = self.state();
         let algorithms = self.shared.algorithms.iter();
-        let keys = algorithms.filter_map(|algorithm| self.new_key(*algorithm)).collect();
-        self.state().keys = keys;
+        state.keys = algorithms.filter_map(|algorithm| state.new_key(*algorithm)).collect();
     }
 
     /// Replaces all keys by new ones that have their names: the same `kid`, another key.
@@ -151,12 +146,6 @@ impl Idp {
         self.state().keys.clear();
     }
 
-    fn new_key(&self, algorithm: Algorithm) -> Option<SigningKey> {
-        let made = self.shared.made.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-        let kid = format!("{}-{made}", algorithm.name().to_ascii_lowercase());
-        (!algorithm.is_symmetric()).then(|| SigningKey::generate(algorithm, &kid))
-    }
-
     /// Publishes a JWK just as it is, beside the issuer's own keys.
     pub fn publish(&self, jwk: Value) {
         self.state().extra.push(jwk);
@@ -164,17 +153,17 @@ impl Idp {
 
     /// Goes down: from now on it publishes nothing.
     pub fn outage(&self) {
-        self.shared.down.store(true, Ordering::SeqCst);
+        self.state().is_down = true;
     }
 
     /// Comes back.
     pub fn recover(&self) {
-        self.shared.down.store(false, Ordering::SeqCst);
+        self.state().is_down = false;
     }
 
     /// Returns how often the key set was asked for, successfully or not.
     pub fn fetches(&self) -> u64 {
-        self.shared.fetches.load(Ordering::SeqCst)
+        self.state().fetches
     }
 
     /// Returns the published JWK Set.
@@ -185,11 +174,12 @@ impl Idp {
     }
 
     pub(super) fn is_down(&self) -> bool {
-        self.shared.down.load(Ordering::SeqCst)
+        self.state().is_down
     }
 
     pub(super) fn count_fetch(&self) {
-        self.shared.fetches.fetch_add(1, Ordering::SeqCst);
+        let mut state = self.state();
+        state.fetches = state.fetches.saturating_add(1);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -198,6 +188,12 @@ impl Idp {
 }
 
 impl State {
+    fn new_key(&mut self, algorithm: Algorithm) -> Option<SigningKey> {
+        self.made = self.made.saturating_add(1);
+        let kid = format!("{}-{}", algorithm.name().to_ascii_lowercase(), self.made);
+        (!algorithm.is_symmetric()).then(|| SigningKey::generate(algorithm, &kid))
+    }
+
     fn signing(&self, algorithm: Algorithm) -> Option<&SigningKey> {
         self.keys.iter().rfind(|key| key.algorithm == algorithm)
     }

@@ -27,8 +27,7 @@ pub(super) struct SigningKey {
 impl SigningKey {
     #[expect(clippy::expect_used, reason = "a test issuer without keys can only say so")]
     pub(super) fn generate(algorithm: Algorithm, kid: &str) -> Self {
-        let (private, public) = Private::generate(algorithm.family()).expect("the back end makes a key");
-        let mut jwk = public.members(algorithm);
+        let (private, mut jwk) = Private::generate(algorithm.family()).expect("the back end makes a key");
         if let Some(members) = jwk.as_object_mut() {
             members.insert("kid".into(), kid.into());
             members.insert("use".into(), "sig".into());

@@ -8,9 +8,10 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
 };
 use pkcs1::RsaPublicKey;
+use serde_json::Value;
 use spki::der::Decode;
 
-use super::public::{Public, point};
+use super::public;
 use crate::jose::{Algorithm, Curve, Family, Hash};
 
 pub(super) enum Private {
@@ -21,7 +22,7 @@ pub(super) enum Private {
 }
 
 impl Private {
-    pub(super) fn generate(family: Family) -> Option<(Self, Public)> {
+    pub(super) fn generate(family: Family) -> Option<(Self, Value)> {
         match family {
             Family::Ecdsa(curve) => {
                 let pair = EcdsaKeyPair::generate(match curve {
@@ -29,19 +30,19 @@ impl Private {
                     Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
                 });
                 let pair = pair.ok()?;
-                let public = point(pair.public_key().as_ref())?;
+                let public = public::ecdsa(curve, pair.public_key().as_ref())?;
                 Some((Self::Ecdsa(pair), public))
             }
             Family::Ed25519 => {
                 let pair = Ed25519KeyPair::generate().ok()?;
-                let x = pair.public_key().as_ref().to_vec();
-                Some((Self::Ed25519(pair), Public::Ed25519 { x }))
+                let public = public::ed25519(pair.public_key().as_ref());
+                Some((Self::Ed25519(pair), public))
             }
             Family::RsaPkcs1 | Family::RsaPss => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).ok()?;
-                let public = RsaPublicKey::from_der(pair.public_key().as_ref()).ok()?;
-                let (n, e) = (public.modulus.as_bytes().to_vec(), public.public_exponent.as_bytes().to_vec());
-                Some((Self::Rsa(pair), Public::Rsa { n, e }))
+                let key = RsaPublicKey::from_der(pair.public_key().as_ref()).ok()?;
+                let public = public::rsa(key.modulus.as_bytes(), key.public_exponent.as_bytes());
+                Some((Self::Rsa(pair), public))
             }
             Family::Hmac => None,
         }

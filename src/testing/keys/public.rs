@@ -2,31 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::jose::{Algorithm, Curve, Family, encode_base64url};
+use crate::jose::{Curve, encode_base64url};
 
-/// The members of a public key.
-pub(super) enum Public {
-    Ec { x: Vec<u8>, y: Vec<u8> },
-    Ed25519 { x: Vec<u8> },
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+/// Returns the members of a key by its uncompressed point.
+pub(super) fn ecdsa(curve: Curve, point: &[u8]) -> Option<Value> {
+    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(point.len() / 2)?;
+    let crv = if curve == Curve::P256 { "P-256" } else { "P-384" };
+    Some(json!({ "kty": "EC", "crv": crv, "x": encode_base64url(x), "y": encode_base64url(y) }))
 }
 
-impl Public {
-    pub(super) fn members(&self, algorithm: Algorithm) -> Value {
-        let encode = |bytes: &[u8]| encode_base64url(bytes);
-        match self {
-            Self::Ec { x, y } => {
-                let crv = if algorithm.family() == Family::Ecdsa(Curve::P256) { "P-256" } else { "P-384" };
-                json!({ "kty": "EC", "crv": crv, "x": encode(x), "y": encode(y) })
-            }
-            Self::Ed25519 { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) }),
-            Self::Rsa { n, e } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
-        }
-    }
+pub(super) fn ed25519(x: &[u8]) -> Value {
+    json!({ "kty": "OKP", "crv": "Ed25519", "x": encode_base64url(x) })
 }
 
-/// Splits an uncompressed point.
-pub(super) fn point(bytes: &[u8]) -> Option<Public> {
-    let (x, y) = bytes.strip_prefix(&[4])?.split_at_checked(bytes.len() / 2)?;
-    Some(Public::Ec { x: x.to_vec(), y: y.to_vec() })
+pub(super) fn rsa(n: &[u8], e: &[u8]) -> Value {
+    json!({ "kty": "RSA", "n": encode_base64url(n), "e": encode_base64url(e) })
 }

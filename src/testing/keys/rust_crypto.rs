@@ -8,34 +8,35 @@ use p256::pkcs8::EncodePrivateKey;
 use rand_core::OsRng;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::traits::PublicKeyParts;
+use serde_json::Value;
 
-use super::public::{Public, point};
+use super::public;
 use crate::jose::{Algorithm, Curve, Family};
 
 pub(super) struct Private(EncodingKey);
 
 impl Private {
-    pub(super) fn generate(family: Family) -> Option<(Self, Public)> {
+    pub(super) fn generate(family: Family) -> Option<(Self, Value)> {
         let (key, public) = match family {
-            Family::Ecdsa(Curve::P256) => {
+            Family::Ecdsa(curve @ Curve::P256) => {
                 let key = p256::SecretKey::random(&mut OsRng);
-                let public = point(key.public_key().to_encoded_point(false).as_bytes())?;
+                let public = public::ecdsa(curve, key.public_key().to_encoded_point(false).as_bytes())?;
                 (EncodingKey::from_ec_der(key.to_pkcs8_der().ok()?.as_bytes()), public)
             }
-            Family::Ecdsa(Curve::P384) => {
+            Family::Ecdsa(curve @ Curve::P384) => {
                 let key = p384::SecretKey::random(&mut OsRng);
-                let public = point(key.public_key().to_encoded_point(false).as_bytes())?;
+                let public = public::ecdsa(curve, key.public_key().to_encoded_point(false).as_bytes())?;
                 (EncodingKey::from_ec_der(key.to_pkcs8_der().ok()?.as_bytes()), public)
             }
             Family::Ed25519 => {
                 let key = ed25519_dalek::SigningKey::generate(&mut OsRng);
-                let x = key.verifying_key().as_bytes().to_vec();
-                (EncodingKey::from_ed_der(key.to_pkcs8_der().ok()?.as_bytes()), Public::Ed25519 { x })
+                let public = public::ed25519(key.verifying_key().as_bytes());
+                (EncodingKey::from_ed_der(key.to_pkcs8_der().ok()?.as_bytes()), public)
             }
             Family::RsaPkcs1 | Family::RsaPss => {
                 let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048).ok()?;
-                let (n, e) = (key.n().to_bytes_be(), key.e().to_bytes_be());
-                (EncodingKey::from_rsa_der(key.to_pkcs1_der().ok()?.as_bytes()), Public::Rsa { n, e })
+                let public = public::rsa(&key.n().to_bytes_be(), &key.e().to_bytes_be());
+                (EncodingKey::from_rsa_der(key.to_pkcs1_der().ok()?.as_bytes()), public)
             }
             Family::Hmac => return None,
         };
