@@ -46,6 +46,11 @@ impl<P: Permission, C: ?Sized> Require<P, C> {
             Err(Rule::of::<P>().refuse(&token))
         }
     }
+
+    /// Returns the token.
+    pub fn into_token(self) -> AccessToken<C> {
+        self.token
+    }
 }
 
 impl<P: Permission, C: ?Sized + Send + Sync + 'static> Require<P, C> {
@@ -56,13 +61,6 @@ impl<P: Permission, C: ?Sized + Send + Sync + 'static> Require<P, C> {
     /// As [`AccessToken::from_extensions`] and [`new`](Self::new).
     pub fn from_extensions(extensions: &http::Extensions) -> Result<Self, Error> {
         Self::new(AccessToken::from_extensions(extensions)?.clone())
-    }
-}
-
-impl<P: Permission, C: ?Sized> Require<P, C> {
-    /// Returns the token.
-    pub fn into_token(self) -> AccessToken<C> {
-        self.token
     }
 }
 

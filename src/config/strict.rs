@@ -20,6 +20,14 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
+macro_rules! scalars {
+    ($($method:ident $type:ty),*) => {$(
+        fn $method<E>(self, value: $type) -> Result<Value, E> {
+            Ok(value.into())
+        }
+    )*};
+}
+
 impl<'de> Visitor<'de> for Strict {
     type Value = Value;
 
@@ -27,28 +35,10 @@ impl<'de> Visitor<'de> for Strict {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
+    scalars! { visit_bool bool, visit_i64 i64, visit_u64 u64, visit_str &str, visit_string String }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
     }
 
     fn visit_none<E>(self) -> Result<Value, E> {

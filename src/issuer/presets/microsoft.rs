@@ -7,6 +7,8 @@ use crate::issuer::Issuer;
 /// The claim for roles, as Windows calls it.
 const ROLE: &str = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
 
+const GUID: &str = "expected the tenant's GUID, in lower case; not its domain, and not `common`";
+
 const ENTRA: Principals = Principals { users: &[Mark::Has("scp")], clients: &[Mark::Is("idtyp", "app")] };
 
 presets! {
@@ -66,11 +68,7 @@ presets! {
             .require(Claim::at(["tid"]).equals(tenant))
             .require(Claim::at(["azp"]))
             .client_claim("azp")
-            .expecting(
-                is_guid(tenant),
-                "tenant",
-                "expected the tenant's GUID, in lower case; not its domain, and not `common`",
-            )
+            .expecting(is_guid(tenant), "tenant", GUID)
             .tenant_at(["tid"])
             .told_by(ENTRA)
     }
@@ -88,11 +86,7 @@ presets! {
             .jwks_uri(format!("https://login.microsoftonline.com/{tenant}/discovery/keys"))
             .require(Claim::at(["tid"]).equals(tenant))
             .require(Claim::at(["appid"]))
-            .expecting(
-                is_guid(tenant),
-                "tenant",
-                "expected the tenant's GUID, in lower case; not its domain, and not `common`",
-            )
+            .expecting(is_guid(tenant), "tenant", GUID)
             .client_claim("appid")
             .tenant_at(["tid"])
             .told_by(ENTRA)
