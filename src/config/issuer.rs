@@ -89,7 +89,7 @@ settings! {
 
 /// A claim that stands for an absent `aud`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with claim and one_of")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AbsentAud {
     /// The claim, such as `client_id`.

@@ -170,7 +170,7 @@ impl Terms {
             (unnamed(audiences), "only_audiences", "an audience is empty; it must equal a value of the tokens' aud"),
             (zero(self.max_lifetime), "max_lifetime", "the maximum lifetime is zero, so no token could be accepted"),
             (nobody(clients), "only_clients", NOBODY),
-            (nobody(values), "accept_absent_aud_if", NOBODY),
+            (nobody(values), "accept_absent_aud_if", "the list is empty, so no token without aud could be accepted"),
             (stand_in == Some("") || unnamed(values), "accept_absent_aud_if", UNNAMED),
             (unnamed(Some(&self.client_claims)), "client_claim", UNNAMED),
             (unnamed(clients), "only_clients", UNNAMED),
