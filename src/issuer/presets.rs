@@ -11,10 +11,12 @@ use crate::claims::{Claim, Principals};
 /// finds each.
 ///
 /// An argument is a `str`, a `url` that may end with a slash, or a list, `[str]`. Each has an
-/// example, and behind `=>` is the identifier of the issuer that they make.
+/// example, and behind `=>` is the identifier of the issuer that they make. The example that is
+/// made of them ends the documentation, or stands where `[examples]` does.
 macro_rules! presets {
     ($(
         $(#[$doc:meta])*
+        $([examples] $(#[$last:meta])*)?
         $name:ident($($argument:ident: $type:tt = $example:expr),*) => $id:literal $body:block
     )*) => {
         impl Issuer {
@@ -29,6 +31,7 @@ macro_rules! presets {
                     "assert_eq!(issuer.id(), ", stringify!($id), ");",
                 )]
                 /// ```
+                $($(#[$last])*)?
                 pub fn $name($($argument: argument!(type $type)),*) -> Self {
                     $(argument!(read $type $argument);)*
                     $body

@@ -82,6 +82,7 @@ presets! {
     ///   it must be the project, unless [`only_audiences`](Self::only_audiences) names others.
     /// * Roles and scopes (the `permissions`) are those of the project and of the current tenant,
     ///   `dct`. A permission whose name has a space, such as `SSO Admin`, is no scope.
+    [examples]
     ///
     /// # Security
     ///
@@ -129,6 +130,7 @@ presets! {
     ///   Workspace domain, `hd`.
     /// * Service accounts have such tokens, too, for an audience of their choice: a client calls if
     ///   `email` ends with `.gserviceaccount.com`.
+    [examples]
     ///
     /// # Security
     ///
@@ -213,6 +215,7 @@ presets! {
     /// * A permission whose name has a space is no scope.
     /// * Roles are `role` and `roles`, scopes the `permissions`, the tenant is the organisation.
     ///   Tokens of Connect, for machines, have another issuer.
+    [examples]
     ///
     /// # Security
     ///

@@ -56,6 +56,7 @@ presets! {
     ///   calls is only certain from `idtyp`, an optional claim of the registration.
     /// * The client, `azp`, must be named.
     /// * For many tenants, see [`IssuerTemplate::entra`](crate::issuers::IssuerTemplate::entra).
+    [examples]
     ///
     /// # Security
     ///
@@ -102,6 +103,7 @@ presets! {
     /// * One of a server: all policies have the same issuer, and keys of their own.
     /// * The usual mistake: policies that write `acr` in place of `tfp` (for compatibility) are
     ///   refused.
+    [examples]
     ///
     /// # Security
     ///

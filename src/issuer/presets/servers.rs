@@ -53,6 +53,7 @@ presets! {
     /// * Roles are those of the application, if the user is registered for it. The tenant is `tid`.
     /// * The usual mistake: tokens that are signed with a shared secret, as they are by default,
     ///   are refused.
+    [examples]
     ///
     /// # Security
     ///

@@ -44,6 +44,7 @@ presets! {
     /// # Ok(())
     /// # }
     /// ```
+    [examples]
     ///
     /// # Security
     ///
@@ -101,6 +102,7 @@ presets! {
     /// * The audience is of the workflow's choice, and by default the address of the repository's
     ///   owner.
     /// * Decide by `repository_id`, `ref` and `environment`, not by names, which may change hands.
+    [examples]
     ///
     /// # Security
     ///
@@ -122,6 +124,7 @@ presets! {
     /// * The audience is what the job asks for.
     /// * Decide by `project_id`, `ref` and `ref_protected`, whose value is the *string* `"true"`.
     ///   In merge requests from forks, these may name the fork.
+    [examples]
     ///
     /// # Security
     ///
@@ -163,6 +166,7 @@ presets! {
     ///   certificate authority: give an
     ///   [`http_client`](crate::config::ResourceServerBuilder::http_client) with both, or publish
     ///   `/openid/v1/jwks` elsewhere and name it by [`jwks_uri`](Self::jwks_uri).
+    [examples]
     ///
     /// # Security
     ///
