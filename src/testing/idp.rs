@@ -26,13 +26,9 @@ pub const DEFAULT_AUDIENCE: &str = "https://api.test";
 /// See the [module](crate::testing) for an example.
 #[derive(Clone)]
 pub struct Idp {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    issuer: Box<str>,
-    algorithms: Box<[Algorithm]>,
-    state: Mutex<State>,
+    issuer: Arc<str>,
+    algorithms: Arc<[Algorithm]>,
+    state: Arc<Mutex<State>>,
 }
 
 struct State {
@@ -70,8 +66,8 @@ impl Idp {
             is_down: false,
             fetches: 0,
         };
-        let shared = Shared { issuer: issuer.into().into(), algorithms: algorithms.into(), state: Mutex::new(state) };
-        let idp = Self { shared: Arc::new(shared) };
+        let state = Arc::new(Mutex::new(state));
+        let idp = Self { issuer: issuer.into().into(), algorithms: algorithms.into(), state };
         idp.rotate();
         idp
     }
@@ -93,7 +89,7 @@ impl Idp {
 
     /// Returns the identifier.
     pub fn issuer(&self) -> &str {
-        &self.shared.issuer
+        &self.issuer
     }
 
     /// Begins a token for this subject, valid for five minutes and without scopes; unsigned after
@@ -129,7 +125,7 @@ impl Idp {
     /// Replaces all keys by new ones at once; the old are withdrawn.
     pub fn rotate(&self) {
         let mut state = self.state();
-        let algorithms = self.shared.algorithms.iter();
+        let algorithms = self.algorithms.iter();
         state.keys = algorithms.filter_map(|algorithm| state.new_key(*algorithm)).collect();
     }
 
@@ -183,7 +179,7 @@ impl Idp {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.shared.state)
+        lock(&self.state)
     }
 }
 
