@@ -61,19 +61,12 @@ pub(crate) struct ProtectionSpace {
 }
 
 impl ProtectionSpace {
-    /// Returns `None` if the realm cannot stand in a header.
+    /// Writes the realm as a quoted-string (RFC 9110 §5.6.4); `None` if it cannot stand in a header.
     pub(crate) fn new(realm: &str) -> Option<Self> {
-        Some(Self { realm: quoted(realm)? })
+        let escaped = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let printable = realm.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        printable.then(|| Self { realm: format!("\"{escaped}\"").into() })
     }
-}
-
-/// Writes a quoted-string (RFC 9110 §5.6.4); `None` if the text cannot stand in a header.
-fn quoted(text: &str) -> Option<Box<str>> {
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return None;
-    }
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-    Some(format!("\"{escaped}\"").into())
 }
 
 impl Error {
@@ -193,6 +186,7 @@ mod tests {
 
     #[test]
     fn a_realm_is_quoted_or_refused() {
+        let quoted = |realm| ProtectionSpace::new(realm).map(|space| space.realm);
         assert_eq!(quoted("https://api.test").as_deref(), Some("\"https://api.test\""));
         assert_eq!(quoted("a \"b\" \\c").as_deref(), Some("\"a \\\"b\\\" \\\\c\""));
         assert_eq!(quoted(""), Some("\"\"".into()));

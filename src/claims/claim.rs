@@ -189,7 +189,10 @@ impl Claim {
             Condition::StartsWith(prefix) => prefix.is_empty(),
             Condition::Not(_) | Condition::Contains(_) => false,
         };
-        let listed = self.conditions.iter().find_map(Condition::listed);
+        let listed = self.conditions.iter().find_map(|condition| match condition {
+            Condition::OneOf(values) => Some(values),
+            Condition::Not(_) | Condition::StartsWith(_) | Condition::Contains(_) => None,
+        });
         let possible = |value: &ClaimValue| self.conditions.iter().all(|condition| condition.admits(value));
         if !self.path.is_sound() {
             Some("the path is empty, has an empty name or more than 8, or begins with the value of a claim")
@@ -224,11 +227,6 @@ impl Condition {
     fn excludes(&self, value: Value<'_>) -> bool {
         let Self::Not(unwanted) = self else { return false };
         unwanted.is(value) || value.items().any(|item| unwanted.is(item))
-    }
-
-    /// Returns the only values that a claim may then have, if they are listed.
-    fn listed(&self) -> Option<&[ClaimValue]> {
-        if let Self::OneOf(values) = self { Some(values) } else { None }
     }
 
     /// Tells whether a claim with this value could meet it.

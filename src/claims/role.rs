@@ -139,20 +139,15 @@ impl Roles {
         let names = found.value.members().filter(move |(_, value)| granted(*value)).map(|(name, _)| name);
         // a list does not say in which organisation
         let listed = if member.is_none() { Some(found) } else { None };
-        let text = listed.and_then(Found::sole).into_iter().flat_map(|text| self.split(text));
+        let at = self.separator;
+        let text = listed.and_then(Found::sole).into_iter().flat_map(move |text| {
+            text.split(move |char| Some(char) == at).map(move |role| if at.is_some() { role.trim() } else { role })
+        });
         let strings = listed.into_iter().flat_map(Found::elements);
         text.chain(strings)
             .chain(names)
             .filter_map(|role| role.strip_prefix(&*self.prefix))
             .filter(|role| !role.is_empty())
-    }
-
-    fn split<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (whole, separator) = match self.separator {
-            Some(separator) => (None, Some(separator)),
-            None => (Some(text), None),
-        };
-        whole.into_iter().chain(separator.into_iter().flat_map(move |at| text.split(at).map(str::trim)))
     }
 
     /// Returns the application's own names of a role.

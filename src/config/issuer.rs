@@ -104,8 +104,6 @@ impl IssuerConfig {
         let (id, preset) = (take(&mut self.issuer), take(&mut self.preset));
         let unnamed = id.is_absent() && preset.is_absent();
         let issuer = match (id.take(&mut place.of("issuer")), preset.take(&mut place.of("preset"))) {
-            (Some(id), None) => Some(Issuer::new(id)),
-            (None, Some(PresetConfig(issuer))) => Some(issuer),
             (Some(_), Some(_)) => {
                 place.problem_as(
                     ConfigProblemKind::Conflict,
@@ -113,13 +111,12 @@ impl IssuerConfig {
                 );
                 None
             }
-            (None, None) => {
-                if unnamed {
-                    place.problem_as(ConfigProblemKind::Missing, "the issuer is named neither by issuer nor by preset");
-                }
-                None
-            }
+            (Some(id), None) => Some(Issuer::new(id)),
+            (None, preset) => preset.map(|PresetConfig(issuer)| issuer),
         };
+        if unnamed {
+            place.problem_as(ConfigProblemKind::Missing, "the issuer is named neither by issuer nor by preset");
+        }
         // the settings are looked at all the same
         let terms = self.change(issuer.as_ref().map(|issuer| issuer.terms.clone()).unwrap_or_default(), place);
         issuer.map(|issuer| Issuer { terms, ..issuer })

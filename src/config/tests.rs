@@ -358,3 +358,11 @@ fn timeouts_have_bounds() {
     assert_eq!(found(31, 0), ["key_wait_timeout", "key_fetch_timeout"]);
     assert_eq!(found(u64::MAX, 31), ["key_wait_timeout", "key_fetch_timeout"]);
 }
+
+#[test]
+fn what_a_setting_takes_is_said_in_the_words_of_the_configuration() {
+    let issuer = json!({ "issuer": "https://id.test/", "accept_absent_aud_if": "client_id" });
+    let problems = problems(json!({ "audience": "a", "issuers": [issuer] }));
+    let messages: Vec<_> = problems.iter().map(ConfigProblem::message).collect();
+    assert_eq!(messages, [r#"invalid type: string "client_id", expected an object with claim and one_of"#]);
+}

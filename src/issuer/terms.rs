@@ -120,6 +120,15 @@ impl Default for Terms {
     }
 }
 
+const NOBODY: &str = "the list is empty, so no token could ever be accepted";
+const UNNAMED: &str = "a name is empty";
+const ANY: &str =
+    "any audience is accepted, so naming some changes nothing; drop this setting, or those that name some";
+const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that \
+                    holds them";
+const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does \
+                      not allow";
+
 impl Policy {
     /// Returns the audiences that will do.
     pub(crate) fn audiences(&self) -> &[Box<str>] {
@@ -196,18 +205,6 @@ impl Terms {
         let conflicts = conflicts.into_iter().map(|row| (ConfigProblemKind::Conflict, row));
         invalid.chain(conflicts).filter_map(|(kind, (wrong, setting, fix))| wrong.then_some((kind, setting, fix)))
     }
-}
-
-const NOBODY: &str = "the list is empty, so no token could ever be accepted";
-const UNNAMED: &str = "a name is empty";
-const ANY: &str =
-    "any audience is accepted, so naming some changes nothing; drop this setting, or those that name some";
-const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that \
-                    holds them";
-const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does \
-                      not allow";
-
-impl Terms {
     /// Checks the terms of this issuer, and completes them with the server's. `symmetric` is the
     /// algorithm of a shared secret, where that is the key.
     pub(crate) fn into_policy(

@@ -1,7 +1,7 @@
 //! A rule in front of a route or any tower service.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -94,7 +94,7 @@ where
                 if is_default::<R>() {
                     leave_to_layer(&mut response, rejection);
                 }
-                RequireFuture { state: State::Rejected { response: Some(response) } }
+                RequireFuture { state: State::Rejected { response: ready(response) } }
             }
         }
     }
@@ -113,8 +113,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B2> {
         Calling { #[pin] future: F },
-        /// Taken once.
-        Rejected { response: Option<Response<B2>> },
+        Rejected { #[pin] response: Ready<Response<B2>> },
     }
 }
 
@@ -124,11 +123,10 @@ where
 {
     type Output = F::Output;
 
-    #[expect(clippy::expect_used, reason = "polling a future again after it has completed is a caller's bug")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Calling { future } => future.poll(cx),
-            StateProj::Rejected { response } => Poll::Ready(Ok(response.take().expect("polled after completion"))),
+            StateProj::Rejected { response } => response.poll(cx).map(Ok),
         }
     }
 }
