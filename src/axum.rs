@@ -24,11 +24,7 @@ use crate::reject::{Rejection, leave_to_layer};
 use crate::relay::CallerToken;
 use crate::require::Require;
 
-impl<C, S> FromRequestParts<S> for AccessToken<C>
-where
-    C: ?Sized + Send + Sync + 'static,
-    S: Send + Sync,
-{
+impl<C: ?Sized + Send + Sync + 'static, S: Send + Sync> FromRequestParts<S> for AccessToken<C> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
@@ -36,27 +32,16 @@ where
     }
 }
 
-impl<C, S> OptionalFromRequestParts<S> for AccessToken<C>
-where
-    C: ?Sized + Send + Sync + 'static,
-    S: Send + Sync,
-{
+impl<C: ?Sized + Send + Sync + 'static, S: Send + Sync> OptionalFromRequestParts<S> for AccessToken<C> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        match Self::found_in(&parts.extensions) {
-            Ok(token) => Ok(token.ok().cloned()),
-            Err(error) => Err(Rejection::new(error, &*parts)),
-        }
+        let found = Self::found_in(&parts.extensions).map_err(|error| Rejection::new(error, &*parts))?;
+        Ok(found.ok().cloned())
     }
 }
 
-impl<P, C, S> FromRequestParts<S> for Require<P, C>
-where
-    P: Permission,
-    C: ?Sized + Send + Sync + 'static,
-    S: Send + Sync,
-{
+impl<P: Permission, C: ?Sized + Send + Sync + 'static, S: Send + Sync> FromRequestParts<S> for Require<P, C> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
@@ -68,8 +53,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CallerToken {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let token = Self::from_extensions(&parts.extensions).cloned();
-        token.map_err(|error| Rejection::new(error, &*parts))
+        Self::from_extensions(&parts.extensions).cloned().map_err(|error| Rejection::new(error, &*parts))
     }
 }
 

@@ -205,10 +205,7 @@ pub trait Reject<B>: 'static {
     }
 }
 
-impl<F, B> Reject<B> for F
-where
-    F: Fn(Rejection) -> Response<B> + 'static,
-{
+impl<F: Fn(Rejection) -> Response<B> + 'static, B> Reject<B> for F {
     fn reject(&self, rejection: Rejection) -> Response<B> {
         self(rejection)
     }

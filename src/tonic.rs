@@ -83,8 +83,7 @@ impl<T> RequestExt for Request<T> {
 
 /// Refuses a call, with the same event as everywhere.
 fn refuse(error: Error) -> Status {
-    let rejection = Rejection::without_request(error);
-    Status::from(rejection.error().clone())
+    Rejection::without_request(error).error().clone().into()
 }
 
 mod sealed {

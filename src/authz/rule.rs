@@ -114,11 +114,10 @@ impl Node {
                 if let Some(held) = nodes.iter().find(|node| node.holds(token)) {
                     return held.needed(token, scopes);
                 }
-                let alternatives = nodes.iter().map(|node| {
+                let alternatives = nodes.each_ref().map(|node| {
                     let mut scopes = Vec::new();
                     (node.needed(token, &mut scopes), scopes)
                 });
-                let alternatives: Vec<_> = alternatives.collect();
                 let enough = alternatives.iter().find(|(enough, _)| *enough);
                 let named = || alternatives.iter().find(|(_, scopes)| !scopes.is_empty());
                 scopes.extend(enough.or_else(named).map(|(_, scopes)| scopes.as_slice()).unwrap_or_default());

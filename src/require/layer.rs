@@ -117,10 +117,7 @@ pin_project! {
     }
 }
 
-impl<F, B2, E> Future for RequireFuture<F, B2>
-where
-    F: Future<Output = Result<Response<B2>, E>>,
-{
+impl<F: Future<Output = Result<Response<B2>, E>>, B2, E> Future for RequireFuture<F, B2> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
