@@ -124,10 +124,8 @@ impl ResourceServerConfig {
         let mut root = Place::root(&mut problems);
         let (audience, mut place) = (take(&mut self.audience), root.of("audience"));
         if audience.is_absent() {
-            place.problem_as(
-                ConfigProblemKind::Missing,
-                "no audience is named; it must equal a value of the tokens' aud",
-            );
+            let fix = "no audience is named; it must equal a value of the tokens' aud";
+            place.problem_as(ConfigProblemKind::Missing, fix);
         }
         let mut audiences = audience.take(&mut place).into_iter().flatten();
         let server = ResourceServer::new(audiences.next().unwrap_or_else(|| "-".to_owned()));

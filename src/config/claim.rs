@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::field::{Field, Place};
 use super::readers::PathConfig;
 use crate::claims::{Claim, ClaimValue};
-use crate::error::ConfigProblemKind;
+use crate::error::ConfigProblemKind::{Conflict, Missing};
 
 /// What must hold of a claim. By default, it must be there.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,17 +59,14 @@ impl ClaimConfig {
         let absent = self.absent.take(&mut place.of("absent")).unwrap_or_default();
         let if_present = self.if_present.take(&mut place.of("if_present")).unwrap_or_default();
         if unnamed {
-            place.problem_as(ConfigProblemKind::Missing, "the claim is not named");
+            place.problem_as(Missing, "the claim is not named");
         }
         let mut claim = match (absent, if_present) {
             (false, false) => Claim::at(segments?),
             (false, true) => Claim::if_present(segments?),
             (true, false) => Claim::absent(segments?),
             (true, true) => {
-                place.problem_as(
-                    ConfigProblemKind::Conflict,
-                    "absent and if_present contradict each other; drop one of them",
-                );
+                place.problem_as(Conflict, "absent and if_present contradict each other; drop one of them");
                 return None;
             }
         };

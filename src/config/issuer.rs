@@ -10,7 +10,7 @@ use super::field::{Field, OneOrMany, Place, settings};
 use super::preset::PresetConfig;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::claims::Path;
-use crate::error::ConfigProblemKind;
+use crate::error::ConfigProblemKind::{Conflict, Missing};
 use crate::issuer::{Address, Issuer, Terms};
 use crate::jose::Algorithm;
 
@@ -105,17 +105,14 @@ impl IssuerConfig {
         let unnamed = id.is_absent() && preset.is_absent();
         let issuer = match (id.take(&mut place.of("issuer")), preset.take(&mut place.of("preset"))) {
             (Some(_), Some(_)) => {
-                place.problem_as(
-                    ConfigProblemKind::Conflict,
-                    "the issuer has a preset, which names it; drop issuer or preset",
-                );
+                place.problem_as(Conflict, "the issuer has a preset, which names it; drop issuer or preset");
                 None
             }
             (Some(id), None) => Some(Issuer::new(id)),
             (None, preset) => preset.map(|PresetConfig(issuer)| issuer),
         };
         if unnamed {
-            place.problem_as(ConfigProblemKind::Missing, "the issuer is named neither by issuer nor by preset");
+            place.problem_as(Missing, "the issuer is named neither by issuer nor by preset");
         }
         // the settings are looked at all the same
         let terms = self.change(issuer.as_ref().map(|issuer| issuer.terms.clone()).unwrap_or_default(), place);

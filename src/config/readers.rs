@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::field::{Field, OneOrMany, Place, pairs, settings};
 use crate::claims::{Roles, Scopes, Segment};
-use crate::error::ConfigProblemKind;
+use crate::error::ConfigProblemKind::Conflict;
 
 /// A path into the claims: a JSON Pointer (`/realm_access/roles`), the name of one claim, or a list
 /// of names; at most 8 of them. An array on the way has no step of its own: each of its elements
@@ -99,7 +99,7 @@ impl RolesConfig {
     pub(super) fn read(self, former: Roles, place: &mut Place<'_>) -> Roles {
         if let (Field::Right(_), Field::Right(_)) = (&self.renamed, &self.only_renamed) {
             let fix = "roles without a name are kept or left out; drop only_renamed or renamed";
-            place.of("only_renamed").problem_as(ConfigProblemKind::Conflict, fix);
+            place.of("only_renamed").problem_as(Conflict, fix);
         }
         self.change(former, place)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Address;
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
+use crate::error::ConfigProblemKind::{Conflict, Invalid};
 use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
 use crate::jose::{Algorithm, Json, Value, media_type};
 
@@ -201,8 +202,8 @@ impl Terms {
             (self.rfc9068 && !of_profile, "rfc9068", "the profile fixes typ to at+jwt; drop only_types or rfc9068"),
         ];
         let invalid = self.faults.iter().map(|(setting, fix)| (true, *setting, *fix)).chain(invalid);
-        let invalid = invalid.map(|row| (ConfigProblemKind::Invalid, row));
-        let conflicts = conflicts.into_iter().map(|row| (ConfigProblemKind::Conflict, row));
+        let invalid = invalid.map(|row| (Invalid, row));
+        let conflicts = conflicts.into_iter().map(|row| (Conflict, row));
         invalid.chain(conflicts).filter_map(|(kind, (wrong, setting, fix))| wrong.then_some((kind, setting, fix)))
     }
     /// Checks the terms of this issuer, and completes them with the server's. `symmetric` is the
@@ -217,25 +218,21 @@ impl Terms {
         let mut problem =
             |kind, setting: &str, fix: String| problems.push_as(kind, format!("issuers[{issuer}].{setting}"), fix);
         if issuer.is_empty() {
-            problem(ConfigProblemKind::Invalid, "id", "the issuer is empty; it must equal the tokens' iss".to_owned());
+            problem(Invalid, "id", "the issuer is empty; it must equal the tokens' iss".to_owned());
         }
         for (kind, setting, fix) in self.faults() {
             problem(kind, setting, fix.to_owned());
         }
         match symmetric {
             Some(secret) if *self.algorithms.get_or_insert_with(|| vec![secret]) != [secret] => {
-                problem(
-                    ConfigProblemKind::Conflict,
-                    "only_algorithms",
-                    format!("the shared secret is for {secret} and nothing else"),
-                );
+                problem(Conflict, "only_algorithms", format!("the shared secret is for {secret} and nothing else"));
             }
             Some(_) => {}
             None => {
                 for algorithm in self.algorithms().iter().filter(|algorithm| algorithm.is_symmetric()) {
                     let fix =
                         format!("{algorithm} needs a shared secret: trust the issuer together with StaticKeys::hmac");
-                    problem(ConfigProblemKind::Conflict, "only_algorithms", fix);
+                    problem(Conflict, "only_algorithms", fix);
                 }
             }
         }
@@ -244,7 +241,7 @@ impl Terms {
         }
         for claim in &self.demands {
             if let Some(fault) = claim.fault(&self.demands) {
-                problem(ConfigProblemKind::Invalid, "require", format!("{}: {fault}", claim.name()));
+                problem(Invalid, "require", format!("{}: {fault}", claim.name()));
             }
         }
         Policy { issuer, terms: self, server: Arc::clone(server) }
