@@ -73,12 +73,6 @@ impl SharedClock {
     }
 }
 
-impl fmt::Debug for SharedClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedClock")
-    }
-}
-
 /// A clock that is set before 1970 counts as one at the end of time, when every token has expired.
 const BEFORE_1970: Duration = Duration::MAX;
 

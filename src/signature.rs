@@ -31,7 +31,7 @@ pub(crate) fn verify<'k>(
     let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
     let signature = token.signed().signature(&mut buffer)?;
     let message = token.signed().message();
-    let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature).ok()?, key));
+    let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature)?, key));
     match candidates.by_ref().take(keys.max_tried()).find_map(verified) {
         Some(verified) => Ok(verified),
         // the key may be among those that were not tried, so nobody knows whether the signature is

@@ -24,7 +24,6 @@ use crate::possession::Binding;
 /// A token whose claims hold, if its signature does.
 ///
 /// Nothing but [`check`](Self::check) makes one.
-#[derive(Debug)]
 pub(crate) struct Plausible<'t> {
     algorithm: Algorithm,
     signed: Signed<'t>,
@@ -32,7 +31,6 @@ pub(crate) struct Plausible<'t> {
 }
 
 /// The part of a plausible token that its signature is to vouch for.
-#[derive(Debug)]
 pub(crate) struct Claimed {
     /// The protected header, and after it the claims.
     pub(crate) json: Json,

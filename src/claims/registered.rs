@@ -7,7 +7,7 @@ macro_rules! registered {
     ($($claim:ident)*) => {
         /// The members of the payload that every token is checked by, but for `iss`, by which its
         /// policy was selected; none has been looked into yet.
-        #[derive(Clone, Copy, Debug, Default)]
+        #[derive(Clone, Copy, Default)]
         pub(crate) struct Registered<'j> {
             $(pub(crate) $claim: Option<Value<'j>>,)*
         }
@@ -30,7 +30,7 @@ macro_rules! registered {
 registered! { aud azp client_id cnf exp iat jti nbf sub }
 
 /// The audiences of a token (`aud`): a string or an array of strings (RFC 7519 §4.1.3).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Audience<'j>(Value<'j>);
 
 impl<'j> Audience<'j> {

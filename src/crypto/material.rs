@@ -1,10 +1,9 @@
 //! What the back ends are given, and how they refuse.
 
-use std::fmt;
-
 use crate::jose::{Algorithm, Curve, Family};
 
-/// What a key consists of, before it is prepared for an algorithm. Never a private key.
+/// What a key consists of, before it is prepared for an algorithm. Never a private key, but it
+/// may be a shared secret: it has no `Debug`, so that nothing prints it.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) enum Material {
     /// The coordinates, each of the curve's full length.
@@ -36,17 +35,6 @@ impl Material {
     }
 }
 
-impl fmt::Debug for Material {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ec { .. } => "Ec(…)",
-            Self::Ed25519 { .. } => "Ed25519(…)",
-            Self::Rsa { .. } => "Rsa(…)",
-            Self::Secret(_) => "Secret(…)",
-        })
-    }
-}
-
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum BadKey {
@@ -55,7 +43,3 @@ pub(crate) enum BadKey {
     /// Its order on the curve is small, so that anybody can make signatures that it verifies.
     SmallOrder,
 }
-
-/// The signature does not verify.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct BadSignature;

@@ -4,7 +4,7 @@
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
-use super::material::{BadKey, BadSignature, Material};
+use super::material::{BadKey, Material};
 use crate::jose::{Algorithm, Curve, encode_base64url};
 
 /// The longest RSA modulus, in bits: the bound of the crate `rsa`. Larger keys cost too much to
@@ -36,12 +36,14 @@ impl Key {
             }
             Material::Secret(secret) => Ok(DecodingKey::from_secret(secret)),
         };
-        Ok(Self { algorithm: theirs(algorithm), key: key.map_err(|_| BadKey::Invalid)? })
+        // both crates write algorithms by their registered names
+        let algorithm = algorithm.name().parse().map_err(|_| BadKey::Invalid)?;
+        Ok(Self { algorithm, key: key.map_err(|_| BadKey::Invalid)? })
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key).map_err(|_| BadSignature)?;
-        verifier.verify(message, &signature.to_vec()).map_err(|_| BadSignature)
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Option<()> {
+        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key).ok()?;
+        verifier.verify(message, &signature.to_vec()).ok()
     }
 }
 
@@ -49,22 +51,5 @@ fn is_on_curve(curve: Curve, point: &[u8]) -> bool {
     match curve {
         Curve::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
         Curve::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
-    }
-}
-
-fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
-        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
-        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
     }
 }

@@ -20,7 +20,6 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What all issuers of a server share.
-#[derive(Debug)]
 pub(crate) struct ServerPolicy {
     pub(crate) audiences: Vec<Box<str>>,
     pub(crate) space: Arc<ProtectionSpace>,
@@ -30,7 +29,6 @@ pub(crate) struct ServerPolicy {
 }
 
 /// An issuer and its terms, checked.
-#[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) issuer: Arc<str>,
     pub(crate) terms: Terms,

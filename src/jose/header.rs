@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 /// What a JWS protected header says that matters here. Parameters that are not understood are
 /// ignored, as RFC 7515 §4 demands; among them `jku`, `x5u`, `x5c` and `jwk`: a token cannot bring
 /// its own key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Header<'j> {
     object: Value<'j>,
     algorithm: Algorithm,

@@ -10,8 +10,6 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 pub(crate) use self::build::Fault;
 pub(crate) use self::node::Number;
 use self::node::{Kind, Node, Span, place};
@@ -106,12 +104,6 @@ impl Json {
 
     fn slice(&self, span: Span) -> &str {
         self.text.get(span.range()).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for Json {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Json({} bytes)", self.text.len())
     }
 }
 
@@ -228,11 +220,5 @@ impl<'j> Value<'j> {
     fn children(self, last: u32) -> impl Iterator<Item = Value<'j>> {
         let mut row = Row { next: self.index.saturating_add(1), end: place(last) };
         std::iter::from_fn(move || self.json.next_of(&mut row))
-    }
-}
-
-impl fmt::Debug for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.type_name())
     }
 }

@@ -38,7 +38,7 @@ pub(super) const MAX_TRIED_CONFIGURED: usize = 64;
 const MAX_NAMED: usize = 4;
 
 /// The usable keys of a set, and the names and faults of the others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Jwk>,
     /// Under a fast hash, since no token can add to it.

@@ -96,7 +96,7 @@ impl Keys {
     /// case that locks.
     pub(crate) fn current(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
         let current = self.shared.current.load();
-        if current.is_some() {
+        if current.is_some() && !self.shared.lease.holds(now) {
             self.shared.start_task(now);
         }
         current

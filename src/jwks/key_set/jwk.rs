@@ -27,7 +27,7 @@ const MIN_EXPONENT: u64 = 3;
 const MAX_EXPONENT_LEN: usize = 4;
 
 /// A usable key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Jwk {
     pub(crate) kid: Option<Box<str>>,
     /// The issuer that the key is for, or a template of issuers; for all that publish it if absent.

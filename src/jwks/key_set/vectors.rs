@@ -2,7 +2,6 @@
 //! JWKs, verify published signatures, and no other key or message does.
 
 use super::{KeySet, Selection};
-use crate::crypto::BadSignature;
 use crate::jose::{Algorithm, decode_base64url};
 
 /// RFC 7515 appendix A: the claims of the examples.
@@ -68,13 +67,13 @@ const VECTORS: &[Vector] = &[
     },
 ];
 
-fn verify(set: &KeySet, algorithm: Algorithm, message: &str, signature: &[u8]) -> Result<(), BadSignature> {
+fn verify(set: &KeySet, algorithm: Algorithm, message: &str, signature: &[u8]) -> bool {
     let Selection::Candidates(candidates) = set.select(None, algorithm, "https://id.test/") else {
         panic!("no key fits {algorithm}")
     };
     let candidates: Vec<_> = candidates.collect();
     assert_eq!(candidates.len(), 1);
-    candidates[0].verify(message.as_bytes(), signature).map(drop)
+    candidates[0].verify(message.as_bytes(), signature).is_some()
 }
 
 #[test]
@@ -82,13 +81,13 @@ fn the_published_keys_verify_the_published_signatures_and_nothing_else() {
     for Vector { name, jwk, algorithm, header, payload, signature } in VECTORS {
         let set = KeySet::parse(format!("{{\"keys\":[{jwk}]}}").as_bytes(), None).unwrap();
         let signature = decode_base64url(signature).unwrap();
-        assert_eq!(verify(&set, *algorithm, &format!("{header}.{payload}"), &signature), Ok(()), "{name}");
-        assert!(verify(&set, *algorithm, &format!("{header}.{payload}A"), &signature).is_err(), "{name}");
+        assert!(verify(&set, *algorithm, &format!("{header}.{payload}"), &signature), "{name}");
+        assert!(!verify(&set, *algorithm, &format!("{header}.{payload}A"), &signature), "{name}");
         for forged in [&signature[1..], &signature[..signature.len() - 1], &[], &vec![0; signature.len()]] {
-            assert!(verify(&set, *algorithm, &format!("{header}.{payload}"), forged).is_err(), "{name}");
+            assert!(!verify(&set, *algorithm, &format!("{header}.{payload}"), forged), "{name}");
         }
         let extended = [&*signature, &[0]].concat();
-        assert!(verify(&set, *algorithm, &format!("{header}.{payload}"), &extended).is_err(), "{name}");
+        assert!(!verify(&set, *algorithm, &format!("{header}.{payload}"), &extended), "{name}");
     }
 }
 
@@ -103,7 +102,7 @@ fn ecdsa_signatures_of_zeros_or_of_the_groups_order_are_refused() {
     let one = [&[0; 31][..], &[1]].concat();
     for (r, s) in [(&[0; 32][..], &[0; 32][..]), (&one, &[0; 32]), (&[0; 32], &one), (&order, &order), (&order, &one)] {
         let message = format!("{header}.{payload}");
-        assert!(verify(&set, Algorithm::Es256, &message, &[r, s].concat()).is_err());
+        assert!(!verify(&set, Algorithm::Es256, &message, &[r, s].concat()));
     }
 }
 

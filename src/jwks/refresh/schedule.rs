@@ -271,11 +271,6 @@ impl Schedule {
     }
 }
 
-/// Tells whether keys that are fresh until then may be used; those that never change always may.
-pub(super) fn is_trusted(fresh_until: Option<Moment>, max_stale: Duration, now: Moment) -> bool {
-    fresh_until.and_then(|fresh_until| fresh_until.passed(now)).is_none_or(|stale| stale < max_stale)
-}
-
 /// Tells whether a permit may be taken that was last used then.
 fn is_free(used: Option<Instant>, now: Instant) -> bool {
     used.is_none_or(|used| now.saturating_duration_since(used) >= PERMIT_INTERVAL)

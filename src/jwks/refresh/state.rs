@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::absent::{Absent, Fingerprint};
 use super::allowance::{Allowance, Turn};
-use super::schedule::{Event, Schedule, is_trusted};
+use super::schedule::{Event, Schedule};
 use crate::clock::{Moment, SharedClock, SystemClock};
 use crate::jwks::key_set::KeySet;
 use crate::jwks::source::{ByKid, DynKeySource, Validator};
@@ -30,7 +30,7 @@ const EXCHANGES: u32 = 3;
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// By which clock keys grow old, and how long a fetch may take. A reload may change both.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Timing {
     pub(crate) clock: SharedClock,
     /// For one request with its whole answer.
@@ -72,6 +72,11 @@ impl Snapshot {
         let max_stale = if self.proven { max_stale } else { Duration::ZERO };
         is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
     }
+}
+
+/// Tells whether keys that are fresh until then may be used; those that never change always may.
+pub(super) fn is_trusted(fresh_until: Option<Moment>, max_stale: Duration, now: Moment) -> bool {
+    fresh_until.and_then(|fresh_until| fresh_until.passed(now)).is_none_or(|stale| stale < max_stale)
 }
 
 /// What readers and the task share.

@@ -4,6 +4,7 @@ use super::Decision::{Fetch, Join, Refuse, Sleep};
 use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer, UnknownKid};
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
+use crate::jwks::refresh::state::is_trusted;
 use crate::clock::UnixTime;
 
 fn start() -> Moment {
