@@ -26,7 +26,6 @@ use self::engine::Engine;
 pub use self::explain::{Explanation, Outcome, Step};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trusted_issuer::Trust;
-use self::trusted_issuer::TrustedIssuer;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::jwks::{Cause, GRACE, IssuerStatus, Refresh, SavedKeys};
 use crate::sync::after;
@@ -92,10 +91,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let begin = Instant::now();
         let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         for trusted in engine.issuers.iter() {
-            let verifier = &trusted.verifier;
-            let refresh = verifier.is_empty(engine.policy.clock.moment()).then(|| verifier.refresh(Cause::NoKeys));
+            let refresh = trusted.is_empty(engine.policy.clock.moment()).then(|| trusted.refresh(Cause::NoKeys));
             if let Some(Refresh::Pending(fetch)) = refresh {
-                let deadline = after(begin, verifier.keys.max_fetch().saturating_add(GRACE));
+                let deadline = after(begin, trusted.keys.max_fetch().saturating_add(GRACE));
                 waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
             }
         }
@@ -104,9 +102,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             if waits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        let empty = engine.issuers.iter().filter(|trusted| trusted.verifier.is_empty(engine.policy.clock.moment()));
-        let mut reasons: Vec<_> =
-            empty.map(|trusted| trusted.verifier.unavailable(Cause::NoKeys, &trusted.policy)).collect();
+        let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty(engine.policy.clock.moment()));
+        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable(Cause::NoKeys)).collect();
         reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
@@ -118,7 +115,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// their address, by the terms of one of them.
     pub fn status(&self) -> Vec<IssuerStatus> {
         let engine = self.engine.load();
-        let mut status: Vec<_> = engine.issuers.iter().map(|trusted| trusted.verifier.status()).collect();
+        let mut status: Vec<_> =
+            engine.issuers.iter().map(|trusted| trusted.keys.status(trusted.max_stale())).collect();
         status.extend(engine.resolved.status());
         status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
         status
@@ -146,24 +144,22 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let Some(trusted) = trusted else {
             return Err(Error::new(ErrorKind::UnknownIssuer, "no issuer of this identifier is configured"));
         };
-        let TrustedIssuer { policy, verifier, .. } = &*trusted;
-        let unavailable = || verifier.unavailable(Cause::ByHand, policy);
         loop {
-            let joined = match verifier.refresh(Cause::ByHand) {
+            let joined = match trusted.refresh(Cause::ByHand) {
                 Refresh::Newer => continue,
-                Refresh::Refused if verifier.keys.is_fixed() => return Ok(()),
-                Refresh::Refused => return Err(verifier.not_now(Cause::ByHand, policy)),
+                Refresh::Refused if trusted.keys.is_fixed() => return Ok(()),
+                Refresh::Refused => return Err(trusted.not_now(Cause::ByHand)),
                 Refresh::Pending(fetch) => {
                     let joined = fetch.joined();
-                    if timeout(verifier.keys.max_fetch(), fetch.ended()).await.is_err() {
-                        return Err(unavailable());
+                    if timeout(trusted.keys.max_fetch(), fetch.ended()).await.is_err() {
+                        return Err(trusted.unavailable(Cause::ByHand));
                     }
                     joined
                 }
             };
             // one that was on its way already may bring what was true before
             if !joined {
-                return if verifier.keys.outage().is_some() { Err(unavailable()) } else { Ok(()) };
+                return if trusted.keys.outage().is_some() { Err(trusted.unavailable(Cause::ByHand)) } else { Ok(()) };
             }
         }
     }
@@ -194,8 +190,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     pub fn save_keys(&self) -> Vec<SavedKeys> {
         let engine = self.engine.load();
         let now = engine.policy.clock.moment();
-        let verifiers = engine.issuers.iter().map(|trusted| &trusted.verifier);
-        verifiers.filter_map(|verifier| verifier.keys.save(verifier.max_stale, now)).collect()
+        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale(), now)).collect()
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::ResourceServer;
-use super::engine::{Engine, Lack};
+use super::engine::Engine;
 use super::trusted_issuer::TrustedIssuer;
-use super::verifier::{Effort, Refusal};
+use super::verifier::{Effort, Lack, Refusal};
 use crate::access_token::{AccessToken, Verified};
 use crate::credential::{BearerToken, Credential};
 use crate::error::Error;
@@ -103,7 +103,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 Err(Refusal::Lacking(lack)) => lack,
             };
             let (trusted, refresh) = match &lack {
-                Lack::Key(trusted, key) => (trusted, trusted.verifier.refresh_for(key)),
+                Lack::Key { trusted, cause, generation, .. } => (trusted, trusted.keys.refresh(*cause, *generation)),
                 Lack::Decision(issuer) => return Err(Refusal::Lacking(Wait::Decision(Arc::clone(issuer)))),
             };
             match refresh {

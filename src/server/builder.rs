@@ -366,11 +366,11 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         problems.or(())?;
         for trusted in issuers.iter() {
             // they may have been kept by a former server
-            trusted.verifier.keys.set_timing(&fetch.timing);
+            trusted.keys.set_timing(&fetch.timing);
         }
         for saved in &saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
-                trusted.verifier.keys.restore(saved, policy.clock.moment());
+                trusted.keys.restore(saved, policy.clock.moment());
             }
         }
         let former = former.map(|former| &former.resolved);

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::resolved::{ResolvedIssuers, undecided};
+use super::resolved::ResolvedIssuers;
 use super::token_cache::TokenCache;
 use super::trusted_issuer::TrustedIssuer;
-use super::verifier::{Effort, KeyLack, Refusal};
+use super::verifier::{Lack, Refusal};
 use crate::access_token::Verified;
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
@@ -26,14 +26,6 @@ pub(super) struct Engine<C> {
     pub(super) read: fn(&Json) -> Result<C, Error>,
 }
 
-/// What is lacking for a verdict.
-pub(super) enum Lack {
-    /// A key of this issuer.
-    Key(Arc<TrustedIssuer>, KeyLack),
-    /// A decision whether this issuer is trusted.
-    Decision(Arc<str>),
-}
-
 impl<C: Send + Sync + 'static> Engine<C> {
     /// The journey of a token that is not known. `decided` is its issuer, if that was found before.
     pub(super) fn verify(
@@ -44,11 +36,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
-        let verdict = trusted.verifier.verify(compact, &trusted.policy, now);
-        let (plausible, verified, warrant) = verdict.map_err(|refusal| match refusal {
-            Refusal::Final(error) => error.into(),
-            Refusal::Lacking(key) => Refusal::Lacking(Lack::Key(Arc::clone(&trusted), key)),
-        })?;
+        let (plausible, verified, warrant) = trusted.verify(compact, now)?;
         self.resolved.prove(&trusted);
         let verified = Verified::read(plausible, verified, self.read)?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
@@ -78,16 +66,6 @@ impl<C: Send + Sync + 'static> Engine<C> {
             Some(Ok(trusted)) => Ok(Cow::Owned(trusted)),
             Some(Err(error)) => Err(error.into()),
             None => Err(Refusal::Lacking(Lack::Decision(issuer.into()))),
-        }
-    }
-}
-
-impl Lack {
-    /// Says what to answer when there is nothing (more) to wait for.
-    pub(super) fn into_error(self, effort: Effort) -> Error {
-        match self {
-            Self::Key(trusted, lack) => trusted.verifier.refuse(lack, effort, &trusted.policy),
-            Self::Decision(_) => undecided("no resolver has decided on the issuer yet"),
         }
     }
 }

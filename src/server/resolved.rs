@@ -104,7 +104,7 @@ impl ResolvedIssuers {
     /// Notes that a token of an issuer was verified; the first one makes the issuer a proven one.
     pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
         if trusted.admission.as_ref().is_some_and(Admission::prove) {
-            trusted.verifier.keys.prove();
+            trusted.keys.prove();
             self.decisions.prove(trusted);
         }
     }
@@ -114,8 +114,8 @@ impl ResolvedIssuers {
     pub(super) fn status(&self) -> Vec<IssuerStatus> {
         self.decisions.tidy();
         let mut trusted = self.decisions.in_use();
-        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.verifier.keys));
-        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.verifier.keys, &b.verifier.keys));
-        trusted.iter().map(|trusted| trusted.verifier.status()).collect()
+        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.keys));
+        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.keys, &b.keys));
+        trusted.iter().map(|trusted| trusted.keys.status(trusted.max_stale())).collect()
     }
 }

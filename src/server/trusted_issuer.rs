@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use super::fetcher::{Fetcher, HttpOrigin};
-use super::verifier::KeyVerifier;
 use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
@@ -32,7 +31,10 @@ pub(super) struct TrustedIssuer {
     pub(super) admission: Option<Admission>,
     /// The terms on which its tokens are accepted.
     pub(super) policy: Arc<Policy>,
-    pub(super) verifier: KeyVerifier,
+    pub(super) keys: Arc<Keys>,
+    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own
+    /// source, and those that never change.
+    pub(super) over_http: Option<HttpOrigin>,
 }
 
 /// How a resolver has let in an issuer, and whether that was proven.
@@ -70,7 +72,7 @@ impl Trust {
         let Self { issuer, keys } = self;
         let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
         let (id, terms) = (Arc::clone(&issuer.id), &issuer.terms);
-        let (jwks_uri, max_stale) = (terms.jwks_uri.as_ref().map(Address::as_str), terms.max_stale);
+        let jwks_uri = terms.jwks_uri.as_ref().map(Address::as_str);
         if !matches!(keys, KeyOrigin::Http) && jwks_uri.is_some() {
             let fix = "the keys come from elsewhere; drop jwks_uri";
             problems.push_as(ConfigProblemKind::Conflict, path("jwks_uri"), fix);
@@ -81,9 +83,8 @@ impl Trust {
         let (mut symmetric, mut over_http) = (None, None);
         let keys = match keys {
             KeyOrigin::Static(keys) => {
-                let (set, secret) = keys.into_parts();
-                symmetric = secret;
-                Some(Arc::new(Keys::fixed(id, set)))
+                symmetric = keys.symmetric;
+                Some(Arc::new(Keys::fixed(id, keys.set)))
             }
             KeyOrigin::Source(source) => {
                 Some(Arc::new(Keys::fetched(id, fetcher.allowance.clone(), source, &fetcher.timing)))
@@ -93,8 +94,8 @@ impl Trust {
             KeyOrigin::Http => {
                 let by_kid = terms.load_balancers.is_some();
                 let origin = HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetcher: fetcher.clone() };
-                let same = |known: &&KeyVerifier| known.over_http.as_ref().is_some_and(|known| known.is(&origin));
-                let known = known.map(|known| &known.verifier).filter(same).map(|known| &known.keys);
+                let same = |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|known| known.is(&origin));
+                let known = known.filter(same).map(|known| &known.keys);
                 let keys = origin.keys(&id, known).map_err(|fix| {
                     let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
                     problems.push(path(field), fix);
@@ -104,8 +105,7 @@ impl Trust {
             }
         };
         let policy = Arc::new(issuer.terms.into_policy(issuer.id, server, symmetric, problems));
-        let verifier = KeyVerifier { keys: keys?, max_stale, over_http };
-        Some(TrustedIssuer { admission: None, policy, verifier })
+        Some(TrustedIssuer { admission: None, policy, keys: keys?, over_http })
     }
 }
 

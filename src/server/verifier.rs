@@ -8,23 +8,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::fetcher::HttpOrigin;
+use super::resolved::undecided;
+use super::trusted_issuer::TrustedIssuer;
 use crate::clock::Moment;
 use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
-use crate::issuer::Policy;
 use crate::jose::Compact;
-use crate::jwks::{Cause, IssuerStatus, Keys, Refresh};
+use crate::jwks::{Cause, Refresh};
 use crate::signature;
 use crate::validate::Plausible;
-
-pub(super) struct KeyVerifier {
-    pub(super) keys: Arc<Keys>,
-    pub(super) max_stale: Duration,
-    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own
-    /// source, and those that never change.
-    pub(super) over_http: Option<HttpOrigin>,
-}
 
 /// By what a token that was verified once is still believed: its key, for as long as the issuer has
 /// it.
@@ -40,14 +32,20 @@ pub(super) enum Refusal<L> {
     Lacking(L),
 }
 
-/// A key that the keys in hand lack.
-pub(super) struct KeyLack {
-    cause: Cause,
-    /// That of the keys in hand.
-    generation: u64,
-    /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they are
-    /// too old.
-    error: Option<Error>,
+/// What is lacking for a verdict.
+pub(super) enum Lack {
+    /// A key of this issuer.
+    Key {
+        trusted: Arc<TrustedIssuer>,
+        cause: Cause,
+        /// That of the keys in hand.
+        generation: u64,
+        /// What is wrong if newer keys do not help; `None` if there are no keys in hand, or they
+        /// are too old.
+        error: Option<Error>,
+    },
+    /// A decision whether this issuer is trusted.
+    Decision(Arc<str>),
 }
 
 /// What was done to get newer keys for a token that is refused.
@@ -61,19 +59,19 @@ pub(super) enum Effort {
     Nothing,
 }
 
-impl KeyVerifier {
+impl TrustedIssuer {
     /// Checks the claims, and then the signature.
     pub(super) fn verify<'t>(
-        &self,
+        self: &Arc<Self>,
         token: Compact<'t>,
-        policy: &Arc<Policy>,
         now: Moment,
-    ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<KeyLack>> {
-        let plausible = Plausible::check(token, policy, now.wall)?;
+    ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<Lack>> {
+        let plausible = Plausible::check(token, &self.policy, now.wall)?;
         let current = self.keys.current(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
-        let lacking = |cause, error| Refusal::Lacking(KeyLack { cause, generation, error });
-        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)) else {
+        let lacking =
+            |cause, error| Refusal::Lacking(Lack::Key { trusted: Arc::clone(self), cause, generation, error });
+        let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale(), now)) else {
             return Err(lacking(Cause::NoKeys, None));
         };
         let (verified, key) = signature::verify(&plausible, keys).map_err(|error| {
@@ -97,7 +95,7 @@ impl KeyVerifier {
     pub(super) fn vouches(&self, warrant: &Warrant, now: Moment) -> bool {
         let current = self.keys.current(now.instant);
         let Some(snapshot) = current.as_ref() else { return false };
-        let Some(keys) = snapshot.keys(self.max_stale, now) else { return false };
+        let Some(keys) = snapshot.keys(self.max_stale(), now) else { return false };
         let generation = snapshot.generation;
         if warrant.generation.load(Ordering::Relaxed) == generation {
             return true;
@@ -109,72 +107,71 @@ impl KeyVerifier {
         stands
     }
 
-    /// Asks for what is lacking.
-    pub(super) fn refresh_for(&self, lack: &KeyLack) -> Refresh {
-        self.keys.refresh(lack.cause, lack.generation)
-    }
-
-    /// Says what to answer when there is nothing (more) to wait for.
-    ///
-    /// A key that is missing because *we* have not fetched the set lately is not the caller's
-    /// fault: it must not throw a good token away. A signature that a key of the token's `kid` does
-    /// not verify is bad.
-    pub(super) fn refuse(&self, lack: KeyLack, effort: Effort, policy: &Policy) -> Error {
-        let KeyLack { cause, error, .. } = lack;
-        match (cause, error) {
-            (_, None) => self.unavailable(cause, policy),
-            (Cause::UnknownKid(kid), Some(error)) => match effort {
-                _ if self.keys.outage().is_some() => self.unavailable(cause, policy).for_key(error.kid()),
-                Effort::Fetched => error,
-                Effort::Fetching => self.unavailable(cause, policy).for_key(error.kid()),
-                Effort::Nothing if self.keys.is_absent(kid) => error,
-                Effort::Nothing => self.not_now(cause, policy).for_key(error.kid()),
-            },
-            (_, Some(error)) => error,
-        }
-    }
-
     /// Asks for newer keys than those in hand, whatever these are.
     pub(super) fn refresh(&self, cause: Cause) -> Refresh {
         let current = self.keys.current(Instant::now());
         self.keys.refresh(cause, current.as_ref().map_or(0, |snapshot| snapshot.generation))
     }
 
-    pub(super) fn status(&self) -> IssuerStatus {
-        self.keys.status(self.max_stale)
+    /// Returns for how long keys are trusted that are not fresh any more.
+    pub(super) fn max_stale(&self) -> Duration {
+        self.policy.terms.max_stale
     }
 
     pub(super) fn is_empty(&self, now: Moment) -> bool {
         let current = self.keys.current(now.instant);
-        current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale, now)).is_none()
+        current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale(), now)).is_none()
     }
 
     /// Says why there are no keys that would do.
-    pub(super) fn unavailable(&self, cause: Cause, policy: &Policy) -> Error {
+    pub(super) fn unavailable(&self, cause: Cause) -> Error {
         let detail = match self.keys.outage() {
             Some(outage) if !outage.never || Handle::try_current().is_ok() => Cow::Owned(outage.error.to_string()),
             Some(_) => OUTSIDE.into(),
-            None if self.is_empty(policy.server.clock.moment()) => {
+            None if self.is_empty(self.policy.server.clock.moment()) => {
                 "the keys are too old, and newer ones are not there yet".into()
             }
             None => "a fetch of newer keys has not ended yet".into(),
         };
-        self.later(detail, cause, policy)
+        self.later(detail, cause)
     }
 
     /// Says why there is no fetch.
-    pub(super) fn not_now(&self, cause: Cause, policy: &Policy) -> Error {
+    pub(super) fn not_now(&self, cause: Cause) -> Error {
         let outside = Handle::try_current().is_err();
-        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), cause, policy)
+        self.later(if outside { OUTSIDE } else { "at most two fetches are forced in 30 s" }.into(), cause)
     }
 
-    fn later(&self, detail: Cow<'static, str>, cause: Cause, policy: &Policy) -> Error {
+    fn later(&self, detail: Cow<'static, str>, cause: Cause) -> Error {
         let wait = self.keys.next_chance(cause);
-        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&policy.issuer)
+        Error::new(ErrorKind::KeysUnavailable, detail).with_retry_after(wait).at(&self.policy.issuer)
     }
 }
 
 const OUTSIDE: &str = "keys cannot be fetched outside a tokio runtime";
+
+impl Lack {
+    /// Says what to answer when there is nothing (more) to wait for.
+    ///
+    /// A key that is missing because *we* have not fetched the set lately is not the caller's
+    /// fault: it must not throw a good token away. A signature that a key of the token's `kid` does
+    /// not verify is bad.
+    pub(super) fn into_error(self, effort: Effort) -> Error {
+        let (trusted, cause, error) = match self {
+            Self::Key { trusted, cause, error: Some(error), .. } => (trusted, cause, error),
+            Self::Key { trusted, cause, error: None, .. } => return trusted.unavailable(cause),
+            Self::Decision(_) => return undecided("no resolver has decided on the issuer yet"),
+        };
+        let Cause::UnknownKid(kid) = cause else { return error };
+        match effort {
+            _ if trusted.keys.outage().is_some() => trusted.unavailable(cause).for_key(error.kid()),
+            Effort::Fetched => error,
+            Effort::Fetching => trusted.unavailable(cause).for_key(error.kid()),
+            Effort::Nothing if trusted.keys.is_absent(kid) => error,
+            Effort::Nothing => trusted.not_now(cause).for_key(error.kid()),
+        }
+    }
+}
 
 impl<L> From<Error> for Refusal<L> {
     fn from(error: Error) -> Self {

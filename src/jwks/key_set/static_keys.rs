@@ -30,8 +30,8 @@ use crate::jose::{Algorithm, Hash};
 /// ```
 #[derive(Clone)]
 pub struct StaticKeys {
-    set: KeySet,
-    symmetric: Option<Algorithm>,
+    pub(crate) set: KeySet,
+    pub(crate) symmetric: Option<Algorithm>,
 }
 
 impl StaticKeys {
@@ -117,10 +117,6 @@ impl StaticKeys {
         }
         let key = Jwk::prepare(None, &[algorithm], Material::Secret(secret.to_vec())).map_err(KeyError::Unusable)?;
         Ok(Self { set: KeySet::of(key), symmetric: Some(algorithm) })
-    }
-
-    pub(crate) fn into_parts(self) -> (KeySet, Option<Algorithm>) {
-        (self.set, self.symmetric)
     }
 }
 

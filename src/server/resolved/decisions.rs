@@ -113,8 +113,7 @@ impl Decisions {
         let Some((decision, admission)) = Decision::on(trusted).zip(trusted.admission.as_ref()) else { return };
         let id = Arc::clone(&trusted.policy.issuer);
         let known = self.proven(&id, admission.resolver);
-        let goes_on =
-            known.is_some_and(|(known, again)| again || Arc::ptr_eq(&known.verifier.keys, &trusted.verifier.keys));
+        let goes_on = known.is_some_and(|(known, again)| again || Arc::ptr_eq(&known.keys, &trusted.keys));
         if goes_on {
             self.proven.insert(id, decision);
         } else {

@@ -194,12 +194,12 @@ impl Asking {
             let trusted = trust.prepare(&self.policy, &self.fetcher, known.as_deref(), &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
                 // a resolver that makes a source for each decision does not lose the keys each time
-                if let Some(known) = known.filter(|known| again == Some(true) && known.verifier.over_http.is_none())
-                    && trusted.verifier.over_http.is_none()
+                if let Some(known) = known.filter(|known| again == Some(true) && known.over_http.is_none())
+                    && trusted.over_http.is_none()
                 {
-                    trusted.verifier.keys.inherit(&known.verifier.keys);
+                    trusted.keys.inherit(&known.keys);
                 }
-                trusted.verifier.keys.set_timing(&self.fetcher.timing);
+                trusted.keys.set_timing(&self.fetcher.timing);
                 trusted.admission = Some(Admission::new(self.decisions.epoch, place));
                 return Ok(Some(Arc::new(trusted)));
             }
