@@ -28,14 +28,14 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, S::Future, B, C, B2>,
-        finish: Finish<R>,
+        pub(crate) state: State<S, S::Future, B, C, B2>,
+        pub(crate) finish: Finish<R>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, B, C, B2> {
+    pub(crate) enum State<S, F, B, C, B2> {
         /// Keys are being fetched. Boxed, since it is rare and large.
         Waiting { waiting: Box<Waiting<S, B, C>> },
         /// The inner service has been called.
@@ -122,31 +122,9 @@ impl<R> Finish<R> {
     }
 }
 
-impl<S, B, C, R, B2> ResponseFuture<S, B, C, R, B2>
-where
-    S: Service<Request<B>>,
-{
-    pub(crate) fn waiting(waiting: Waiting<S, B, C>, finish: Finish<R>) -> Self {
-        Self { state: State::Waiting { waiting: Box::new(waiting) }, finish }
-    }
-
-    /// Calls the service with a request that was admitted, or refuses it.
-    pub(crate) fn decided(
-        admitted: Result<(), Error>,
-        request: Request<B>,
-        guard: &Guard,
-        service: &mut S,
-        mut finish: Finish<R>,
-    ) -> Self
-    where
-        R: Reject<B2>,
-    {
-        Self { state: State::decided(admitted, request, guard, service, &mut finish), finish }
-    }
-}
-
 impl<S: Service<Request<B>>, B, C, B2> State<S, S::Future, B, C, B2> {
-    fn decided<R: Reject<B2>>(
+    /// Calls the service with a request that was admitted, or refuses it.
+    pub(crate) fn decided<R: Reject<B2>>(
         admitted: Result<(), Error>,
         request: Request<B>,
         guard: &Guard,

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::access_token::Anonymous;
-use crate::future::{Finish, ResponseFuture, Waiting};
+use crate::future::{Finish, ResponseFuture, State, Waiting};
 use crate::guard::{Guard, Requirement};
 use crate::reject::{DefaultReject, Reject};
 use crate::server::{Attempt, ResourceServer};
@@ -67,7 +67,7 @@ where
             Ok(credential) => (Some(self.server.attempt(&credential)), guard.keep(&credential)),
             Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&self.server.space()))))), None),
         };
-        let finish = Finish::new(&self.reject, places.hide_in(&mut request));
+        let mut finish = Finish::new(&self.reject, places.hide_in(&mut request));
         let admitted = match attempt {
             None => {
                 Guard::admit_anonymous(Anonymous::in_space(self.server.space()), &mut request);
@@ -79,13 +79,12 @@ where
                 let fresh = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, fresh);
                 let (request, guard) = (Some(request), guard.clone());
-                return ResponseFuture::waiting(
-                    Waiting { verdict, caller, ready, request, guard, requirement },
-                    finish,
-                );
+                let waiting = Box::new(Waiting { verdict, caller, ready, request, guard, requirement });
+                return ResponseFuture { state: State::Waiting { waiting }, finish };
             }
         };
-        ResponseFuture::decided(admitted, request, guard, &mut self.inner, finish)
+        let state = State::decided(admitted, request, guard, &mut self.inner, &mut finish);
+        ResponseFuture { state, finish }
     }
 }
 
