@@ -160,17 +160,14 @@ impl FetchedKeys {
 /// Those of the crate's own sources hold nothing of what a server sent but its status and, of
 /// issuers that are configured, the media type, the coding, and the `issuer` of its metadata: each
 /// only if it is short and of visible characters.
-#[derive(Debug)]
-pub struct FetchError {
-    /// `None` if the cause says it all.
-    message: Option<Box<str>>,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FetchError(Box<dyn std::error::Error + Send + Sync>);
 
 impl FetchError {
     /// Wraps the cause, whose text it takes.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { message: None, cause: Some(cause.into()) }
+        Self(cause.into())
     }
 
     #[cfg(feature = "http-client")]
@@ -178,11 +175,11 @@ impl FetchError {
         message: impl Into<String>,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { message: Some(message.into().into()), cause: Some(cause.into()) }
+        Self(Box::new(Caused { message: message.into(), cause: cause.into() }))
     }
 
     pub(crate) fn message(message: impl Into<String>) -> Self {
-        Self { message: Some(message.into().into()), cause: None }
+        Self(message.into().into())
     }
 
     /// Returns the message followed by those of all causes.
@@ -198,21 +195,14 @@ impl FetchError {
     }
 }
 
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.message, &self.cause) {
-            (Some(message), _) => f.write_str(message),
-            (None, Some(cause)) => cause.fmt(f),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for FetchError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let cause = self.cause.as_deref()?;
-        if self.message.is_some() { Some(cause) } else { cause.source() }
-    }
+/// What was tried, and why it failed.
+#[cfg(feature = "http-client")]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Caused {
+    message: String,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 #[cfg(test)]
