@@ -28,7 +28,7 @@ pub(crate) struct SignatureVerified(());
 
 /// A key that verifies signatures of exactly one algorithm (RFC 8725 §3.1).
 pub(crate) struct VerifyingKey {
-    algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     key: backend::Key,
 }
 
@@ -42,10 +42,6 @@ impl VerifyingKey {
             ed25519::check(x)?;
         }
         Ok(Self { algorithm, key: backend::Key::new(algorithm, material)? })
-    }
-
-    pub(crate) fn algorithm(&self) -> Algorithm {
-        self.algorithm
     }
 
     /// Verifies a signature in the form that JWS uses: RSA's octets, or R and S side by side (RFC

@@ -60,8 +60,7 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns a future that completes when the token would not be accepted any more.
     fn last_moment(&self) -> Deadline {
-        let Deadline { at, clock, sleep } = self.deadline();
-        Deadline { at: UnixTime(at.0.saturating_add(self.policy().terms.leeway)), clock, sleep }
+        Deadline { at: UnixTime(self.ends().0.saturating_add(self.policy().terms.leeway)), ..self.deadline() }
     }
 }
 

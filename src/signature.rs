@@ -22,7 +22,7 @@ pub(crate) fn verify<'k>(
     let issuer = token.issuer();
     // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
     let name = header.kid().or_else(|| header.x5t().filter(|x5t| keys.has(x5t)));
-    let mut candidates = match keys.select(name, header.algorithm(), issuer) {
+    let mut candidates = match keys.select(name, header.algorithm, issuer) {
         Selection::Candidates(candidates) => candidates,
         Selection::OtherAlgorithm => return fail(ErrorKind::UnsupportedAlgorithm, OTHER_ALGORITHM.into()),
         Selection::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),

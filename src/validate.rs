@@ -145,7 +145,7 @@ fn spell_ids(json: &mut Json, policy: &Policy) {
 
 /// RFC 8725 §3.1: only what the policy allows for this issuer.
 fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
-    let algorithm = header.algorithm();
+    let algorithm = header.algorithm;
     if policy.terms.algorithms().contains(&algorithm) {
         return Ok(());
     }

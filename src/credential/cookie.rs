@@ -15,23 +15,11 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// A cookie, and the origins whose pages may use it besides its own.
 #[derive(Clone)]
 pub(super) struct Cookie {
-    name: Box<str>,
-    origins: Vec<Box<str>>,
+    pub(super) name: Box<str>,
+    pub(super) origins: Vec<Box<str>>,
 }
 
 impl Cookie {
-    pub(super) fn named(name: String) -> Self {
-        Self { name: name.into(), origins: Vec::new() }
-    }
-
-    pub(super) fn allow(&mut self, origin: String) {
-        self.origins.push(origin.into());
-    }
-
-    pub(super) fn is_named_as(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-
     /// Finds what is wrong with its name and its origins.
     pub(super) fn check(&self, path: &str, problems: &mut ConfigError) {
         if self.name.is_empty() || !self.name.bytes().all(is_tchar) {

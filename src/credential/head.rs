@@ -70,7 +70,8 @@ impl<'r> RequestHead<'r> {
         let accepted =
             self.headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let mut types = accepted.filter_map(|range| range.split(|byte| *byte == b';').next());
-        *self.method == Method::GET && types.any(|media_type| is_events(media_type.trim_ascii()))
+        *self.method == Method::GET
+            && types.any(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
     }
 }
 
@@ -91,10 +92,6 @@ impl<'r> From<&'r Parts> for RequestHead<'r> {
         let Parts { method, uri, version, headers, extensions, .. } = parts;
         Self { method, uri, version: *version, headers, extensions }
     }
-}
-
-fn is_events(media_type: &[u8]) -> bool {
-    media_type.eq_ignore_ascii_case(b"text/event-stream")
 }
 
 impl fmt::Debug for RequestHead<'_> {

@@ -95,7 +95,7 @@ impl TokenSource {
     /// * Other sites on the same host, under another port, share its cookies.
     #[must_use]
     pub fn cookie(name: impl Into<String>) -> Self {
-        Self(Source::Cookie(Cookie::named(name.into())))
+        Self(Source::Cookie(Cookie { name: name.into().into(), origins: Vec::new() }))
     }
 
     /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such
@@ -107,7 +107,7 @@ impl TokenSource {
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         if let Source::Cookie(cookie) = &mut self.0 {
-            cookie.allow(origin.into());
+            cookie.origins.push(origin.into().into());
         }
         self
     }
@@ -206,7 +206,7 @@ impl TokenSource {
     /// Tells whether the two would find the same token.
     fn overlaps(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Source::Cookie(own), Source::Cookie(other)) => own.is_named_as(other),
+            (Source::Cookie(own), Source::Cookie(other)) => own.name == other.name,
             (Source::Custom(own), Source::Custom(other)) => Arc::ptr_eq(own, other),
             (Source::Query, Source::Query) => true,
             _ => self.header_name().is_some_and(|name| other.header_name() == Some(name)),

@@ -66,7 +66,7 @@ impl<'t> Compact<'t> {
         base64url::decode_to(header, &mut text).ok_or_else(|| not_base64url!("the protected header is", header))?;
         let parsed = json.parse(text, 0);
         parsed.map_err(|fault| malformed(format!("in the protected header, {fault}")))?;
-        let algorithm = Header::read(json.root())?.algorithm();
+        let algorithm = Header::read(json.root())?.algorithm;
         let mut text = json.take_text();
         let start = text.len();
         base64url::decode_to(claims, &mut text).ok_or_else(|| not_base64url!("the claims are", claims))?;

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy)]
 pub(crate) struct Header<'j> {
     object: Value<'j>,
-    algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
 }
 
 impl<'j> Header<'j> {
@@ -41,10 +41,6 @@ impl<'j> Header<'j> {
     /// Returns a header that was read before.
     pub(crate) fn of(object: Value<'j>, algorithm: Algorithm) -> Self {
         Self { object, algorithm }
-    }
-
-    pub(crate) fn algorithm(self) -> Algorithm {
-        self.algorithm
     }
 
     pub(crate) fn kid(self) -> Option<&'j str> {

@@ -126,7 +126,7 @@ impl KeySet {
         let mut keys = named.filter(move |key| key.is_for(issuer)).peekable();
         let is_ours = keys.peek().is_some();
         let prepared = keys.flat_map(|key| &key.prepared);
-        let mut candidates = prepared.filter(move |key| key.algorithm() == algorithm).peekable();
+        let mut candidates = prepared.filter(move |key| key.algorithm == algorithm).peekable();
         if candidates.peek().is_some() {
             Selection::Candidates(candidates)
         } else if !is_there {
@@ -166,10 +166,9 @@ impl KeySet {
     pub(super) fn most_candidates(&self) -> usize {
         let candidates = |jwk: &Jwk, algorithm| {
             let prepared = self.named(jwk.kid.as_deref()).flat_map(|key| &key.prepared);
-            prepared.filter(|key| key.algorithm() == algorithm).count()
+            prepared.filter(|key| key.algorithm == algorithm).count()
         };
-        let each =
-            self.keys.iter().flat_map(|jwk| jwk.prepared.iter().map(move |key| candidates(jwk, key.algorithm())));
+        let each = self.keys.iter().flat_map(|jwk| jwk.prepared.iter().map(move |key| candidates(jwk, key.algorithm)));
         each.max().unwrap_or_default()
     }
 
@@ -221,7 +220,7 @@ impl KeySet {
     pub(crate) fn status(&self) -> Vec<UsableKey> {
         let status = |key: &Jwk| UsableKey {
             kid: key.kid.clone(),
-            algorithms: key.prepared.iter().map(|key| key.algorithm()).collect(),
+            algorithms: key.prepared.iter().map(|key| key.algorithm).collect(),
         };
         self.keys.iter().map(status).collect()
     }

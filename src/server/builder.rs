@@ -309,18 +309,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Makes the engine of a new server, or of one that goes on where a former has been.
     fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
         let Self { settings, read } = self;
-        let Settings {
-            audiences,
-            trusted,
-            resolvers,
-            mut problems,
-            realm,
-            fetch,
-            key_wait,
-            saved,
-            token_cache,
-            max_token_bytes,
-        } = settings;
+        let Settings { audiences, fetch, key_wait, max_token_bytes, mut problems, .. } = settings;
         if !(1..=LARGEST_MAX_LEN).contains(&max_token_bytes) {
             problems.push("max_token_bytes", format!("expected 1 to {LARGEST_MAX_LEN} bytes"));
         }
@@ -333,13 +322,13 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         if audiences.iter().any(|audience| audience.is_empty()) {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
-        let realm = realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
+        let realm = settings.realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
         let space = ProtectionSpace::new(&realm.unwrap_or_default()).unwrap_or_else(|| {
             problems
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
             ProtectionSpace { realm: "\"\"".into() }
         });
-        if trusted.is_empty() && resolvers.is_empty() && !problems.concerns("issuers") {
+        if settings.trusted.is_empty() && settings.resolvers.is_empty() && !problems.concerns("issuers") {
             problems.push_as(
                 ConfigProblemKind::Missing,
                 "issuers",
@@ -351,7 +340,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let clock = fetch.timing.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
-        for trust in trusted {
+        for trust in settings.trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));
             let known = known.map(|known| &**known);
             let Some(trusted) = trust.prepare(&policy, &configured, known, &mut problems) else { continue };
@@ -368,14 +357,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             // they may have been kept by a former server
             trusted.keys.set_timing(&fetch.timing);
         }
-        for saved in &saved {
+        for saved in &settings.saved {
             if let Some(trusted) = issuers.get(saved.issuer()) {
                 trusted.keys.restore(saved, policy.clock.moment());
             }
         }
         let former = former.map(|former| &former.resolved);
-        let resolved = ResolvedIssuers::new(resolvers, resolved, Arc::clone(&policy), former);
-        let cache = TokenCache::new(token_cache, max_token_bytes);
+        let resolved = ResolvedIssuers::new(settings.resolvers, resolved, Arc::clone(&policy), former);
+        let cache = TokenCache::new(settings.token_cache, max_token_bytes);
         Ok(Engine { issuers, resolved, policy, cache, key_wait, read })
     }
 }

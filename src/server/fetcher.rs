@@ -106,7 +106,7 @@ impl HttpOrigin {
             Some(address) if *by_kid => (Box::new(KeysByKid::new(access, address)?), None),
             jwks_uri => {
                 let source = HttpSource::new(access, issuer, jwks_uri)?;
-                let address = source.address().cloned();
+                let address = source.given.clone();
                 (Box::new(source), address)
             }
         };

@@ -66,7 +66,7 @@ impl ResolvedIssuers {
             }
             return Some(Ok(Arc::clone(&decision.trusted)));
         }
-        if let Some(candidate) = self.decisions.candidate(id, now) {
+        if let Some(candidate) = self.decisions.candidates.get(id, now) {
             return Some(Ok(candidate));
         }
         if let Some(error) = self.decisions.refused(id, now) {

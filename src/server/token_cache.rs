@@ -66,7 +66,7 @@ pub(super) struct TokenCache<C> {
     reported: AtomicU64,
 }
 
-type Entries<C> = Cache<Key, Arc<Entry<C>>, Weight, RandomState, DropLater>;
+type Entries<C> = Cache<Key<Arc<[u8]>>, Arc<Entry<C>>, Weight, RandomState, DropLater>;
 
 /// A place in front.
 struct Slot<C> {
@@ -88,15 +88,9 @@ struct Entry<C> {
 }
 
 /// A token with its hash, which is made only once.
-struct Key {
+struct Key<T> {
     hash: u64,
-    text: Arc<[u8]>,
-}
-
-/// The same, borrowed.
-struct Query<'t> {
-    hash: u64,
-    text: &'t [u8],
+    text: T,
 }
 
 impl<C: Send + Sync + 'static> TokenCache<C> {
@@ -134,7 +128,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
             }
         }
         // a shard that is being written to counts as a miss: no request waits for another one
-        let entry = entries.try_get(&Query { hash, text }).ok().flatten()?;
+        let entry = entries.try_get(&Key { hash, text }).ok().flatten()?;
         let token = entry.recall(resolved, clock)?;
         let often = entry.hits.fetch_add(1, Ordering::Relaxed) % PROMOTE_EACH == 1;
         if often && entry.weight() <= BYTES_PER_SLOT / 4 {
@@ -228,28 +222,22 @@ impl<C> Entry<C> {
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for Key<Arc<[u8]>> {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
-impl Eq for Key {}
+impl Eq for Key<Arc<[u8]>> {}
 
-impl Hash for Key {
+impl<T> Hash for Key<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl Hash for Query<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Equivalent<Key> for Query<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<Key<Arc<[u8]>>> for Key<&[u8]> {
+    fn equivalent(&self, key: &Key<Arc<[u8]>>) -> bool {
         *self.text == *key.text
     }
 }
@@ -258,8 +246,8 @@ impl Equivalent<Key> for Query<'_> {
 #[derive(Clone)]
 struct Weight;
 
-impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
-    fn weight(&self, _: &Key, entry: &Arc<Entry<C>>) -> u64 {
+impl<C> Weighter<Key<Arc<[u8]>>, Arc<Entry<C>>> for Weight {
+    fn weight(&self, _: &Key<Arc<[u8]>>, entry: &Arc<Entry<C>>) -> u64 {
         entry.weight()
     }
 }
@@ -268,10 +256,10 @@ impl<C> Weighter<Key, Arc<Entry<C>>> for Weight {
 #[derive(Clone)]
 struct DropLater;
 
-impl<C> Lifecycle<Key, Arc<Entry<C>>> for DropLater {
+impl<C> Lifecycle<Key<Arc<[u8]>>, Arc<Entry<C>>> for DropLater {
     type RequestState = Vec<Arc<Entry<C>>>;
 
-    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key, entry: Arc<Entry<C>>) {
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: Key<Arc<[u8]>>, entry: Arc<Entry<C>>) {
         evicted.push(entry);
     }
 }

@@ -1,6 +1,8 @@
 //! What Amazon's application load balancers sign: they alone may pad, and must say which of them
 //! has signed.
 
+use std::borrow::Cow;
+
 use super::{Error, ErrorKind, Json, NumericDate, Policy, Value};
 use crate::issuer::is_guid;
 
@@ -18,26 +20,26 @@ pub(super) fn check_padding(policy: &Policy) -> Result<(), Error> {
 /// be those of the claims (RFC 7519 §5.3).
 pub(super) fn check_signer(json: &Json, ours: &[Box<str>]) -> Result<(), Error> {
     let (header, claims) = (json.first(), json.root());
-    let fail = |kind, detail: String| Err(Error::new(kind, detail));
+    let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail));
     let text = |name| header.get(name).and_then(Value::as_str);
     let Some(signer) = text("signer") else {
-        return fail(ErrorKind::MissingClaim, "the protected header has no signer, the load balancer's ARN".to_owned());
+        return fail(ErrorKind::MissingClaim, "the protected header has no signer, the load balancer's ARN".into());
     };
     if !ours.iter().any(|arn| **arn == *signer) {
-        return fail(ErrorKind::WrongClaim, format!("the token was signed by another load balancer than {ours:?}"));
-    }
-    if !text("kid").is_some_and(is_guid) {
         return fail(
-            ErrorKind::UnknownKey,
-            "the token names no key as load balancers name theirs, by a UUID".to_owned(),
+            ErrorKind::WrongClaim,
+            format!("the token was signed by another load balancer than {ours:?}").into(),
         );
     }
+    if !text("kid").is_some_and(is_guid) {
+        return fail(ErrorKind::UnknownKey, "the token names no key as load balancers name theirs, by a UUID".into());
+    }
     if text("iss") != claims.get("iss").and_then(Value::as_str) {
-        return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in iss".to_owned());
+        return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in iss".into());
     }
     let expires = |object: Value<'_>| object.get("exp").map(|exp| NumericDate::read("exp", exp)).transpose();
     if expires(header)? != expires(claims)? {
-        return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in exp".to_owned());
+        return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in exp".into());
     }
     Ok(())
 }

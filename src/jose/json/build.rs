@@ -124,8 +124,9 @@ struct ValueSeed<'b, 't> {
 }
 
 impl ValueSeed<'_, '_> {
-    fn leaf(self, kind: Kind) {
+    fn leaf<E>(self, kind: Kind) -> Result<(), E> {
         self.builder.push(self.name, kind);
+        Ok(())
     }
 
     fn deeper<E: serde::de::Error>(&mut self) -> Result<u8, E> {
@@ -152,40 +153,33 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.leaf(Kind::Bool(value));
-        Ok(())
+        self.leaf(Kind::Bool(value))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.leaf(Kind::Number(u64::try_from(number).map_or(Number::Negative(number), Number::Unsigned)));
-        Ok(())
+        self.leaf(Kind::Number(u64::try_from(number).map_or(Number::Negative(number), Number::Unsigned)))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.leaf(Kind::Number(Number::Unsigned(number)));
-        Ok(())
+        self.leaf(Kind::Number(Number::Unsigned(number)))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.leaf(Kind::Number(Number::Float(number)));
-        Ok(())
+        self.leaf(Kind::Number(Number::Float(number)))
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.leaf(Kind::Null);
-        Ok(())
+        self.leaf(Kind::Null)
     }
 
     fn visit_borrowed_str<E>(self, string: &'de str) -> Result<(), E> {
         let span = self.builder.span_of(string);
-        self.leaf(Kind::String(span));
-        Ok(())
+        self.leaf(Kind::String(span))
     }
 
     fn visit_str<E>(self, string: &str) -> Result<(), E> {
         let span = self.builder.append(string);
-        self.leaf(Kind::String(span));
-        Ok(())
+        self.leaf(Kind::String(span))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
@@ -202,7 +196,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
         let index = self.builder.push(self.name, Kind::Object { last: 0 });
         let mut names = Names::of(index);
         while let Some(key) = members.next_key_seed(NameSeed { builder: self.builder })? {
-            let Key::Name(name) = key else {
+            let Some(name) = key else {
                 return self.number(index, &members.next_value::<String>()?);
             };
             if !names.insert(name, self.builder) {
@@ -231,41 +225,36 @@ impl ValueSeed<'_, '_> {
     }
 }
 
-enum Key {
-    Name(Span),
-    /// Not from the text: the parser's own way to present a number.
-    ArbitraryPrecision,
-}
-
+/// Reads a member's name; `None` is not from the text, but the parser's own way to present a number.
 struct NameSeed<'b, 't> {
     builder: &'b mut Builder<'t>,
 }
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_, '_> {
-    type Value = Key;
+    type Value = Option<Span>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Span>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl<'de> Visitor<'de> for NameSeed<'_, '_> {
-    type Value = Key;
+    type Value = Option<Span>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key, E> {
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Option<Span>, E> {
         let inside = self.builder.text.as_bytes().as_ptr_range().contains(&name.as_ptr());
         if !inside && name == ARBITRARY_PRECISION {
-            return Ok(Key::ArbitraryPrecision);
+            return Ok(None);
         }
-        Ok(Key::Name(self.builder.span_of(name)))
+        Ok(Some(self.builder.span_of(name)))
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-        Ok(Key::Name(self.builder.append(name)))
+    fn visit_str<E>(self, name: &str) -> Result<Option<Span>, E> {
+        Ok(Some(self.builder.append(name)))
     }
 }
 

@@ -103,7 +103,7 @@ impl Jwk {
         }
         let (kid, issuer) = (members.kid.map(Box::from), members.issuer.map(Box::from));
         let same = |key: &&Self| {
-            let prepared = key.prepared.iter().map(|key| key.algorithm());
+            let prepared = key.prepared.iter().map(|key| key.algorithm);
             key.kid == kid
                 && key.issuer == issuer
                 && key.material == material

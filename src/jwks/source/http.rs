@@ -36,7 +36,7 @@ pub(crate) struct HttpSource {
     access: HttpAccess,
     issuer: Box<str>,
     /// The given address; `None` if it is to be discovered.
-    given: Option<Url>,
+    pub(crate) given: Option<Url>,
     /// The discovered address, and when it is time to read the metadata again.
     discovered: Mutex<Option<(Url, Instant)>>,
 }
@@ -55,11 +55,6 @@ impl HttpSource {
             }
         }
         Ok(Self { access, issuer: issuer.into(), given, discovered: Mutex::new(None) })
-    }
-
-    /// Returns the address of the keys, if it was given.
-    pub(crate) fn address(&self) -> Option<&Url> {
-        self.given.as_ref()
     }
 
     async fn discover(&self, within: Duration) -> Result<Url, FetchError> {

@@ -56,7 +56,7 @@ pub(super) struct Decisions {
     /// but the keys are kept.
     pub(super) epoch: u64,
     proven: Cache<Arc<str>, Decision>,
-    candidates: Candidates,
+    pub(super) candidates: Candidates,
     refused: Cache<Arc<str>, Refused>,
 }
 
@@ -86,12 +86,8 @@ impl Decisions {
 
     /// Returns the last decision to trust a proven issuer, while it can stay in force.
     pub(super) fn last(&self, id: &str, now: Instant) -> Option<Decision> {
-        self.proven.get(id).filter(|last| last.epoch == self.epoch && !last.is_stale(now))
-    }
-
-    /// Returns a candidate, while the decision to trust it holds.
-    pub(super) fn candidate(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
-        self.candidates.get(id, now)
+        let holds = |last: &Decision| now.saturating_duration_since(last.made) < MAX_STALE;
+        self.proven.get(id).filter(|last| last.epoch == self.epoch && holds(last))
     }
 
     /// Says why an identifier is not trusted, while that holds.
@@ -198,11 +194,6 @@ impl Decision {
         Self { due: after(now, RETRY), until: after(self.made, MAX_STALE), ..self }
     }
 
-    /// Tells whether it is too old to stay in force, whatever happens.
-    fn is_stale(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.made) >= MAX_STALE
-    }
-
     fn is_newer_than(&self, other: &Self) -> bool {
         (self.epoch, self.made) > (other.epoch, other.made)
     }
@@ -212,7 +203,7 @@ impl Decision {
 ///
 /// It is exact where moka is not: what is taken out is dropped at once, and its task with it.
 #[derive(Default)]
-struct Candidates(Mutex<Kept>);
+pub(super) struct Candidates(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -223,7 +214,7 @@ struct Kept {
 
 impl Candidates {
     /// Returns one, while the decision to trust it holds.
-    fn get(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
+    pub(super) fn get(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
         let mut kept = lock(&self.0);
         let Kept { decisions, uses } = &mut *kept;
         let (decision, used) = decisions.get_mut(id).filter(|(decision, _)| now < decision.until)?;

@@ -33,7 +33,7 @@ fn algorithms(jwk: &Value) -> Result<Vec<&'static str>, SkipReason> {
 
 fn algorithms_of(jwk: &str) -> Result<Vec<&'static str>, SkipReason> {
     let jwk = RawValue::from_string(jwk.to_owned()).unwrap();
-    Ok(Jwk::parse(&jwk, std::iter::empty())?.prepared.iter().map(|key| key.algorithm().name()).collect())
+    Ok(Jwk::parse(&jwk, std::iter::empty())?.prepared.iter().map(|key| key.algorithm.name()).collect())
 }
 
 /// A key of which only a certificate is there: made by openssl 3.0 (`req -x509`) for this test.

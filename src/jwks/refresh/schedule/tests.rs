@@ -4,8 +4,8 @@ use super::Decision::{Fetch, Join, Refuse, Sleep};
 use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer, UnknownKid};
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
-use crate::jwks::refresh::state::is_trusted;
 use crate::clock::UnixTime;
+use crate::jwks::refresh::state::is_trusted;
 
 fn start() -> Moment {
     Moment { instant: Instant::now(), wall: UnixTime(Duration::from_secs(1_700_000_000)) }
