@@ -36,9 +36,8 @@ pub(crate) struct Credential<'r> {
 /// Where a request has tokens, good or bad, or the marks of places for them.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    in_address: bool,
-    /// Only where custom sources look.
-    in_path: bool,
+    /// How much of the address has no token in it.
+    shown: Shown,
     in_protocols: bool,
     /// The protocol that a WebSocket has offered beside its token.
     word: Option<Word>,
@@ -59,13 +58,14 @@ pub(crate) struct Additions {
 ///
 /// Stands in the extensions of a request whose address has a token in it, for all who could refuse
 /// it.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Shown {
-    /// Nothing: the token is in the path.
+    /// Nothing: the token is in the path, where only custom sources look.
     Nothing,
     /// The path: a token may be anywhere behind it.
     Path,
     /// All but the parameter that a token may be in.
+    #[default]
     Query,
 }
 
@@ -83,10 +83,10 @@ impl<'r> Credential<'r> {
     pub(crate) fn from_authorization(headers: &'r HeaderMap) -> Result<Self, Error> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
+        let malformed = |detail| Err(Error::new(ErrorKind::MalformedRequest, detail));
         let Some(value) = values.next() else { return missing("no Authorization header") };
         if values.next().is_some() {
-            let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
-            return Err(Error::new(ErrorKind::MalformedRequest, detail));
+            return malformed("more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)");
         }
         // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110
         // §11.1), and white space around a field value is not part of it (RFC 9110 §5.5); HTTP/2
@@ -101,10 +101,7 @@ impl<'r> Credential<'r> {
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         if spaces == 0 {
-            return Err(Error::new(
-                ErrorKind::MalformedRequest,
-                "the scheme Bearer is not followed by a space and a token",
-            ));
+            return malformed("the scheme Bearer is not followed by a space and a token");
         }
         Ok(Self::bearer(rest.get(spaces..).unwrap_or_default()))
     }
@@ -116,8 +113,11 @@ impl Places {
     fn note(&mut self, found: &[u8], head: RequestHead<'_>) {
         let place = found.as_ptr().addr();
         let (address, path) = (head.uri().path_and_query(), head.uri().path());
-        self.in_address |= address.is_some_and(|address| is_in(place, address.as_str().as_bytes()));
-        self.in_path |= is_in(place, path.as_bytes());
+        if is_in(place, path.as_bytes()) {
+            self.shown = Shown::Nothing;
+        } else if address.is_some_and(|address| is_in(place, address.as_str().as_bytes())) {
+            self.shown = self.shown.min(Shown::Path);
+        }
         self.custom.push(place);
     }
 
@@ -134,15 +134,12 @@ impl Places {
         if self.in_protocols {
             take_tokens_from(headers);
         }
-        let shown = match (self.in_path, self.in_address) {
-            (true, _) => Some(Shown::Nothing),
-            (false, true) => Some(Shown::Path),
-            (false, false) => None,
-        };
-        if let Some(shown) = shown.map(|shown| shown.of(request.extensions())) {
+        let no_store = self.shown < Shown::Query;
+        if no_store {
+            let shown = self.shown.of(request.extensions());
             request.extensions_mut().insert(shown);
         }
-        Additions { no_store: self.in_address, protocol: self.word }
+        Additions { no_store, protocol: self.word }
     }
 }
 

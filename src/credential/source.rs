@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
 use super::cookie::Cookie;
 use super::head::RequestHead;
-use super::{Credential, Places, query, web_socket};
+use super::{Credential, Places, Shown, query, web_socket};
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
@@ -239,7 +239,9 @@ impl TokenSource {
                 web_socket::token(headers)?.map(Credential::bearer)
             }
             Source::Query if head.asks_for_upgrade() || head.asks_for_events() => {
-                places.in_address |= query::has_token(head.uri());
+                if query::has_token(head.uri()) {
+                    places.shown = places.shown.min(Shown::Path);
+                }
                 query::token(head.uri())?.map(Credential::bearer)
             }
             Source::WebSocketProtocol | Source::Query => None,

@@ -13,7 +13,7 @@ use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{IssuerSet, ServerPolicy};
 use crate::jose::{Compact, Json, Value};
-use crate::trace::{count, gauge};
+use crate::trace::count;
 
 /// A server's configuration in force. A reload replaces it as a whole.
 pub(super) struct Engine<C> {
@@ -42,9 +42,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");
-        if self.cache.is_time_to_report(now.wall) {
-            gauge!("tower_bearer_token_cache_bytes", self.cache.weight());
-        }
+        self.cache.report(now.wall);
         Ok(verified)
     }
 

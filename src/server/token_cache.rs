@@ -25,6 +25,7 @@ use super::trusted_issuer::TrustedIssuer;
 use super::verifier::Warrant;
 use crate::access_token::Verified;
 use crate::clock::{SharedClock, UnixTime};
+use crate::trace::gauge;
 
 /// What the cache may take, in bytes, unless told otherwise: some 4600 tokens of 1.1 KB.
 pub(super) const DEFAULT_CAPACITY: u64 = 16 * 1024 * 1024;
@@ -185,16 +186,12 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         self.front.get(usize::try_from(hash.checked_rem(slots)?).ok()?)
     }
 
-    /// Tells once a second that its weight may be reported: to sum it up takes a look at each
-    /// shard.
-    pub(super) fn is_time_to_report(&self, now: UnixTime) -> bool {
-        self.reported.swap(now.0.as_secs(), Ordering::Relaxed) != now.0.as_secs()
-    }
-
-    /// Returns how many bytes it takes, by its own reckoning.
-    pub(super) fn weight(&self) -> u32 {
-        let weight = self.entries.as_ref().map_or(0, Cache::weight);
-        u32::try_from(weight).unwrap_or(u32::MAX)
+    /// Reports what all entries take, unless it has done so in this second.
+    pub(super) fn report(&self, now: UnixTime) {
+        if self.reported.swap(now.0.as_secs(), Ordering::Relaxed) != now.0.as_secs() {
+            let bytes = self.entries.as_ref().map_or(0, Cache::weight);
+            gauge!("tower_bearer_token_cache_bytes", u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 }
 

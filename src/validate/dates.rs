@@ -56,14 +56,10 @@ impl Dates {
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the maximum age is checked"));
         };
-        match issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway)) {
-            Some(age) => {
-                let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
-                let detail = format!("iat lies {age} s back, and the maximum age is {max_age} s");
-                Err(Error::new(ErrorKind::Expired, detail))
-            }
-            None => Ok(()),
-        }
+        let too_old = issued.passed(now).filter(|age| *age > max_age.saturating_add(leeway));
+        let Some(age) = too_old else { return Ok(()) };
+        let (age, max_age) = (whole_seconds_up(age), max_age.as_secs());
+        Err(Error::new(ErrorKind::Expired, format!("iat lies {age} s back, and the maximum age is {max_age} s")))
     }
 
     /// Checks for how long the token is valid, which no time can change.
@@ -72,26 +68,19 @@ impl Dates {
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
         };
-        match self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest) {
-            Some(lifetime) => {
-                let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
-                let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
-                Err(Error::new(ErrorKind::WrongClaim, detail))
-            }
-            None => Ok(()),
-        }
+        let too_long = self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest);
+        let Some(lifetime) = too_long else { return Ok(()) };
+        let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
+        let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
+        Err(Error::new(ErrorKind::WrongClaim, detail))
     }
 }
 
 fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
-    match date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway) {
-        Some(ahead) => {
-            let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
-            let detail = format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s");
-            Err(Error::new(ErrorKind::NotYetValid, detail))
-        }
-        None => Ok(()),
-    }
+    let too_early = date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway);
+    let Some(ahead) = too_early else { return Ok(()) };
+    let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
+    Err(Error::new(ErrorKind::NotYetValid, format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s")))
 }
 
 /// A moment in a claim: seconds since the epoch, possibly with a fraction (RFC 7519 §2).
@@ -111,9 +100,7 @@ impl NumericDate {
             Number::Negative(_) => None,
             Number::Float(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         };
-        let Some(since_epoch) = since_epoch else {
-            return Err(malformed("before 1970 or no date"));
-        };
+        let since_epoch = since_epoch.ok_or_else(|| malformed("before 1970 or no date"))?;
         if since_epoch > LATEST {
             return Err(malformed("after the year 9999; are these milliseconds?"));
         }
