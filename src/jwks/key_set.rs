@@ -40,10 +40,10 @@ const MAX_NAMED: usize = 4;
 /// The usable keys of a set, and the names and faults of the others.
 #[derive(Clone, Default)]
 pub(crate) struct KeySet {
-    keys: Vec<Jwk>,
+    pub(super) keys: Vec<Jwk>,
     /// Under a fast hash, since no token can add to it.
     by_kid: HashMap<Box<str>, Vec<usize>, RandomState>,
-    skipped: Vec<SkippedKey>,
+    pub(super) skipped: Vec<SkippedKey>,
     /// For a key that was configured by hand without a name: it answers to every `kid`.
     answers_any_kid: bool,
     /// Whether the operator has chosen the keys, and so what a token may cost.
@@ -75,7 +75,7 @@ impl KeySet {
                 set.skipped.push(SkippedKey { index, kid: None, reason: SkipReason::TooMany });
                 break;
             }
-            match Jwk::parse(jwk, former.into_iter().flat_map(Self::keys)) {
+            match Jwk::parse(jwk, former.into_iter().flat_map(|set| &set.keys)) {
                 Ok(key) => set.add(key),
                 Err(reason) => set.skipped.push(SkippedKey { index, kid: jwk::kid(jwk), reason }),
             }
@@ -100,14 +100,6 @@ impl KeySet {
             self.by_kid.entry(kid.clone()).or_default().push(self.keys.len());
         }
         self.keys.push(key);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 
     /// Finds the keys that may have signed a token with this header.
@@ -191,18 +183,10 @@ impl KeySet {
         "the issuer's set has no key of this kid".into()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Jwk> {
-        self.keys.iter()
-    }
-
     /// Tells whether this very key is in the set, in whatever place; another of the same name is
     /// not it.
     pub(crate) fn contains(&self, key: &Arc<VerifyingKey>) -> bool {
         self.keys.iter().flat_map(|jwk| &jwk.prepared).any(|prepared| Arc::ptr_eq(prepared, key))
-    }
-
-    pub(crate) fn skipped(&self) -> &[SkippedKey] {
-        &self.skipped
     }
 
     /// Says of the first few keys why they are not used, without a name that somebody else has

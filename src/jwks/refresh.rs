@@ -202,7 +202,7 @@ impl Keys {
         let shared = &self.shared;
         let now = shared.now();
         let mut state = shared.state();
-        if self.is_fixed() || state.generation > 0 || set.is_empty() {
+        if self.is_fixed() || state.generation > 0 || set.keys.is_empty() {
             return;
         }
         if let (Some(source), Some(document)) = (shared.by_kid(), &document) {
@@ -268,7 +268,7 @@ impl Keys {
             last_error: state.last_error.as_deref().map(Into::into),
             next_fetch_in: state.schedule.next_fetch().map(until),
             keys: set.map(KeySet::status).unwrap_or_default(),
-            skipped: set.map(|set| set.skipped().to_vec()).unwrap_or_default(),
+            skipped: set.map(|set| set.skipped.to_vec()).unwrap_or_default(),
         }
     }
 }

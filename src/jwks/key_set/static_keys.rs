@@ -54,9 +54,9 @@ impl StaticKeys {
     /// else: neither the certificate's dates nor its chain are checked.
     pub fn jwks(document: &str) -> Result<Self, KeyError> {
         let set = KeySet::parse(document.as_bytes(), None).map_err(KeyError::NotAKeySet)?.configured();
-        if set.is_empty() {
+        if set.keys.is_empty() {
             return Err(KeyError::NoUsableKey(
-                set.skipped().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                set.skipped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             ));
         }
         if set.is_cut_off() {

@@ -148,7 +148,7 @@ impl Shared {
     /// Takes a set into use, of which the schedule knows already.
     pub(super) fn publish(&self, state: &mut State, set: Arc<KeySet>, document: Option<Arc<[u8]>>) {
         if self.by_kid().is_none() {
-            let names = set.keys().filter_map(|key| key.kid.as_deref());
+            let names = set.keys.iter().filter_map(|key| key.kid.as_deref());
             state.absent.publish(names.map(|kid| Fingerprint::of(Some(kid), &self.seed)).collect());
         }
         state.generation = state.generation.saturating_add(1);

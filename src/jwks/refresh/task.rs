@@ -150,7 +150,7 @@ impl RefreshTask {
             Fetched::Document { document, max_age, validator } => {
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
-                if set.is_empty() && self.shared.by_kid().is_none() {
+                if set.keys.is_empty() && self.shared.by_kid().is_none() {
                     // the keys in hand are better than none: an issuer that has no key cannot sign
                     // either
                     let unused = set.unused();
@@ -177,7 +177,7 @@ impl RefreshTask {
                 return shared.tell_failure(&report, failures);
             }
         };
-        let (keys, skipped) = (set.len(), set.skipped().len());
+        let (keys, skipped) = (set.keys.len(), set.skipped.len());
         state.validator = validator;
         state.last_error = None;
         state.schedule.on(Event::Fetched { max_age }, now, jitter());
