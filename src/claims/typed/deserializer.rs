@@ -11,6 +11,12 @@ use crate::jose::{Number, Value};
 /// its text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
+/// What a visitor makes of the claims.
+type Read<'de, V> = Result<<V as Visitor<'de>>::Value, Misfit>;
+
+/// Names of a type's fields or variants.
+type Names = &'static [&'static str];
+
 /// A value of the claims.
 #[derive(Clone, Copy)]
 pub(super) struct Deserializer<'de>(Value<'de>);
@@ -21,7 +27,7 @@ impl<'de> Deserializer<'de> {
     }
 
     /// Reads a value that must be of one kind, as serde_json demands it.
-    fn only<V: Visitor<'de>>(self, fits: bool, expected: &str, visitor: V) -> Result<V::Value, Misfit> {
+    fn only<V: Visitor<'de>>(self, fits: bool, expected: &str, visitor: V) -> Read<'de, V> {
         if fits { de::Deserializer::deserialize_any(self, visitor) } else { Err(self.misfit(expected)) }
     }
 
@@ -29,13 +35,13 @@ impl<'de> Deserializer<'de> {
         Misfit::kind(self.0.type_name(), expected)
     }
 
-    fn array<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn array<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         let mut elements = Elements(self.0.items().enumerate());
         let read = visitor.visit_seq(&mut elements)?;
         if elements.0.next().is_some() { Err(Misfit::longer()) } else { Ok(read) }
     }
 
-    fn object<V: Visitor<'de>>(self, fields: Names, visitor: V) -> Result<V::Value, Misfit> {
+    fn object<V: Visitor<'de>>(self, fields: Names, visitor: V) -> Read<'de, V> {
         let mut members = Members { rest: self.0.members(), names: fields, current: None };
         let read = visitor.visit_map(&mut members)?;
         if members.rest.next().is_some() { Err(Misfit::longer()) } else { Ok(read) }
@@ -44,7 +50,7 @@ impl<'de> Deserializer<'de> {
 
 macro_rules! only {
     ($as_kind:ident: $($method:ident $expected:literal),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
             self.only(self.0.$as_kind().is_some(), $expected, visitor)
         }
     )*};
@@ -53,7 +59,7 @@ macro_rules! only {
 impl<'de> de::Deserializer<'de> for Deserializer<'de> {
     type Error = Misfit;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         if let Some(text) = self.0.as_str() {
             return visitor.visit_borrowed_str(text);
         }
@@ -85,63 +91,53 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         deserialize_identifier "a string"
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         match self.0.as_str() {
             Some(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
             None => self.deserialize_seq(visitor),
         }
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         self.deserialize_bytes(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         self.only(self.0.is_null(), "null", visitor)
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<'de, V> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<'de, V> {
         if name == RAW_VALUE {
             return visitor.visit_map(MapDeserializer::new([(RAW_VALUE, "null")].into_iter()));
         }
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         self.only(self.0.is_array(), "an array", visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Read<'de, V> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Read<'de, V> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         self.only(self.0.is_object(), "an object", visitor)
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: Names,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: Names, visitor: V) -> Read<'de, V> {
         if self.0.is_array() {
             self.array(visitor)
         } else if self.0.is_object() {
@@ -151,12 +147,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         }
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: Names,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, variants: Names, visitor: V) -> Read<'de, V> {
         if let Some(text) = self.0.as_str() {
             visitor.visit_enum(IntoDeserializer::<Misfit>::into_deserializer(text))
         } else if self.0.members().count() == 1 {
@@ -166,7 +157,7 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         visitor.visit_unit()
     }
 }
@@ -181,9 +172,6 @@ impl<'de, I: Iterator<Item = (usize, Value<'de>)>> de::SeqAccess<'de> for Elemen
         seed.deserialize(Deserializer(element)).map(Some).map_err(|misfit| misfit.within(Place::Item(index)))
     }
 }
-
-/// Names of a type's fields or variants.
-type Names = &'static [&'static str];
 
 /// An object as a map or struct, or as the one variant that is its only member.
 struct Members<'de, I> {
@@ -237,11 +225,11 @@ impl<'de, I> de::VariantAccess<'de> for Members<'de, I> {
         self.value(|content| seed.deserialize(content))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Misfit> {
+    fn tuple_variant<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Read<'de, V> {
         self.value(|content| de::Deserializer::deserialize_tuple(content, len, visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(mut self, fields: Names, visitor: V) -> Result<V::Value, Misfit> {
+    fn struct_variant<V: Visitor<'de>>(mut self, fields: Names, visitor: V) -> Read<'de, V> {
         self.value(|content| de::Deserializer::deserialize_struct(content, "", fields, visitor))
     }
 }
@@ -251,7 +239,7 @@ struct Name<'de>(&'de str);
 
 macro_rules! parsed {
     ($($method:ident $visit:ident $type:ident),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
             match self.0.parse::<$type>() {
                 Ok(value) => visitor.$visit(value),
                 Err(_) => Err(Misfit::kind("the name of a member", stringify!($type))),
@@ -263,7 +251,7 @@ macro_rules! parsed {
 impl<'de> de::Deserializer<'de> for Name<'de> {
     type Error = Misfit;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         visitor.visit_borrowed_str(self.0)
     }
 
@@ -275,15 +263,15 @@ impl<'de> de::Deserializer<'de> for Name<'de> {
         deserialize_u128 visit_u128 u128, deserialize_f32 visit_f32 f32, deserialize_f64 visit_f64 f64
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<'de, V> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: Names, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: Names, visitor: V) -> Read<'de, V> {
         visitor.visit_enum(IntoDeserializer::<Misfit>::into_deserializer(self.0))
     }
 
