@@ -79,14 +79,14 @@ fn has_rule(rules: &AuthzRules, method: &Method, pattern: &str) -> bool {
 }
 
 /// Leaves out the names of a pattern's parameters.
-fn unnamed(pattern: &str) -> Vec<&str> {
-    let part = |part: &'_ str| match part {
-        _ if part.starts_with("{{") => None,
-        _ if part.starts_with("{*") => Some("{*}"),
-        _ if part.starts_with('{') => Some("{}"),
-        _ => None,
+fn unnamed<'p>(pattern: &'p str) -> Vec<&'p str> {
+    let part = |part: &'p str| match part {
+        _ if part.starts_with("{{") => part,
+        _ if part.starts_with("{*") => "{*}",
+        _ if part.starts_with('{') => "{}",
+        _ => part,
     };
-    pattern.split('/').map(|text| part(text).unwrap_or(text)).collect()
+    pattern.split('/').map(part).collect()
 }
 
 /// The methods for which axum's method routers have handlers, in the order in which they show them.

@@ -206,10 +206,8 @@ presets! {
 
 /// Returns the partition and region of an application load balancer's ARN.
 fn place_of_alb(arn: &str) -> Option<(&str, &str)> {
-    let mut parts = arn.splitn(6, ':');
-    let mut next = || parts.next();
-    let (scheme, partition, service, region, account, resource) =
-        (next()?, next()?, next()?, next()?, next()?, next()?);
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let [scheme, partition, service, region, account, resource] = *parts.as_slice() else { return None };
     let known = scheme == "arn" && partition.starts_with("aws") && service == "elasticloadbalancing";
     // it becomes a part of a host
     let sound = !region.is_empty() && region.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
