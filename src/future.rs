@@ -71,14 +71,12 @@ struct About {
     head: Option<Box<Request<()>>>,
 }
 
-impl<R: Clone> Finish<R> {
-    pub(crate) fn new(reject: &R, add: Additions) -> Self {
-        let about = (add != Additions::default()).then(|| Box::new(About { add, head: None }));
-        Self { reject: reject.clone(), about }
-    }
-}
-
 impl<R> Finish<R> {
+    pub(crate) fn new(reject: R, add: Additions) -> Self {
+        let about = (add != Additions::default()).then(|| Box::new(About { add, head: None }));
+        Self { reject, about }
+    }
+
     /// Keeps the head of a request that the inner service is called with, which may refuse it too.
     fn keep_head<B, B2>(&mut self, guard: &Guard, request: &Request<B>)
     where

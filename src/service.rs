@@ -67,7 +67,7 @@ where
             Ok(credential) => (Some(self.server.attempt(&credential)), guard.keep(&credential)),
             Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&self.server.space()))))), None),
         };
-        let mut finish = Finish::new(&self.reject, places.hide_in(&mut request));
+        let mut finish = Finish::new(self.reject.clone(), places.hide_in(&mut request));
         let admitted = match attempt {
             None => {
                 Guard::admit_anonymous(Anonymous::in_space(self.server.space()), &mut request);
