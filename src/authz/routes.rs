@@ -126,7 +126,7 @@ impl<T: PartialEq> Routes<T> {
 
 impl<T> Route<T> {
     /// What its problems are called.
-    fn problem_path(&self, name: &str) -> String {
+    pub(crate) fn problem_path(&self, name: &str) -> String {
         format!("{name}[{} {}]", self.method, self.pattern)
     }
 

@@ -41,7 +41,8 @@ impl Rule {
     /// Needs a scope, compared exactly.
     ///
     /// A name outside the grammar of RFC 6749 §3.3 can stand in no token: such a rule refuses
-    /// everyone. [`permissions!`](crate::permissions) refuses it when it is compiled.
+    /// everyone. [`permissions!`](crate::permissions) refuses it when it is compiled, and
+    /// [`AuthzRulesBuilder::build`](crate::authz::AuthzRulesBuilder::build) when it is built.
     #[must_use]
     pub fn scope(scope: impl Into<Cow<'static, str>>) -> Self {
         Self(Node::Scope(scope.into()))
@@ -56,6 +57,11 @@ impl Rule {
     /// Refuses everyone: the empty string can be no scope.
     pub(super) fn never() -> Self {
         Self::scope("")
+    }
+
+    /// Returns a part of it that no token can satisfy.
+    pub(super) fn impossible(&self) -> Option<impl fmt::Display> {
+        self.0.impossible()
     }
 
     /// Refuses a token that does not satisfy the rule.
@@ -93,6 +99,14 @@ impl Rule {
 }
 
 impl Node {
+    fn impossible(&self) -> Option<&Self> {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().find_map(Self::impossible),
+            Self::Role(role) => role.is_empty().then_some(self),
+            Self::Scope(scope) => (!is_scope_token(scope)).then_some(self),
+        }
+    }
+
     fn holds<C: ?Sized>(&self, token: &AccessToken<C>) -> bool {
         match self {
             Self::All(nodes) => nodes.iter().all(|node| node.holds(token)),

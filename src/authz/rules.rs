@@ -176,9 +176,18 @@ impl AuthzRulesBuilder {
     /// * is never permitted, since all its paths could be read in another way,
     /// * is there twice for a method,
     /// * differs from another by the name of a parameter only,
-    /// * or differs from another by an encoding only, and has another rule.
+    /// * differs from another by an encoding only, and has another rule,
+    /// * or needs a scope that is none (RFC 6749 §3.3), or an empty role, which no token can have.
     pub fn build(self) -> Result<AuthzRules, ConfigError> {
         let Self { listed, mut problems } = self;
+        for route in &listed {
+            if let Access::Rule(rule) = &route.value
+                && let Some(part) = rule.impossible()
+            {
+                let text = format!("no token can have {part}: a role is not empty, and a scope is as in RFC 6749 §3.3");
+                problems.push(route.problem_path("rules"), text);
+            }
+        }
         let routes = Routes::new("rules", listed, &mut problems);
         problems.or(())?;
         for rule in routes.listed() {

@@ -129,6 +129,8 @@ fn every_rule_that_cannot_be_meant_is_named() {
         .grpc_method("shop.Orders/{any}", Access::Public)
         .grpc_service("", Access::Public)
         .grpc_service("shop/Orders", Access::Public)
+        .route(Method::GET, "/scope", Rule::role("admin") | Rule::scope("orders read"))
+        .route(Method::GET, "/role", Rule::role("") & Rule::scope("orders:read"))
         .build()
         .unwrap_err();
     let paths: Vec<_> = error.problems().iter().map(|problem| problem.path()).collect();
@@ -142,6 +144,8 @@ fn every_rule_that_cannot_be_meant_is_named() {
         "rules[GET /a/../b]",
         "rules[/orders/{name}]",
         "rules[/a/{]",
+        "rules[GET /scope]",
+        "rules[GET /role]",
     ] {
         assert!(paths.contains(&path), "{path}: {paths:?}");
     }
