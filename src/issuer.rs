@@ -127,7 +127,8 @@ impl Issuer {
 
     /// Accepts tokens without `aud` if this top-level claim is one of these strings: `client_id`
     /// for Amazon Cognito, whose access tokens name only the client. A token that has `aud` is
-    /// checked by that, as always, and this claim is then not looked at.
+    /// checked by that, as always, and this claim is then not looked at. It takes the place of
+    /// [`dangerously_accept_absent_aud`](Self::dangerously_accept_absent_aud), such as a preset's.
     ///
     /// ```
     /// use tower_bearer::claims::Claim;
@@ -151,15 +152,15 @@ impl Issuer {
         claim: impl Into<String>,
         one_of: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.terms.absent_aud_if = Some((claim.into().into(), texts(one_of)));
+        self.terms = self.terms.accept_absent_aud_if(claim.into(), texts(one_of));
         self
     }
 
     /// Accepts tokens that have no `aud`.
     ///
-    /// In those that have one, it must still be right. Beside
-    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) this changes nothing: the claim that is
-    /// named there must still be right.
+    /// In those that have one, it must still be right. After
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) it is a mistake, found when the server
+    /// is built: the claim that is named there would not be looked at.
     ///
     /// # Security
     ///

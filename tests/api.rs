@@ -93,6 +93,7 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         (issuer().accept_absent_aud_if("", ["a"]), "accept_absent_aud_if"),
         (issuer().accept_absent_aud_if("a", [""; 0]), "accept_absent_aud_if"),
         (issuer().accept_absent_aud_if("a", [""]), "accept_absent_aud_if"),
+        (issuer().accept_absent_aud_if("a", ["b"]).dangerously_accept_absent_aud(), "dangerously_accept_absent_aud"),
         (issuer().client_claim(""), "client_claim"),
         (issuer().max_stale(Duration::from_secs(24 * 60 * 60 + 1)), "max_stale"),
         (issuer().max_stale(Duration::MAX), "max_stale"),
@@ -118,8 +119,10 @@ fn empty_names_and_paths_of_the_callers_choice_are_refused() {
         assert_eq!(path(issuer), [format!("issuers[https://id.test/].{field}")]);
     }
     let profile = [Issuer::duende("https://id.test").rfc9068(), Issuer::kanidm("https://id.test", "a").rfc9068()];
+    // the second takes the place of what the preset says
+    let narrowed = Issuer::descope("P2abc").accept_absent_aud_if("azp", ["a"]);
     let a_day = issuer().max_stale(Duration::from_secs(24 * 60 * 60));
-    for issuer in profile.into_iter().chain([a_day]) {
+    for issuer in profile.into_iter().chain([narrowed, a_day]) {
         assert!(ResourceServer::new("https://api.test").trust(issuer).build().is_ok());
     }
 }

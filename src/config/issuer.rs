@@ -36,7 +36,7 @@ settings! {
         only_audiences: OneOrMany => |terms, names| Terms { audiences: Some(names.into()), ..terms },
         /// Accepts tokens without `aud` if a claim is one of some texts.
         accept_absent_aud_if: AbsentAud => |terms, absent_aud| {
-            Terms { absent_aud_if: Some((absent_aud.claim.into(), absent_aud.one_of.into())), ..terms }
+            terms.accept_absent_aud_if(absent_aud.claim, absent_aud.one_of.into())
         },
         /// Accepts tokens that have no `aud`.
         dangerously_accept_absent_aud: bool => |terms, on| Terms { absent_aud: on, ..terms },

@@ -123,6 +123,8 @@ const NOBODY: &str = "the list is empty, so no token could ever be accepted";
 const UNNAMED: &str = "a name is empty";
 const ANY: &str =
     "any audience is accepted, so naming some changes nothing; drop this setting, or those that name some";
+const ABSENT: &str =
+    "tokens without aud are accepted by a claim and without one; drop this setting or accept_absent_aud_if";
 const PATH: &str = "a path is empty, has an empty name or more than 8, or begins with the value of a claim; name the claim that \
                     holds them";
 const PREFIX: &str = "no scope can begin with the prefix: it has a space, a quote or another character that RFC 6749 §3.3 does \
@@ -154,6 +156,11 @@ impl Terms {
     pub(crate) fn only_types(self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let types = types.into_iter().map(|typ| media_type(typ.as_ref()).into()).collect();
         Self { types, untyped: false, ..self }
+    }
+
+    /// Accepts tokens without `aud` by a claim, and not in any case.
+    pub(crate) fn accept_absent_aud_if(self, claim: String, one_of: Vec<Box<str>>) -> Self {
+        Self { absent_aud_if: Some((claim.into(), one_of)), absent_aud: false, ..self }
     }
 
     /// Adds what the profile of RFC 9068 demands.
@@ -196,6 +203,7 @@ impl Terms {
         ];
         let conflicts = [
             (self.any_aud && audiences.or(values).is_some(), "dangerously_accept_any_aud", ANY),
+            (self.absent_aud && values.is_some(), "dangerously_accept_absent_aud", ABSENT),
             (self.rfc9068 && self.absent_iss, "rfc9068", "the profile demands iss; drop accept_absent_iss or rfc9068"),
             (self.rfc9068 && !of_profile, "rfc9068", "the profile fixes typ to at+jwt; drop only_types or rfc9068"),
         ];
