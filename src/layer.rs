@@ -133,8 +133,9 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// # Errors
     ///
     /// With each name of a [`cookie`](TokenSource::cookie) that can be none, each
-    /// [origin](TokenSource::allow_origin) that no browser would send, and each source that would
-    /// find the same token as another one, so that every request would have two.
+    /// [origin](TokenSource::allow_origin) that no browser would send or that is no cookie's, and
+    /// each source that would find the same token as another one, so that every request would have
+    /// two.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Result<Self, ConfigError> {
         let sources: Vec<_> = sources.into_iter().collect();
         TokenSource::check(&sources)?;

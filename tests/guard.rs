@@ -236,6 +236,11 @@ fn what_is_wrong_with_a_source_is_found_when_the_layer_is_built() {
         assert!(problem.message().contains("such as https://app.example.com"), "{problem}");
         assert!(problem.message().ends_with(&format!("found {origin:?}")), "{problem}");
     }
+    for source in [TokenSource::authorization(), header("x-token"), custom.clone(), TokenSource::dangerously_query()] {
+        let path = format!("token_sources[{}].allow_origin", format!("{source:?}").replace("TokenSource::", ""));
+        let [problem] = &problems(vec![source.allow_origin("https://app.test")])[..] else { panic!("{path}") };
+        assert_eq!((problem.path(), problem.kind()), (path.as_str(), ConfigProblemKind::Conflict));
+    }
     // all of them at once
     let wrong = vec![TokenSource::cookie("").allow_origin("null").allow_origin("x/"), TokenSource::cookie("")];
     assert_eq!(problems(wrong).len(), 5);

@@ -1,6 +1,5 @@
 //! A token in a cookie (RFC 6265 §5.4), and whether its request comes from where it should.
 
-use std::fmt;
 use std::net::Ipv6Addr;
 
 use http::header::{COOKIE, HOST, ORIGIN};
@@ -12,73 +11,58 @@ use crate::error::{ConfigError, Error, ErrorKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// A cookie, and the origins whose pages may use it besides its own.
-#[derive(Clone)]
-pub(super) struct Cookie {
-    pub(super) name: Box<str>,
-    pub(super) origins: Vec<Box<str>>,
-}
-
-impl Cookie {
-    /// Finds what is wrong with its name and its origins.
-    pub(super) fn check(&self, path: &str, problems: &mut ConfigError) {
-        if self.name.is_empty() || !self.name.bytes().all(is_tchar) {
-            let expected = "expected a cookie's name, of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265 §4.1.1)";
-            problems.push(path, format!("{expected}; found {:?}", self.name));
-        }
-        for origin in self.origins.iter().filter(|origin| !is_origin(origin)) {
-            let expected = "expected an origin as browsers send it: scheme, host in lower case, port if it is not the \
-                 scheme's, and nothing behind, such as https://app.example.com";
-            problems.push(format!("{path}.allow_origin"), format!("{expected}; found {origin:?}"));
-        }
+/// Finds what is wrong with the name of a cookie, and with the origins whose pages may use it.
+pub(super) fn check(name: &str, origins: &[Box<str>], path: &str, problems: &mut ConfigError) {
+    if name.is_empty() || !name.bytes().all(is_tchar) {
+        let expected = "expected a cookie's name, of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265 §4.1.1)";
+        problems.push(path, format!("{expected}; found {name:?}"));
     }
-
-    /// Finds its value, if the request comes from where it should; an empty one is none, as after
-    /// signing out.
-    pub(super) fn find<'r>(&self, head: RequestHead<'r>) -> Result<Option<&'r [u8]>, Error> {
-        let values = head.headers().get_all(COOKIE).iter();
-        let mut found = None;
-        for pair in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';')) {
-            let value = pair.trim_ascii().strip_prefix(self.name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-            // nobody can tell which of them was set by another host of the domain
-            if let Some(value) = value
-                && found.replace(value).is_some()
-            {
-                return Err(Error::new(ErrorKind::MalformedRequest, format!("the cookie {self} comes twice")));
-            }
-        }
-        let found = found.filter(|value| !value.is_empty());
-        found.map_or(Ok(()), |_| self.check_site(head))?;
-        Ok(found)
-    }
-
-    /// Refuses what another site may have made the browser send.
-    fn check_site(&self, head: RequestHead<'_>) -> Result<(), Error> {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method());
-        if safe && !head.asks_for_upgrade() {
-            return Ok(());
-        }
-        let origin = head.single(&ORIGIN)?;
-        if origin.is_some_and(|origin| self.origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
-            return Ok(());
-        }
-        // browsers say by themselves where a request comes from; pages cannot change it
-        let why = match (head.single(&SEC_FETCH_SITE)?, origin) {
-            (Some(b"same-origin" | b"none"), _) => return Ok(()),
-            (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
-            (None, Some(origin)) if is_of(origin, host(head)?) => return Ok(()),
-            (None, Some(_)) => "its Origin is not this host",
-            (None, None) => "it has neither Sec-Fetch-Site nor Origin",
-        };
-        let fix = "let a page that should use the cookie in with allow_origin";
-        Err(Error::new(ErrorKind::CrossOriginRequest, format!("the token is in the cookie {self}, and {why}; {fix}")))
+    for origin in origins.iter().filter(|origin| !is_origin(origin)) {
+        let expected = "expected an origin as browsers send it: scheme, host in lower case, port if it is not the \
+             scheme's, and nothing behind, such as https://app.example.com";
+        problems.push(format!("{path}.allow_origin"), format!("{expected}; found {origin:?}"));
     }
 }
 
-impl fmt::Display for Cookie {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+/// Finds a cookie's value, if the request comes from where it should; an empty one is none, as
+/// after signing out.
+pub(super) fn find<'r>(name: &str, origins: &[Box<str>], head: RequestHead<'r>) -> Result<Option<&'r [u8]>, Error> {
+    let values = head.headers().get_all(COOKIE).iter();
+    let mut found = None;
+    for pair in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';')) {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        // nobody can tell which of them was set by another host of the domain
+        if let Some(value) = value
+            && found.replace(value).is_some()
+        {
+            return Err(Error::new(ErrorKind::MalformedRequest, format!("the cookie {name} comes twice")));
+        }
     }
+    let found = found.filter(|value| !value.is_empty());
+    found.map_or(Ok(()), |_| check_site(name, origins, head))?;
+    Ok(found)
+}
+
+/// Refuses what another site may have made the browser send.
+fn check_site(name: &str, origins: &[Box<str>], head: RequestHead<'_>) -> Result<(), Error> {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(head.method());
+    if safe && !head.asks_for_upgrade() {
+        return Ok(());
+    }
+    let origin = head.single(&ORIGIN)?;
+    if origin.is_some_and(|origin| origins.iter().any(|allowed| allowed.as_bytes() == origin)) {
+        return Ok(());
+    }
+    // browsers say by themselves where a request comes from; pages cannot change it
+    let why = match (head.single(&SEC_FETCH_SITE)?, origin) {
+        (Some(b"same-origin" | b"none"), _) => return Ok(()),
+        (Some(_), _) => "Sec-Fetch-Site says that a page of another origin has sent it",
+        (None, Some(origin)) if is_of(origin, host(head)?) => return Ok(()),
+        (None, Some(_)) => "its Origin is not this host",
+        (None, None) => "it has neither Sec-Fetch-Site nor Origin",
+    };
+    let fix = "let a page that should use the cookie in with allow_origin";
+    Err(Error::new(ErrorKind::CrossOriginRequest, format!("the token is in the cookie {name}, and {why}; {fix}")))
 }
 
 /// Returns the host that the request is for (RFC 9110 §7.2); HTTP/2 has it in the address.

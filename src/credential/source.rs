@@ -9,9 +9,8 @@ use std::sync::Arc;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
-use super::cookie::Cookie;
 use super::head::RequestHead;
-use super::{Credential, Places, Shown, query, web_socket};
+use super::{Credential, Places, Shown, cookie, query, web_socket};
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 
 /// Where a [`BearerAuthLayer`](crate::BearerAuthLayer) looks for the token.
@@ -41,13 +40,17 @@ use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct TokenSource(Source);
+pub struct TokenSource {
+    source: Source,
+    /// The origins whose pages may use a cookie, besides its own.
+    origins: Vec<Box<str>>,
+}
 
 #[derive(Clone)]
 enum Source {
     Authorization,
     Header(HeaderName),
-    Cookie(Cookie),
+    Cookie(Box<str>),
     WebSocketProtocol,
     Query,
     Custom(Arc<Find>),
@@ -56,10 +59,14 @@ enum Source {
 type Find = dyn Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync;
 
 impl TokenSource {
+    fn of(source: Source) -> Self {
+        Self { source, origins: Vec::new() }
+    }
+
     /// Takes the token from the `Authorization` header, behind the scheme `Bearer` (RFC 6750 §2.1).
     #[must_use]
     pub fn authorization() -> Self {
-        Self(Source::Authorization)
+        Self::of(Source::Authorization)
     }
 
     /// Takes the token from a header of its own, such as `x-goog-iap-jwt-assertion` or
@@ -70,7 +77,7 @@ impl TokenSource {
     /// away.
     #[must_use]
     pub fn header(name: HeaderName) -> Self {
-        Self(Source::Header(name))
+        Self::of(Source::Header(name))
     }
 
     /// Takes the token from a cookie, for browsers.
@@ -95,20 +102,18 @@ impl TokenSource {
     /// * Other sites on the same host, under another port, share its cookies.
     #[must_use]
     pub fn cookie(name: impl Into<String>) -> Self {
-        Self(Source::Cookie(Cookie { name: name.into().into(), origins: Vec::new() }))
+        Self::of(Source::Cookie(name.into().into()))
     }
 
-    /// Lets pages of this origin use the [`cookie`](Self::cookie); other sources need no such
-    /// thing, and ignore it.
+    /// Lets pages of this origin use the [`cookie`](Self::cookie).
     ///
     /// Write it as browsers do: scheme, host in lower case, port if it is not the scheme's, and no
     /// slash at the end: `https://app.example.com`. Anything else is an error of
-    /// [`token_sources`](crate::BearerAuthLayer::token_sources).
+    /// [`token_sources`](crate::BearerAuthLayer::token_sources), and so is an origin of a source
+    /// that is no cookie: those are not protected by origins.
     #[must_use]
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        if let Source::Cookie(cookie) = &mut self.0 {
-            cookie.origins.push(origin.into().into());
-        }
+        self.origins.push(origin.into().into());
         self
     }
 
@@ -129,7 +134,7 @@ impl TokenSource {
     /// token: its client offers another one beside it, which the service must choose.
     #[must_use]
     pub fn web_socket_protocol() -> Self {
-        Self(Source::WebSocketProtocol)
+        Self::of(Source::WebSocketProtocol)
     }
 
     /// Takes the token from the parameter `access_token` of the query (RFC 6750 §2.3), where
@@ -147,7 +152,7 @@ impl TokenSource {
     /// `Cache-Control: no-store`, unless they have one.
     #[must_use]
     pub fn dangerously_query() -> Self {
-        Self(Source::Query)
+        Self::of(Source::Query)
     }
 
     /// Takes the token that this closure finds in the head of a request.
@@ -183,19 +188,22 @@ impl TokenSource {
     /// [`dangerously_query`](Self::dangerously_query).
     #[must_use]
     pub fn custom(find: impl Fn(RequestHead<'_>) -> Option<&[u8]> + Send + Sync + 'static) -> Self {
-        Self(Source::Custom(Arc::new(find)))
+        Self::of(Source::Custom(Arc::new(find)))
     }
 
     /// Finds what is wrong with sources, alone or together.
     pub(crate) fn check(sources: &[Self]) -> Result<(), ConfigError> {
         let mut problems = ConfigError::default();
         for (place, source) in sources.iter().enumerate() {
-            let path = format!("token_sources[{}]", source.0);
-            if let Source::Cookie(cookie) = &source.0 {
-                cookie.check(&path, &mut problems);
+            let path = format!("token_sources[{}]", source.source);
+            if let Source::Cookie(name) = &source.source {
+                cookie::check(name, &source.origins, &path, &mut problems);
+            } else if !source.origins.is_empty() {
+                let text = "only a cookie is protected by origins; drop allow_origin";
+                problems.push_as(ConfigProblemKind::Conflict, format!("{path}.allow_origin"), text);
             }
             if let Some(other) = sources.iter().take(place).find(|other| other.overlaps(source)) {
-                let other = &other.0;
+                let other = &other.source;
                 let text = format!("{other} looks there, too: every token would be there twice; name one of them only");
                 problems.push_as(ConfigProblemKind::Conflict, path, text);
             }
@@ -205,17 +213,20 @@ impl TokenSource {
 
     /// Tells whether the two would find the same token.
     fn overlaps(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Source::Cookie(own), Source::Cookie(other)) => own.name == other.name,
+        match (&self.source, &other.source) {
+            (Source::Cookie(own), Source::Cookie(other)) => own == other,
             (Source::Custom(own), Source::Custom(other)) => Arc::ptr_eq(own, other),
             (Source::Query, Source::Query) => true,
-            _ => self.header_name().is_some_and(|name| other.header_name() == Some(name)),
+            (Source::Authorization | Source::Header(_) | Source::Cookie(_) | Source::WebSocketProtocol, _) => {
+                self.header_name() == other.header_name()
+            }
+            (Source::Query | Source::Custom(_), _) => false,
         }
     }
 
     /// Returns the header that the token is in, if it is known.
     pub(crate) fn header_name(&self) -> Option<&HeaderName> {
-        match &self.0 {
+        match &self.source {
             Source::Authorization => Some(&AUTHORIZATION),
             Source::Header(name) => Some(name),
             Source::Cookie(_) => Some(&COOKIE),
@@ -227,13 +238,13 @@ impl TokenSource {
     /// Looks for a credential. An empty place has none.
     fn find<'r>(&self, head: RequestHead<'r>, places: &mut Places) -> Result<Option<Credential<'r>>, Error> {
         let headers = head.headers();
-        let found = match &self.0 {
+        let found = match &self.source {
             Source::Authorization => match Credential::from_authorization(headers) {
                 Err(error) if error.kind() == ErrorKind::MissingToken => None,
                 found => Some(found?),
             },
             Source::Header(name) => head.single(name)?.map(Credential::bearer),
-            Source::Cookie(cookie) => cookie.find(head)?.map(Credential::bearer),
+            Source::Cookie(name) => cookie::find(name, &self.origins, head)?.map(Credential::bearer),
             Source::WebSocketProtocol if head.asks_for_upgrade() => {
                 (places.in_protocols, places.word) = web_socket::marks(headers);
                 web_socket::token(headers)?.map(Credential::bearer)
@@ -272,7 +283,7 @@ pub(crate) fn find<'r>(sources: &[TokenSource], head: RequestHead<'r>) -> (Resul
 
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenSource::{}", self.0)
+        write!(f, "TokenSource::{}", self.source)
     }
 }
 
@@ -282,7 +293,7 @@ impl fmt::Display for Source {
         match self {
             Self::Authorization => f.write_str("authorization"),
             Self::Header(name) => write!(f, "header({name})"),
-            Self::Cookie(cookie) => write!(f, "cookie({cookie})"),
+            Self::Cookie(name) => write!(f, "cookie({name})"),
             Self::WebSocketProtocol => f.write_str("web_socket_protocol"),
             Self::Query => f.write_str("dangerously_query"),
             Self::Custom(_) => f.write_str("custom"),
