@@ -73,5 +73,5 @@ fn service(server: ResourceServer) -> Result<Router, tower_bearer::ConfigError> 
         .route("/health", get(async || "ok"))
         .route("/me", get(async |token: AccessToken| token.subject().unwrap_or("a machine").to_owned()))
         .route("/staff", get(async || "for the staff only"))
-        .layer(BearerAuthLayer::new(server).authorize(rules).reject_with(ProblemJson::default())))
+        .layer(BearerAuthLayer::new(server).authorize(rules)?.reject_with(ProblemJson::default())))
 }

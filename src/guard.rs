@@ -177,14 +177,25 @@ impl Mode {
 impl Settings {
     /// Opens a route to everybody.
     pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
-        if self.rules.is_some() {
-            let path = format!("public[{} {}]", route.method, route.pattern);
-            let text = "the layer has rules; write a rule that says Access::Public";
-            problems.push_as(ConfigProblemKind::Conflict, path, text);
-        }
         let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();
         listed.push(route);
         self.public = Some(Arc::new(Routes::new("public", listed, &mut problems)));
+        self.check(problems)
+    }
+
+    /// Demands what the rules say.
+    pub(crate) fn authorize(&mut self, rules: AuthzRules) -> Result<(), ConfigError> {
+        self.rules = Some(rules);
+        self.check(ConfigError::default())
+    }
+
+    /// Finds public routes beside rules, which alone decide.
+    fn check(&self, mut problems: ConfigError) -> Result<(), ConfigError> {
+        let public = self.public.iter().filter(|_| self.rules.is_some()).flat_map(|routes| routes.listed());
+        for route in public {
+            let text = "the layer has rules; write a rule that says Access::Public";
+            problems.push_as(ConfigProblemKind::Conflict, route.problem_path("public"), text);
+        }
         problems.or(())
     }
 

@@ -147,16 +147,20 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// The last call counts.
     ///
     /// A rule that says [`Public`](crate::authz::Access::Public) lets a request through without a
-    /// look at its token. The rules alone decide: a [`public_path`](Self::public_path) of the layer
-    /// does not count beside them.
+    /// look at its token. The rules alone decide: a layer that has rules has no
+    /// [`public_path`](Self::public_path).
     ///
     /// Paths are what the layer sees: put it in front of a whole router. One that the router does
     /// not know is then refused with 403, and without a token with 401, and never gets as far as
     /// the router's 404. `OPTIONS` needs a rule, or a CORS layer outside; a WebSocket over HTTP/2
     /// is a `CONNECT`.
-    pub fn authorize(mut self, rules: AuthzRules) -> Self {
-        self.guard.settings().rules = Some(rules);
-        self
+    ///
+    /// # Errors
+    ///
+    /// With each [public path](Self::public_path) of the layer, where a rule says `Public` instead.
+    pub fn authorize(mut self, rules: AuthzRules) -> Result<Self, ConfigError> {
+        self.guard.settings().authorize(rules)?;
+        Ok(self)
     }
 
     /// Lets requests with this method, to paths of this pattern, through as anonymous ones. Their

@@ -91,7 +91,7 @@ fn rules_cost_no_allocation() {
         .route(Method::GET, "/files/{*rest}", Access::Authenticated)
         .build()
         .unwrap();
-    let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).authorize(rules);
+    let layer = BearerAuthLayer::new(trusting(&idp).build().unwrap()).authorize(rules).unwrap();
     for path in ["/customers/7/orders/8", "/files/7/8"] {
         assert_eq!(allocations_behind(&layer, || get_with(path, &token), 200), insert(), "{path}");
     }

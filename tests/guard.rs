@@ -377,8 +377,8 @@ async fn every_operation_needs_what_its_rule_says_and_without_a_rule_it_is_permi
     let clerk = idp.token("clerk").scope("orders:write").role("clerk").sign();
     let reader = idp.token("reader").scope("orders:read").sign();
     for (layer, optional) in [
-        (BearerAuthLayer::new(server.clone()).authorize(rules()), false),
-        (BearerAuthLayer::new(server).authorize(rules()).optional(), true),
+        (BearerAuthLayer::new(server.clone()).authorize(rules()).unwrap(), false),
+        (BearerAuthLayer::new(server).authorize(rules()).unwrap().optional(), true),
     ] {
         let app = router().layer(layer);
         let rows: [(&str, &str, Option<&str>, u16); 17] = [
@@ -484,14 +484,17 @@ async fn a_public_path_that_cannot_be_meant_is_a_problem() {
     assert!(layer().public_path(Method::POST, "/a/{b}").is_ok());
 }
 
-#[tokio::test]
-async fn beside_rules_no_public_path_counts() {
+#[test]
+fn beside_rules_there_is_no_public_path() {
     let (_, server) = world();
-    let error = BearerAuthLayer::new(server.clone()).authorize(rules()).public_path(Method::GET, "/who").unwrap_err();
-    assert!(error.to_string().contains("Access::Public"), "{error}");
-    let layer = BearerAuthLayer::new(server).public_path(Method::GET, "/who").unwrap().authorize(rules());
-    let app = Router::new().fallback(whoami).layer(layer);
-    assert_eq!(send(&app, get("/who", &[])).await.status(), 401);
+    let layer = BearerAuthLayer::new(server.clone()).authorize(rules()).unwrap();
+    let error = layer.public_path(Method::GET, "/who").unwrap_err();
+    let public = BearerAuthLayer::new(server).public_path(Method::GET, "/who").unwrap();
+    for error in [error, public.public_service("grpc.health.v1.Health").unwrap().authorize(rules()).unwrap_err()] {
+        let problem = &error.problems()[0];
+        assert_eq!((problem.path(), problem.kind()), ("public[GET /who]", ConfigProblemKind::Conflict));
+        assert!(problem.message().contains("Access::Public"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -502,7 +505,7 @@ async fn a_path_that_is_decoded_behind_the_layer_gets_nobody_past_a_rule() {
         .route(Method::GET, "/users/@all", Rule::role("admin"))
         .build()
         .unwrap();
-    let app = Router::new().fallback(whoami).layer(BearerAuthLayer::new(server).authorize(rules));
+    let app = Router::new().fallback(whoami).layer(BearerAuthLayer::new(server).authorize(rules).unwrap());
     let token = idp.token("alice").sign();
     for (path, expected) in [
         ("/users/alice", 200),
@@ -522,7 +525,7 @@ async fn the_same_rules_stand_in_front_of_a_tonic_server() {
     let (idp, server) = world();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let layer = BearerAuthLayer::new(server).authorize(rules());
+    let layer = BearerAuthLayer::new(server).authorize(rules()).unwrap();
     let serving = tonic::transport::Server::builder().layer(layer).add_service(OrdersServer::new(Shop));
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
     let mut client = OrdersClient::connect(address).await.unwrap();
@@ -953,7 +956,7 @@ async fn a_401_that_a_reject_makes_without_a_challenge_gets_the_layers() {
         assert_eq!(values, expected.into_iter().collect::<Vec<_>>(), "{status} {challenge:?} {token:?}");
     }
     // where a token would not help, a 401 has the plain one
-    let layer = BearerAuthLayer::new(server.clone()).authorize(rules()).reject_with(made(401, None));
+    let layer = BearerAuthLayer::new(server.clone()).authorize(rules()).unwrap().reject_with(made(401, None));
     let response = send(&Router::new().fallback(whoami).layer(layer), get_with("/forgotten", &poor)).await;
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], own);
     // gRPC has none

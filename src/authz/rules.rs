@@ -45,7 +45,7 @@ use crate::trace::event;
 /// assert_eq!(rules.access(&Method::GET, "/orders/7"), Some(&Rule::scope("orders:read").into()));
 /// assert_eq!(rules.access(&Method::PUT, "/orders/7"), None);
 ///
-/// let layer = BearerAuthLayer::new(server).authorize(rules);
+/// let layer = BearerAuthLayer::new(server).authorize(rules)?;
 /// # Ok(())
 /// # }
 /// ```

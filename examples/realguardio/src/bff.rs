@@ -116,7 +116,7 @@ pub fn rules() -> Result<AuthzRules, ConfigError> {
 
 /// The gateway behind the same layer as all services. Its token is the session's, and comes by a cookie: what changes something must come from a page of ours.
 pub fn service(bff: Bff) -> Result<Router, ConfigError> {
-    let guard = BearerAuthLayer::new(bff.server.clone()).authorize(bff.rules.clone());
+    let guard = BearerAuthLayer::new(bff.server.clone()).authorize(bff.rules.clone())?;
     let guard = guard.token_sources([session::token()])?.relayable();
     let session = from_fn_with_state(bff.clone(), session::open);
     Ok(routes().layer(guard).layer(session).with_state(bff))

@@ -33,8 +33,8 @@ where
 }
 
 /// Lets callers in by the rules, and keeps their token's text for calls to other services.
-pub fn guard<C>(server: ResourceServer<C>, rules: AuthzRules) -> Guard<C> {
-    BearerAuthLayer::new(server).authorize(rules).relayable().reject_with(ProblemJson::default())
+pub fn guard<C>(server: ResourceServer<C>, rules: AuthzRules) -> Result<Guard<C>, ConfigError> {
+    Ok(BearerAuthLayer::new(server).authorize(rules)?.relayable().reject_with(ProblemJson::default()))
 }
 
 fn admin() -> Rule {

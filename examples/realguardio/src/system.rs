@@ -194,7 +194,7 @@ impl System {
         let typed = || guard::server::<Claims>(guard::issuer(&issuer), Arc::clone(&clock));
         let directory = Customers::create().await?;
         seed(&directory).await.map_err(|problem| format!("{problem:?}"))?;
-        let app = customers::service(directory, guard::guard(server()?, guard::customers()?));
+        let app = customers::service(directory, guard::guard(server()?, guard::customers()?)?);
         let customers = Running::start(bind().await?, app)?;
 
         let replica = Replica::create().await?;
@@ -203,9 +203,9 @@ impl System {
         for location in [1, 1, 2, 3] {
             storage.add(LocationId(location)).await.map_err(|problem| format!("{problem:?}"))?;
         }
-        let app = systems::service(storage.clone(), guard::guard(typed()?, guard::systems()?));
+        let app = systems::service(storage.clone(), guard::guard(typed()?, guard::systems()?)?);
         let systems = Running::start(bind().await?, app)?;
-        let app = statistics::service(storage, guard::guard(typed()?, guard::statistics()?));
+        let app = statistics::service(storage, guard::guard(typed()?, guard::statistics()?)?);
         let statistics = Running::start(bind().await?, app)?;
 
         let user = Client::new(&issuer, user, redirect.clone())?;

@@ -195,15 +195,16 @@ impl World {
         let typed = || guard::server::<Claims>(trust(), Arc::new(clock.clone())).unwrap();
         let rules = guard::customers().unwrap();
         let (customers_at, customer_service) =
-            serve(customers::service(customers.clone(), guard::guard(server(), rules))).await;
+            serve(customers::service(customers.clone(), guard::guard(server(), rules).unwrap())).await;
         let replica = Replica::create().await.unwrap();
         let authorizer = way.authorizer(&customers_at, &replica).unwrap();
         let storage = Systems::create(authorizer).await.unwrap();
         let first = storage.add(yard).await.unwrap().id;
         storage.add(vault).await.unwrap();
-        let guarded = systems::service(storage.clone(), guard::guard(typed(), guard::systems().unwrap()));
+        let guarded = systems::service(storage.clone(), guard::guard(typed(), guard::systems().unwrap()).unwrap());
         let (systems, _) = serve(guarded).await;
-        let guarded = statistics::service(storage.clone(), guard::guard(typed(), guard::statistics().unwrap()));
+        let guarded =
+            statistics::service(storage.clone(), guard::guard(typed(), guard::statistics().unwrap()).unwrap());
         let (statistics, _) = serve(guarded).await;
         let http = reqwest::Client::new();
         let world = Self {
@@ -250,7 +251,7 @@ impl World {
     async fn another(&self, storage: Systems) -> String {
         let trust = (guard::issuer(self.idp.issuer()), self.idp.clone());
         let typed = guard::server::<Claims>(trust, Arc::new(self.clock.clone())).unwrap();
-        serve(systems::service(storage, guard::guard(typed, guard::systems().unwrap()))).await.0
+        serve(systems::service(storage, guard::guard(typed, guard::systems().unwrap()).unwrap())).await.0
     }
 
     /// An employee's token, as the identity service issues it.
