@@ -1,12 +1,18 @@
-//! Against a real authorization server: `oidc-provider` from npm, on a loopback port.
+//! Against real authorization servers, on loopback ports: `oidc-provider` from npm, and Debian's `glewlwyd`.
 //!
-//! It sets itself up on first use (`npm ci` in `tests/interop`). Set `TOWER_BEARER_INTEROP=skip` to leave it out.
+//! The first sets itself up on first use (`npm ci` in `tests/interop`); the second is left out where it is not
+//! installed, unless `TOWER_BEARER_INTEROP=all`. Set `TOWER_BEARER_INTEROP=skip` to leave out both.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
+mod answers;
+mod glewlwyd;
+mod introspection;
 #[path = "../support/node.rs"]
 mod node;
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
