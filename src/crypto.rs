@@ -26,6 +26,11 @@ compile_error!("tower-bearer needs a crypto back end: enable the feature `aws-lc
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct SignatureVerified(());
 
+/// Hashes the parts, one after the other, by SHA-256.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    backend::sha256(parts)
+}
+
 /// A key that verifies signatures of exactly one algorithm (RFC 8725 §3.1).
 pub(crate) struct VerifyingKey {
     pub(crate) algorithm: Algorithm,

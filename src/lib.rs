@@ -60,6 +60,9 @@ mod validate;
 /// Pure: plausible token, key set → evidence of its signature.
 mod signature;
 
+// Tokens that are not good any more.
+pub mod revocation;
+
 /// The evidence: a verified token, and one that its sender may use.
 mod access_token;
 

@@ -1,11 +1,11 @@
 //! aws-lc-rs. Public keys are parsed once.
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
+use aws_lc_rs::{digest, hmac};
 
 use super::material::{BadKey, Material};
 use crate::jose::{Algorithm, Curve, Family, Hash};
@@ -65,4 +65,14 @@ fn rsa_parameters(algorithm: Algorithm) -> &'static RsaParameters {
         (true, Hash::Sha384) => &RSA_PSS_2048_8192_SHA384,
         (true, Hash::Sha512) => &RSA_PSS_2048_8192_SHA512,
     }
+}
+
+/// SHA-256 (FIPS 180-4) of the parts, one after the other.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut hash = [0; 32];
+    // both are 32 bytes
+    hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+    hash
 }

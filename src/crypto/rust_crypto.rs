@@ -3,6 +3,7 @@
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+use sha2::{Digest, Sha256};
 
 use super::material::{BadKey, Material};
 use crate::jose::{Algorithm, Curve, encode_base64url};
@@ -52,4 +53,9 @@ fn is_on_curve(curve: Curve, point: &[u8]) -> bool {
         Curve::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
         Curve::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
     }
+}
+
+/// SHA-256 (FIPS 180-4) of the parts, one after the other.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
 }

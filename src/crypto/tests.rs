@@ -131,3 +131,12 @@ fn a_point_must_be_on_its_curve_and_its_coordinates_below_the_order_of_the_field
         assert_eq!(key(x, y), Some(BadKey::Invalid), "{x:02x?}");
     }
 }
+
+#[test]
+fn sha256_is_that_of_the_whole() {
+    // FIPS 180-4's own example
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(sha256(&[b"abc"])), abc);
+    assert_eq!(hex(sha256(&[b"a", b"", b"bc"])), abc);
+}

@@ -1,0 +1,333 @@
+//! Tokens that are not good any more, although they have not expired: a [`RevocationList`] is asked
+//! about every token, for less than a tenth of a microsecond.
+//!
+//! | what | by |
+//! |---|---|
+//! | one token | [`revoke_token`](RevocationList::revoke_token), [`revoke_id`](RevocationList::revoke_id), [`revoke_text`](RevocationList::revoke_text) |
+//! | a session, as after a logout | [`revoke_session`](RevocationList::revoke_session) |
+//! | what a user has: after a change of password, or a ban | [`revoke_subject`](RevocationList::revoke_subject) |
+//! | what a client has, whose secret is known | [`revoke_client`](RevocationList::revoke_client) |
+//!
+//! A list belongs to a server by
+//! [`revocation_list`](crate::config::ResourceServerBuilder::revocation_list). It is cheap to clone:
+//! all clones are the same list, and several servers may share it.
+//!
+//! # Several replicas
+//!
+//! A list is one process's. A *store* lets several share theirs. It is code that
+//!
+//! 1. calls [`disconnected`](RevocationList::disconnected), before the first request comes;
+//! 2. joins [`local_entries`](RevocationList::local_entries), and then tells the others all
+//!    [`entries`](RevocationList::entries) that are there already;
+//! 3. takes in what the others have revoked, by [`take_in`](RevocationList::take_in): all of it
+//!    first, and then each revocation as it comes;
+//! 4. calls [`connected`](RevocationList::connected) once it has all, and `disconnected` as soon as
+//!    it may miss something. After that it begins again with the second step.
+//!
+//! An [`Entry`] has a short text form and knows [until](Entry::until) when it matters. To take one
+//! in twice, or in another order, changes nothing, so that a store need not remember what it has
+//! told. Nothing takes a revocation back.
+//!
+//! While a list is disconnected, it still refuses the tokens that it knows to be revoked. Of all
+//! others it cannot tell. What becomes of their requests says the
+//! [`Stance`](crate::checks::Stance); by default they are refused with 503.
+
+mod entry;
+mod local;
+mod revocable;
+mod table;
+#[cfg(feature = "deadline")]
+mod watchers;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use self::entry::{ALWAYS, Kind, Mark, Span};
+pub use self::entry::{Entry, NotAnEntry};
+use self::local::Listeners;
+pub use self::local::{Local, LocalEntries};
+#[cfg(feature = "deadline")]
+pub(crate) use self::revocable::Watch;
+use self::revocable::millis;
+pub(crate) use self::revocable::{Finding, Identity, Revocable};
+use self::table::Table;
+#[cfg(feature = "deadline")]
+use self::watchers::Watchers;
+use crate::clock::{Clock, SharedClock, SystemClock, UnixTime};
+use crate::sync::lock;
+use crate::trace::{event, gauge};
+
+/// How many entries a list holds, unless told otherwise: some 10 MB.
+const CAPACITY: usize = 100_000;
+
+/// The most that the terms of any issuer allow after `exp`.
+const LEEWAY: Duration = Duration::from_secs(300);
+
+/// The tokens that were revoked; see the [module](self).
+///
+/// Each revocation names the issuer, as it is configured: identifiers are unique at their issuer
+/// only. It is forgotten when all tokens that it revokes have expired.
+///
+/// # Security
+///
+/// "Issued before" looks at `iat`, which most issuers write in whole seconds: a token that was
+/// issued in the same second counts as issued before, and one that does not say when it was issued
+/// always does. If the issuer's clock is ahead of the caller's, name a later time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::{Issuer, ResourceServer, revocation::RevocationList};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// let revoked = RevocationList::new(Duration::from_secs(15 * 60)); // no token lives longer
+/// let server = ResourceServer::new("https://api.example.com")
+///     .trust(Issuer::new("https://id.example.com/"))
+///     .revocation_list(revoked.clone())
+///     .build()?;
+///
+/// // later, wherever it becomes known
+/// revoked.revoke_session("https://id.example.com/", "08a5019c-17e1-4977-8f42-65a12843ea02");
+/// # let _ = server;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RevocationList(Arc<Shared>);
+
+struct Shared {
+    table: Table,
+    longest_life: Duration,
+    clock: SharedClock,
+    connected: AtomicBool,
+    /// Why it is not.
+    outage: Mutex<Cow<'static, str>>,
+    listeners: Listeners,
+    #[cfg(feature = "deadline")]
+    watchers: Watchers,
+}
+
+/// Configures a [`RevocationList`].
+#[must_use]
+pub struct RevocationListBuilder {
+    longest_life: Duration,
+    capacity: usize,
+    clock: SharedClock,
+}
+
+impl RevocationListBuilder {
+    /// Sets how many entries are held; 100,000 by default, which take some 10 MB.
+    ///
+    /// A revocation that finds no room revokes *all* tokens that were issued before: everybody gets
+    /// a new one, and nobody's revocation is lost.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries;
+        self
+    }
+
+    /// Tells the time by another clock, which should be the server's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Makes the list.
+    pub fn build(self) -> RevocationList {
+        RevocationList(Arc::new(Shared {
+            table: Table::new(self.capacity),
+            longest_life: self.longest_life,
+            clock: self.clock,
+            connected: AtomicBool::new(true),
+            outage: Mutex::default(),
+            listeners: Listeners::default(),
+            #[cfg(feature = "deadline")]
+            watchers: Watchers::default(),
+        }))
+    }
+}
+
+impl RevocationList {
+    /// Makes an empty list for tokens that live so long, from `iat` to `exp`; the issuers'
+    /// [`leeway`](crate::Issuer::leeway) need not be counted.
+    ///
+    /// Of a token that lives longer, the list cannot tell whether it was revoked, since it may have
+    /// forgotten: see [`Stance`](crate::checks::Stance).
+    #[must_use]
+    pub fn new(longest_life: Duration) -> Self {
+        Self::builder(longest_life).build()
+    }
+
+    /// Begins the configuration of a list for tokens that live so long.
+    pub fn builder(longest_life: Duration) -> RevocationListBuilder {
+        RevocationListBuilder { longest_life, capacity: CAPACITY, clock: SharedClock::new(SystemClock) }
+    }
+
+    /// Revokes one token, by its `jti`.
+    pub fn revoke_id(&self, issuer: &str, jti: &str) {
+        self.revoke(Kind::Id, issuer, jti.as_bytes(), ALWAYS);
+    }
+
+    /// Revokes all tokens of a session, by their `sid`, or `session_id`.
+    pub fn revoke_session(&self, issuer: &str, sid: &str) {
+        self.revoke(Kind::Session, issuer, sid.as_bytes(), ALWAYS);
+    }
+
+    /// Revokes the tokens of a subject (`sub`) that were issued before some time.
+    pub fn revoke_subject(&self, issuer: &str, subject: &str, issued_before: SystemTime) {
+        self.revoke(Kind::Subject, issuer, subject.as_bytes(), before(issued_before));
+    }
+
+    /// Revokes the tokens of a client that were issued before some time; the client as
+    /// [`client_id`](crate::AccessToken::client_id) has it.
+    pub fn revoke_client(&self, issuer: &str, client: &str, issued_before: SystemTime) {
+        self.revoke(Kind::Client, issuer, client.as_bytes(), before(issued_before));
+    }
+
+    /// Revokes one token, by its text. The text is not kept, but a hash of it.
+    ///
+    /// Of a JWT it is the text without the signature that counts: of some signatures, anybody can
+    /// make another that is valid, too.
+    pub fn revoke_text(&self, issuer: &str, token: &str) {
+        self.revoke(Kind::Text, issuer, unchangeable(token.as_bytes()), ALWAYS);
+    }
+
+    fn revoke(&self, kind: Kind, issuer: &str, value: &[u8], before: u64) {
+        let span = Span { before, until: self.last(self.now()) };
+        self.revoke_here(Entry { mark: Mark::new(kind, issuer, value), span });
+    }
+
+    /// Revokes what expires then.
+    fn revoke_all_of(&self, mark: Mark, expires: UnixTime) {
+        let until = expires.0.saturating_add(LEEWAY).as_secs().saturating_add(1);
+        self.revoke_here(Entry { mark, span: Span { before: ALWAYS, until } });
+    }
+
+    fn revoke_here(&self, entry: Entry) {
+        self.put(&[entry]);
+        self.0.listeners.tell(&[entry]);
+    }
+
+    fn put(&self, entries: &[Entry]) {
+        let now = self.now();
+        let full = self.0.table.put(entries, millis(now.0), self.last(now));
+        if full {
+            event!(warn, "the revocation list is full, and revokes all tokens that were issued before");
+        }
+        gauge!("tower_bearer_revocations", u32::try_from(self.len()).unwrap_or(u32::MAX));
+        #[cfg(feature = "deadline")]
+        self.0.watchers.wake(entries.iter().map(|entry| entry.mark).chain(full.then_some(Mark::ALL)));
+    }
+
+    /// In seconds, when all tokens have expired that were issued until now.
+    fn last(&self, now: UnixTime) -> u64 {
+        now.0.saturating_add(self.0.longest_life).saturating_add(LEEWAY).as_secs().saturating_add(1)
+    }
+
+    fn now(&self) -> UnixTime {
+        self.0.clock.now()
+    }
+
+    fn longest_life(&self) -> Duration {
+        self.0.longest_life
+    }
+
+    /// Finds by which of its marks a token is revoked.
+    fn find(&self, marks: &[Mark], issued: Option<u64>) -> Option<Kind> {
+        // the clock is read if there is an entry, which is rare
+        self.0.table.find(marks, |span| span.revokes(issued) && span.until > self.now().0.as_secs())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Acquire)
+    }
+
+    fn why_disconnected(&self) -> Cow<'static, str> {
+        lock(&self.0.outage).clone()
+    }
+
+    #[cfg(feature = "deadline")]
+    fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    /// Returns how many entries there are; some of them may be of no use any more.
+    pub fn len(&self) -> usize {
+        self.0.table.len()
+    }
+
+    /// Tells whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.0.table.is_empty()
+    }
+
+    /// Returns all entries, wherever they were made: for a store that must be told all of them.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.table.entries(self.now().0.as_secs())
+    }
+
+    /// Returns the revocations that are made here from now on, those by
+    /// [`take_in`](Self::take_in) left out.
+    #[must_use]
+    pub fn local_entries(&self) -> LocalEntries {
+        self.0.listeners.join()
+    }
+
+    /// Takes in what was revoked elsewhere: one entry, or all that a store has.
+    pub fn take_in(&self, entries: impl IntoIterator<Item = Entry>) {
+        let entries: Vec<_> = entries.into_iter().collect();
+        self.put(&entries);
+    }
+
+    /// Says that this list may not have all that was revoked elsewhere, and why: for the operator,
+    /// without secrets.
+    pub fn disconnected(&self, why: impl Into<Cow<'static, str>>) {
+        let why = why.into();
+        if self.0.connected.swap(false, Ordering::AcqRel) {
+            event!(warn, "the revocation list may be incomplete", reason = why);
+        }
+        *lock(&self.0.outage) = why;
+    }
+
+    /// Says that this list has all that was revoked elsewhere, and goes on getting it.
+    pub fn connected(&self) {
+        if !self.0.connected.swap(true, Ordering::AcqRel) {
+            event!(info, "the revocation list is complete");
+        }
+    }
+}
+
+impl fmt::Debug for RevocationList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevocationList")
+            .field("entries", &self.len())
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RevocationListBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevocationListBuilder").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+/// In milliseconds, rounded up.
+fn before(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let part = u64::from(since.subsec_nanos().checked_rem(1_000_000).unwrap_or_default() > 0);
+    // less than "all", which is another thing
+    millis(since).saturating_add(part).min(ALWAYS.saturating_sub(1))
+}
+
+/// Returns what of a token's text nobody but its issuer can change: of a JWT, what is signed.
+pub(crate) fn unchangeable(token: &[u8]) -> &[u8] {
+    let mut parts = token.split(|byte| *byte == b'.');
+    let is_jwt = parts.by_ref().count() == 3;
+    let signature = memchr::memrchr(b'.', token).filter(|_| is_jwt);
+    signature.and_then(|dot| token.get(..dot)).unwrap_or(token)
+}

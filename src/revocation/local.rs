@@ -1,0 +1,63 @@
+//! What is revoked in this process, for a store that tells the others.
+
+use tokio::sync::broadcast::{self, Receiver, Sender};
+
+use super::entry::Entry;
+
+/// So many entries wait for a store that is slow.
+const WAITING: usize = 256;
+
+/// To whom local revocations are told.
+pub(super) struct Listeners(Sender<Entry>);
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self(broadcast::channel(WAITING).0)
+    }
+}
+
+impl Listeners {
+    pub(super) fn tell(&self, entries: &[Entry]) {
+        for entry in entries {
+            // with nobody to tell, there is nothing to do
+            let _ = self.0.send(*entry);
+        }
+    }
+
+    pub(super) fn join(&self) -> LocalEntries {
+        LocalEntries { receiver: self.0.subscribe() }
+    }
+}
+
+/// The revocations that are made in this process, in their order; from
+/// [`RevocationList::local_entries`](super::RevocationList::local_entries).
+#[derive(Debug)]
+pub struct LocalEntries {
+    receiver: Receiver<Entry>,
+}
+
+/// What comes next of [`LocalEntries`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Local {
+    /// A revocation.
+    Entry(Entry),
+    /// Some were missed, because more than 256 were waiting. All of them are among
+    /// [`RevocationList::entries`](super::RevocationList::entries).
+    Missed,
+}
+
+impl LocalEntries {
+    /// Waits for the next one; `None` when the list is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: nothing is lost.
+    pub async fn next(&mut self) -> Option<Local> {
+        match self.receiver.recv().await {
+            Ok(entry) => Some(Local::Entry(entry)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(Local::Missed),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a verified token can be revoked by, and whether it was.
+
+use std::borrow::Cow;
+use std::fmt;
+#[cfg(feature = "deadline")]
+use std::sync::Arc;
+#[cfg(feature = "deadline")]
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::RevocationList;
+use super::entry::{Kind, Mark};
+#[cfg(feature = "deadline")]
+use super::watchers::Ticket;
+use crate::clock::UnixTime;
+
+/// What a token says about itself.
+pub(crate) struct Identity<'t> {
+    pub(crate) issuer: &'t str,
+    pub(crate) id: Option<&'t str>,
+    pub(crate) session: Option<&'t str>,
+    pub(crate) subject: Option<&'t str>,
+    pub(crate) client: Option<&'t str>,
+    /// What of its text nobody but the issuer can change.
+    pub(crate) text: &'t [u8],
+    pub(crate) issued: Option<UnixTime>,
+    pub(crate) expires: UnixTime,
+}
+
+/// A token with its list. The hashes are made once, and not for each request.
+pub(crate) struct Revocable {
+    list: RevocationList,
+    marks: Box<[Mark]>,
+    /// In milliseconds.
+    issued: Option<u64>,
+    expires: UnixTime,
+    /// How long it lives, if that is longer than the list remembers.
+    too_long: Option<Duration>,
+}
+
+/// What a list knows about a token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Finding {
+    Clear,
+    Revoked(Kind),
+    Unknown(Cow<'static, str>),
+}
+
+impl Revocable {
+    /// Sees what of a token the list is to be asked for.
+    pub(crate) fn new(list: &RevocationList, token: &Identity<'_>) -> Self {
+        let named = [
+            (Kind::Id, token.id),
+            (Kind::Session, token.session),
+            (Kind::Subject, token.subject),
+            (Kind::Client, token.client),
+        ];
+        let named = named.into_iter().filter_map(|(kind, name)| Some((kind, name?.as_bytes())));
+        let marks = named.chain([(Kind::Text, token.text)]).map(|(kind, value)| Mark::new(kind, token.issuer, value));
+        // one that does not say when it was issued was issued before now
+        let from = token.issued.unwrap_or_else(|| list.now());
+        let life = token.expires.0.saturating_sub(from.0);
+        Self {
+            marks: marks.chain([Mark::ALL]).collect(),
+            issued: token.issued.map(|issued| millis(issued.0)),
+            expires: token.expires,
+            too_long: Some(life).filter(|life| *life > list.longest_life()),
+            list: list.clone(),
+        }
+    }
+
+    /// Asks the list.
+    pub(crate) fn find(&self) -> Finding {
+        let found = self.list.find(&self.marks, self.issued);
+        let unsure = self.too_long.is_some() || !self.list.is_connected();
+        match found {
+            Some(kind) => Finding::Revoked(kind),
+            None if unsure => Finding::Unknown(self.why()),
+            None => Finding::Clear,
+        }
+    }
+
+    fn why(&self) -> Cow<'static, str> {
+        match self.too_long {
+            Some(life) => format!(
+                "the token lives for {} s, and the revocation list remembers for {} s",
+                life.as_secs(),
+                self.list.longest_life().as_secs()
+            )
+            .into(),
+            None => self.list.why_disconnected(),
+        }
+    }
+
+    /// Revokes this one token, in this list.
+    pub(crate) fn revoke(&self) {
+        let own = |mark: &&Mark| mark.kind == Kind::Id;
+        let text = |mark: &&Mark| mark.kind == Kind::Text;
+        if let Some(mark) = self.marks.iter().find(own).or_else(|| self.marks.iter().find(text)) {
+            self.list.revoke_all_of(*mark, self.expires);
+        }
+    }
+}
+
+impl fmt::Debug for Revocable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocable").finish_non_exhaustive()
+    }
+}
+
+/// Writes a time in milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits until a token is revoked.
+#[cfg(feature = "deadline")]
+pub(crate) struct Watch {
+    token: Arc<Revocable>,
+    ticket: Option<Ticket>,
+}
+
+#[cfg(feature = "deadline")]
+impl Watch {
+    pub(crate) fn new(token: Arc<Revocable>) -> Self {
+        Self { token, ticket: None }
+    }
+
+    /// May be polled again after it has completed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (watchers, marks) = (self.token.list.watchers(), &self.token.marks);
+        // first, so that what is revoked in between wakes
+        match &self.ticket {
+            Some(ticket) => ticket.wait_in(cx.waker()),
+            None => self.ticket = Some(watchers.enter(marks, cx.waker())),
+        }
+        if matches!(self.token.find(), Finding::Revoked(_)) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(feature = "deadline")]
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            self.token.list.watchers().leave(&self.token.marks, ticket);
+        }
+    }
+}
