@@ -82,7 +82,9 @@ impl Table {
         let everything = Span { before: now.saturating_add(1), until: last };
         for entry in entries.iter().filter(|entry| entry.span.until > now_secs) {
             let Some(shard) = shards.get(shard_of(entry.mark.hash)) else { continue };
-            let fits = writer.len < self.capacity || entry.mark.kind == Kind::All;
+            // one place more for what is said of all
+            let room = self.capacity.saturating_add(usize::from(kinds & Kind::All.bit() > 0));
+            let fits = writer.len < room || entry.mark.kind == Kind::All;
             let entry = if fits || shard.contains_key(&entry.mark.hash) {
                 *entry
             } else {
