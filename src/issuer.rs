@@ -14,7 +14,7 @@ use crate::jose::Algorithm;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::presets::{Argument, Preset, is_guid, presets};
-pub(crate) use self::set::{Clash, IssuerSet, differ_little};
+pub(crate) use self::set::{IssuerSet, differ_little};
 pub(crate) use self::template::Template;
 pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 

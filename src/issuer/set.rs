@@ -1,6 +1,7 @@
 //! The trusted issuers, by exact identifier.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
@@ -9,24 +10,18 @@ use super::Terms;
 use crate::error::{Error, ErrorKind};
 use crate::jose::Value;
 
-/// What two issuers cannot both have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Clash {
-    /// An identifier, or another name.
-    Name,
-    /// The tokens that name nobody.
-    Unnamed,
-}
+const TWICE: &str = "the issuer, or another name of it, is there twice; say all about it in one place";
+const UNNAMED: &str = "another issuer takes the tokens without iss; only one can accept_absent_iss";
 
 /// What belongs to each trusted issuer, found in the same time for one or for a thousand.
 #[derive(Debug)]
 pub(crate) struct IssuerSet<T> {
-    /// Under a fast hash, since no token can add to it.
-    by_id: HashMap<Arc<str>, T, RandomState>,
-    /// Identifiers that mean another one.
-    other_names: HashMap<Box<str>, Arc<str>, RandomState>,
+    listed: Vec<(Arc<str>, T)>,
+    /// Their places in the list, by identifier and by other names; under a fast hash, since no
+    /// token can add to it.
+    by_name: HashMap<Box<str>, usize, RandomState>,
     /// Whose the tokens are that name nobody.
-    unnamed: Option<Arc<str>>,
+    unnamed: Option<usize>,
     /// Identifiers as [`bare`] leaves them: only to guess, for an error text, which issuer was
     /// meant.
     by_bare: HashMap<String, Arc<str>>,
@@ -37,61 +32,54 @@ pub(crate) struct IssuerSet<T> {
 impl<T> IssuerSet<T> {
     pub(crate) fn new() -> Self {
         Self {
-            by_id: HashMap::default(),
-            other_names: HashMap::default(),
+            listed: Vec::new(),
+            by_name: HashMap::default(),
             unnamed: None,
             by_bare: HashMap::new(),
             by_path: HashMap::new(),
         }
     }
 
-    /// Adds an issuer, if nothing by which it is named is another's.
-    pub(crate) fn insert(&mut self, id: Arc<str>, terms: &Terms, entry: T) -> Result<(), Clash> {
-        let mut clash = self.knows(&id).then_some(Clash::Name);
-        for name in &terms.also_known_as {
-            if **name == *id || self.knows(name) {
-                clash = Some(Clash::Name);
+    /// Adds an issuer; says what is wrong if something by which it is named is another's.
+    pub(crate) fn insert(&mut self, id: Arc<str>, terms: &Terms, entry: T) -> Result<(), &'static str> {
+        let place = self.listed.len();
+        let mut clash = None;
+        for name in iter::once(&*id).chain(terms.also_known_as.iter().map(|name| &**name)) {
+            if self.by_name.insert(name.into(), place).is_some() {
+                clash = Some(TWICE);
             }
             self.by_bare.insert(bare(name), Arc::clone(&id));
-            self.other_names.insert(name.clone(), Arc::clone(&id));
         }
-        if terms.absent_iss && self.unnamed.replace(Arc::clone(&id)).is_some() {
-            clash = Some(Clash::Unnamed);
+        if terms.absent_iss && self.unnamed.replace(place).is_some() {
+            clash = Some(UNNAMED);
         }
-        self.by_bare.insert(bare(&id), Arc::clone(&id));
-        if let Some(path) = path(&id) {
-            self.by_path.insert(path, Arc::clone(&id));
-        }
-        self.by_id.insert(id, entry);
+        self.by_path.extend(path(&id).map(|path| (path, Arc::clone(&id))));
+        self.listed.push((id, entry));
         clash.map_or(Ok(()), Err)
-    }
-
-    fn knows(&self, id: &str) -> bool {
-        self.by_id.contains_key(id) || self.other_names.contains_key(id)
     }
 
     /// Returns the issuer of this identifier, and none that has it for another name: what belongs
     /// to the one, such as its keys, is not the other's.
     pub(crate) fn get(&self, id: &str) -> Option<&T> {
-        self.by_id.get(id)
+        let (own, entry) = self.listed.get(*self.by_name.get(id)?)?;
+        (**own == *id).then_some(entry)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.by_id.values()
+        self.listed.iter().map(|(_, entry)| entry)
     }
 
     /// Selects by the token's `iss`, which must be a string and equal an identifier byte for byte
     /// (RFC 7519 §4.1.1).
     pub(crate) fn select(&self, iss: Option<Value<'_>>) -> Result<&T, Error> {
+        let at = |place: Option<usize>| Some(&self.listed.get(place?)?.1);
         let Some(iss) = iss else {
-            let unnamed = self.unnamed.as_ref().and_then(|id| self.by_id.get(id));
-            return unnamed.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "iss is absent"));
+            return at(self.unnamed).ok_or_else(|| Error::new(ErrorKind::MissingClaim, "iss is absent"));
         };
         let Some(id) = iss.as_str() else {
             return Err(Error::new(ErrorKind::MalformedClaim, format!("iss is {}, not a string", iss.type_name())));
         };
-        let named = || self.by_id.get(self.other_names.get(id)?);
-        self.by_id.get(id).or_else(named).ok_or_else(|| self.unknown(id))
+        at(self.by_name.get(id).copied()).ok_or_else(|| self.unknown(id))
     }
 
     /// Names the trusted issuer that was probably meant, without repeating what the token says.
@@ -101,13 +89,12 @@ impl<T> IssuerSet<T> {
             let detail = "iss differs only by scheme, case or a trailing slash; it must be configured byte for byte";
             return unknown(detail).at(known);
         }
-        match path(id).and_then(|path| self.by_path.get(&path)) {
-            Some(known) => unknown(
-                "iss differs only by its host: another server, or one issuer that takes its name from the request",
-            )
-            .at(known),
-            None => unknown("iss names none of the trusted issuers"),
+        if let Some(known) = path(id).and_then(|path| self.by_path.get(&path)) {
+            let detail =
+                "iss differs only by its host: another server, or one issuer that takes its name from the request";
+            return unknown(detail).at(known);
         }
+        unknown("iss names none of the trusted issuers")
     }
 }
 
@@ -165,7 +152,7 @@ mod tests {
             ("new", named(&["new"])),
             ("new", named(&["twice", "twice"])),
         ] {
-            assert_eq!(set().insert(id.into(), &others, 3), Err(Clash::Name), "{id}");
+            assert_eq!(set().insert(id.into(), &others, 3), Err(TWICE), "{id}");
         }
         let mut set = set();
         let nameless = Terms { absent_iss: true, ..Terms::default() };
@@ -173,7 +160,7 @@ mod tests {
         assert_eq!(select(&set, "{}"), Ok(3));
         assert_eq!(select(&set, r#"{"iss":null}"#), Err(ErrorKind::MalformedClaim), "that is not absent");
         assert_eq!(select(&set, r#"{"iss":""}"#), Err(ErrorKind::UnknownIssuer));
-        assert_eq!(set.insert("another".into(), &nameless, 4), Err(Clash::Unnamed));
+        assert_eq!(set.insert("another".into(), &nameless, 4), Err(UNNAMED));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
 use crate::error::{ConfigError, ConfigProblemKind, Error, ProtectionSpace};
-use crate::issuer::{Clash, IssuerSet, ServerPolicy};
+use crate::issuer::{IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
 
@@ -345,12 +345,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             let known = known.map(|known| &**known);
             let Some(trusted) = trust.prepare(&policy, &configured, known, &mut problems) else { continue };
             let issuer = Arc::clone(&trusted.policy);
-            let fix = match issuers.insert(Arc::clone(&issuer.issuer), &issuer.terms, Arc::new(trusted)) {
-                Ok(()) => continue,
-                Err(Clash::Name) => "the issuer, or another name of it, is there twice; say all about it in one place",
-                Err(Clash::Unnamed) => "another issuer takes the tokens without iss; only one can accept_absent_iss",
-            };
-            problems.push_as(ConfigProblemKind::Conflict, format!("issuers[{}]", issuer.issuer), fix);
+            if let Err(fix) = issuers.insert(Arc::clone(&issuer.issuer), &issuer.terms, Arc::new(trusted)) {
+                problems.push_as(ConfigProblemKind::Conflict, format!("issuers[{}]", issuer.issuer), fix);
+            }
         }
         problems.or(())?;
         for trusted in issuers.iter() {
