@@ -127,8 +127,8 @@ impl ResourceServerConfig {
             let fix = "no audience is named; it must equal a value of the tokens' aud";
             place.problem_as(ConfigProblemKind::Missing, fix);
         }
-        let mut audiences = audience.take(&mut place).into_iter().flatten();
-        let server = ResourceServer::new(audiences.next().unwrap_or_else(|| "-".to_owned()));
+        let mut audiences = audience.take(&mut place).into_iter().flat_map(|audiences| audiences.0);
+        let server = ResourceServer::new(audiences.next().unwrap_or_else(|| "-".into()));
         let builder = self.change(audiences.fold(server, ResourceServerBuilder::add_audience), &mut root);
         builder.with_problems(problems)
     }
@@ -136,7 +136,7 @@ impl ResourceServerConfig {
 
 #[cfg(feature = "http-client")]
 fn over_plain_http(builder: ResourceServerBuilder, hosts: OneOrMany, _: &mut Place<'_>) -> ResourceServerBuilder {
-    hosts.into_iter().fold(builder, ResourceServerBuilder::dangerously_fetch_keys_over_plain_http_from)
+    hosts.0.into_iter().fold(builder, ResourceServerBuilder::dangerously_fetch_keys_over_plain_http_from)
 }
 
 #[cfg(not(feature = "http-client"))]

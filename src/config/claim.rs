@@ -1,7 +1,6 @@
 //! Demands on claims as data.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use super::field::{Field, Place};
 use super::readers::PathConfig;
@@ -48,8 +47,13 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
 
 /// What a claim is compared with. A string is taken as it is: `"true"` is not `true`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Value")]
-pub(super) struct ValueConfig(ClaimValue);
+#[serde(untagged, expecting = "expected a string, a truth value or an integer")]
+pub(super) enum ValueConfig {
+    Bool(bool),
+    Integer(i64),
+    Large(u64),
+    Text(String),
+}
 
 impl ClaimConfig {
     /// Reads the demand, if it says of which claim, and notes whatever is wrong with it.
@@ -61,7 +65,7 @@ impl ClaimConfig {
         if unnamed {
             place.problem_as(Missing, "the claim is not named");
         }
-        let mut claim = match (absent, if_present) {
+        let claim = match (absent, if_present) {
             (false, false) => Claim::at(segments?),
             (false, true) => Claim::if_present(segments?),
             (true, false) => Claim::absent(segments?),
@@ -70,38 +74,21 @@ impl ClaimConfig {
                 return None;
             }
         };
-        if let Some(ValueConfig(value)) = self.equals {
-            claim = claim.equals(value);
-        }
-        if let Some(ValueConfig(value)) = self.not_equals {
-            claim = claim.not_equals(value);
-        }
-        if let Some(values) = self.one_of {
-            claim = claim.one_of(values.into_iter().map(|ValueConfig(value)| value));
-        }
-        if let Some(prefix) = self.starts_with {
-            claim = claim.starts_with(prefix);
-        }
-        if let Some(ValueConfig(element)) = self.contains {
-            claim = claim.contains(element);
-        }
-        Some(claim)
+        let claim = self.equals.into_iter().fold(claim, Claim::equals);
+        let claim = self.not_equals.into_iter().fold(claim, Claim::not_equals);
+        let claim = self.one_of.into_iter().fold(claim, Claim::one_of);
+        let claim = self.starts_with.into_iter().fold(claim, Claim::starts_with);
+        Some(self.contains.into_iter().fold(claim, Claim::contains))
     }
 }
 
-impl TryFrom<Value> for ValueConfig {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        let integer = |number: &serde_json::Number| {
-            number.as_i64().map(ClaimValue::from).or_else(|| number.as_u64().map(ClaimValue::from))
-        };
-        let value = match &value {
-            Value::Bool(value) => Some((*value).into()),
-            Value::Number(number) => integer(number),
-            Value::String(text) => Some(text.as_str().into()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        };
-        value.map(Self).ok_or("expected a string, a truth value or an integer")
+impl From<ValueConfig> for ClaimValue {
+    fn from(value: ValueConfig) -> Self {
+        match value {
+            ValueConfig::Bool(value) => value.into(),
+            ValueConfig::Integer(value) => value.into(),
+            ValueConfig::Large(value) => value.into(),
+            ValueConfig::Text(text) => text.into(),
+        }
     }
 }

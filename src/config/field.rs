@@ -136,13 +136,13 @@ pub(super) use settings;
 /// One string, or a list of them, with one at least.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Strings")]
-pub(super) struct OneOrMany(Vec<String>);
+pub(super) struct OneOrMany(pub(super) Vec<Box<str>>);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 enum Strings {
-    One(String),
-    Many(Vec<String>),
+    One(Box<str>),
+    Many(Vec<Box<str>>),
 }
 
 impl TryFrom<Strings> for OneOrMany {
@@ -157,22 +157,7 @@ impl TryFrom<Strings> for OneOrMany {
     }
 }
 
-impl IntoIterator for OneOrMany {
-    type Item = String;
-    type IntoIter = std::vec::IntoIter<String>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-impl From<OneOrMany> for Vec<Box<str>> {
-    fn from(list: OneOrMany) -> Self {
-        list.into_iter().map(Into::into).collect()
-    }
-}
-
 /// Returns each name with each of its values.
-pub(super) fn pairs(lists: BTreeMap<String, OneOrMany>) -> impl Iterator<Item = (String, String)> {
-    lists.into_iter().flat_map(|(name, list)| list.into_iter().map(move |value| (name.clone(), value)))
+pub(super) fn pairs(lists: BTreeMap<String, OneOrMany>) -> impl Iterator<Item = (String, Box<str>)> {
+    lists.into_iter().flat_map(|(name, OneOrMany(list))| list.into_iter().map(move |value| (name.clone(), value)))
 }

@@ -26,17 +26,17 @@ settings! {
     for Terms {
         /// Other texts by which its tokens name it.
         also_known_as: OneOrMany => |terms, names| {
-            Terms { also_known_as: [terms.also_known_as, names.into()].concat(), ..terms }
+            Terms { also_known_as: [terms.also_known_as, names.0].concat(), ..terms }
         },
         /// Whether tokens that name no issuer are this one's.
         accept_absent_iss: bool => |terms, on| Terms { absent_iss: on, ..terms },
         /// Where the keys are, if they are not to be found by discovery.
         jwks_uri: Address => |terms, uri| Terms { jwks_uri: Some(uri), ..terms },
         /// What this issuer's tokens must name, in place of the server's audience.
-        only_audiences: OneOrMany => |terms, names| Terms { audiences: Some(names.into()), ..terms },
+        only_audiences: OneOrMany => |terms, names| Terms { audiences: Some(names.0), ..terms },
         /// Accepts tokens without `aud` if a claim is one of some texts.
         accept_absent_aud_if: AbsentAud => |terms, absent_aud| {
-            terms.accept_absent_aud_if(absent_aud.claim, absent_aud.one_of.into())
+            terms.accept_absent_aud_if(absent_aud.claim, absent_aud.one_of.0)
         },
         /// Accepts tokens that have no `aud`.
         dangerously_accept_absent_aud: bool => |terms, on| Terms { absent_aud: on, ..terms },
@@ -44,13 +44,13 @@ settings! {
         /// too.
         dangerously_accept_any_aud: bool => |terms, on| Terms { any_aud: on, ..terms },
         /// The only clients whose tokens are accepted.
-        only_clients: OneOrMany => |terms, clients| Terms { clients: Some(clients.into()), ..terms },
+        only_clients: OneOrMany => |terms, clients| Terms { clients: Some(clients.0), ..terms },
         /// The claim that names the client; `client_id`, else `azp` by default.
         client_claim: String => |terms, name| Terms { client_claims: vec![name.into()], ..terms },
         /// The algorithms that are accepted, such as `ES256`; all asymmetric ones by default.
         only_algorithms: OneOrMany => |terms, names, place| {
-            let known = |name: String| name.parse::<Algorithm>().map_err(|error| place.problem(format!("{name:?} is {error}"))).ok();
-            let algorithms: Option<Vec<Algorithm>> = names.into_iter().map(known).collect();
+            let known = |name: Box<str>| name.parse::<Algorithm>().map_err(|error| place.problem(format!("{name:?} is {error}"))).ok();
+            let algorithms: Option<Vec<Algorithm>> = names.0.into_iter().map(known).collect();
             Terms { algorithms: algorithms.or(terms.algorithms), ..terms }
         },
         /// By how much clocks may differ; 30 by default, at most 300.
@@ -64,7 +64,7 @@ settings! {
         /// For how long keys are used that cannot be fetched anew; 3600 by default, at most 86400.
         max_stale_seconds: u64 => |terms, seconds| Terms { max_stale: Duration::from_secs(seconds), ..terms },
         /// The types (`typ`) that are accepted, in place of none, `JWT` and `at+jwt`.
-        only_types: OneOrMany => |terms, types| terms.only_types(types),
+        only_types: OneOrMany => |terms, types| terms.only_types(types.0),
         /// Whether the whole profile of RFC 9068 is demanded.
         rfc9068: bool => |terms, on| Terms { rfc9068: on, ..terms },
         /// What must hold of claims.

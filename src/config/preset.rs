@@ -32,7 +32,7 @@ fn make(preset: &Preset, mut given: BTreeMap<String, Value>) -> Result<Issuer, S
     for Argument { name, is_list, .. } in preset.arguments {
         let value = given.remove(*name).ok_or_else(|| format!("{name} is missing"))?;
         let read = if *is_list {
-            OneOrMany::deserialize(value).map(|list| list.into_iter().collect())
+            OneOrMany::deserialize(value).map(|list| list.0.into_iter().map(Into::into).collect())
         } else {
             String::deserialize(value).map(|text| vec![text])
         };

@@ -13,8 +13,7 @@ fn read<T: DeserializeOwned>(format: FileFormat, text: &str) -> T {
 fn shown(config: ResourceServerConfig) -> String {
     let mut problems = ConfigError::default();
     let mut root = Place::root(&mut problems);
-    let audience: Option<Vec<_>> =
-        config.audience.clone().take(&mut root).map(|audiences| audiences.into_iter().collect());
+    let audience = config.audience.clone().take(&mut root).map(|audiences| audiences.0);
     let cache = config.token_cache_bytes.clone().take(&mut root);
     let issuers = config.issuers.clone().take(&mut root).unwrap().into_iter();
     let issuers: Vec<_> = issuers.map(|issuer| issuer.take(&mut root).unwrap().read(&mut root).unwrap()).collect();
