@@ -30,6 +30,6 @@ pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Resu
 fn misfit<T: DeserializeOwned>(payload: &Json) -> Misfit {
     // from the text again, as the type has seen it: the issuer's terms may have made text of integers
     let claims = Json::parse_all(payload.text().into());
-    let misfit = claims.ok().and_then(|claims| T::deserialize(Deserializer::new(claims.root())).err());
+    let misfit = claims.ok().and_then(|claims| T::deserialize(Deserializer(claims.root())).err());
     misfit.unwrap_or_else(Misfit::unknown)
 }

@@ -19,18 +19,9 @@ type Names = &'static [&'static str];
 
 /// A value of the claims.
 #[derive(Clone, Copy)]
-pub(super) struct Deserializer<'de>(Value<'de>);
+pub(super) struct Deserializer<'de>(pub(super) Value<'de>);
 
 impl<'de> Deserializer<'de> {
-    pub(super) fn new(value: Value<'de>) -> Self {
-        Self(value)
-    }
-
-    /// Reads a value that must be of one kind, as serde_json demands it.
-    fn only<V: Visitor<'de>>(self, fits: bool, expected: &str, visitor: V) -> Read<'de, V> {
-        if fits { de::Deserializer::deserialize_any(self, visitor) } else { Err(self.misfit(expected)) }
-    }
-
     fn misfit(self, expected: &str) -> Misfit {
         Misfit::kind(self.0.type_name(), expected)
     }
@@ -48,10 +39,12 @@ impl<'de> Deserializer<'de> {
     }
 }
 
+/// Reads a value that must be of one kind, as serde_json demands it.
 macro_rules! only {
-    ($as_kind:ident: $($method:ident $expected:literal),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
-            self.only(self.0.$as_kind().is_some(), $expected, visitor)
+    ($fits:expr => $($method:ident($($argument:ty),*) $expected:literal),*) => {$(
+        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* visitor: V) -> Read<'de, V> {
+            let fits: fn(Value<'de>) -> bool = $fits;
+            if fits(self.0) { self.deserialize_any(visitor) } else { Err(self.misfit($expected)) }
         }
     )*};
 }
@@ -80,16 +73,22 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         }
     }
 
-    only! { as_bool: deserialize_bool "a boolean" }
-    only! { as_number:
-        deserialize_i8 "i8", deserialize_i16 "i16", deserialize_i32 "i32", deserialize_i64 "i64", deserialize_i128 "i128",
-        deserialize_u8 "u8", deserialize_u16 "u16", deserialize_u32 "u32", deserialize_u64 "u64", deserialize_u128 "u128",
-        deserialize_f32 "f32", deserialize_f64 "f64"
+    only! { |value| value.as_bool().is_some() => deserialize_bool() "a boolean" }
+    only! { |value| value.as_number().is_some() =>
+        deserialize_i8() "i8", deserialize_i16() "i16", deserialize_i32() "i32", deserialize_i64() "i64",
+        deserialize_i128() "i128", deserialize_u8() "u8", deserialize_u16() "u16", deserialize_u32() "u32",
+        deserialize_u64() "u64", deserialize_u128() "u128", deserialize_f32() "f32", deserialize_f64() "f64"
     }
-    only! { as_str:
-        deserialize_char "a string", deserialize_str "a string", deserialize_string "a string",
-        deserialize_identifier "a string"
+    only! { |value| value.as_str().is_some() =>
+        deserialize_char() "a string", deserialize_str() "a string", deserialize_string() "a string",
+        deserialize_identifier() "a string"
     }
+    only! { Value::is_null => deserialize_unit() "null", deserialize_unit_struct(&'static str) "null" }
+    only! { Value::is_array =>
+        deserialize_seq() "an array", deserialize_tuple(usize) "an array",
+        deserialize_tuple_struct(&'static str, usize) "an array"
+    }
+    only! { Value::is_object => deserialize_map() "an object" }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
         match self.0.as_str() {
@@ -106,35 +105,11 @@ impl<'de> de::Deserializer<'de> for Deserializer<'de> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
-        self.only(self.0.is_null(), "null", visitor)
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Read<'de, V> {
-        self.deserialize_unit(visitor)
-    }
-
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Read<'de, V> {
         if name == RAW_VALUE {
             return visitor.visit_map(MapDeserializer::new([(RAW_VALUE, "null")].into_iter()));
         }
         visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
-        self.only(self.0.is_array(), "an array", visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Read<'de, V> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Read<'de, V> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<'de, V> {
-        self.only(self.0.is_object(), "an object", visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: Names, visitor: V) -> Read<'de, V> {

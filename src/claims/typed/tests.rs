@@ -286,7 +286,7 @@ fn no_value_and_no_name_of_the_token_is_told() {
 fn same<T: DeserializeOwned + Debug + 'static>(text: &str) {
     let json = claims(text);
     let first = serde_json::from_str::<T>(text).map(|value| format!("{value:?}")).unwrap();
-    let second = T::deserialize(Second::new(json.root())).map(|value| format!("{value:?}"));
+    let second = T::deserialize(Second(json.root())).map(|value| format!("{value:?}"));
     assert_eq!(second.map_err(|misfit| misfit.to_string()), Ok(first), "{text}");
 }
 
