@@ -27,20 +27,16 @@ pub(super) fn check(name: &str, origins: &[Box<str>], path: &str, problems: &mut
 /// Finds a cookie's value, if the request comes from where it should; an empty one is none, as
 /// after signing out.
 pub(super) fn find<'r>(name: &str, origins: &[Box<str>], head: RequestHead<'r>) -> Result<Option<&'r [u8]>, Error> {
-    let values = head.headers().get_all(COOKIE).iter();
-    let mut found = None;
-    for pair in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';')) {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        // nobody can tell which of them was set by another host of the domain
-        if let Some(value) = value
-            && found.replace(value).is_some()
-        {
-            return Err(Error::new(ErrorKind::MalformedRequest, format!("the cookie {name} comes twice")));
-        }
+    let pairs = head.headers().get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    let found = values.next();
+    // nobody can tell which of them was set by another host of the domain
+    if values.next().is_some() {
+        return Err(Error::new(ErrorKind::MalformedRequest, format!("the cookie {name} comes twice")));
     }
-    let found = found.filter(|value| !value.is_empty());
-    found.map_or(Ok(()), |_| check_site(name, origins, head))?;
-    Ok(found)
+    let Some(token) = found.filter(|value| !value.is_empty()) else { return Ok(None) };
+    check_site(name, origins, head)?;
+    Ok(Some(token))
 }
 
 /// Refuses what another site may have made the browser send.

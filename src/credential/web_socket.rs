@@ -57,14 +57,11 @@ pub(super) fn marks(headers: &HeaderMap) -> (bool, Option<Word>) {
 
 /// Takes the tokens, and what says that they are there, from the protocols that are offered.
 pub(super) fn take_tokens_from(headers: &mut HeaderMap) {
-    let mut rest: Vec<u8> = Vec::new();
-    for offer in offers(headers) {
-        let Offer::Other(protocol) = offer else { continue };
-        if !rest.is_empty() {
-            rest.extend(b", ");
-        }
-        rest.extend(protocol);
-    }
+    let others = offers(headers).filter_map(|offer| match offer {
+        Offer::Other(protocol) => Some(protocol),
+        Offer::Word(..) | Offer::Kubernetes(_) => None,
+    });
+    let rest = others.collect::<Vec<_>>().join(&b", "[..]);
     headers.remove(SEC_WEBSOCKET_PROTOCOL);
     if let Some(rest) = HeaderValue::from_bytes(&rest).ok().filter(|rest| !rest.is_empty()) {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
