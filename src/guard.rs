@@ -17,11 +17,11 @@ use crate::relay::CallerToken;
 /// What a layer asks of requests. By default that is a token in the `Authorization` header, and
 /// costs nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Guard(Option<Arc<Settings>>);
+pub(crate) struct Guard(Option<Arc<GuardSettings>>);
 
 /// The settings of a layer that most do not use.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct GuardSettings {
     pub(crate) mode: Mode,
     /// The routes that need no token, where there are no rules.
     public: Option<Arc<Routes<()>>>,
@@ -63,7 +63,7 @@ pub(crate) enum Requirement {
 
 impl Guard {
     /// Returns the settings, to be changed.
-    pub(crate) fn settings(&mut self) -> &mut Settings {
+    pub(crate) fn settings(&mut self) -> &mut GuardSettings {
         Arc::make_mut(self.0.get_or_insert_default())
     }
 
@@ -174,7 +174,7 @@ impl Mode {
     }
 }
 
-impl Settings {
+impl GuardSettings {
     /// Opens a route to everybody.
     pub(crate) fn open(&mut self, route: Route<()>, mut problems: ConfigError) -> Result<(), ConfigError> {
         let mut listed = self.public.as_ref().map(|routes| routes.listed().to_vec()).unwrap_or_default();

@@ -48,11 +48,11 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RelayLayer {
-    terms: Arc<Terms>,
+    terms: Arc<RelayTerms>,
 }
 
 #[derive(Clone, Debug)]
-struct Terms {
+struct RelayTerms {
     origins: HashSet<Origin>,
     stripped: Vec<HeaderName>,
 }
@@ -79,7 +79,7 @@ impl RelayLayer {
                 }
             }
         }
-        problems.or(Self { terms: Arc::new(Terms { origins: known, stripped: Vec::new() }) })
+        problems.or(Self { terms: Arc::new(RelayTerms { origins: known, stripped: Vec::new() }) })
     }
 
     /// Takes this header from every request, too.

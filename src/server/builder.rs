@@ -39,12 +39,12 @@ const FETCH_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Durati
 
 /// Configures a [`ResourceServer`]; [`build`](Self::build) checks everything at once.
 pub struct ResourceServerBuilder<C = ()> {
-    settings: Settings,
+    settings: ServerSettings,
     read: fn(&Json) -> Result<C, Error>,
 }
 
 /// What does not depend on the type of the claims.
-struct Settings {
+struct ServerSettings {
     audiences: Vec<Box<str>>,
     trusted: Vec<Trust>,
     resolvers: Vec<Arc<dyn DynResolver>>,
@@ -63,7 +63,7 @@ impl ResourceServer {
     /// name it, byte for byte (RFC 7519 §4.1.3, RFC 9068 §4).
     #[expect(clippy::new_ret_no_self, reason = "a server cannot be had without what the builder asks for")]
     pub fn new(audience: impl Into<String>) -> ResourceServerBuilder {
-        let settings = Settings {
+        let settings = ServerSettings {
             audiences: vec![audience.into().into()],
             trusted: Vec::new(),
             resolvers: Vec::new(),
@@ -309,7 +309,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// Makes the engine of a new server, or of one that goes on where a former has been.
     fn engine(self, former: Option<&Engine<C>>) -> Result<Engine<C>, ConfigError> {
         let Self { settings, read } = self;
-        let Settings { audiences, fetch, key_wait, max_token_bytes, mut problems, .. } = settings;
+        let ServerSettings { audiences, fetch, key_wait, max_token_bytes, mut problems, .. } = settings;
         if !(1..=LARGEST_MAX_LEN).contains(&max_token_bytes) {
             problems.push("max_token_bytes", format!("expected 1 to {LARGEST_MAX_LEN} bytes"));
         }
