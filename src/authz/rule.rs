@@ -66,35 +66,33 @@ impl Rule {
 
     /// Refuses a token that does not satisfy the rule.
     pub(crate) fn refuse<C: ?Sized>(&self, token: &AccessToken<C>) -> Error {
-        let scope = self.lacking(token);
-        let detail = match &scope {
-            Some(scope) => format!("the operation needs the scopes {scope:?}"),
+        let policy = token.policy();
+        let scopes = self.lacking(token);
+        let detail = match &scopes {
+            Some(scopes) => format!("the operation needs the scopes {:?}", scopes.join(" ")),
             None => "the token lacks a role that the operation needs".to_owned(),
         };
-        let policy = token.policy();
         // as the issuer calls them, which is where the client asks
-        let theirs = scope.map(|scope| {
-            let scopes: Vec<_> = scope.split(' ').map(|scope| policy.terms.scopes.theirs(scope)).collect();
-            scopes.join(" ").into()
-        });
+        let theirs = |scope| policy.terms.scopes.theirs(scope);
+        let scope = scopes.map(|scopes| scopes.into_iter().map(theirs).collect::<Vec<_>>().join(" ").into());
         Error::new(ErrorKind::InsufficientScope, detail)
-            .needing(Needed { scope: theirs })
+            .needing(Needed { scope })
             .at(&policy.issuer)
             .in_space(Some(&policy.server.space))
     }
 
-    /// Names the scopes to ask for, separated by spaces, if a scope is what the token lacks.
+    /// Names the scopes to ask for, if a scope is what the token lacks.
     ///
     /// These are all scopes of the operation, also those that the token has: a client that asks for
     /// them gets a token that will do. Of alternatives, the one that the token satisfies is named,
     /// else the first for which scopes are enough, else the first that has any.
-    fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<String> {
+    fn lacking<C: ?Sized>(&self, token: &AccessToken<C>) -> Option<Vec<&str>> {
         let mut needed = Vec::new();
         self.0.needed(token, &mut needed);
         let mut seen = HashSet::new();
         needed.retain(|scope| seen.insert(*scope));
         let lacks = needed.iter().any(|scope| !token.has_scope(scope));
-        lacks.then(|| needed.join(" "))
+        lacks.then_some(needed)
     }
 }
 
