@@ -3,7 +3,6 @@
 mod algorithm;
 mod base64url;
 mod compact;
-mod header;
 mod json;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
@@ -11,8 +10,7 @@ pub(crate) use self::algorithm::{Curve, Family, Hash};
 pub(crate) use self::base64url::decode as decode_base64url;
 #[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
 pub(crate) use self::base64url::encode as encode_base64url;
-pub(crate) use self::compact::{Compact, SignatureBuffer, Signed};
-pub(crate) use self::header::{Header, media_type};
+pub(crate) use self::compact::{Compact, Header, SignatureBuffer, Signed, media_type};
 #[cfg(test)]
 pub(crate) use self::json::LOOKED_AT;
 pub(crate) use self::json::{Json, Number, Row, Value};

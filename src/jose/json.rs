@@ -5,14 +5,12 @@
 //! read from a token later (registered claims, scopes, roles at a path) is a look-up in that list.
 //! A token's header and claims share one text and one list.
 
-mod build;
-mod node;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::build::Fault;
-pub(crate) use self::node::Number;
-use self::node::{Kind, Node, Span, place};
+pub(crate) use self::nodes::{Fault, Number};
+use self::nodes::{Kind, Node, Span, place};
 
 /// A text, and the objects that were parsed from it, each a document of its own.
 pub(crate) struct Json {
@@ -41,11 +39,11 @@ impl Json {
     pub(crate) fn parse(&mut self, text: Vec<u8>, start: usize) -> Result<(), Fault> {
         self.text = String::from_utf8(text).map_err(|_| Fault::NotUtf8)?;
         if self.nodes.capacity() == 0 {
-            self.nodes.reserve(build::nodes_in(self.text.capacity()));
+            self.nodes.reserve(nodes::nodes_in(self.text.capacity()));
         }
         let range = start..self.text.len();
         (self.last, self.root) = (Span::new(range.start, range.end), self.nodes.len());
-        build::parse(&mut self.text, &mut self.nodes, range)
+        nodes::parse(&mut self.text, &mut self.nodes, range)
     }
 
     /// Parses a text that is one object.

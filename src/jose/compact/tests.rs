@@ -78,7 +78,7 @@ fn right_padding_is_read_and_noted_for_the_issuers_terms_to_judge() {
             let token = format!("{}.{}.{}", headers[a], claims[b], signatures[c]);
             let compact = parse(&token).unwrap();
             assert_eq!(compact.padded, token.contains('='), "{token}");
-            assert_eq!(compact.json.first().get("alg").and_then(crate::jose::Value::as_str), Some("ES256"));
+            assert_eq!(compact.json.first().get("alg").and_then(Value::as_str), Some("ES256"));
             let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
             assert_eq!(compact.signed.signature(&mut buffer).unwrap(), signature.as_bytes(), "{token}");
             let (message, _) = token.rsplit_once('.').unwrap();

@@ -51,7 +51,7 @@ fn what_is_not_one_strict_object_is_refused_with_its_reason() {
     for (text, expected) in table {
         assert_eq!(parse(text).err(), *expected, "{text:.80}");
     }
-    assert_eq!(Fault::TooDeep.to_string(), format!("the JSON text is nested more than {} deep", build::MAX_DEPTH));
+    assert_eq!(Fault::TooDeep.to_string(), format!("the JSON text is nested more than {} deep", nodes::MAX_DEPTH));
     assert_eq!(Json::parse_all(b"{\"a\":\"\xff\"}".to_vec()).err(), Some(Fault::NotUtf8));
     assert_eq!(Json::parse_all("{}".encode_utf16().flat_map(u16::to_le_bytes).collect()).err(), Some(Fault::Malformed));
 }
