@@ -9,7 +9,7 @@ mod refresh;
 
 pub use self::key_set::UsableKey;
 pub use self::key_set::document::NotAKeySet;
-pub use self::key_set::skipped::{SkipReason, SkippedKey};
+pub use self::key_set::jwk::{SkipReason, SkippedKey};
 pub use self::key_set::static_keys::{KeyError, StaticKeys};
 pub(crate) use self::key_set::{KeySet, Selection};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};

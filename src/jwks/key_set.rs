@@ -3,7 +3,6 @@
 pub(super) mod document;
 pub(super) mod jwk;
 pub(super) mod pem;
-pub(super) mod skipped;
 pub(super) mod static_keys;
 #[cfg(test)]
 mod tests;
@@ -18,8 +17,7 @@ use foldhash::quality::RandomState;
 use serde::Serialize;
 
 use self::document::NotAKeySet;
-use self::jwk::Jwk;
-use self::skipped::{SkipReason, SkippedKey};
+use self::jwk::{Jwk, SkipReason, SkippedKey};
 use crate::crypto::VerifyingKey;
 use crate::jose::Algorithm;
 

@@ -1,49 +1,75 @@
 //! When an issuer's key set is fetched, and what is in use meanwhile.
 //!
-//! `schedule` decides, as a pure function. Readers load a snapshot (`state`), and `order` newer
-//! keys of the one `task` that fetches.
+//! Readers load a [`Snapshot`], and touch no other file here. Whom it does not help will `order`
+//! newer keys of the one `task` that fetches, and `schedule` decides about that, as a pure
+//! function.
 
 mod absent;
 mod allowance;
 mod order;
+mod saved;
 mod schedule;
-mod state;
 mod status;
 mod task;
 #[cfg(test)]
 mod tests;
 
-use std::hash::RandomState;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use self::absent::{Fingerprint, Standing};
-use self::allowance::ANOTHER;
+use self::absent::{Absent, Fingerprint};
 pub(crate) use self::allowance::Allowance;
 pub(crate) use self::order::{Cause, PendingFetch, Refresh};
-use self::schedule::{Event, MAX_TTL, Schedule};
-pub(crate) use self::state::{GRACE, Timing};
-use self::state::{Lease, Shared, Snapshot, State, jitter};
-pub use self::status::{Freshness, IssuerStatus, SavedKeys};
+pub use self::saved::SavedKeys;
+use self::schedule::{Event, Schedule};
+pub use self::status::{Freshness, IssuerStatus};
 use super::key_set::KeySet;
-use super::source::{DynKeySource, Guid};
-use crate::clock::{Moment, UnixTime};
+use super::source::{ByKid, DynKeySource, Validator};
+use crate::clock::{Moment, SharedClock, SystemClock};
+use crate::sync::lock;
+
+/// How long one request for metadata or keys may take, unless told otherwise.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A whole fetch may take so many times that: metadata, keys, and once more in vain.
+const EXCHANGES: u32 = 3;
+
+/// How late a task may be: so long after an order, or after the time for which it has planned to
+/// wake up.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// By which clock keys grow old, and how long a fetch may take. A reload may change both.
+#[derive(Clone)]
+pub(crate) struct Timing {
+    pub(crate) clock: SharedClock,
+    /// For one request with its whole answer.
+    pub(crate) fetch_timeout: Duration,
+}
+
+impl Timing {
+    /// Returns how long one fetch of any source may take, discovery included.
+    pub(crate) fn max_fetch(&self) -> Duration {
+        self.fetch_timeout.saturating_mul(EXCHANGES)
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { clock: SharedClock::new(SystemClock), fetch_timeout: FETCH_TIMEOUT }
+    }
+}
 
 /// An issuer's keys.
 pub(crate) struct Keys {
     shared: Arc<Shared>,
-}
-
-/// Why keys are missing.
-pub(crate) struct Outage {
-    pub(crate) error: Arc<str>,
-    /// No fetch has ended yet.
-    pub(crate) never: bool,
 }
 
 impl Keys {
@@ -102,9 +128,8 @@ impl Keys {
         current
     }
 
-    /// Asks for newer keys than those of this generation.
-    pub(crate) fn refresh(&self, cause: Cause, generation: u64) -> Refresh {
-        self.shared.order(cause, generation, None)
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.shared.source.is_none()
     }
 
     /// Goes by another clock and other timeouts from now on.
@@ -117,47 +142,6 @@ impl Keys {
     /// Returns how long a fetch may take.
     pub(crate) fn max_fetch(&self) -> Duration {
         self.shared.state().timing.max_fetch()
-    }
-
-    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none
-    /// yet.
-    pub(crate) fn outage(&self) -> Option<Outage> {
-        let state = self.shared.state();
-        let never = !self.is_fixed() && state.schedule.fetched.is_none() && state.last_error.is_none();
-        let not_yet = if self.shared.is_held_back(&state) { HELD_BACK } else { NOT_YET };
-        let error = if never { Some(not_yet.into()) } else { state.last_error.clone() };
-        Some(Outage { error: error?, never })
-    }
-
-    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it
-    /// was looked for a moment ago, or the issuer has withdrawn it. Where the last fetch failed,
-    /// nobody can tell.
-    pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
-        let now = Instant::now();
-        if let Some(source) = self.shared.by_kid() {
-            return kid.name.is_none_or(|name| source.is_absent(name, now));
-        }
-        let state = self.shared.state();
-        self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
-    }
-
-    /// Returns how long it is until newer keys could be fetched for this cause.
-    pub(crate) fn next_chance(&self, cause: Cause) -> Duration {
-        let now = self.shared.now();
-        let state = self.shared.state();
-        let wait = state.schedule.next_chance(state.event(cause, now), now);
-        if self.shared.is_held_back(&state) { wait.max(ANOTHER) } else { wait }
-    }
-
-    /// Returns the number by which a `kid` is known here; see [`Cause::UnknownKid`].
-    pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
-        let mut fingerprint = Fingerprint::of(kid, &self.shared.seed);
-        fingerprint.name = self.shared.by_kid().and(kid).and_then(Guid::parse);
-        fingerprint
-    }
-
-    pub(crate) fn is_fixed(&self) -> bool {
-        self.shared.source.is_none()
     }
 
     /// Says that a token was verified by the keys in hand: from now on they are fetched by the
@@ -184,93 +168,6 @@ impl Keys {
         };
         allowance.give_back(turns);
     }
-
-    /// Goes on with the keys of another source of the same issuer, until this one has brought its
-    /// own.
-    pub(crate) fn inherit(&self, former: &Self) {
-        if !former.shared.state().schedule.on_demand {
-            self.prove();
-        }
-        let Some(snapshot) = former.shared.current.load_full() else { return };
-        if let Some(fresh_until) = snapshot.fresh_until {
-            self.adopt(Arc::clone(&snapshot.set), snapshot.document.clone(), fresh_until);
-        }
-    }
-
-    /// Takes over keys that were not fetched here, if there are none in hand.
-    fn adopt(&self, set: Arc<KeySet>, document: Option<Arc<[u8]>>, fresh_until: Moment) {
-        let shared = &self.shared;
-        let now = shared.now();
-        let mut state = shared.state();
-        if self.is_fixed() || state.generation > 0 || set.keys.is_empty() {
-            return;
-        }
-        if let (Some(source), Some(document)) = (shared.by_kid(), &document) {
-            source.adopt(document);
-        }
-        state.schedule.on(Event::Restored { fresh_until }, now, jitter());
-        shared.publish(&mut state, set, document);
-    }
-
-    /// Returns the keys in hand for another process, unless they never change or are too old, or
-    /// the clock cannot say until when they are fresh.
-    pub(crate) fn save(&self, max_stale: Duration, now: Moment) -> Option<SavedKeys> {
-        if now.wall.is_before_1970() {
-            return None;
-        }
-        let fresh_until = self.shared.state().schedule.fresh_until?;
-        let current = self.shared.current.load_full().filter(|snapshot| snapshot.keys(max_stale, now).is_some())?;
-        let jwks = std::str::from_utf8(current.document.as_ref()?).ok()?.to_owned();
-        let ahead = fresh_until.instant.saturating_duration_since(now.instant);
-        let ago = now.instant.saturating_duration_since(fresh_until.instant);
-        // a wall clock that was set back promises too much
-        let by_instant = now.wall.0.saturating_add(ahead).saturating_sub(ago);
-        let fresh_until = by_instant.min(fresh_until.wall.0).as_secs();
-        Some(SavedKeys { issuer: self.shared.issuer.as_ref().into(), fresh_until, jwks })
-    }
-
-    /// Takes over keys that another process has saved, if there are none in hand. If they are too
-    /// old, they will not be used.
-    pub(crate) fn restore(&self, saved: &SavedKeys, now: Moment) {
-        // whatever was saved, a set is not fresh for longer than it could have been
-        let ahead = Duration::from_secs(saved.fresh_until).saturating_sub(now.wall.0).min(MAX_TTL);
-        let ago = now.wall.0.saturating_sub(Duration::from_secs(saved.fresh_until));
-        let wall = UnixTime(now.wall.0.saturating_add(ahead).saturating_sub(ago));
-        let instant = now.instant.checked_add(ahead).and_then(|instant| instant.checked_sub(ago));
-        let document: Arc<[u8]> = saved.jwks.as_bytes().into();
-        if let (Some(instant), Ok(set)) = (instant, KeySet::parse(&document, None)) {
-            self.adopt(Arc::new(set), Some(document), Moment { instant, wall });
-        }
-    }
-
-    /// Returns what an operator may know of them.
-    pub(crate) fn status(&self, max_stale: Duration) -> IssuerStatus {
-        let now = self.shared.now();
-        let state = self.shared.state();
-        let current = self.shared.current.load();
-        let set = current.as_ref().and_then(|snapshot| snapshot.keys(max_stale, now));
-        let passed = |then: Option<Moment>| then.and_then(|then| then.passed(now));
-        let until = |then: Instant| then.saturating_duration_since(now.instant);
-        let stale_for = passed(state.schedule.fresh_until);
-        IssuerStatus {
-            issuer: self.shared.issuer.as_ref().into(),
-            state: match (set, &*current, stale_for) {
-                _ if self.is_fixed() => Freshness::Fixed,
-                (_, None, _) => Freshness::NeverLoaded,
-                (None, Some(_), _) => Freshness::Expired,
-                (Some(_), _, None) => Freshness::Fresh,
-                (Some(_), _, Some(_)) => Freshness::Stale,
-            },
-            age: passed(state.schedule.fetched),
-            stale_for,
-            failing_for: state.schedule.failing_since.map(|since| now.instant.saturating_duration_since(since)),
-            failures: state.schedule.failures,
-            last_error: state.last_error.as_deref().map(Into::into),
-            next_fetch_in: state.schedule.next_fetch().map(until),
-            keys: set.map(KeySet::status).unwrap_or_default(),
-            skipped: set.map(|set| set.skipped.to_vec()).unwrap_or_default(),
-        }
-    }
 }
 
 impl Drop for Keys {
@@ -278,7 +175,7 @@ impl Drop for Keys {
         let task = {
             let mut state = self.shared.state();
             // whatever is left of the task counts for nothing, and there will be no other
-            state.number_next_task();
+            state.wake = Arc::default();
             self.shared.lease.close();
             state.abort.take()
         };
@@ -288,6 +185,156 @@ impl Drop for Keys {
     }
 }
 
-const NOT_YET: &str = "the issuer has not answered yet";
+/// A key set as readers see it.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    set: Arc<KeySet>,
+    /// What it was read from, if that may be saved.
+    document: Option<Arc<[u8]>>,
+    /// Grows with each fetch that is good, so that one who has seen an older set can be told.
+    pub(crate) generation: u64,
+    /// Until when it is fresh; `None` for ever.
+    fresh_until: Option<Moment>,
+    /// Whether the issuer is configured, or a token of it was verified.
+    proven: bool,
+}
 
-const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";
+impl Snapshot {
+    /// Returns the keys, unless they are too old. This is not left to the task, whose runtime may
+    /// be stuck.
+    pub(crate) fn keys(&self, max_stale: Duration, now: Moment) -> Option<&KeySet> {
+        // what has verified nothing yet bridges no outage
+        let max_stale = if self.proven { max_stale } else { Duration::ZERO };
+        is_trusted(self.fresh_until, max_stale, now).then_some(&*self.set)
+    }
+}
+
+/// Tells whether keys that are fresh until then may be used; those that never change always may.
+fn is_trusted(fresh_until: Option<Moment>, max_stale: Duration, now: Moment) -> bool {
+    fresh_until.and_then(|fresh_until| fresh_until.passed(now)).is_none_or(|stale| stale < max_stale)
+}
+
+/// What readers and the task share.
+struct Shared {
+    /// Whose keys they are, for logs.
+    issuer: Arc<str>,
+    /// What fetches are taken from until a token was verified; `None` for a configured issuer's
+    /// keys, which metrics may name, and which can be saved.
+    allowance: Option<Arc<Allowance>>,
+    /// `None` for keys that never change.
+    source: Option<Box<dyn DynKeySource>>,
+    /// Changed under the lock of `state`.
+    current: ArcSwapOption<Snapshot>,
+    /// Held by the task; changed under the lock of `state` or by the task.
+    lease: Lease,
+    state: Mutex<State>,
+    /// Counts the fetches that have ended, however they ended; changed under the lock of `state`.
+    ended: watch::Sender<u64>,
+    /// Of fingerprints.
+    seed: RandomState,
+}
+
+#[derive(Default)]
+struct State {
+    timing: Timing,
+    schedule: Schedule,
+    /// Wakes the task. Each has its own, and what its predecessors still do counts for nothing.
+    wake: Arc<Notify>,
+    /// Ends it.
+    abort: Option<AbortHandle>,
+    /// A fetch has been decided on and awaits the task.
+    ordered: bool,
+    /// What fetches have taken from the allowance so far.
+    turns: usize,
+    last_error: Option<Arc<str>>,
+    /// By which the source can tell whether the set in hand is still the issuer's.
+    validator: Option<Validator>,
+    absent: Absent,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Returns the source, if it brings keys by their names.
+    fn by_kid(&self) -> Option<&dyn ByKid> {
+        self.source.as_ref()?.by_kid()
+    }
+
+    /// Reads both clocks. No lock may be held: the wall clock may be the application's.
+    fn now(&self) -> Moment {
+        let clock = self.state().timing.clock.clone();
+        clock.moment()
+    }
+
+    /// Returns the generation of the set in hand; 0 before the first.
+    fn generation(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |current| current.generation)
+    }
+
+    /// Takes a set into use, of which the schedule knows already.
+    fn publish(&self, state: &mut State, set: Arc<KeySet>, document: Option<Arc<[u8]>>) {
+        if self.by_kid().is_none() {
+            let names = set.keys.iter().filter_map(|key| key.kid.as_deref());
+            state.absent.publish(names.map(|kid| Fingerprint::of(Some(kid), &self.seed)).collect());
+        }
+        let generation = self.generation().saturating_add(1);
+        let (fresh_until, proven) = (state.schedule.fresh_until, !state.schedule.on_demand);
+        let snapshot = Snapshot { set, document, generation, fresh_until, proven };
+        self.current.store(Some(Arc::new(snapshot)));
+    }
+}
+
+/// By when the task has promised to be heard of again. If that passes, its runtime is not driven
+/// any more (or there is no task), and whoever notices may start another.
+#[derive(Debug)]
+struct Lease {
+    epoch: Instant,
+    /// In milliseconds since the epoch.
+    until: AtomicU64,
+}
+
+impl Lease {
+    /// Nobody holds it.
+    fn free() -> Self {
+        Self { epoch: Instant::now(), until: AtomicU64::new(0) }
+    }
+
+    fn holds(&self, now: Instant) -> bool {
+        self.millis(now) < self.until.load(Ordering::Acquire)
+    }
+
+    /// Sets its end to [`GRACE`] after the given time.
+    fn renew(&self, then: Instant) {
+        self.until.store(self.with_grace(then), Ordering::Release);
+    }
+
+    /// The same, if that is sooner.
+    fn shorten(&self, then: Instant) {
+        self.until.fetch_min(self.with_grace(then), Ordering::AcqRel);
+    }
+
+    fn end(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Makes it endless: there will be no task any more, or none is needed.
+    fn close(&self) {
+        self.until.store(u64::MAX, Ordering::Release);
+    }
+
+    fn with_grace(&self, then: Instant) -> u64 {
+        self.millis(then).saturating_add(u64::try_from(GRACE.as_millis()).unwrap_or_default())
+    }
+
+    fn millis(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A random number between 0 and 1, good enough to spread load.
+fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}

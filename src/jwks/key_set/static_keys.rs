@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::document::NotAKeySet;
-use super::jwk::Jwk;
+use super::jwk::{Jwk, SkipReason};
 use super::pem;
-use super::skipped::SkipReason;
 use super::{KeySet, MAX_KEYS, MAX_TRIED_CONFIGURED};
 use crate::crypto::Material;
 use crate::jose::{Algorithm, Hash};

@@ -1,16 +1,18 @@
-//! How newer keys are asked for, and waited for.
+//! How newer keys are asked for and waited for, and what is known while they are missing.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::absent::Fingerprint;
-use super::allowance::{Allowance, Turn};
+use super::absent::{Fingerprint, Standing};
+use super::allowance::{ANOTHER, Allowance, Turn};
 use super::schedule::{Decision, Event};
-use super::state::{GRACE, Shared, State, jitter};
+use super::{GRACE, Keys, Shared, State, jitter};
 use crate::clock::Moment;
+use crate::jwks::source::Guid;
 use crate::trace::count;
 
 /// Why newer keys are asked for.
@@ -55,6 +57,57 @@ enum Stage {
     Queued { cause: Cause, generation: u64, allowance: Arc<Allowance> },
 }
 
+/// Why keys are missing.
+pub(crate) struct Outage {
+    pub(crate) error: Arc<str>,
+    /// No fetch has ended yet.
+    pub(crate) never: bool,
+}
+
+impl Keys {
+    /// Asks for newer keys than those of this generation.
+    pub(crate) fn refresh(&self, cause: Cause, generation: u64) -> Refresh {
+        self.shared.order(cause, generation, None)
+    }
+
+    /// Returns how long it is until newer keys could be fetched for this cause.
+    pub(crate) fn next_chance(&self, cause: Cause) -> Duration {
+        let now = self.shared.now();
+        let state = self.shared.state();
+        let wait = state.schedule.next_chance(state.event(cause, now), now);
+        if self.shared.is_held_back(&state) { wait.max(ANOTHER) } else { wait }
+    }
+
+    /// Tells why what is missing may only be missing here: the last fetch failed, or there was none
+    /// yet.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        let state = self.shared.state();
+        let never = !self.is_fixed() && state.schedule.fetched.is_none() && state.last_error.is_none();
+        let not_yet = if self.shared.is_held_back(&state) { HELD_BACK } else { NOT_YET };
+        let error = if never { Some(not_yet.into()) } else { state.last_error.clone() };
+        Some(Outage { error: error?, never })
+    }
+
+    /// Tells whether there is no key of this name, although nothing is fetched for its sake now: it
+    /// was looked for a moment ago, or the issuer has withdrawn it. Where the last fetch failed,
+    /// nobody can tell.
+    pub(crate) fn is_absent(&self, kid: Fingerprint) -> bool {
+        let now = Instant::now();
+        if let Some(source) = self.shared.by_kid() {
+            return kid.name.is_none_or(|name| source.is_absent(name, now));
+        }
+        let state = self.shared.state();
+        self.is_fixed() || state.schedule.is_new(now) || state.absent.standing(kid, now) == Standing::Withdrawn
+    }
+
+    /// Returns the number by which a `kid` is known here; see [`Cause::UnknownKid`].
+    pub(crate) fn fingerprint(&self, kid: Option<&str>) -> Fingerprint {
+        let mut fingerprint = Fingerprint::of(kid, &self.shared.seed);
+        fingerprint.name = self.shared.by_kid().and(kid).and_then(Guid::parse);
+        fingerprint
+    }
+}
+
 impl PendingFetch {
     /// Tells whether it may have been begun too early, or need not come at all.
     pub(crate) fn joined(&self) -> bool {
@@ -84,7 +137,7 @@ impl PendingFetch {
 }
 
 impl State {
-    pub(super) fn event(&self, cause: Cause, now: Moment) -> Event {
+    fn event(&self, cause: Cause, now: Moment) -> Event {
         match cause {
             Cause::NoKeys => Event::NoKeys,
             Cause::ByHand => Event::ByHand,
@@ -97,7 +150,7 @@ impl State {
 impl Shared {
     /// Decides on a fetch, and makes sure that somebody carries it out. `turn` is what it may cost,
     /// if that has been waited for.
-    pub(super) fn order(self: &Arc<Self>, cause: Cause, generation: u64, turn: Option<Turn>) -> Refresh {
+    fn order(self: &Arc<Self>, cause: Cause, generation: u64, turn: Option<Turn>) -> Refresh {
         if self.source.is_none() || Handle::try_current().is_err() {
             return Refresh::Refused;
         }
@@ -111,7 +164,7 @@ impl Shared {
             allowance.refill(now.instant);
         }
         let mut state = self.state();
-        if state.generation != generation {
+        if self.generation() != generation {
             return Refresh::Newer;
         }
         let before = state.schedule.clone();
@@ -151,4 +204,23 @@ impl Shared {
         let stage = Stage::Ordered { joined, number, ended: self.ended.subscribe() };
         Refresh::Pending(PendingFetch { shared: Arc::downgrade(self), stage })
     }
+
+    /// Takes what a fetch costs: a turn, unless a token was verified already. Where none is left,
+    /// the error is what to wait for.
+    fn take_turn(&self, state: &mut State, turn: Option<Turn>) -> Result<(), &Arc<Allowance>> {
+        let Some(allowance) = self.allowance.as_ref().filter(|_| state.schedule.on_demand) else { return Ok(()) };
+        turn.or_else(|| allowance.try_take()).ok_or(allowance)?.forget();
+        state.turns = state.turns.saturating_add(1);
+        Ok(())
+    }
+
+    /// Tells whether a first fetch would have to wait for its turn.
+    fn is_held_back(&self, state: &State) -> bool {
+        let spent = self.allowance.as_ref().is_some_and(|allowance| allowance.is_spent());
+        spent && state.schedule.on_demand && !state.schedule.is_fetching()
+    }
 }
+
+const NOT_YET: &str = "the issuer has not answered yet";
+
+const HELD_BACK: &str = "too many unproven issuers are asked for their keys, and this one has to wait for its turn";

@@ -1,13 +1,14 @@
-//! What leaves the server of an issuer's keys: their state, for operators, and the set, for the
-//! next process.
+//! The state of an issuer's keys, for operators.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
 
-use crate::jwks::key_set::UsableKey;
-use crate::jwks::key_set::skipped::SkippedKey;
+use super::Keys;
+use crate::clock::Moment;
+use crate::jwks::key_set::jwk::SkippedKey;
+use crate::jwks::key_set::{KeySet, UsableKey};
 use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
@@ -90,6 +91,37 @@ pub enum Freshness {
     Stale,
 }
 
+impl Keys {
+    /// Returns what an operator may know of them.
+    pub(crate) fn status(&self, max_stale: Duration) -> IssuerStatus {
+        let now = self.shared.now();
+        let state = self.shared.state();
+        let current = self.shared.current.load();
+        let set = current.as_ref().and_then(|snapshot| snapshot.keys(max_stale, now));
+        let passed = |then: Option<Moment>| then.and_then(|then| then.passed(now));
+        let until = |then: Instant| then.saturating_duration_since(now.instant);
+        let stale_for = passed(state.schedule.fresh_until);
+        IssuerStatus {
+            issuer: self.shared.issuer.as_ref().into(),
+            state: match (set, &*current, stale_for) {
+                _ if self.is_fixed() => Freshness::Fixed,
+                (_, None, _) => Freshness::NeverLoaded,
+                (None, Some(_), _) => Freshness::Expired,
+                (Some(_), _, None) => Freshness::Fresh,
+                (Some(_), _, Some(_)) => Freshness::Stale,
+            },
+            age: passed(state.schedule.fetched),
+            stale_for,
+            failing_for: state.schedule.failing_since.map(|since| now.instant.saturating_duration_since(since)),
+            failures: state.schedule.failures,
+            last_error: state.last_error.as_deref().map(Into::into),
+            next_fetch_in: state.schedule.next_fetch().map(until),
+            keys: set.map(KeySet::status).unwrap_or_default(),
+            skipped: set.map(|set| set.skipped.to_vec()).unwrap_or_default(),
+        }
+    }
+}
+
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(|duration| duration.as_secs()).serialize(serializer)
@@ -98,37 +130,4 @@ fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn seconds_up<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(whole_seconds_up).serialize(serializer)
-}
-
-/// An issuer's keys as they were fetched, to be saved and given to the next process; see
-/// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).
-///
-/// They are public keys, and can be serialised in any format of serde, whether it describes itself
-/// (JSON) or not (postcard).
-///
-/// # Security
-///
-/// Whoever can change what is saved can mint tokens: keep it as safe as the service's
-/// configuration.
-#[derive(Clone, Deserialize, Serialize)]
-pub struct SavedKeys {
-    pub(crate) issuer: String,
-    /// When they cease to be fresh, in seconds since the epoch.
-    pub(crate) fresh_until: u64,
-    /// The text of the JWK Set: formats that do not describe themselves could not read it as a
-    /// value.
-    pub(crate) jwks: String,
-}
-
-impl SavedKeys {
-    /// Returns the issuer whose keys they are.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-}
-
-impl fmt::Debug for SavedKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SavedKeys({})", self.issuer)
-    }
 }

@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::schedule::{Decision, Event, MAX_TTL};
-use super::state::{Shared, State, jitter};
+use super::{Shared, State, jitter};
 use crate::clock::Moment;
 use crate::jwks::key_set::KeySet;
 use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
 use crate::sync::after;
-use crate::trace::{count, event};
+use crate::trace::{count, event, gauge};
 
 /// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks
 /// at the wall clock once in a while.
@@ -30,7 +30,7 @@ const CUT_SHORT: &str = "the fetch of the issuer's keys was cut short";
 /// Dropped in whatever way the task ends.
 struct RefreshTask {
     shared: Arc<Shared>,
-    number: u64,
+    /// Its own, by which it is also told apart from those that came before.
     wake: Arc<Notify>,
 }
 
@@ -57,23 +57,23 @@ impl Shared {
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let now = self.now();
-        let (task, failures) = {
+        let (wake, failures) = {
             let mut state = self.state();
             if self.lease.holds(now.instant) {
                 return;
             }
             let failures = self.cut_short(&mut state, now);
             self.lease.renew(now.instant);
-            let number = state.number_next_task();
-            (RefreshTask { shared: Arc::clone(self), number, wake: Arc::clone(&state.wake) }, failures)
+            state.wake = Arc::default();
+            (Arc::clone(&state.wake), failures)
         };
-        let number = task.number;
+        let task = RefreshTask { shared: Arc::clone(self), wake: Arc::clone(&wake) };
         // without a lock: on a runtime that is shutting down it is dropped at once, and says so
         let abort = runtime.spawn(task.run()).abort_handle();
         let former = {
             let mut state = self.state();
             // another may have taken over already
-            if state.task == number { state.abort.replace(abort) } else { Some(abort) }
+            if Arc::ptr_eq(&state.wake, &wake) { state.abort.replace(abort) } else { Some(abort) }
         };
         if let Some(former) = former {
             former.abort();
@@ -88,6 +88,42 @@ impl Shared {
     fn cut_short(&self, state: &mut State, now: Moment) -> Option<u32> {
         let begun = state.schedule.is_fetching() && !state.ordered;
         begun.then(|| self.failed(state, CUT_SHORT, now))
+    }
+
+    /// Records that a fetch has failed, and returns how many have in a row.
+    fn failed(&self, state: &mut State, report: &str, now: Moment) -> u32 {
+        state.last_error = Some(report.into());
+        state.schedule.on(Event::Failed, now, jitter());
+        self.count_ended();
+        state.schedule.failures
+    }
+
+    /// Wakes everybody who waits for the fetch that has ended. The lock of `state` must be held, so
+    /// that nobody can order the next fetch and take the end of this one for its end.
+    fn count_ended(&self) {
+        self.ended.send_modify(|ended| *ended = ended.saturating_add(1));
+    }
+
+    /// Tells the operator of a failure. No lock may be held: who listens may ask for the status.
+    fn tell_failure(&self, report: &str, failures: u32) {
+        event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
+        count!("tower_bearer_key_fetches_total", "issuer" => self.label().to_owned(), "result" => "failed");
+        self.show_failures(failures);
+    }
+
+    fn show_failures(&self, failures: u32) {
+        if self.is_configured() {
+            gauge!("tower_bearer_key_fetch_failures", failures, "issuer" => self.issuer.to_string());
+        }
+    }
+
+    fn is_configured(&self) -> bool {
+        self.allowance.is_none()
+    }
+
+    /// Returns how the issuer is called in metrics, where a name must not come from a token.
+    pub(super) fn label(&self) -> &str {
+        if self.is_configured() { &self.issuer } else { "found" }
     }
 }
 
@@ -126,7 +162,7 @@ impl RefreshTask {
     /// Returns the state, unless another task has taken over.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.shared.state();
-        (state.task == self.number).then_some(state)
+        Arc::ptr_eq(&state.wake, &self.wake).then_some(state)
     }
 
     async fn fetch(&self, source: &dyn DynKeySource) -> Result<News, FetchError> {

@@ -35,3 +35,21 @@ fn a_clock_that_is_replaced_is_dropped_without_a_lock() {
     keys.set_timing(&former);
     assert!(free.load(Ordering::Relaxed));
 }
+
+#[test]
+fn a_lease_holds_until_a_second_after_the_promised_time() {
+    let lease = Lease::free();
+    let after = |millis: u64| lease.epoch + Duration::from_millis(millis);
+    assert!(!lease.holds(after(0)));
+    lease.renew(after(5000));
+    assert!(lease.holds(after(5999)) && !lease.holds(after(6000)));
+    lease.shorten(after(7000));
+    assert!(lease.holds(after(5999)) && !lease.holds(after(6000)));
+    lease.shorten(after(100));
+    assert!(lease.holds(after(1099)) && !lease.holds(after(1100)));
+    lease.end();
+    lease.shorten(after(5000));
+    assert!(!lease.holds(after(0)));
+    lease.close();
+    assert!(lease.holds(after(1_000_000)));
+}

@@ -5,7 +5,7 @@ use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
 use crate::clock::UnixTime;
-use crate::jwks::refresh::state::is_trusted;
+use crate::jwks::refresh::is_trusted;
 
 fn start() -> Moment {
     Moment { instant: Instant::now(), wall: UnixTime(Duration::from_secs(1_700_000_000)) }

@@ -1,7 +1,7 @@
 //! Where the two clocks do not agree: a machine was suspended, or its wall clock was set.
 
 use super::*;
-use crate::jwks::refresh::state::is_trusted;
+use crate::jwks::refresh::is_trusted;
 
 /// The same as [`play`], with what the wall clock says beside the other.
 #[track_caller]
