@@ -1,16 +1,14 @@
 //! Step 2: the token is taken apart (RFC 7515); nothing in it is believed yet.
 
 mod algorithm;
-mod base64url;
 mod compact;
 mod json;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub(crate) use self::algorithm::{Curve, Family, Hash};
-pub(crate) use self::base64url::decode as decode_base64url;
 #[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
-pub(crate) use self::base64url::encode as encode_base64url;
-pub(crate) use self::compact::{Compact, Header, SignatureBuffer, Signed, media_type};
+pub(crate) use self::compact::encode_base64url;
+pub(crate) use self::compact::{Compact, Header, SignatureBuffer, Signed, decode_base64url, media_type};
 #[cfg(test)]
 pub(crate) use self::json::LOOKED_AT;
 pub(crate) use self::json::{Json, Number, Row, Value};

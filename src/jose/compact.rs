@@ -1,14 +1,18 @@
-//! The compact serialization and the protected header in it (RFC 7515 §3.1, §4, §5.2).
+//! The compact serialization of RFC 7515 (§3.1, §5.2), the protected header in it (§4), and the
+//! encoding of its parts: base64url without padding, white space and stray bits (§2).
+//!
+//! In a token's parts, padding is read too, if it is what RFC 4648 §5 demands: whether a token may
+//! have it is for its issuer's terms to say.
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
+use base64_simd::{AsOut, Base64, URL_SAFE, URL_SAFE_NO_PAD};
 use memchr::memchr_iter;
 
 use super::Algorithm;
-use super::base64url::{self, Fault};
 use super::json::{Json, Value};
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
@@ -41,14 +45,20 @@ pub(crate) struct Signed<'t> {
 /// Says what is wrong with the encoding of a part, in a text that costs nothing to make.
 macro_rules! not_base64url {
     ($part_is:literal, $text:expr) => {
-        malformed(match base64url::fault($text) {
-            Fault::Characters => concat!($part_is, " not base64url: it does not have all of these characters"),
-            Fault::CutOff => concat!($part_is, " not base64url: no text of this length is, so some of it was cut off"),
-            Fault::Padded => {
+        malformed(match NotBase64url::of($text) {
+            NotBase64url::Characters => concat!($part_is, " not base64url: it does not have all of these characters"),
+            NotBase64url::CutOff => {
+                concat!($part_is, " not base64url: no text of this length is, so some of it was cut off")
+            }
+            NotBase64url::Padded => {
                 concat!($part_is, " wrongly padded base64url (=), and RFC 7515 §2 forbids any: leave the padding out")
             }
-            Fault::StandardAlphabet => concat!($part_is, " base64 (+ and /), not base64url (- and _, RFC 7515 §2)"),
-            Fault::StrayBits => concat!($part_is, " not base64url: bits are left over, so it was cut off or altered"),
+            NotBase64url::StandardAlphabet => {
+                concat!($part_is, " base64 (+ and /), not base64url (- and _, RFC 7515 §2)")
+            }
+            NotBase64url::StrayBits => {
+                concat!($part_is, " not base64url: bits are left over, so it was cut off or altered")
+            }
         })
     };
 }
@@ -59,18 +69,18 @@ impl<'t> Compact<'t> {
         if header.len() > MAX_HEADER_LEN.saturating_mul(4).div_ceil(3) {
             return Err(malformed("the protected header is longer than 4 KiB"));
         }
-        let room = base64url::max_len(header).saturating_add(base64url::max_len(claims));
+        let room = max_len(header).saturating_add(max_len(claims));
         let mut json = Json::with_capacity(room);
         let mut text = json.take_text();
-        base64url::decode_to(header, &mut text).ok_or_else(|| not_base64url!("the protected header is", header))?;
+        decode_to(header, &mut text).ok_or_else(|| not_base64url!("the protected header is", header))?;
         let parsed = json.parse(text, 0);
         parsed.map_err(|fault| malformed(format!("in the protected header, {fault}")))?;
         let algorithm = Header::read(json.root())?.algorithm;
         let mut text = json.take_text();
         let start = text.len();
-        base64url::decode_to(claims, &mut text).ok_or_else(|| not_base64url!("the claims are", claims))?;
+        decode_to(claims, &mut text).ok_or_else(|| not_base64url!("the claims are", claims))?;
         json.parse(text, start).map_err(|fault| malformed(format!("in the claims, {fault}")))?;
-        let padded = [header, claims, signed.signature].into_iter().any(base64url::is_padded);
+        let padded = [header, claims, signed.signature].into_iter().any(is_padded);
         Ok(Self { json, algorithm, signed, padded })
     }
 }
@@ -82,10 +92,10 @@ impl<'t> Signed<'t> {
 
     /// Decodes the signature into the buffer.
     pub(crate) fn signature(self, buffer: &mut SignatureBuffer) -> Result<&[u8], Error> {
-        if base64url::max_len(self.signature) > buffer.len() {
+        if max_len(self.signature) > buffer.len() {
             return Err(Error::new(ErrorKind::BadSignature, "the signature is longer than that of any algorithm"));
         }
-        let decoded = base64url::decode_into(self.signature, buffer);
+        let decoded = decode_into(self.signature, buffer);
         decoded.ok_or_else(|| not_base64url!("the signature is", self.signature))
     }
 }
@@ -184,6 +194,76 @@ fn string<'j>(root: Value<'j>, name: &str) -> Result<Option<&'j str>, Error> {
     let text = value.as_str();
     text.map(Some)
         .ok_or_else(|| malformed(format!("the header parameter {name} is {}, not a string", value.type_name())))
+}
+
+/// Encodes bytes.
+#[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
+pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+/// Decodes `text`; `None` if it is anything but canonical, unpadded base64url.
+pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
+}
+
+/// Tells whether a part of a token has padding; where its `=` is not at the end, it cannot be
+/// decoded anyway.
+fn is_padded(part: &str) -> bool {
+    part.ends_with('=')
+}
+
+/// Decodes a part of a token, padded or not, and appends what it stands for.
+fn decode_to(text: &str, bytes: &mut Vec<u8>) -> Option<()> {
+    codec(text).decode_append(text, bytes).ok()
+}
+
+/// Decodes a part of a token, padded or not, into a buffer; `None` also if this is shorter than
+/// [`max_len`], for which the library would panic.
+fn decode_into<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    if max_len(text) > buffer.len() {
+        return None;
+    }
+    codec(text).decode(text.as_bytes(), buffer.as_out()).ok().map(|decoded| &*decoded)
+}
+
+/// Both are strict: one refuses padding, the other demands it where it belongs.
+fn codec(text: &str) -> &'static Base64 {
+    if is_padded(text) { &URL_SAFE } else { &URL_SAFE_NO_PAD }
+}
+
+/// Why a text is no base64url.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum NotBase64url {
+    Characters,
+    CutOff,
+    Padded,
+    StandardAlphabet,
+    StrayBits,
+}
+
+impl NotBase64url {
+    /// Finds out why a text could not be decoded; most often it was encoded by what knows base64
+    /// only.
+    fn of(text: &str) -> Self {
+        let has = |wrong: fn(u8) -> bool| text.bytes().any(wrong);
+        if has(|byte| byte == b'=') {
+            Self::Padded
+        } else if has(|byte| byte == b'+' || byte == b'/') {
+            Self::StandardAlphabet
+        } else if has(|byte| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'_') {
+            Self::Characters
+        } else if text.len() % 4 == 1 {
+            Self::CutOff
+        } else {
+            Self::StrayBits
+        }
+    }
+}
+
+/// Returns how many bytes a text of this length can stand for at most.
+fn max_len(text: &str) -> usize {
+    text.len().div_ceil(4).saturating_mul(3)
 }
 
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Error {

@@ -1,5 +1,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -127,4 +128,60 @@ fn claims_must_be_one_strict_object() {
     {
         assert_eq!(kind(&token(r#"{"alg":"ES256"}"#, claims)), Some(ErrorKind::MalformedToken), "{claims}");
     }
+}
+
+proptest! {
+    /// Two libraries, one by the book and one by vectors, agree on what is canonical, and on
+    /// what it says.
+    #[test]
+    fn another_decoder_reads_the_same(mut text in "[A-Za-z0-9_-]{0,140}", odd in "[A-Z=+/. \n\u{0}\u{e9}]?", at: prop::sample::Index) {
+        text.insert_str(at.index(text.len() + 1), &odd);
+        let expected = URL_SAFE_NO_PAD.decode(&text).ok();
+        let decoded = decode_base64url(&text);
+        prop_assert_eq!(decoded.as_deref(), expected.as_deref());
+        let mut buffer = [0; 200];
+        if !is_padded(&text) {
+            prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+        }
+        if let Some(bytes) = expected {
+            prop_assert_eq!(decode_base64url(&URL_SAFE_NO_PAD.encode(&bytes)), Some(bytes));
+        }
+    }
+
+    /// And so they do on what is padded rightly.
+    #[test]
+    fn another_decoder_reads_the_same_padding(bytes: Vec<u8>, mut odd in "[A-Za-z0-9_=-]{0,12}={1,3}") {
+        odd.insert_str(0, "AAAA");
+        for text in [URL_SAFE.encode(&bytes), odd] {
+            let expected = URL_SAFE.decode(&text).ok();
+            let (mut appended, mut buffer) = (Vec::new(), vec![0; max_len(&text)]);
+            prop_assert_eq!(decode_to(&text, &mut appended).map(|()| &*appended), expected.as_deref());
+            prop_assert_eq!(decode_into(&text, &mut buffer), expected.as_deref());
+            prop_assert!(!is_padded(&text) || decode_base64url(&text).is_none(), "members of keys have none");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_base64url_is_told_apart() {
+    for (text, expected) in [
+        ("e30=", NotBase64url::Padded),
+        ("e3=0", NotBase64url::Padded),
+        ("+/8=", NotBase64url::Padded),
+        ("+/8", NotBase64url::StandardAlphabet),
+        ("e30~", NotBase64url::Characters),
+        ("e3\n0", NotBase64url::Characters),
+        ("é", NotBase64url::Characters),
+        ("e30AA", NotBase64url::CutOff),
+        ("e31", NotBase64url::StrayBits),
+    ] {
+        assert_eq!((decode_base64url(text), NotBase64url::of(text)), (None, expected), "{text:?}");
+    }
+}
+
+#[test]
+fn a_text_that_might_not_fit_is_not_decoded() {
+    assert_eq!(decode_into("AAAA", &mut [0; 3]), Some(&[0; 3][..]));
+    assert_eq!(decode_into("AAAA", &mut [0; 2]), None);
+    assert_eq!(decode_into("AAAAA", &mut [0; 3]), None);
 }
