@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
 use crate::possession::{Binding, Possessed};
-use crate::validate::{Claimed, NumericDate, Plausible};
+use crate::validate::{Claimed, Plausible, numeric_date};
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature
 /// was verified.
@@ -146,12 +146,9 @@ impl<C: ?Sized> AccessToken<C> {
     #[cfg(feature = "deadline")]
     pub(crate) fn ends(&self) -> UnixTime {
         let (dates, policy) = (&self.inner.token.dates, self.policy());
-        let oldest = dates
-            .issued
-            .zip(policy.terms.max_age)
-            .map(|(issued, max_age)| UnixTime(issued.to_unix_time().0.saturating_add(max_age)));
-        let expires = dates.expires.to_unix_time();
-        oldest.map_or(expires, |oldest| oldest.min(expires))
+        let oldest =
+            dates.issued.zip(policy.terms.max_age).map(|(issued, max_age)| UnixTime(issued.0.saturating_add(max_age)));
+        oldest.map_or(dates.expires, |oldest| oldest.min(dates.expires))
     }
 
     /// Returns the issuer's identifier, exactly as it was configured; the token says the same
@@ -217,8 +214,8 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns when the user has signed in (`auth_time`, RFC 9470 §6.1.1), if the token says so.
     pub fn auth_time(&self) -> Option<SystemTime> {
-        let date = self.claim("auth_time").and_then(|value| NumericDate::read("auth_time", value).ok());
-        date.and_then(|date| date.to_unix_time().to_system_time())
+        let date = self.claim("auth_time").and_then(|value| numeric_date("auth_time", value).ok());
+        date.and_then(UnixTime::to_system_time)
     }
 
     /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has
@@ -257,7 +254,7 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns when the token expires (`exp`), without any leeway.
     pub fn expires_at(&self) -> SystemTime {
         // dates end with the year 9999, which every platform can express
-        self.inner.token.dates.expires.to_unix_time().to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
+        self.inner.token.dates.expires.to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// Returns how long the token is still valid, without any leeway; `None` if `exp` has passed.
@@ -268,12 +265,12 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns when the token was issued (`iat`), if it says so.
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.inner.token.dates.issued.and_then(|date| date.to_unix_time().to_system_time())
+        self.inner.token.dates.issued.and_then(UnixTime::to_system_time)
     }
 
     /// Returns from when on the token is valid (`nbf`), if it says so.
     pub fn not_before(&self) -> Option<SystemTime> {
-        self.inner.token.dates.not_before.and_then(|date| date.to_unix_time().to_system_time())
+        self.inner.token.dates.not_before.and_then(UnixTime::to_system_time)
     }
 }
 

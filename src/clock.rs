@@ -1,12 +1,10 @@
-//! Wall time, as an argument.
+//! Times: that by the wall clock, as an argument, and that by both clocks.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-
-use crate::sync::after;
 
 /// Tells the wall time against which `exp` and `nbf` are checked, and the age of keys.
 ///
@@ -86,6 +84,16 @@ impl UnixTime {
         self.0 == BEFORE_1970
     }
 
+    /// Tells how long ago this moment was, if `now` is not before it.
+    pub(crate) fn passed(self, now: Self) -> Option<Duration> {
+        now.0.checked_sub(self.0)
+    }
+
+    /// Tells how far ahead this moment is, if it lies after `now`.
+    pub(crate) fn ahead(self, now: Self) -> Option<Duration> {
+        self.0.checked_sub(now.0).filter(|wait| !wait.is_zero())
+    }
+
     /// Converts to a [`SystemTime`]; `None` where the platform cannot express it.
     pub(crate) fn to_system_time(self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(self.0)
@@ -121,9 +129,20 @@ impl Moment {
     pub(crate) fn passed(self, now: Self) -> Option<Duration> {
         let by_instant = now.instant.checked_duration_since(self.instant);
         // a clock that must be wrong says nothing
-        let by_wall = now.wall.0.checked_sub(self.wall.0).filter(|_| !now.wall.is_before_1970());
+        let by_wall = self.wall.passed(now.wall).filter(|_| !now.wall.is_before_1970());
         by_instant.max(by_wall)
     }
+}
+
+/// Returns a later time, or the same if there is none.
+pub(crate) fn after(then: Instant, wait: Duration) -> Instant {
+    then.checked_add(wait).unwrap_or(then)
+}
+
+/// Returns a time to wait in whole seconds, and none too few: who comes then must not come too
+/// early.
+pub(crate) fn whole_seconds_up(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 #[cfg(test)]
@@ -145,5 +164,13 @@ mod tests {
         assert_eq!((then.passed(wrong(99)), then.passed(wrong(103))), (None, Some(seconds(3))));
         assert_eq!(wrong(100).passed(at(103, 2000)), Some(seconds(3)), "and was put right");
         assert_eq!(then.after(seconds(5)).passed(at(104, 1004)), None);
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_a_second_to_wait() {
+        for (millis, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds_up(Duration::from_millis(millis)), seconds);
+        }
+        assert_eq!(whole_seconds_up(Duration::MAX), u64::MAX);
     }
 }

@@ -12,10 +12,10 @@
 /// Log events and metrics, or nothing, without a `cfg` where they are written.
 mod trace;
 
-/// Locks and times.
+/// Locks and panics.
 mod sync;
 
-/// Wall time, as an argument.
+/// Times, as arguments.
 mod clock;
 
 /// What can go wrong.

@@ -17,9 +17,9 @@ pub use self::document::{GraphQlErrors, ProblemJson};
 use self::request::grpc_content_type;
 pub(crate) use self::request::{NoGrpc, head, head_of};
 use crate::challenge;
+use crate::clock::whole_seconds_up;
 use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
-use crate::sync::whole_seconds_up;
 use crate::trace::{count, event};
 
 /// A refusal that is about to become a response: what happened, and how it is said on the wire.

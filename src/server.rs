@@ -26,9 +26,9 @@ use self::engine::Engine;
 pub use self::explain::{Explanation, Outcome, Step};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trusted_issuer::Trust;
+use crate::clock::after;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::jwks::{Cause, GRACE, IssuerStatus, Refresh, SavedKeys};
-use crate::sync::after;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use self::dates::Dates;
-pub(crate) use self::dates::NumericDate;
+pub(crate) use self::dates::numeric_date;
 use self::load_balancer::{check_padding, check_signer};
 use crate::claims::{Audience, Claim, Registered, Unmet};
 use crate::clock::UnixTime;

@@ -11,11 +11,11 @@ use super::engine::Engine;
 use super::trusted_issuer::TrustedIssuer;
 use super::verifier::{Effort, Lack, Refusal};
 use crate::access_token::{AccessToken, Verified};
+use crate::clock::after;
 use crate::credential::{BearerToken, Credential};
 use crate::error::Error;
 use crate::jwks::{PendingFetch, Refresh};
 use crate::possession::Binding;
-use crate::sync::after;
 use crate::trace::count;
 
 /// What comes of a token: a verdict, or a wait and then a verdict.

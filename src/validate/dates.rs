@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use crate::claims::Registered;
-use crate::clock::UnixTime;
+use crate::clock::{UnixTime, whole_seconds_up};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
 use crate::jose::{Number, Value};
-use crate::sync::whole_seconds_up;
 
 /// The end of the year 9999. Later dates are mistakes, most often milliseconds in place of seconds.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
@@ -15,15 +14,15 @@ const LATEST: Duration = Duration::from_secs(253_402_300_799);
 /// The moments that a token's validity depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dates {
-    pub(crate) expires: NumericDate,
-    pub(crate) not_before: Option<NumericDate>,
-    pub(crate) issued: Option<NumericDate>,
+    pub(crate) expires: UnixTime,
+    pub(crate) not_before: Option<UnixTime>,
+    pub(crate) issued: Option<UnixTime>,
 }
 
 impl Dates {
     /// Reads and checks them.
     pub(super) fn read(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Self, Error> {
-        let read = |name, claim: Option<Value<'_>>| claim.map(|value| NumericDate::read(name, value)).transpose();
+        let read = |name, claim: Option<Value<'_>>| claim.map(|value| numeric_date(name, value)).transpose();
         let (expires, not_before, issued) =
             (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
         let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
@@ -68,7 +67,7 @@ impl Dates {
         let Some(issued) = self.issued else {
             return Err(Error::new(ErrorKind::MissingClaim, "iat is absent, by which the lifetime is checked"));
         };
-        let too_long = self.expires.ahead(issued.to_unix_time()).filter(|lifetime| *lifetime > longest);
+        let too_long = self.expires.ahead(issued).filter(|lifetime| *lifetime > longest);
         let Some(lifetime) = too_long else { return Ok(()) };
         let (lifetime, longest) = (whole_seconds_up(lifetime), longest.as_secs());
         let detail = format!("the token is valid for {lifetime} s, and the maximum lifetime is {longest} s");
@@ -76,50 +75,30 @@ impl Dates {
     }
 }
 
-fn not_ahead(name: &str, date: Option<NumericDate>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
+fn not_ahead(name: &str, date: Option<UnixTime>, leeway: Duration, now: UnixTime) -> Result<(), Error> {
     let too_early = date.and_then(|date| date.ahead(now)).filter(|ahead| *ahead > leeway);
     let Some(ahead) = too_early else { return Ok(()) };
     let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
     Err(Error::new(ErrorKind::NotYetValid, format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s")))
 }
 
-/// A moment in a claim: seconds since the epoch, possibly with a fraction (RFC 7519 §2).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct NumericDate(Duration);
-
-impl NumericDate {
-    /// Reads a claim. A wrong type or an impossible moment is an error, never "absent"
-    /// (CVE-2026-25537).
-    pub(crate) fn read(name: &str, value: Value<'_>) -> Result<Self, Error> {
-        let malformed = |what: &str| Error::new(ErrorKind::MalformedClaim, format!("{name} is {what}"));
-        let Some(number) = value.as_number() else {
-            return Err(malformed(&format!("{}, not a number", value.type_name())));
-        };
-        let since_epoch = match number {
-            Number::Unsigned(seconds) => Some(Duration::from_secs(seconds)),
-            Number::Negative(_) => None,
-            Number::Float(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        };
-        let since_epoch = since_epoch.ok_or_else(|| malformed("before 1970 or no date"))?;
-        if since_epoch > LATEST {
-            return Err(malformed("after the year 9999; are these milliseconds?"));
-        }
-        Ok(Self(since_epoch))
+/// Reads a claim that is a moment: seconds since the epoch, possibly with a fraction (RFC 7519 §2).
+/// A wrong type or an impossible moment is an error, never "absent" (CVE-2026-25537).
+pub(crate) fn numeric_date(name: &str, value: Value<'_>) -> Result<UnixTime, Error> {
+    let malformed = |what: &str| Error::new(ErrorKind::MalformedClaim, format!("{name} is {what}"));
+    let Some(number) = value.as_number() else {
+        return Err(malformed(&format!("{}, not a number", value.type_name())));
+    };
+    let since_epoch = match number {
+        Number::Unsigned(seconds) => Some(Duration::from_secs(seconds)),
+        Number::Negative(_) => None,
+        Number::Float(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+    };
+    let since_epoch = since_epoch.ok_or_else(|| malformed("before 1970 or no date"))?;
+    if since_epoch > LATEST {
+        return Err(malformed("after the year 9999; are these milliseconds?"));
     }
-
-    /// Tells how long ago this moment was, if `now` is not before it.
-    pub(crate) fn passed(self, now: UnixTime) -> Option<Duration> {
-        now.0.checked_sub(self.0)
-    }
-
-    /// Tells how far ahead this moment is, if it lies after `now`.
-    pub(crate) fn ahead(self, now: UnixTime) -> Option<Duration> {
-        self.0.checked_sub(now.0).filter(|wait| !wait.is_zero())
-    }
-
-    pub(crate) fn to_unix_time(self) -> UnixTime {
-        UnixTime(self.0)
-    }
+    Ok(UnixTime(since_epoch))
 }
 
 #[cfg(test)]
@@ -129,7 +108,7 @@ mod tests {
 
     fn read(value: &str) -> Result<Duration, ErrorKind> {
         let json = Json::parse_all(format!("{{\"exp\":{value}}}").into_bytes()).unwrap();
-        let date = NumericDate::read("exp", json.root().get("exp").unwrap());
+        let date = numeric_date("exp", json.root().get("exp").unwrap());
         date.map(|date| date.0).map_err(|error| error.kind())
     }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Error, ErrorKind, Json, NumericDate, Policy, Value};
+use super::{Error, ErrorKind, Json, Policy, Value, numeric_date};
 use crate::issuer::is_guid;
 
 /// RFC 7515 §2 forbids padding. The load balancers write it, and their signature covers it.
@@ -37,7 +37,7 @@ pub(super) fn check_signer(json: &Json, ours: &[Box<str>]) -> Result<(), Error> 
     if text("iss") != claims.get("iss").and_then(Value::as_str) {
         return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in iss".into());
     }
-    let expires = |object: Value<'_>| object.get("exp").map(|exp| NumericDate::read("exp", exp)).transpose();
+    let expires = |object: Value<'_>| object.get("exp").map(|exp| numeric_date("exp", exp)).transpose();
     if expires(header)? != expires(claims)? {
         return fail(ErrorKind::WrongClaim, "the protected header and the claims differ in exp".into());
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::sync::{after, lock};
+use crate::clock::after;
+use crate::sync::lock;
 
 /// So many turns there are: what a start with many real tenants needs, and one key server can bear
 /// at once.

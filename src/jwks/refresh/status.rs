@@ -6,10 +6,9 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::Keys;
-use crate::clock::Moment;
+use crate::clock::{Moment, whole_seconds_up};
 use crate::jwks::key_set::jwk::SkippedKey;
 use crate::jwks::key_set::{KeySet, UsableKey};
-use crate::sync::whole_seconds_up;
 
 /// The state of an issuer's keys; see [`ResourceServer::status`](crate::ResourceServer::status).
 ///

@@ -15,10 +15,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::schedule::{Decision, Event, MAX_TTL};
 use super::{Shared, State, jitter};
-use crate::clock::Moment;
+use crate::clock::{Moment, after};
 use crate::jwks::key_set::KeySet;
 use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
-use crate::sync::after;
 use crate::trace::{count, event, gauge};
 
 /// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks

@@ -23,8 +23,9 @@ use self::client::Answer;
 pub(crate) use self::client::HttpAccess;
 pub use self::client::HttpClient;
 use super::{DynKeySource, FetchError, Fetched, Fetching, Validator};
+use crate::clock::after;
 use crate::jwks::key_set::document::NotJson;
-use crate::sync::{after, lock};
+use crate::sync::lock;
 
 /// How long a discovered address is used before the metadata are read again.
 const REDISCOVERY: Duration = Duration::from_secs(60 * 60);

@@ -18,9 +18,10 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
+use crate::clock::after;
 use crate::error::{Error, ErrorKind};
 use crate::server::trusted_issuer::{Admission, TrustedIssuer};
-use crate::sync::{after, lock};
+use crate::sync::lock;
 
 /// How long a decision holds.
 const DECIDED: Duration = Duration::from_secs(5 * 60);
