@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::absent::{Fingerprint, Standing};
 use super::allowance::{ANOTHER, Allowance, Turn};
-use super::schedule::{Decision, Event};
+use super::schedule::{Action, Event};
 use super::{GRACE, Keys, Shared, State, jitter};
 use crate::clock::Moment;
 use crate::jwks::source::Guid;
@@ -170,7 +170,7 @@ impl Shared {
         let before = state.schedule.clone();
         let event = state.event(cause, now);
         let joined = match state.schedule.on(event, now, jitter()) {
-            Decision::Fetch => {
+            Action::Fetch => {
                 if let Err(allowance) = self.take_turn(&mut state, turn) {
                     // as if nobody had asked
                     state.schedule = before;
@@ -189,8 +189,8 @@ impl Shared {
             }
             // one that the task has not begun yet is not too early for anybody, but may be for the
             // sake of another name
-            Decision::Join => !state.ordered || by_kid.is_some(),
-            Decision::Refuse | Decision::Sleep => {
+            Action::Join => !state.ordered || by_kid.is_some(),
+            Action::Refuse | Action::Sleep => {
                 // no lock may be held where others listen: they may ask for the status
                 drop(state);
                 count!("tower_bearer_key_fetches_refused_total", "issuer" => self.label().to_owned());

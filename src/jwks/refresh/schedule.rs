@@ -1,4 +1,4 @@
-//! When an issuer's keys are fetched: a pure state machine, `(state, event, now) → decision`.
+//! When an issuer's keys are fetched: a pure state machine, `(state, event, now) → action`.
 //!
 //! * A fetched set is *fresh* for its lifetime: what the source says, clamped to 1 minute … 24
 //!   hours, else 10 minutes.
@@ -77,7 +77,7 @@ pub(super) enum Event {
 
 /// What to do about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Decision {
+pub(super) enum Action {
     /// Start a fetch; whoever caused it may wait for it.
     Fetch,
     /// A fetch is in flight: wait for that one.
@@ -120,7 +120,7 @@ impl Schedule {
     }
 
     /// Decides. `jitter` is a random number between 0 and 1.
-    pub(super) fn on(&mut self, event: Event, now: Moment, jitter: f64) -> Decision {
+    pub(super) fn on(&mut self, event: Event, now: Moment, jitter: f64) -> Action {
         let Moment { instant, .. } = now;
         match event {
             Event::Failed => {
@@ -132,7 +132,7 @@ impl Schedule {
                 } else {
                     self.fail(instant, jitter);
                 }
-                Decision::Sleep
+                Action::Sleep
             }
             Event::Fetched { max_age } => {
                 let ttl = max_age.unwrap_or(DEFAULT_TTL).clamp(MIN_TTL, MAX_TTL);
@@ -143,33 +143,33 @@ impl Schedule {
                 self.fresh_until = Some(now.after(ttl));
                 self.retrying = false;
                 self.next = instant.checked_add(ttl.mul_f64(jittered(0.8, jitter)));
-                Decision::Sleep
+                Action::Sleep
             }
             Event::Proven => {
                 self.on_demand = false;
-                Decision::Sleep
+                Action::Sleep
             }
             Event::Restored { fresh_until } => {
                 self.fresh_until = Some(fresh_until);
-                Decision::Sleep
+                Action::Sleep
             }
             Event::BadSignature | Event::ByHand | Event::NoKeys | Event::Timer | Event::UnknownKid(_)
                 if self.is_fetching() =>
             {
-                Decision::Join
+                Action::Join
             }
-            Event::Timer if self.on_demand => Decision::Sleep,
+            Event::Timer if self.on_demand => Action::Sleep,
             Event::NoKeys | Event::Timer if self.next.is_none_or(|next| next <= instant) => self.fetch(instant),
             Event::NoKeys | Event::Timer if self.is_overtaken(now) => self.catch_up(instant),
             // after a failure the retries set the pace, not the requests
-            Event::NoKeys => Decision::Refuse,
-            Event::Timer => Decision::Sleep,
+            Event::NoKeys => Action::Refuse,
+            Event::Timer => Action::Sleep,
             Event::ByHand | Event::UnknownKid(Standing::New) => self.force(instant),
-            Event::UnknownKid(_) if self.is_new(instant) => Decision::Refuse,
+            Event::UnknownKid(_) if self.is_new(instant) => Action::Refuse,
             Event::UnknownKid(Standing::AskedOnce) => self.force(instant),
             Event::UnknownKid(Standing::AskedOften | Standing::Withdrawn) => self.force_one(instant),
             Event::BadSignature if self.may_be_doubted(now) => self.force_one(instant),
-            Event::BadSignature => Decision::Refuse,
+            Event::BadSignature => Action::Refuse,
         }
     }
 
@@ -216,9 +216,9 @@ impl Schedule {
         self.in_flight.is_some()
     }
 
-    fn fetch(&mut self, now: Instant) -> Decision {
+    fn fetch(&mut self, now: Instant) -> Action {
         self.in_flight = Some(now);
-        Decision::Fetch
+        Action::Fetch
     }
 
     fn fail(&mut self, now: Instant, jitter: f64) {
@@ -242,9 +242,9 @@ impl Schedule {
 
     /// Fetches by a permit, since a wall clock may say anything, and puts the plan there, so that a
     /// failure is retried.
-    fn catch_up(&mut self, now: Instant) -> Decision {
+    fn catch_up(&mut self, now: Instant) -> Action {
         let decision = self.force(now);
-        if decision == Decision::Fetch {
+        if decision == Action::Fetch {
             self.next = Some(now);
         }
         decision
@@ -255,19 +255,19 @@ impl Schedule {
     }
 
     /// Takes a permit, the one whose last use is longest ago, and fetches.
-    fn force(&mut self, now: Instant) -> Decision {
+    fn force(&mut self, now: Instant) -> Action {
         match self.forced.iter_mut().min_by_key(|used| **used).filter(|used| is_free(**used, now)) {
             Some(permit) => {
                 *permit = Some(now);
                 self.fetch(now)
             }
-            None => Decision::Refuse,
+            None => Action::Refuse,
         }
     }
 
     /// The same, but leaves a permit for whoever comes next.
-    fn force_one(&mut self, now: Instant) -> Decision {
-        if self.forced.iter().all(|used| is_free(*used, now)) { self.force(now) } else { Decision::Refuse }
+    fn force_one(&mut self, now: Instant) -> Action {
+        if self.forced.iter().all(|used| is_free(*used, now)) { self.force(now) } else { Action::Refuse }
     }
 }
 

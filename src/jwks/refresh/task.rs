@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::schedule::{Decision, Event, MAX_TTL};
+use super::schedule::{Action, Event, MAX_TTL};
 use super::{Shared, State, jitter};
 use crate::clock::{Moment, after};
 use crate::jwks::key_set::KeySet;
@@ -148,7 +148,7 @@ impl RefreshTask {
         let now = self.shared.now();
         let Some(mut state) = self.state() else { return Next::End };
         let ordered = mem::take(&mut state.ordered);
-        if ordered || state.schedule.on(Event::Timer, now, jitter()) == Decision::Fetch {
+        if ordered || state.schedule.on(Event::Timer, now, jitter()) == Action::Fetch {
             self.shared.lease.renew(after(now.instant, state.timing.max_fetch()));
             return Next::Fetch;
         }

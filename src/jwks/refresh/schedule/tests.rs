@@ -1,6 +1,6 @@
 mod clocks;
 
-use super::Decision::{Fetch, Join, Refuse, Sleep};
+use super::Action::{Fetch, Join, Refuse, Sleep};
 use super::Event::{BadSignature, ByHand, Failed, NoKeys, Proven, Restored, Timer, UnknownKid};
 use super::Standing::{AskedOften, AskedOnce, New, Withdrawn};
 use super::*;
@@ -22,12 +22,12 @@ const UNKNOWN: Event = UnknownKid(New);
 
 /// Plays a history without jitter: seconds since the start, what happens, what is decided.
 #[track_caller]
-fn play(history: &[(u64, Event, Decision)]) -> Schedule {
+fn play(history: &[(u64, Event, Action)]) -> Schedule {
     play_with(Schedule::default(), history)
 }
 
 #[track_caller]
-fn play_with(mut schedule: Schedule, history: &[(u64, Event, Decision)]) -> Schedule {
+fn play_with(mut schedule: Schedule, history: &[(u64, Event, Action)]) -> Schedule {
     let start = start();
     for (row, (at, event, decision)) in history.iter().enumerate() {
         let found = schedule.on(*event, start.after(Duration::from_secs(*at)), 0.5);

@@ -5,7 +5,7 @@ use crate::jwks::refresh::is_trusted;
 
 /// The same as [`play`], with what the wall clock says beside the other.
 #[track_caller]
-fn play_both(history: &[(u64, u64, Event, Decision)]) -> (Schedule, Moment) {
+fn play_both(history: &[(u64, u64, Event, Action)]) -> (Schedule, Moment) {
     let start = start();
     let mut schedule = Schedule::default();
     let at = |instant, wall| Moment {
