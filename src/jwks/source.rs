@@ -112,11 +112,7 @@ pub(crate) struct Validator {
 
 /// What a source brings.
 pub(crate) enum Fetched {
-    Document {
-        document: Vec<u8>,
-        max_age: Option<Duration>,
-        validator: Option<Validator>,
-    },
+    Document(FetchedKeys, Option<Validator>),
     #[cfg_attr(not(feature = "http-client"), expect(dead_code, reason = "only the HTTP source can tell"))]
     Unchanged {
         max_age: Option<Duration>,
@@ -125,10 +121,7 @@ pub(crate) enum Fetched {
 
 impl<S: KeySource> DynKeySource for S {
     fn fetch(&self, _: Option<Validator>, _: Duration) -> Fetching<'_> {
-        Box::pin(async {
-            let FetchedKeys { document, max_age } = KeySource::fetch(self).await?;
-            Ok(Fetched::Document { document, max_age, validator: None })
-        })
+        Box::pin(async { Ok(Fetched::Document(KeySource::fetch(self).await?, None)) })
     }
 }
 

@@ -17,7 +17,7 @@ use super::schedule::{Action, Event, MAX_TTL};
 use super::{Shared, State, jitter};
 use crate::clock::{Moment, after};
 use crate::jwks::key_set::KeySet;
-use crate::jwks::source::{DynKeySource, FetchError, Fetched, Validator};
+use crate::jwks::source::{DynKeySource, FetchError, Fetched, FetchedKeys, Validator};
 use crate::trace::{count, event, gauge};
 
 /// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks
@@ -182,7 +182,7 @@ impl RefreshTask {
                 let (set, document) = (Arc::clone(&current.set), current.document.clone());
                 Ok(News { set, document, max_age, validator: known })
             }
-            Fetched::Document { document, max_age, validator } => {
+            Fetched::Document(FetchedKeys { document, max_age }, validator) => {
                 let set = KeySet::parse(&document, current.as_ref().map(|current| &*current.set))
                     .map_err(|found| FetchError::message(format!("what was fetched is {found}")))?;
                 if set.keys.is_empty() && self.shared.by_kid().is_none() {

@@ -22,7 +22,7 @@ pub(crate) use self::by_kid::KeysByKid;
 use self::client::Answer;
 pub(crate) use self::client::HttpAccess;
 pub use self::client::HttpClient;
-use super::{DynKeySource, FetchError, Fetched, Fetching, Validator};
+use super::{DynKeySource, FetchError, Fetched, FetchedKeys, Fetching, Validator};
 use crate::clock::after;
 use crate::jwks::key_set::document::NotJson;
 use crate::sync::lock;
@@ -132,7 +132,7 @@ impl HttpSource {
         let max_age = max_age(answer.headers());
         let etag = answer.headers().get(ETAG).filter(|etag| opaque_tag(etag).is_some()).cloned();
         let validator = etag.map(|etag| Validator { address: url.as_str().into(), etag, max_age });
-        Ok(Fetched::Document { document: answer.into_body(), max_age, validator })
+        Ok(Fetched::Document(FetchedKeys { document: answer.into_body(), max_age }, validator))
     }
 
     async fn fetch(&self, known: Option<Validator>, within: Duration) -> Result<Fetched, FetchError> {

@@ -20,7 +20,7 @@ use crate::crypto::Material;
 use crate::jose::{Curve, encode_base64url};
 use crate::jwks::key_set::document::{self, NotJson};
 use crate::jwks::key_set::{jwk, pem};
-use crate::jwks::source::{ByKid, DynKeySource, FetchError, Fetched, Fetching, Guid, Validator};
+use crate::jwks::source::{ByKid, DynKeySource, FetchError, Fetched, FetchedKeys, Fetching, Guid, Validator};
 use crate::sync::lock;
 
 /// So many keys are kept, the newest. A load balancer signs with one at a time.
@@ -39,19 +39,19 @@ const AGAIN: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct KeysByKid {
     access: HttpAccess,
     base: Box<str>,
-    state: Mutex<State>,
+    known: Mutex<KnownKeys>,
 }
 
 #[derive(Default)]
-struct State {
+struct KnownKeys {
     /// The name for whose sake a fetch was ordered.
     wanted: Option<Guid>,
     /// From the oldest to the newest.
-    kept: Vec<Kept>,
+    kept: Vec<KnownKey>,
     missed: Vec<(Guid, Instant)>,
 }
 
-struct Kept {
+struct KnownKey {
     kid: Guid,
     /// As an element of a JWK Set.
     jwk: Box<str>,
@@ -66,35 +66,35 @@ impl KeysByKid {
         if url.query().is_some() || address.contains('#') {
             return Err("the kid is put behind the address of the keys, which must have neither query nor fragment");
         }
-        Ok(Self { access, base: url.as_str().trim_end_matches('/').into(), state: Mutex::default() })
+        Ok(Self { access, base: url.as_str().trim_end_matches('/').into(), known: Mutex::default() })
     }
 
     /// Asks for the key that is wanted, and for those in hand that were not asked for of late; for
     /// all in hand if none is wanted.
     async fn fetch(&self, within: Duration) -> Result<Fetched, FetchError> {
-        let (wanted, due) = lock(&self.state).due(Instant::now());
+        let (wanted, due) = lock(&self.known).due(Instant::now());
         if let Some(kid) = wanted {
             let jwk = self.ask(kid, within).await?;
-            lock(&self.state).answered(kid, jwk, Instant::now());
+            lock(&self.known).answered(kid, jwk, Instant::now());
         }
         let mut gone = Vec::new();
         for kid in due {
             match self.ask(kid, within).await? {
-                Some(jwk) => lock(&self.state).answered(kid, Some(jwk), Instant::now()),
+                Some(jwk) => lock(&self.known).answered(kid, Some(jwk), Instant::now()),
                 None => gone.push(kid),
             }
         }
-        let mut state = lock(&self.state);
-        if !gone.is_empty() && state.kept.iter().all(|key| gone.contains(&key.kid)) {
+        let mut known = lock(&self.known);
+        if !gone.is_empty() && known.kept.iter().all(|key| gone.contains(&key.kid)) {
             // perhaps something in between refuses everything: the keys in hand are better than
             // none
             let base = &self.base;
             return Err(FetchError::message(format!("none of the keys in hand is there any more, below {base}")));
         }
-        state.kept.retain(|key| !gone.contains(&key.kid));
-        let keys: Vec<&str> = state.kept.iter().map(|key| &*key.jwk).collect();
+        known.kept.retain(|key| !gone.contains(&key.kid));
+        let keys: Vec<&str> = known.kept.iter().map(|key| &*key.jwk).collect();
         let document = format!("{{\"keys\":[{}]}}", keys.join(",")).into_bytes();
-        Ok(Fetched::Document { document, max_age: Some(TTL), validator: None })
+        Ok(Fetched::Document(FetchedKeys::new(document).max_age(TTL), None))
     }
 
     /// Asks for one key. There is none if the answer is 404, 410, or 403, which is what a bucket
@@ -119,10 +119,10 @@ impl KeysByKid {
     }
 }
 
-impl State {
+impl KnownKeys {
     fn due(&mut self, now: Instant) -> (Option<Guid>, Vec<Guid>) {
         let wanted = self.wanted.take();
-        let old = |key: &&Kept| {
+        let old = |key: &&KnownKey| {
             let asked = key.asked.filter(|_| wanted.is_some());
             wanted != Some(key.kid) && asked.is_none_or(|asked| now.saturating_duration_since(asked) >= AGAIN)
         };
@@ -132,13 +132,13 @@ impl State {
     /// Takes note of an answer.
     fn answered(&mut self, kid: Guid, jwk: Option<Box<str>>, now: Instant) {
         match jwk {
-            Some(jwk) => self.keep(Kept { kid, jwk, asked: Some(now) }),
+            Some(jwk) => self.keep(KnownKey { kid, jwk, asked: Some(now) }),
             None => push(&mut self.missed, (kid, now), MAX_MISSED),
         }
     }
 
     /// Keeps a key, in the place that it has already or else as the newest.
-    fn keep(&mut self, new: Kept) {
+    fn keep(&mut self, new: KnownKey) {
         match self.kept.iter_mut().find(|key| key.kid == new.kid) {
             Some(key) => *key = new,
             None => push(&mut self.kept, new, MAX_KEPT),
@@ -165,19 +165,19 @@ impl DynKeySource for KeysByKid {
 
 impl ByKid for KeysByKid {
     fn want(&self, kid: Guid) {
-        lock(&self.state).wanted = Some(kid);
+        lock(&self.known).wanted = Some(kid);
     }
 
     fn is_absent(&self, kid: Guid, now: Instant) -> bool {
-        let state = lock(&self.state);
-        state.missed.iter().any(|(missed, when)| *missed == kid && now.saturating_duration_since(*when) < MISSED)
+        let known = lock(&self.known);
+        known.missed.iter().any(|(missed, when)| *missed == kid && now.saturating_duration_since(*when) < MISSED)
     }
 
     fn adopt(&self, document: &[u8]) {
-        let mut state = lock(&self.state);
+        let mut known = lock(&self.known);
         for jwk in document::keys(document).unwrap_or_default() {
             if let Some(kid) = jwk::kid(jwk).and_then(|kid| Guid::parse(&kid)) {
-                state.keep(Kept { kid, jwk: jwk.get().into(), asked: None });
+                known.keep(KnownKey { kid, jwk: jwk.get().into(), asked: None });
             }
         }
     }

@@ -5,39 +5,39 @@ fn guid(number: u32) -> Guid {
     Guid::parse(&format!("{number:08x}-0000-0000-0000-000000000000")).unwrap()
 }
 
-fn kids(state: &State) -> Vec<Guid> {
-    state.kept.iter().map(|key| key.kid).collect()
+fn kids(known: &KnownKeys) -> Vec<Guid> {
+    known.kept.iter().map(|key| key.kid).collect()
 }
 
 #[test]
 fn the_newest_keys_are_kept_and_an_old_one_keeps_its_place() {
-    let (mut state, now) = (State::default(), Instant::now());
+    let (mut known, now) = (KnownKeys::default(), Instant::now());
     for number in 0..20 {
-        state.answered(guid(number), Some("{}".into()), now);
+        known.answered(guid(number), Some("{}".into()), now);
     }
-    state.answered(guid(15), Some("{}".into()), now);
-    assert_eq!(kids(&state), [12, 13, 14, 15, 16, 17, 18, 19].map(guid));
-    assert!(state.missed.is_empty());
+    known.answered(guid(15), Some("{}".into()), now);
+    assert_eq!(kids(&known), [12, 13, 14, 15, 16, 17, 18, 19].map(guid));
+    assert!(known.missed.is_empty());
     for number in 0..20 {
-        state.answered(guid(number), None, now);
+        known.answered(guid(number), None, now);
     }
-    assert_eq!((state.kept.len(), state.missed.len()), (MAX_KEPT, MAX_MISSED));
+    assert_eq!((known.kept.len(), known.missed.len()), (MAX_KEPT, MAX_MISSED));
 }
 
 #[test]
 fn keys_in_hand_are_asked_for_again_by_the_plan_or_when_they_are_old() {
-    let (mut state, start) = (State::default(), Instant::now());
+    let (mut known, start) = (KnownKeys::default(), Instant::now());
     let after = |minutes: u64| start + Duration::from_secs(60 * minutes);
-    assert_eq!(state.due(start), (None, vec![]));
-    state.answered(guid(1), Some("{}".into()), start);
-    state.answered(guid(2), Some("{}".into()), after(20));
-    state.wanted = Some(guid(3));
-    assert_eq!(state.due(after(29)), (Some(guid(3)), vec![]));
-    state.wanted = Some(guid(3));
-    assert_eq!(state.due(after(30)), (Some(guid(3)), vec![guid(1)]));
-    assert_eq!(state.due(after(20)), (None, vec![guid(1), guid(2)]), "nothing is wanted for long");
-    state.wanted = Some(guid(1));
-    assert_eq!(state.due(after(60)), (Some(guid(1)), vec![guid(2)]), "each once");
+    assert_eq!(known.due(start), (None, vec![]));
+    known.answered(guid(1), Some("{}".into()), start);
+    known.answered(guid(2), Some("{}".into()), after(20));
+    known.wanted = Some(guid(3));
+    assert_eq!(known.due(after(29)), (Some(guid(3)), vec![]));
+    known.wanted = Some(guid(3));
+    assert_eq!(known.due(after(30)), (Some(guid(3)), vec![guid(1)]));
+    assert_eq!(known.due(after(20)), (None, vec![guid(1), guid(2)]), "nothing is wanted for long");
+    known.wanted = Some(guid(1));
+    assert_eq!(known.due(after(60)), (Some(guid(1)), vec![guid(2)]), "each once");
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn saved_keys_are_gone_on_with_by_their_names() {
     let source = KeysByKid::new(HttpAccess::new(None, Reach::Anywhere, [].into()), "https://keys.test").ok().unwrap();
     source.adopt(b"no set");
     source.adopt(format!(r#"{{"keys":[{{"kid":"{}"}},{{"kid":"../x"}},{{}},7]}}"#, guid(7)).as_bytes());
-    let mut state = lock(&source.state);
-    assert_eq!(kids(&state), [guid(7)]);
-    state.wanted = Some(guid(8));
-    assert_eq!(state.due(Instant::now()), (Some(guid(8)), vec![guid(7)]), "whether they are still there is not known");
+    let mut known = lock(&source.known);
+    assert_eq!(kids(&known), [guid(7)]);
+    known.wanted = Some(guid(8));
+    assert_eq!(known.due(Instant::now()), (Some(guid(8)), vec![guid(7)]), "whether they are still there is not known");
 }
