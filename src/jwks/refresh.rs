@@ -118,9 +118,9 @@ impl Keys {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns the snapshot in hand, and starts a task if none can be relied on, which is the only
+    /// Returns the snapshot in hand. If no task can be relied on, one is started, which is the only
     /// case that locks.
-    pub(crate) fn current(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
+    pub(crate) fn current_with_task(&self, now: Instant) -> Guard<Option<Arc<Snapshot>>> {
         let current = self.shared.current.load();
         if current.is_some() && !self.shared.lease.holds(now) {
             self.shared.start_task(now);

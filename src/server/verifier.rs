@@ -67,7 +67,7 @@ impl TrustedIssuer {
         now: Moment,
     ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<Lack>> {
         let plausible = Plausible::check(token, &self.policy, now.wall)?;
-        let current = self.keys.current(now.instant);
+        let current = self.keys.current_with_task(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
         let lacking =
             |cause, error| Refusal::Lacking(Lack::Key { trusted: Arc::clone(self), cause, generation, error });
@@ -93,7 +93,7 @@ impl TrustedIssuer {
     /// Tells whether a token would still be verified, as far as that is not said by the token
     /// itself: its very key is in the set in hand, which is not too old.
     pub(super) fn vouches(&self, warrant: &Warrant, now: Moment) -> bool {
-        let current = self.keys.current(now.instant);
+        let current = self.keys.current_with_task(now.instant);
         let Some(snapshot) = current.as_ref() else { return false };
         let Some(keys) = snapshot.keys(self.max_stale(), now) else { return false };
         let generation = snapshot.generation;
@@ -109,7 +109,7 @@ impl TrustedIssuer {
 
     /// Asks for newer keys than those in hand, whatever these are.
     pub(super) fn refresh(&self, cause: Cause) -> Refresh {
-        let current = self.keys.current(Instant::now());
+        let current = self.keys.current_with_task(Instant::now());
         self.keys.refresh(cause, current.as_ref().map_or(0, |snapshot| snapshot.generation))
     }
 
@@ -119,7 +119,7 @@ impl TrustedIssuer {
     }
 
     pub(super) fn is_empty(&self, now: Moment) -> bool {
-        let current = self.keys.current(now.instant);
+        let current = self.keys.current_with_task(now.instant);
         current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale(), now)).is_none()
     }
 
