@@ -19,6 +19,7 @@ use serde::Serialize;
 use self::document::NotAKeySet;
 use self::jwk::{Jwk, SkipReason, SkippedKey};
 use crate::crypto::VerifyingKey;
+use crate::issuer::Template;
 use crate::jose::Algorithm;
 
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
@@ -113,7 +114,7 @@ impl KeySet {
     ) -> Selection<impl Iterator<Item = &'s Arc<VerifyingKey>> + use<'s, 'i>> {
         let mut named = self.named(kid).peekable();
         let is_there = kid.is_some() && named.peek().is_some();
-        let mut keys = named.filter(move |key| key.is_for(issuer)).peekable();
+        let mut keys = named.filter(move |key| is_for(key, issuer)).peekable();
         let is_ours = keys.peek().is_some();
         let prepared = keys.flat_map(|key| &key.prepared);
         let mut candidates = prepared.filter(move |key| key.algorithm == algorithm).peekable();
@@ -206,6 +207,14 @@ impl KeySet {
         };
         self.keys.iter().map(status).collect()
     }
+}
+
+/// Tells whether the key may verify this issuer's tokens.
+fn is_for(key: &Jwk, issuer: &str) -> bool {
+    key.issuer.as_deref().is_none_or(|own| match Template::parse(own) {
+        Some(template) => template.tenant(issuer).is_some(),
+        None => own == issuer,
+    })
 }
 
 /// A key that is in use.

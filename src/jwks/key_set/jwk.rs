@@ -15,7 +15,6 @@ use serde_json::value::RawValue;
 
 use super::pem;
 use crate::crypto::{BadKey, MAX_RSA_BITS, Material, VerifyingKey};
-use crate::issuer::Template;
 use crate::jose::{Algorithm, Curve, decode_base64url};
 
 /// The shortest RSA modulus, in bits (RFC 7518 §3.3). The longest is the back end's.
@@ -113,14 +112,6 @@ impl Jwk {
             Some(key) => Ok(key.clone()),
             None => Ok(Self { issuer, ..Self::prepare(kid, &algorithms, material)? }),
         }
-    }
-
-    /// Tells whether the key may verify this issuer's tokens.
-    pub(super) fn is_for(&self, issuer: &str) -> bool {
-        self.issuer.as_deref().is_none_or(|own| match Template::parse(own) {
-            Some(template) => template.tenant(issuer).is_some(),
-            None => own == issuer,
-        })
     }
 
     /// Prepares a key for some algorithms.
