@@ -144,15 +144,6 @@ pub mod explain {
     pub use crate::server::{Explanation, Outcome, Step};
 }
 
-pub mod issuers {
-    //! Issuers with their keys, and issuers that are found at run time: [`Trust`] is what
-    //! [`trust`](crate::config::ResourceServerBuilder::trust) takes, and an [`IssuerResolver`] or
-    //! [`IssuerTemplate`] decides about issuers when a token first names them, for
-    //! [`trust_with`](crate::config::ResourceServerBuilder::trust_with).
-
-    pub use crate::server::{IssuerResolver, IssuerTemplate, Trust};
-}
-
 pub mod keys {
     //! Where an issuer's keys come from, and how they are: [`StaticKeys`] are configured, and a
     //! [`KeySource`] of your own fetches them in its own way, as [`HttpClient`] does for ours.
@@ -176,4 +167,13 @@ pub mod middleware {
     pub use crate::future::ResponseFuture;
     pub use crate::require::{RequireFuture, RequireRule};
     pub use crate::service::BearerAuth;
+}
+
+pub mod trust {
+    //! Issuers with their keys, and issuers that are found at run time: [`Trust`] is what
+    //! [`trust`](crate::config::ResourceServerBuilder::trust) takes, and an [`IssuerResolver`] or
+    //! [`IssuerTemplate`] decides about issuers when a token first names them, for
+    //! [`trust_with`](crate::config::ResourceServerBuilder::trust_with).
+
+    pub use crate::server::{IssuerResolver, IssuerTemplate, Trust};
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tower_bearer::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::RequestHead;
-use tower_bearer::issuers::Trust;
 use tower_bearer::keys::{
     Algorithm, FetchError, FetchedKeys, IssuerStatus, KeyError, NotAKeySet, StaticKeys, UnknownAlgorithm,
 };
 use tower_bearer::middleware::BearerAuth;
 use tower_bearer::reject::Rejection;
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
+use tower_bearer::trust::Trust;
 use tower_bearer::{
     AccessToken, BearerAuthLayer, ConfigError, Error, ErrorKind, Issuer, Require, RequireLayer, ResourceServer, Rule,
 };

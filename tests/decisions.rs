@@ -17,9 +17,9 @@ use support::resolver::{REALMS, Realms, Table};
 use support::source::{Scripted, keys_of};
 use tokio::time::{sleep, timeout};
 use tower_bearer::config::Clock;
-use tower_bearer::issuers::{IssuerResolver, IssuerTemplate, Trust};
 use tower_bearer::keys::FetchError;
 use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::trust::{IssuerResolver, IssuerTemplate, Trust};
 use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -16,9 +16,9 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tower_bearer::issuers::{IssuerTemplate, Trust};
 use tower_bearer::keys::HttpClient;
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::{IssuerTemplate, Trust};
 use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";

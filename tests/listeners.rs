@@ -16,9 +16,9 @@ use futures_util::FutureExt;
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use support::kind;
 use tokio::time::sleep;
-use tower_bearer::issuers::{IssuerResolver, Trust};
 use tower_bearer::keys::FetchError;
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::{IssuerResolver, Trust};
 use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 use tower::service_fn;
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::TokenSource;
-use tower_bearer::issuers::{IssuerResolver, Trust};
 use tower_bearer::keys::{FetchError, Freshness, HttpClient, SavedKeys};
+use tower_bearer::trust::{IssuerResolver, Trust};
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
 const HOUR: u64 = 3600;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use axum::Router;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use support::{get, get_with, send};
-use tower_bearer::issuers::{IssuerResolver, Trust};
 use tower_bearer::keys::FetchError;
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::{IssuerResolver, Trust};
 use tower_bearer::{BearerAuthLayer, ResourceServer};
 
 /// Everything that has been recorded since the last look, as `name{label=value}` and its value.

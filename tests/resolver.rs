@@ -19,9 +19,9 @@ use support::kind;
 use support::resolver::Table;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
-use tower_bearer::issuers::{IssuerResolver, IssuerTemplate, Trust};
 use tower_bearer::keys::FetchError;
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::{IssuerResolver, IssuerTemplate, Trust};
 use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const MINUTE: Duration = Duration::from_secs(60);

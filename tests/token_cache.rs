@@ -18,9 +18,9 @@ use support::kind;
 use support::resolver::Table;
 use tokio::time::sleep;
 use tower_bearer::config::{Clock, ResourceServerBuilder};
-use tower_bearer::issuers::{IssuerResolver, Trust};
 use tower_bearer::keys::{Algorithm, FetchError, StaticKeys};
 use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::trust::{IssuerResolver, Trust};
 use tower_bearer::{ErrorKind, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";

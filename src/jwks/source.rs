@@ -147,7 +147,7 @@ impl FetchedKeys {
     }
 }
 
-/// Why a key set could not be fetched, or a [resolver](crate::issuers::IssuerResolver) could not
+/// Why a key set could not be fetched, or a [resolver](crate::trust::IssuerResolver) could not
 /// decide.
 ///
 /// Those of the crate's own sources hold nothing of what a server sent but its status and, of

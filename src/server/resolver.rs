@@ -34,7 +34,7 @@ use crate::jwks::FetchError;
 ///
 /// ```
 /// use std::collections::HashSet;
-/// use tower_bearer::issuers::{IssuerResolver, Trust};
+/// use tower_bearer::trust::{IssuerResolver, Trust};
 /// use tower_bearer::keys::FetchError;
 /// use tower_bearer::{Issuer, ResourceServer};
 ///
@@ -84,7 +84,7 @@ impl<R: IssuerResolver> DynResolver for R {
 /// The realms of a Keycloak that have a name for a certain purpose:
 ///
 /// ```
-/// use tower_bearer::issuers::IssuerTemplate;
+/// use tower_bearer::trust::IssuerTemplate;
 /// use tower_bearer::ResourceServer;
 ///
 /// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
@@ -128,7 +128,7 @@ impl IssuerTemplate {
     /// [`Issuer::entra`] trusts one. They share the keys of `common`, which are then fetched once.
     ///
     /// ```
-    /// use tower_bearer::issuers::IssuerTemplate;
+    /// use tower_bearer::trust::IssuerTemplate;
     /// use tower_bearer::ResourceServer;
     ///
     /// const TENANTS: [&str; 1] = ["11111111-1111-1111-1111-111111111111"];
@@ -178,7 +178,7 @@ impl IssuerTemplate {
     ///
     /// ```
     /// # use tower_bearer::claims::Roles;
-    /// # use tower_bearer::issuers::IssuerTemplate;
+    /// # use tower_bearer::trust::IssuerTemplate;
     /// let realms = IssuerTemplate::new("https://id.example.com/realms/{realm}", |realm| realm.starts_with("shop-"))
     ///     .terms(|issuer| issuer.roles(Roles::at(["realm_access", "roles"])));
     /// ```

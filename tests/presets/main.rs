@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use tower::service_fn;
 use tower_bearer::claims::{Principal, Roles, Scopes, Segment};
 use tower_bearer::config::{Clock, ResourceServerConfig};
-use tower_bearer::issuers::IssuerTemplate;
 use tower_bearer::keys::{Algorithm, HttpClient};
 use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::trust::IssuerTemplate;
 use tower_bearer::{AccessToken, ErrorKind, Issuer, ResourceServer};
 
 /// A provider in miniature: one key for each algorithm, published wherever the preset looks for it.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tower_bearer::Issuer;
-use tower_bearer::issuers::{IssuerResolver, Trust};
 use tower_bearer::keys::{FetchError, KeySource};
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::{IssuerResolver, Trust};
 
 use super::source::Scripted;
 

@@ -7,8 +7,8 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use tower_bearer::authz::{Access, AuthzRules};
 use tower_bearer::config::Clock;
-use tower_bearer::issuers::Trust;
 use tower_bearer::reject::ProblemJson;
+use tower_bearer::trust::Trust;
 use tower_bearer::{BearerAuthLayer, ConfigError, Issuer, ResourceServer, Rule};
 
 use crate::domain::{ADMIN, AUDITOR, EMPLOYEE};

@@ -55,7 +55,7 @@ presets! {
     /// * Only tokens of users have scopes, and a user calls where there are some. That a client
     ///   calls is only certain from `idtyp`, an optional claim of the registration.
     /// * The client, `azp`, must be named.
-    /// * For many tenants, see [`IssuerTemplate::entra`](crate::issuers::IssuerTemplate::entra).
+    /// * For many tenants, see [`IssuerTemplate::entra`](crate::trust::IssuerTemplate::entra).
     [examples]
     ///
     /// # Security
