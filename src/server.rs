@@ -4,7 +4,7 @@ mod attempt;
 mod builder;
 mod engine;
 mod explain;
-mod fetcher;
+mod fetch_terms;
 mod resolved;
 mod resolver;
 mod token_cache;

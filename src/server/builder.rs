@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::ResourceServer;
 use super::engine::Engine;
-use super::fetcher::{FetchSettings, Fetcher};
+use super::fetch_terms::{FetchSettings, FetchTerms};
 use super::resolved::ResolvedIssuers;
 use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
@@ -335,8 +335,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 "no issuer is trusted, so no token could ever be accepted; call trust",
             );
         }
-        let configured = Fetcher::for_configured(&fetch);
-        let resolved = Fetcher::for_resolved(&fetch, former.map(|former| former.resolved.fetcher()));
+        let configured = FetchTerms::for_configured(&fetch);
+        let resolved = FetchTerms::for_resolved(&fetch, former.map(|former| former.resolved.fetch_terms()));
         let clock = fetch.timing.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::decisions::undecided;
 use self::decisions::{Decisions, not_trusted};
 use self::question::{PATIENCE, Questions, Resolution, cut_short};
-use super::fetcher::Fetcher;
+use super::fetch_terms::FetchTerms;
 use super::resolver::DynResolver;
 use super::trusted_issuer::{Admission, TrustedIssuer};
 use crate::error::ErrorKind;
@@ -33,18 +33,18 @@ impl ResolvedIssuers {
     /// What another client fetches is of no use here, and ends with the former server.
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
-        fetcher: Fetcher,
+        fetch_terms: FetchTerms,
         policy: Arc<ServerPolicy>,
         former: Option<&Self>,
     ) -> Self {
-        let former = former.filter(|former| !resolvers.is_empty() && former.fetcher().is(&fetcher));
+        let former = former.filter(|former| !resolvers.is_empty() && former.fetch_terms().same_as(&fetch_terms));
         let decisions = Arc::new(Decisions::new(former.map(|former| &*former.decisions)));
-        let questions = Questions::new(resolvers, fetcher, policy, Arc::clone(&decisions));
+        let questions = Questions::new(resolvers, fetch_terms, policy, Arc::clone(&decisions));
         Self { decisions, questions }
     }
 
-    pub(super) fn fetcher(&self) -> &Fetcher {
-        &self.questions.asking.fetcher
+    pub(super) fn fetch_terms(&self) -> &FetchTerms {
+        &self.questions.asking.fetch_terms
     }
 
     /// Tells whether there is nobody to ask.

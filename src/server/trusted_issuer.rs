@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
-use super::fetcher::{Fetcher, HttpOrigin};
+use super::fetch_terms::{FetchTerms, HttpOrigin};
 use crate::error::{ConfigError, ConfigProblemKind};
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{DynKeySource, KeySource, Keys, StaticKeys};
@@ -65,7 +65,7 @@ impl Trust {
     pub(super) fn prepare(
         self,
         server: &Arc<ServerPolicy>,
-        fetcher: &Fetcher,
+        fetch_terms: &FetchTerms,
         known: Option<&TrustedIssuer>,
         problems: &mut ConfigError,
     ) -> Option<TrustedIssuer> {
@@ -77,7 +77,7 @@ impl Trust {
             let fix = "the keys come from elsewhere; drop jwks_uri";
             problems.push_as(ConfigProblemKind::Conflict, path("jwks_uri"), fix);
         }
-        if fetcher.allowance.is_some() && (terms.absent_iss || !terms.also_known_as.is_empty()) {
+        if fetch_terms.allowance.is_some() && (terms.absent_iss || !terms.also_known_as.is_empty()) {
             problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
         }
         let (mut symmetric, mut over_http) = (None, None);
@@ -87,14 +87,16 @@ impl Trust {
                 Some(Arc::new(Keys::fixed(id, keys.set)))
             }
             KeyOrigin::Source(source) => {
-                Some(Arc::new(Keys::fetched(id, fetcher.allowance.clone(), source, &fetcher.timing)))
+                Some(Arc::new(Keys::fetched(id, fetch_terms.allowance.clone(), source, &fetch_terms.timing)))
             }
             // an empty identifier is reported once, with the policy
             KeyOrigin::Http if id.is_empty() && jwks_uri.is_none() => None,
             KeyOrigin::Http => {
                 let by_kid = terms.load_balancers.is_some();
-                let origin = HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetcher: fetcher.clone() };
-                let same = |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|known| known.is(&origin));
+                let origin =
+                    HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetch_terms: fetch_terms.clone() };
+                let same =
+                    |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|known| known.same_as(&origin));
                 let known = known.filter(same).map(|known| &known.keys);
                 let keys = origin.keys(&id, known).map_err(|fix| {
                     let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };

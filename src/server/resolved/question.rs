@@ -14,7 +14,7 @@ use super::decisions::{Decisions, not_trusted, undecided};
 use crate::error::{ConfigError, Error};
 use crate::issuer::ServerPolicy;
 use crate::jwks::FetchError;
-use crate::server::fetcher::Fetcher;
+use crate::server::fetch_terms::FetchTerms;
 use crate::server::resolver::DynResolver;
 use crate::server::trusted_issuer::{Admission, TrustedIssuer};
 use crate::sync::{caught, lock};
@@ -54,7 +54,7 @@ struct Tasks {
 /// What all questions share.
 pub(super) struct Asking {
     pub(super) resolvers: Vec<Arc<dyn DynResolver>>,
-    pub(super) fetcher: Fetcher,
+    pub(super) fetch_terms: FetchTerms,
     policy: Arc<ServerPolicy>,
     decisions: Arc<Decisions>,
     open: Mutex<HashMap<Arc<str>, OpenQuestion>>,
@@ -80,11 +80,11 @@ impl OpenQuestion {
 impl Questions {
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
-        fetcher: Fetcher,
+        fetch_terms: FetchTerms,
         policy: Arc<ServerPolicy>,
         decisions: Arc<Decisions>,
     ) -> Self {
-        let asking = Asking { resolvers, fetcher, policy, decisions, open: Mutex::default() };
+        let asking = Asking { resolvers, fetch_terms, policy, decisions, open: Mutex::default() };
         let turns = Arc::new(Semaphore::new(MAX_OPEN));
         Self { asking: Arc::new(asking), tasks: Mutex::default(), asked: AtomicU64::new(0), turns }
     }
@@ -191,7 +191,7 @@ impl Asking {
                 problems.push("id", "the resolver names another issuer than it was asked for");
             }
             let (known, again) = self.decisions.proven(id, place).unzip();
-            let trusted = trust.prepare(&self.policy, &self.fetcher, known.as_deref(), &mut problems);
+            let trusted = trust.prepare(&self.policy, &self.fetch_terms, known.as_deref(), &mut problems);
             if let (Some(mut trusted), []) = (trusted, problems.problems()) {
                 // a resolver that makes a source for each decision does not lose the keys each time
                 if let Some(known) = known.filter(|known| again == Some(true) && known.over_http.is_none())
@@ -199,7 +199,7 @@ impl Asking {
                 {
                     trusted.keys.inherit(&known.keys);
                 }
-                trusted.keys.set_timing(&self.fetcher.timing);
+                trusted.keys.set_timing(&self.fetch_terms.timing);
                 trusted.admission = Some(Admission::new(self.decisions.epoch, place));
                 return Ok(Some(Arc::new(trusted)));
             }

@@ -159,7 +159,7 @@ impl HttpAccess {
     }
 
     /// Tells whether both fetch from the same places in the same way; our own clients all do.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
         let same = Arc::ptr_eq(&self.client.send, &other.client.send) || self.client.ours && other.client.ours;
         same && self.reach == other.reach
     }

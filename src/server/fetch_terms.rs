@@ -27,7 +27,7 @@ pub(super) struct FetchSettings {
 }
 
 #[derive(Clone)]
-pub(super) struct Fetcher {
+pub(super) struct FetchTerms {
     pub(super) timing: Timing,
     /// What the fetches of issuers that are found at run time may cost together; `None` for those
     /// that are configured.
@@ -40,7 +40,7 @@ pub(super) struct Fetcher {
     shared: Arc<Mutex<HashMap<Box<str>, Weak<Keys>>>>,
 }
 
-impl Fetcher {
+impl FetchTerms {
     /// For issuers that are configured.
     pub(super) fn for_configured(settings: &FetchSettings) -> Self {
         Self {
@@ -64,17 +64,17 @@ impl Fetcher {
             access: HttpAccess::new(settings.client.clone(), reach, Arc::default()),
             ..Self::for_configured(settings)
         };
-        match former.filter(|former| former.is(&new)) {
+        match former.filter(|former| former.same_as(&new)) {
             Some(former) => Self { timing: new.timing, ..former.clone() },
             None => new,
         }
     }
 
     /// Tells whether keys come from the same place, whichever of the two fetches them.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn same_as(&self, other: &Self) -> bool {
         let same = self.allowance.is_some() == other.allowance.is_some();
         #[cfg(feature = "http-client")]
-        let same = same && self.access.is(&other.access);
+        let same = same && self.access.same_as(&other.access);
         same
     }
 }
@@ -84,12 +84,12 @@ impl Fetcher {
 pub(super) struct HttpOrigin {
     pub(super) jwks_uri: Option<Box<str>>,
     pub(super) by_kid: bool,
-    pub(super) fetcher: Fetcher,
+    pub(super) fetch_terms: FetchTerms,
 }
 
 impl HttpOrigin {
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.jwks_uri == other.jwks_uri && self.by_kid == other.by_kid && self.fetcher.is(&other.fetcher)
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.jwks_uri == other.jwks_uri && self.by_kid == other.by_kid && self.fetch_terms.same_as(&other.fetch_terms)
     }
 
     /// Checks the addresses and keeps the keys that come from there, or goes on with those that are
@@ -97,10 +97,10 @@ impl HttpOrigin {
     /// of its own below the given one.
     #[cfg(feature = "http-client")]
     pub(super) fn keys(&self, issuer: &Arc<str>, known: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
-        let Self { jwks_uri, by_kid, fetcher } = self;
-        let access = fetcher.access.clone();
+        let Self { jwks_uri, by_kid, fetch_terms } = self;
+        let access = fetch_terms.access.clone();
         let (source, address): (Box<dyn DynKeySource>, _) = match jwks_uri.as_deref() {
-            Some(_) if *by_kid && fetcher.allowance.is_some() => {
+            Some(_) if *by_kid && fetch_terms.allowance.is_some() => {
                 return Err("keys are fetched by their names for configured issuers only".into());
             }
             Some(address) if *by_kid => (Box::new(KeysByKid::new(access, address)?), None),
@@ -113,11 +113,11 @@ impl HttpOrigin {
         if let Some(known) = known {
             return Ok(Arc::clone(known));
         }
-        let fetched = |name| Arc::new(Keys::fetched(name, fetcher.allowance.clone(), source, &fetcher.timing));
-        let Some(address) = address.filter(|_| fetcher.allowance.is_some()) else {
+        let fetched = |name| Arc::new(Keys::fetched(name, fetch_terms.allowance.clone(), source, &fetch_terms.timing));
+        let Some(address) = address.filter(|_| fetch_terms.allowance.is_some()) else {
             return Ok(fetched(Arc::clone(issuer)));
         };
-        let mut shared = lock(&fetcher.shared);
+        let mut shared = lock(&fetch_terms.shared);
         shared.retain(|_, keys| keys.strong_count() > 0);
         if let Some(keys) = shared.get(address.as_str()).and_then(Weak::upgrade) {
             return Ok(keys);
