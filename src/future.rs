@@ -95,7 +95,7 @@ impl<R> Finish<R> {
     {
         let rejection = Rejection::new(error, &request);
         let head = self.reject.reads_request().then(|| head(request, guard.shown()));
-        let mut response = reject(&self.reject, rejection.of(head));
+        let mut response = reject(&self.reject, rejection.with_request(head));
         let add = self.about.as_ref().map(|about| about.add).unwrap_or_default();
         add.of_refusal().add_to(&mut response);
         response

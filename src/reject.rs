@@ -81,7 +81,7 @@ impl Rejection {
     }
 
     /// Says what was asked for, for a [`Reject`] that looks at it.
-    pub(crate) fn of(mut self, request: Option<Box<Request<()>>>) -> Self {
+    pub(crate) fn with_request(mut self, request: Option<Box<Request<()>>>) -> Self {
         self.request = request;
         self
     }
@@ -270,7 +270,7 @@ pub(crate) fn rewrite<B>(
     let (plain, _) = response.into_parts();
     let mut written = HeaderMap::new();
     rejection.write_headers(&mut written);
-    let mut response = reject(with, rejection.of(request));
+    let mut response = reject(with, rejection.with_request(request));
     for (name, value) in &plain.headers {
         let of_body = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE].contains(name);
         if !of_body && !written.get_all(name).iter().any(|own| own == value) {

@@ -88,7 +88,7 @@ where
                 let mut rejection = Rejection::new(error, &request);
                 if self.reject.reads_request() {
                     // what of the address could be a token, only the layer in front knows
-                    rejection = rejection.of(Some(head(request, Shown::Path)));
+                    rejection = rejection.with_request(Some(head(request, Shown::Path)));
                 }
                 let mut response = reject(&self.reject, rejection.clone());
                 if is_default::<R>() {
