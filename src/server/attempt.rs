@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::ResourceServer;
 use super::engine::Engine;
 use super::trusted_issuer::TrustedIssuer;
-use super::verifier::{Effort, Lack, Refusal};
+use super::verifier::{Effort, Lack, Unverified};
 use crate::access_token::{AccessToken, Verified};
 use crate::clock::after;
 use crate::credential::{BearerToken, Credential};
@@ -69,8 +69,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         };
         let wait = match engine.verify_or_wait(token, None) {
             Ok(verified) => return Attempt::Done(settle(verified).map_err(in_space)),
-            Err(Refusal::Final(error)) => return Attempt::Done(Err(in_space(error))),
-            Err(Refusal::Lacking(wait)) => wait,
+            Err(Unverified::Refused(error)) => return Attempt::Done(Err(in_space(error))),
+            Err(Unverified::Lacking(wait)) => wait,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
         let engine = Arc::clone(&engine);
@@ -95,21 +95,21 @@ impl<C: Send + Sync + 'static> Engine<C> {
         &self,
         token: BearerToken<'_>,
         decided: Option<&Arc<TrustedIssuer>>,
-    ) -> Result<Verified<C>, Refusal<Wait>> {
+    ) -> Result<Verified<C>, Unverified<Wait>> {
         loop {
             let lack = match self.verify(token, decided) {
                 Ok(verified) => return Ok(verified),
-                Err(Refusal::Final(error)) => return Err(error.into()),
-                Err(Refusal::Lacking(lack)) => lack,
+                Err(Unverified::Refused(error)) => return Err(error.into()),
+                Err(Unverified::Lacking(lack)) => lack,
             };
             let (trusted, refresh) = match &lack {
                 Lack::Key { trusted, cause, generation, .. } => (trusted, trusted.keys.refresh(*cause, *generation)),
-                Lack::Decision(issuer) => return Err(Refusal::Lacking(Wait::Decision(Arc::clone(issuer)))),
+                Lack::Decision(issuer) => return Err(Unverified::Lacking(Wait::Decision(Arc::clone(issuer)))),
             };
             match refresh {
                 Refresh::Newer => {}
                 Refresh::Refused => return Err(lack.into_error(Effort::Nothing).into()),
-                Refresh::Pending(fetch) => return Err(Refusal::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
+                Refresh::Pending(fetch) => return Err(Unverified::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
             }
         }
     }
@@ -133,16 +133,16 @@ impl<C: Send + Sync + 'static> Engine<C> {
             if own || !ended {
                 let effort = if ended { Effort::Fetched } else { Effort::Fetching };
                 return self.verify(token, Some(&trusted)).map_err(|refusal| match refusal {
-                    Refusal::Final(error) => error,
-                    Refusal::Lacking(lack) => lack.into_error(effort),
+                    Unverified::Refused(error) => error,
+                    Unverified::Lacking(lack) => lack.into_error(effort),
                 });
             }
             // a fetch that was on its way already may have been begun before the issuer published
             // the key: another may follow
             match self.verify_or_wait(token, Some(&trusted)) {
                 Ok(verified) => return Ok(verified),
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Lacking(next)) => wait = next,
+                Err(Unverified::Refused(error)) => return Err(error),
+                Err(Unverified::Lacking(next)) => wait = next,
             }
         }
     }

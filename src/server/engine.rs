@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::resolved::ResolvedIssuers;
 use super::token_cache::TokenCache;
 use super::trusted_issuer::TrustedIssuer;
-use super::verifier::{Lack, Refusal};
+use super::verifier::{Lack, Unverified};
 use crate::access_token::Verified;
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
@@ -32,7 +32,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         &self,
         token: BearerToken<'_>,
         decided: Option<&Arc<TrustedIssuer>>,
-    ) -> Result<Verified<C>, Refusal<Lack>> {
+    ) -> Result<Verified<C>, Unverified<Lack>> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
@@ -51,7 +51,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         &'e self,
         iss: Option<Value<'_>>,
         decided: Option<&'e Arc<TrustedIssuer>>,
-    ) -> Result<Cow<'e, Arc<TrustedIssuer>>, Refusal<Lack>> {
+    ) -> Result<Cow<'e, Arc<TrustedIssuer>>, Unverified<Lack>> {
         let error = match (self.issuers.select(iss), decided) {
             (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
             (Err(error), None) => error,
@@ -63,7 +63,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         match self.resolved.find(issuer) {
             Some(Ok(trusted)) => Ok(Cow::Owned(trusted)),
             Some(Err(error)) => Err(error.into()),
-            None => Err(Refusal::Lacking(Lack::Decision(issuer.into()))),
+            None => Err(Unverified::Lacking(Lack::Decision(issuer.into()))),
         }
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct Warrant {
 }
 
 /// A no: for good, or for want of something that may come.
-pub(super) enum Refusal<L> {
-    Final(Error),
+pub(super) enum Unverified<L> {
+    Refused(Error),
     Lacking(L),
 }
 
@@ -65,12 +65,12 @@ impl TrustedIssuer {
         self: &Arc<Self>,
         token: Compact<'t>,
         now: Moment,
-    ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Refusal<Lack>> {
+    ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Unverified<Lack>> {
         let plausible = Plausible::check(token, &self.policy, now.wall)?;
         let current = self.keys.current_with_task(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
         let lacking =
-            |cause, error| Refusal::Lacking(Lack::Key { trusted: Arc::clone(self), cause, generation, error });
+            |cause, error| Unverified::Lacking(Lack::Key { trusted: Arc::clone(self), cause, generation, error });
         let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale(), now)) else {
             return Err(lacking(Cause::NoKeys, None));
         };
@@ -173,8 +173,8 @@ impl Lack {
     }
 }
 
-impl<L> From<Error> for Refusal<L> {
+impl<L> From<Error> for Unverified<L> {
     fn from(error: Error) -> Self {
-        Self::Final(error)
+        Self::Refused(error)
     }
 }
