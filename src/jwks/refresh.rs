@@ -146,7 +146,7 @@ impl Keys {
 
     /// Says that a token was verified by the keys in hand: from now on they are fetched by the
     /// plan, and bridge outages.
-    pub(crate) fn prove(&self) {
+    pub(crate) fn note_verified(&self) {
         let shared = &self.shared;
         let Some(allowance) = &shared.allowance else { return };
         let now = shared.now();

@@ -37,8 +37,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
         let (plausible, verified, warrant) = trusted.verify(compact, now)?;
-        self.resolved.prove(&trusted);
-        let verified = Verified::read(plausible, verified, self.read)?;
+        self.resolved.note_verified(&trusted);
+        let verified = Verified::new(plausible, verified, self.read)?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");

@@ -102,10 +102,10 @@ impl ResolvedIssuers {
     }
 
     /// Notes that a token of an issuer was verified; the first one makes the issuer a proven one.
-    pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
-        if trusted.admission.as_ref().is_some_and(Admission::prove) {
-            trusted.keys.prove();
-            self.decisions.prove(trusted);
+    pub(super) fn note_verified(&self, trusted: &Arc<TrustedIssuer>) {
+        if trusted.admission.as_ref().is_some_and(Admission::note_verified) {
+            trusted.keys.note_verified();
+            self.decisions.note_verified(trusted);
         }
     }
 

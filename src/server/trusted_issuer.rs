@@ -54,7 +54,7 @@ impl Admission {
     }
 
     /// Notes that a token was verified, and tells whether it is the first.
-    pub(super) fn prove(&self) -> bool {
+    pub(super) fn note_verified(&self) -> bool {
         !self.proven.load(Ordering::Relaxed) && !self.proven.swap(true, Ordering::Relaxed)
     }
 }

@@ -81,7 +81,7 @@ impl Keys {
     /// own.
     pub(crate) fn inherit(&self, former: &Self) {
         if !former.shared.state().schedule.on_demand {
-            self.prove();
+            self.note_verified();
         }
         let Some(snapshot) = former.shared.current.load_full() else { return };
         if let Some(fresh_until) = snapshot.fresh_until {

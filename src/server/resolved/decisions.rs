@@ -121,7 +121,7 @@ impl Decisions {
 
     /// Takes a decision not to trust an issuer.
     pub(super) fn refuse(&self, id: &Arc<str>, error: Error, now: Instant) {
-        // in this order, so that `prove` cannot miss both
+        // in this order, so that `note_verified` cannot miss both
         self.refused.insert(Arc::clone(id), Refused { error, until: after(now, REFUSAL_HOLDS) });
         self.proven.invalidate(id);
         self.candidates.remove(id);
@@ -146,7 +146,7 @@ impl Decisions {
 
     /// Makes a candidate a proven issuer, even one that was pushed out meanwhile; unless there is a
     /// newer decision.
-    pub(super) fn prove(&self, trusted: &Arc<TrustedIssuer>) {
+    pub(super) fn note_verified(&self, trusted: &Arc<TrustedIssuer>) {
         let Some(decision) = Decision::on(trusted) else { return };
         let id = &trusted.policy.issuer;
         self.proven.entry(Arc::clone(id)).and_compute_with(|entry| match entry.map(Entry::into_value) {
