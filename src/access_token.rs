@@ -54,7 +54,7 @@ pub(crate) struct Verified<C>(Arc<Inner<C>>);
 
 impl<C> Verified<C> {
     /// Reads the application's claims, given the evidence that the signature was verified.
-    pub(crate) fn read(
+    pub(crate) fn new(
         token: Plausible<'_>,
         verified: SignatureVerified,
         read: fn(&Json) -> Result<C, Error>,
