@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode};
 
-pub(crate) use self::grammar::{BearerToken, DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
+pub(crate) use self::grammar::{BearerToken, DEFAULT_MAX_LEN, LARGEST_MAX_LEN, OwnedToken};
 pub use self::head::RequestHead;
 pub use self::source::TokenSource;
 pub(crate) use self::source::find;

@@ -1,34 +1,42 @@
-//! The resource server, as an application calls it.
+//! The resource server, and a token's way through it: at once if all is known, else after waits for
+//! keys or for a decision about the issuer.
 
-mod attempt;
 mod builder;
-mod engine;
 mod explain;
-mod fetch_terms;
-mod resolved;
+mod keys;
+mod lookup;
 mod resolver;
 mod token_cache;
-mod trusted_issuer;
+mod trust;
 mod verifier;
 
+use std::borrow::Cow;
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::attempt::Attempt;
 pub use self::builder::ResourceServerBuilder;
-use self::engine::Engine;
 pub use self::explain::{Explanation, Outcome, Step};
+pub use self::keys::NotReady;
+use self::lookup::IssuerLookup;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
-pub use self::trusted_issuer::Trust;
+use self::token_cache::TokenCache;
+pub use self::trust::Trust;
+use self::trust::TrustedIssuer;
+use self::verifier::{Effort, Lack, Unverified};
+use crate::access_token::{AccessToken, Verified};
 use crate::clock::after;
+use crate::credential::{BearerToken, Credential, OwnedToken};
 use crate::error::{Error, ErrorKind, ProtectionSpace};
-use crate::jwks::{Cause, GRACE, IssuerStatus, Refresh, SavedKeys};
+use crate::issuer::{IssuerSet, ServerPolicy};
+use crate::jose::{Compact, Json, Value};
+use crate::jwks::{PendingFetch, Refresh};
+use crate::possession::Binding;
+use crate::trace::count;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
@@ -69,128 +77,65 @@ pub struct ResourceServer<C = ()> {
     engine: Arc<ArcSwap<Engine<C>>>,
 }
 
+/// What comes of a token: a verdict, or a wait and then a verdict.
+pub(crate) enum Attempt<C> {
+    Done(Verdict<C>),
+    Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
+}
+
+type Verdict<C> = Result<AccessToken<C>, Error>;
+
+/// What to wait for.
+enum Wait {
+    /// A fetch of this issuer's keys.
+    Fetch(PendingFetch, Arc<TrustedIssuer>),
+    /// A decision on this issuer.
+    Decision(Arc<str>),
+}
+
+/// A server's configuration in force. A reload replaces it as a whole.
+struct Engine<C> {
+    issuers: IssuerSet<Arc<TrustedIssuer>>,
+    lookup: IssuerLookup,
+    policy: Arc<ServerPolicy>,
+    cache: TokenCache<C>,
+    /// How long a request waits for keys.
+    key_wait: Duration,
+    read: fn(&Json) -> Result<C, Error>,
+}
+
 impl<C: Send + Sync + 'static> ResourceServer<C> {
-    /// Waits until the keys of every configured issuer are there, or fails with the reasons why
-    /// some cannot be had: for readiness gates and for services that would rather not start than
-    /// start without keys.
+    /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a
+    /// test.
     ///
-    /// All are asked at the same time, each once; one that was asked in vain a moment ago is not
-    /// asked again before its pause is over. Issuers that are found at run time are not waited for.
+    /// A function that takes an [`AccessToken`] of any claims gets it with
+    /// [`erase`](AccessToken::erase).
     ///
     /// # Errors
     ///
-    /// With one error for each issuer whose keys cannot be had: at the latest a second after what a
-    /// fetch may take, 16 s unless [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout)
-    /// says otherwise.
+    /// As the layer refuses it; see [`ErrorKind`](crate::ErrorKind).
     ///
     /// # Cancel safety
     ///
-    /// May be dropped at any time; fetches go on.
-    pub async fn ready(&self) -> Result<(), NotReady> {
-        let engine = self.engine.load_full();
-        let begin = Instant::now();
-        let mut waits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
-        for trusted in engine.issuers.iter() {
-            let refresh = trusted.is_empty(engine.policy.clock.moment()).then(|| trusted.refresh(Cause::NoKeys));
-            if let Some(Refresh::Pending(fetch)) = refresh {
-                let deadline = after(begin, trusted.keys.max_fetch().saturating_add(GRACE));
-                waits.push(Box::pin(timeout_at(deadline, fetch.ended())));
-            }
+    /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
+    pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
+        match self.attempt(&Credential::bearer(token.as_bytes())) {
+            Attempt::Done(verdict) => verdict,
+            Attempt::Waiting(verdict) => verdict.await,
         }
-        poll_fn(|cx| {
-            waits.retain_mut(|wait| wait.as_mut().poll(cx).is_pending());
-            if waits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        let empty = engine.issuers.iter().filter(|trusted| trusted.is_empty(engine.policy.clock.moment()));
-        let mut reasons: Vec<_> = empty.map(|trusted| trusted.unavailable(Cause::NoKeys)).collect();
-        reasons.sort_by(|a: &Error, b| a.issuer().cmp(&b.issuer()));
-        if reasons.is_empty() { Ok(()) } else { Err(NotReady { reasons }) }
     }
 
-    /// Returns the state of each issuer's keys, for readiness probes and operators.
-    ///
-    /// All configured issuers are listed, and of those that were found at run time the ones of
-    /// which a token was verified. Keys that several of the latter share are listed once, under
-    /// their address, by the terms of one of them.
-    pub fn status(&self) -> Vec<IssuerStatus> {
+    /// Verifies a token there and then, if all that it needs is known.
+    pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
         let engine = self.engine.load();
-        let mut status: Vec<_> =
-            engine.issuers.iter().map(|trusted| trusted.keys.status(trusted.max_stale())).collect();
-        status.extend(engine.resolved.status());
-        status.sort_by(|a, b| a.issuer.cmp(&b.issuer));
-        status
-    }
-
-    /// Fetches the keys of a configured issuer now: after a rotation in an emergency, say, so that
-    /// the old keys are gone at once.
-    ///
-    /// It goes through the limit of two forced fetches in 30 s, like an unknown `kid`. It takes
-    /// three times the [`key_fetch_timeout`](ResourceServerBuilder::key_fetch_timeout) at most, 15
-    /// s by default, or twice that if a fetch is on its way already. Keys that never change need
-    /// none.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::UnknownIssuer`] if it is not a configured one, and
-    /// [`ErrorKind::KeysUnavailable`] if the fetch fails, or the limit is reached; the keys in hand
-    /// then stay in use.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time; the fetch goes on.
-    pub async fn refresh(&self, issuer: &str) -> Result<(), Error> {
-        let trusted = self.engine.load().issuers.get(issuer).map(Arc::clone);
-        let Some(trusted) = trusted else {
-            return Err(Error::new(ErrorKind::UnknownIssuer, "no issuer of this identifier is configured"));
+        let (token, wait) = match engine.begin(&credential.token) {
+            Ok(verified) => return Attempt::Done(engine.settle(Ok(verified))),
+            Err(Unverified::Refused(error)) => return Attempt::Done(engine.settle(Err(error))),
+            Err(Unverified::Lacking(lacking)) => lacking,
         };
-        loop {
-            let joined = match trusted.refresh(Cause::ByHand) {
-                Refresh::Newer => continue,
-                Refresh::Refused if trusted.keys.is_fixed() => return Ok(()),
-                Refresh::Refused => return Err(trusted.not_now(Cause::ByHand)),
-                Refresh::Pending(fetch) => {
-                    let joined = fetch.joined();
-                    if timeout(trusted.keys.max_fetch(), fetch.ended()).await.is_err() {
-                        return Err(trusted.unavailable(Cause::ByHand));
-                    }
-                    joined
-                }
-            };
-            // one that was on its way already may bring what was true before
-            if !joined {
-                return if trusted.keys.outage().is_some() { Err(trusted.unavailable(Cause::ByHand)) } else { Ok(()) };
-            }
-        }
-    }
-
-    /// Returns the fetched keys of the configured issuers, to be kept for the next process: see
-    /// [`saved_keys`](ResourceServerBuilder::saved_keys).
-    ///
-    /// ```
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tower_bearer::keys::SavedKeys;
-    /// use tower_bearer::testing::Idp;
-    /// use tower_bearer::ResourceServer;
-    ///
-    /// let idp = Idp::new("https://id.test/");
-    /// let server = ResourceServer::new("https://api.test").trust(&idp).build()?;
-    /// server.ready().await?;
-    /// let file = serde_json::to_string(&server.save_keys())?;
-    ///
-    /// // in the next process, while the issuer is down
-    /// idp.outage();
-    /// let saved: Vec<SavedKeys> = serde_json::from_str(&file)?;
-    /// let server = ResourceServer::new("https://api.test").trust(&idp).saved_keys(saved).build()?;
-    /// assert!(server.authenticate(&idp.token("alice").sign()).await.is_ok());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn save_keys(&self) -> Vec<SavedKeys> {
-        let engine = self.engine.load();
-        let now = engine.policy.clock.moment();
-        engine.issuers.iter().filter_map(|trusted| trusted.keys.save(trusted.max_stale(), now)).collect()
+        // whatever is reloaded meanwhile, this token is judged by the terms under which it came
+        let engine = Arc::clone(&engine);
+        Attempt::Waiting(Box::pin(async move { engine.settle(engine.wait(&token, wait).await) }))
     }
 }
 
@@ -200,27 +145,123 @@ impl<C> ResourceServer<C> {
     }
 }
 
-/// The issuers whose keys cannot be had; returned by [`ResourceServer::ready`].
-#[derive(Clone, Debug)]
-pub struct NotReady {
-    reasons: Vec<Error>,
-}
+impl<C: Send + Sync + 'static> Engine<C> {
+    /// Takes a known token from the cache, or verifies it, or orders what it lacks.
+    fn begin(&self, token: &[u8]) -> Result<Verified<C>, Unverified<(OwnedToken, Wait)>> {
+        if let Some(known) = self.cache.get(token, &self.lookup, &self.policy.clock) {
+            count!("tower_bearer_token_cache_total", "result" => "hit");
+            return Ok(known);
+        }
+        let token = BearerToken::from_bytes(token, self.policy.max_token_len)?;
+        self.verify_or_order(token, None, None).map_err(|unverified| match unverified {
+            Unverified::Refused(error) => error.into(),
+            Unverified::Lacking(wait) => Unverified::Lacking((token.into_owned(), wait)),
+        })
+    }
 
-impl NotReady {
-    /// Returns one error for each of them, in the order of their identifiers.
-    pub fn reasons(&self) -> &[Error] {
-        &self.reasons
+    /// Decides on a verified token for the request that it came with, be it known or not.
+    fn settle(&self, verified: Result<Verified<C>, Error>) -> Verdict<C> {
+        let verdict = verified.and_then(|verified| AccessToken::admit(verified, Binding::prove));
+        verdict.map_err(|error| error.in_space(Some(&self.policy.space)))
+    }
+
+    /// Verifies a token again once what it waits for is there, or when it has waited long enough.
+    async fn wait(&self, token: &OwnedToken, mut wait: Wait) -> Result<Verified<C>, Error> {
+        let deadline = after(Instant::now(), self.key_wait);
+        loop {
+            let (trusted, effort) = match wait {
+                Wait::Decision(issuer) => {
+                    match timeout_at(deadline, self.lookup.resolve(&issuer, self.key_wait)).await {
+                        Ok(decided) => (decided?, None),
+                        Err(_) => return Err(Lack::Decision(issuer).into_error(Effort::Fetching)),
+                    }
+                }
+                Wait::Fetch(fetch, trusted) => {
+                    let joined = fetch.joined();
+                    let effort = match timeout_at(deadline, fetch.ended()).await {
+                        Err(_) => Some(Effort::Fetching),
+                        // it may have been begun before the issuer published the key: another may follow
+                        Ok(()) if joined => None,
+                        Ok(()) => Some(Effort::Fetched),
+                    };
+                    (trusted, effort)
+                }
+            };
+            match self.verify_or_order(token.as_bearer(), Some(&trusted), effort) {
+                Ok(verified) => return Ok(verified),
+                Err(unverified) => wait = unverified.lack()?,
+            }
+        }
+    }
+
+    /// Verifies a token, or orders what it lacks. `decided` is its issuer, if that was found
+    /// before. After an `effort` nothing more is ordered.
+    fn verify_or_order(
+        &self,
+        token: BearerToken<'_>,
+        decided: Option<&Arc<TrustedIssuer>>,
+        effort: Option<Effort>,
+    ) -> Result<Verified<C>, Unverified<Wait>> {
+        loop {
+            let lack = match self.verify(token, decided) {
+                Ok(verified) => return Ok(verified),
+                Err(unverified) => unverified.lack()?,
+            };
+            if let Some(effort) = effort {
+                return Err(lack.into_error(effort).into());
+            }
+            let (trusted, refresh) = match &lack {
+                Lack::Key { trusted, cause, generation, .. } => (trusted, trusted.keys.refresh(*cause, *generation)),
+                Lack::Decision(issuer) => return Err(Unverified::Lacking(Wait::Decision(Arc::clone(issuer)))),
+            };
+            match refresh {
+                Refresh::Newer => {}
+                Refresh::Refused => return Err(lack.into_error(Effort::Nothing).into()),
+                Refresh::Pending(fetch) => return Err(Unverified::Lacking(Wait::Fetch(fetch, Arc::clone(trusted)))),
+            }
+        }
+    }
+
+    /// The journey of a token that is not known. `decided` is its issuer, if that was found before.
+    fn verify(
+        &self,
+        token: BearerToken<'_>,
+        decided: Option<&Arc<TrustedIssuer>>,
+    ) -> Result<Verified<C>, Unverified<Lack>> {
+        let compact = Compact::parse(token)?;
+        let trusted = self.select(compact.json.root().get("iss"), decided)?;
+        let now = self.policy.clock.moment();
+        let (plausible, verified, warrant) = trusted.verify(compact, now)?;
+        self.lookup.note_verified(&trusted);
+        let verified = Verified::new(plausible, verified, self.read)?;
+        let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
+        self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
+        count!("tower_bearer_token_cache_total", "result" => "miss");
+        self.cache.report(now.wall);
+        Ok(verified)
+    }
+
+    /// Selects the issuer that a token names: a configured one, or one that was found at run time.
+    fn select<'e>(
+        &'e self,
+        iss: Option<Value<'_>>,
+        decided: Option<&'e Arc<TrustedIssuer>>,
+    ) -> Result<Cow<'e, Arc<TrustedIssuer>>, Unverified<Lack>> {
+        let error = match (self.issuers.select(iss), decided) {
+            (Ok(trusted), _) | (Err(_), Some(trusted)) => return Ok(Cow::Borrowed(trusted)),
+            (Err(error), None) => error,
+        };
+        if error.kind() != ErrorKind::UnknownIssuer || self.lookup.is_closed() {
+            return Err(error.into());
+        }
+        let issuer = iss.and_then(Value::as_str).unwrap_or_default();
+        match self.lookup.find(issuer) {
+            Some(Ok(trusted)) => Ok(Cow::Owned(trusted)),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Unverified::Lacking(Lack::Decision(issuer.into()))),
+        }
     }
 }
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reasons: Vec<_> = self.reasons.iter().map(ToString::to_string).collect();
-        f.write_str(&reasons.join("; "))
-    }
-}
-
-impl std::error::Error for NotReady {}
 
 impl<C> Clone for ResourceServer<C> {
     fn clone(&self) -> Self {

@@ -33,6 +33,20 @@ impl<'r> BearerToken<'r> {
     pub(crate) fn as_str(self) -> &'r str {
         self.0
     }
+
+    /// Keeps it for longer than its request.
+    pub(crate) fn into_owned(self) -> OwnedToken {
+        OwnedToken(self.0.into())
+    }
+}
+
+/// A [`BearerToken`] that outlives its request.
+pub(crate) struct OwnedToken(Box<str>);
+
+impl OwnedToken {
+    pub(crate) fn as_bearer(&self) -> BearerToken<'_> {
+        BearerToken(&self.0)
+    }
 }
 
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

@@ -12,13 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
-use super::ResourceServer;
-use super::engine::Engine;
-use super::fetch_terms::{FetchSettings, FetchTerms};
-use super::resolved::ResolvedIssuers;
+use super::lookup::IssuerLookup;
 use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
-use super::trusted_issuer::Trust;
+use super::trust::Trust;
+use super::trust::{FetchSettings, FetchTerms};
+use super::{Engine, ResourceServer};
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
@@ -336,7 +335,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             );
         }
         let configured = FetchTerms::for_configured(&fetch);
-        let resolved = FetchTerms::for_resolved(&fetch, former.map(|former| former.resolved.fetch_terms()));
+        let lookup = FetchTerms::for_looked_up(&fetch, former.map(|former| former.lookup.fetch_terms()));
         let clock = fetch.timing.clock.clone();
         let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
         let mut issuers = IssuerSet::new();
@@ -359,10 +358,10 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 trusted.keys.restore(saved, policy.clock.moment());
             }
         }
-        let former = former.map(|former| &former.resolved);
-        let resolved = ResolvedIssuers::new(settings.resolvers, resolved, Arc::clone(&policy), former);
+        let former = former.map(|former| &former.lookup);
+        let lookup = IssuerLookup::new(settings.resolvers, lookup, Arc::clone(&policy), former);
         let cache = TokenCache::new(settings.token_cache, max_token_bytes);
-        Ok(Engine { issuers, resolved, policy, cache, key_wait, read })
+        Ok(Engine { issuers, lookup, policy, cache, key_wait, read })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::trusted_issuer::Trust;
+use super::trust::Trust;
 use crate::claims::Claim;
 use crate::issuer::{Issuer, Template, is_guid};
 use crate::jwks::FetchError;

@@ -20,8 +20,8 @@ use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
-use super::resolved::ResolvedIssuers;
-use super::trusted_issuer::TrustedIssuer;
+use super::lookup::IssuerLookup;
+use super::trust::TrustedIssuer;
 use super::verifier::Warrant;
 use crate::access_token::Verified;
 use crate::clock::{SharedClock, UnixTime};
@@ -116,7 +116,7 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
     }
 
     /// Returns a token that was verified before, if all that may have changed since still holds.
-    pub(super) fn get(&self, text: &[u8], resolved: &ResolvedIssuers, clock: &SharedClock) -> Option<Verified<C>> {
+    pub(super) fn get(&self, text: &[u8], lookup: &IssuerLookup, clock: &SharedClock) -> Option<Verified<C>> {
         // what is too long is refused, and not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= self.max_len)?;
         let hash = self.hasher.hash_one(text);
@@ -124,13 +124,13 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         if slot.hash.load(Ordering::Relaxed) == hash {
             let front = slot.entry.load();
             let entry = front.as_ref().filter(|entry| *entry.text == *text);
-            if let Some(token) = entry.and_then(|entry| entry.recall(resolved, clock)) {
+            if let Some(token) = entry.and_then(|entry| entry.recall(lookup, clock)) {
                 return Some(token);
             }
         }
         // a shard that is being written to counts as a miss: no request waits for another one
         let entry = entries.try_get(&Key { hash, text }).ok().flatten()?;
-        let token = entry.recall(resolved, clock)?;
+        let token = entry.recall(lookup, clock)?;
         let often = entry.hits.fetch_add(1, Ordering::Relaxed) % PROMOTE_EACH == 1;
         if often && entry.weight() <= BYTES_PER_SLOT / 4 {
             slot.entry.store(Some(entry));
@@ -204,12 +204,12 @@ impl<C> Entry<C> {
 
     /// Returns the token, if it would still be verified: its issuer is trusted, on the same terms,
     /// and still vouches for it, and its times hold.
-    fn recall(&self, resolved: &ResolvedIssuers, clock: &SharedClock) -> Option<Verified<C>> {
+    fn recall(&self, lookup: &IssuerLookup, clock: &SharedClock) -> Option<Verified<C>> {
         let policy = self.token.policy();
         let trusted = match &self.issuer {
             // for as long as the engine and its cache live
             Some(configured) => Cow::Borrowed(configured),
-            None => Cow::Owned(resolved.find(&policy.issuer)?.ok()?),
+            None => Cow::Owned(lookup.find(&policy.issuer)?.ok()?),
         };
         let now = clock.moment();
         let holds = Arc::ptr_eq(&trusted.policy, policy)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::resolved::undecided;
-use super::trusted_issuer::TrustedIssuer;
+use super::lookup::undecided;
+use super::trust::TrustedIssuer;
 use crate::clock::Moment;
 use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
@@ -169,6 +169,15 @@ impl Lack {
             Effort::Fetching => trusted.unavailable(cause).for_key(error.kid()),
             Effort::Nothing if trusted.keys.is_absent(kid) => error,
             Effort::Nothing => trusted.not_now(cause).for_key(error.kid()),
+        }
+    }
+}
+
+impl<L> Unverified<L> {
+    pub(super) fn lack(self) -> Result<L, Error> {
+        match self {
+            Self::Refused(error) => Err(error),
+            Self::Lacking(lack) => Ok(lack),
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::clock::after;
 use crate::error::{Error, ErrorKind};
-use crate::server::trusted_issuer::{Admission, TrustedIssuer};
+use crate::server::trust::{Admission, TrustedIssuer};
 use crate::sync::lock;
 
 /// How long a decision holds.

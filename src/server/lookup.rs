@@ -1,4 +1,7 @@
-//! Questions to the resolvers: about each issuer one at a time, each a task of its own.
+//! Issuers that are not configured: looked up with the resolvers, each by one question at a time, in
+//! a task of its own; decided on once, and kept within bounds.
+
+mod decisions;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,21 +13,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::decisions::{Decisions, not_trusted, undecided};
-use crate::error::{ConfigError, Error};
+pub(super) use self::decisions::undecided;
+use self::decisions::{Decisions, not_trusted};
+use super::resolver::DynResolver;
+use super::trust::FetchTerms;
+use super::trust::{Admission, TrustedIssuer};
+use crate::error::{ConfigError, Error, ErrorKind};
 use crate::issuer::ServerPolicy;
-use crate::jwks::FetchError;
-use crate::server::fetch_terms::FetchTerms;
-use crate::server::resolver::DynResolver;
-use crate::server::trusted_issuer::{Admission, TrustedIssuer};
+use crate::jwks::{FetchError, IssuerStatus};
 use crate::sync::{caught, lock};
 use crate::trace::{count, event};
 
+/// Longer identifiers are refused unasked.
+const MAX_ISSUER_LEN: usize = 1024;
 /// How long resolvers may take.
 const MAX_QUESTION: Duration = Duration::from_secs(15);
 /// How long a request waits for an answer where there is an earlier decision to go by; at most
 /// three quarters of all that it waits for.
-pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// When a question that has no answer is asked once more: all are answered before that on a runtime
 /// that is driven.
 const LATE: Duration = MAX_QUESTION.saturating_add(PATIENCE);
@@ -34,13 +40,13 @@ const MAX_OPEN: usize = 256;
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
 
 /// An issuer on its terms, or why it is not trusted.
-pub(in crate::server) type Resolution = Result<Arc<TrustedIssuer>, Error>;
+type Resolution = Result<Arc<TrustedIssuer>, Error>;
 
-/// Dropping it ends the tasks.
-pub(super) struct Questions {
-    pub(super) asking: Arc<Asking>,
+/// Looks issuers up, and knows what was decided on them. Dropping it ends the tasks that ask.
+pub(super) struct IssuerLookup {
+    asking: Arc<Asking>,
     tasks: Mutex<Tasks>,
-    /// How many have been asked.
+    /// How many questions have been asked.
     asked: AtomicU64,
     turns: Arc<Semaphore>,
 }
@@ -52,11 +58,11 @@ struct Tasks {
 }
 
 /// What all questions share.
-pub(super) struct Asking {
-    pub(super) resolvers: Vec<Arc<dyn DynResolver>>,
-    pub(super) fetch_terms: FetchTerms,
+struct Asking {
+    resolvers: Vec<Arc<dyn DynResolver>>,
+    fetch_terms: FetchTerms,
     policy: Arc<ServerPolicy>,
-    decisions: Arc<Decisions>,
+    decisions: Decisions,
     open: Mutex<HashMap<Arc<str>, OpenQuestion>>,
 }
 
@@ -77,20 +83,101 @@ impl OpenQuestion {
     }
 }
 
-impl Questions {
+impl IssuerLookup {
+    /// Begins anew, or where a former server has left: with its keys, but not with its decisions.
+    /// What another client fetches is of no use here, and ends with the former server.
     pub(super) fn new(
         resolvers: Vec<Arc<dyn DynResolver>>,
         fetch_terms: FetchTerms,
         policy: Arc<ServerPolicy>,
-        decisions: Arc<Decisions>,
+        former: Option<&Self>,
     ) -> Self {
-        let asking = Asking { resolvers, fetch_terms, policy, decisions, open: Mutex::default() };
+        let former = former.map(|former| &*former.asking);
+        let former = former.filter(|former| !resolvers.is_empty() && former.fetch_terms.same_as(&fetch_terms));
+        let decisions = Decisions::new(former.map(|former| &former.decisions));
+        let asking = Arc::new(Asking { resolvers, fetch_terms, policy, decisions, open: Mutex::default() });
         let turns = Arc::new(Semaphore::new(MAX_OPEN));
-        Self { asking: Arc::new(asking), tasks: Mutex::default(), asked: AtomicU64::new(0), turns }
+        Self { asking, tasks: Mutex::default(), asked: AtomicU64::new(0), turns }
+    }
+
+    pub(super) fn fetch_terms(&self) -> &FetchTerms {
+        &self.asking.fetch_terms
+    }
+
+    /// Tells whether there is nobody to ask.
+    pub(super) fn is_closed(&self) -> bool {
+        self.asking.resolvers.is_empty()
+    }
+
+    /// Tells what is known, without waiting; `None` if nobody has been asked, or too long ago.
+    pub(super) fn find(&self, id: &str) -> Option<Resolution> {
+        if id.len() > MAX_ISSUER_LEN || id.contains(char::is_control) {
+            return Some(Err(not_trusted()));
+        }
+        let now = Instant::now();
+        let last = self.asking.decisions.last(id, now);
+        if let Some(decision) = last.as_ref().filter(|decision| now < decision.until) {
+            if decision.due <= now {
+                // the answer is for those who come later
+                drop(self.ask(&decision.trusted.policy.issuer, None));
+            }
+            return Some(Ok(Arc::clone(&decision.trusted)));
+        }
+        if let Some(candidate) = self.asking.decisions.candidates.get(id, now) {
+            return Some(Ok(candidate));
+        }
+        if let Some(error) = self.asking.decisions.refused(id, now) {
+            return Some(Err(error));
+        }
+        match last {
+            _ if Handle::try_current().is_ok() => None,
+            Some(last) => Some(Ok(last.trusted)),
+            None => Some(Err(undecided("issuers cannot be looked up outside a tokio runtime"))),
+        }
+    }
+
+    /// Asks the resolvers, or waits for the answer that somebody else has asked for; but not long
+    /// if an earlier decision is still in force.
+    pub(super) async fn resolve(&self, id: &Arc<str>, key_wait: Duration) -> Resolution {
+        let Some(last) = self.asking.decisions.last(id, Instant::now()) else {
+            // those of unknown issuers take turns, so that a flood of them does not flood whatever
+            // the resolvers ask
+            let turn = self.turn().await;
+            return match self.find(id) {
+                Some(resolution) => resolution,
+                None => self.ask(id, turn).await,
+            };
+        };
+        match timeout(PATIENCE.min(key_wait.mul_f64(0.75)), self.ask(id, None)).await {
+            Ok(answer @ Ok(_)) => answer,
+            Ok(Err(error)) if error.kind() != ErrorKind::KeysUnavailable => Err(error),
+            Ok(Err(_)) | Err(_) => {
+                self.asking.decisions.extend(id, &last, Instant::now());
+                self.find(id).unwrap_or_else(|| Err(cut_short()))
+            }
+        }
+    }
+
+    /// Notes that a token of an issuer was verified; the first one makes the issuer a proven one.
+    pub(super) fn note_verified(&self, trusted: &Arc<TrustedIssuer>) {
+        if trusted.admission.as_ref().is_some_and(Admission::note_verified) {
+            trusted.keys.note_verified();
+            self.asking.decisions.note_verified(trusted);
+        }
+    }
+
+    /// Returns the state of the keys of those that are in use, each key set once. Others are left
+    /// out: anybody could put them there.
+    pub(super) fn status(&self) -> Vec<IssuerStatus> {
+        self.asking.decisions.tidy();
+        let mut trusted = self.asking.decisions.in_use();
+        trusted.sort_by_key(|trusted| Arc::as_ptr(&trusted.keys));
+        trusted.dedup_by(|a, b| Arc::ptr_eq(&a.keys, &b.keys));
+        trusted.iter().map(|trusted| trusted.keys.status(trusted.max_stale())).collect()
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         if self.turns.available_permits() == 0 {
             // those that nobody will answer any more give their turns back
             lock(&self.asking.open).retain(|_, open| !open.is_late());
@@ -100,7 +187,7 @@ impl Questions {
 
     /// Asks, if nobody has asked already, and returns how to wait for the answer. That nobody gives
     /// one any more is a failure, and that there is no runtime to ask on.
-    pub(super) fn ask(
+    fn ask(
         &self,
         id: &Arc<str>,
         turn: Option<OwnedSemaphorePermit>,
@@ -133,11 +220,11 @@ impl Questions {
         let question = Question { asking: Arc::clone(&self.asking), id: Arc::clone(id), number, answered: false };
         tasks.questions.spawn_on(question.answer(sender), runtime);
         if tasks.housekeeping.as_ref().is_none_or(AbortHandle::is_finished) {
-            let decisions = Arc::downgrade(&self.asking.decisions);
+            let asking = Arc::downgrade(&self.asking);
             let housekeeping = async move {
-                while let Some(decisions) = decisions.upgrade() {
-                    decisions.tidy();
-                    drop(decisions);
+                while let Some(asking) = asking.upgrade() {
+                    asking.decisions.tidy();
+                    drop(asking);
                     sleep(HOUSEKEEPING).await;
                 }
             };
@@ -239,6 +326,6 @@ impl Asking {
     }
 }
 
-pub(super) fn cut_short() -> Error {
+fn cut_short() -> Error {
     undecided("the decision about the issuer was cut short")
 }
