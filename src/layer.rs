@@ -3,7 +3,6 @@
 use std::fmt;
 
 use http::Method;
-use tower_layer::Layer;
 
 use crate::authz::{AuthzRules, Route};
 use crate::credential::TokenSource;
@@ -11,7 +10,6 @@ use crate::error::ConfigError;
 use crate::guard::{Guard, Mode};
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
-use crate::service::BearerAuth;
 
 /// Wraps a service so that it is only called with a verified token, which the request then carries
 /// in its extensions.
@@ -78,9 +76,9 @@ use crate::service::BearerAuth;
 /// [`Reject`](crate::reject::Reject).
 #[must_use]
 pub struct BearerAuthLayer<C = (), R = DefaultReject> {
-    server: ResourceServer<C>,
-    guard: Guard,
-    reject: R,
+    pub(crate) server: ResourceServer<C>,
+    pub(crate) guard: Guard,
+    pub(crate) reject: R,
 }
 
 impl<C> BearerAuthLayer<C> {
@@ -247,14 +245,6 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// [`Reject::reads_request`](crate::reject::Reject::reads_request) turns that off.
     pub fn reject_with<R2>(self, reject: R2) -> BearerAuthLayer<C, R2> {
         BearerAuthLayer { server: self.server, guard: self.guard, reject }
-    }
-}
-
-impl<S, C, R: Clone> Layer<S> for BearerAuthLayer<C, R> {
-    type Service = BearerAuth<S, C, R>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        BearerAuth::new(inner, self.server.clone(), self.guard.clone(), self.reject.clone())
     }
 }
 

@@ -93,14 +93,11 @@ mod guard;
 // How a server is set up, by calls or as data.
 pub mod config;
 
-/// Calling, rejected or waiting.
-mod future;
-
-/// The middleware.
-mod service;
-
 /// How a service is wrapped.
 mod layer;
+
+/// The middleware, and its future: calling, rejected or waiting.
+mod service;
 
 /// Permission in a handler's type and on a route.
 mod require;
@@ -164,9 +161,8 @@ pub mod middleware {
     //! What [`BearerAuthLayer`](crate::BearerAuthLayer) and [`RequireLayer`](crate::RequireLayer)
     //! make, for where its type must be written: in a field, or as an associated type.
 
-    pub use crate::future::ResponseFuture;
     pub use crate::require::{RequireFuture, RequireRule};
-    pub use crate::service::BearerAuth;
+    pub use crate::service::{BearerAuth, ResponseFuture};
 }
 
 pub mod trust {
