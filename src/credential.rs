@@ -6,7 +6,6 @@
 // step looks at a request.
 
 mod cookie;
-mod grammar;
 mod head;
 mod query;
 mod source;
@@ -19,18 +18,64 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode};
 
-pub(crate) use self::grammar::{BearerToken, DEFAULT_MAX_LEN, LARGEST_MAX_LEN, OwnedToken};
 pub use self::head::RequestHead;
 pub use self::source::TokenSource;
 pub(crate) use self::source::find;
 use self::web_socket::{Word, choose_protocol, take_tokens_from};
 use crate::error::{Error, ErrorKind};
 
+/// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4
+/// KiB; most servers cap the headers at 8 to 32.
+pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
+
+/// What can be told otherwise: a user with a thousand groups has some 45 KiB.
+pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
+
 /// What a request presents: the token as it stands in its place, whose grammar nobody has checked
 /// yet.
 pub(crate) struct Credential<'r> {
     /// Owned if it was encoded in its place.
     pub(crate) token: Cow<'r, [u8]>,
+}
+
+/// A token that satisfies the grammar of RFC 6750 §2.1, or would without the padding of its parts;
+/// nothing about it is believed yet.
+///
+/// It has no `Debug`, so that nothing prints it.
+#[derive(Clone, Copy)]
+pub(crate) struct BearerToken<'r>(&'r str);
+
+impl<'r> BearerToken<'r> {
+    /// Checks the grammar, and the length first.
+    pub(crate) fn from_bytes(token: &'r [u8], max_len: usize) -> Result<Self, Error> {
+        if token.len() > max_len {
+            let detail = format!("the token has {} bytes, more than max_token_bytes, {max_len}", token.len());
+            return Err(Error::new(ErrorKind::MalformedRequest, detail));
+        }
+        let text = str::from_utf8(token).ok().filter(|_| is_b64token(token) || is_padded(token));
+        text.map(Self).ok_or_else(|| {
+            let kind = if token.is_empty() { ErrorKind::MissingToken } else { ErrorKind::MalformedRequest };
+            Error::new(kind, flaw(token))
+        })
+    }
+
+    pub(crate) fn as_str(self) -> &'r str {
+        self.0
+    }
+
+    /// Keeps it for longer than its request.
+    pub(crate) fn into_owned(self) -> OwnedToken {
+        OwnedToken(self.0.into())
+    }
+}
+
+/// A [`BearerToken`] that outlives its request.
+pub(crate) struct OwnedToken(Box<str>);
+
+impl OwnedToken {
+    pub(crate) fn as_bearer(&self) -> BearerToken<'_> {
+        BearerToken(&self.0)
+    }
 }
 
 /// Where a request has tokens, good or bad, or the marks of places for them.
@@ -93,7 +138,7 @@ impl<'r> Credential<'r> {
         // passes it on
         let credentials = value.as_bytes().trim_ascii();
         let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| grammar::is_tchar(*byte)) {
+        if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
             return missing("the Authorization header does not begin with the scheme Bearer");
         }
         if rest.is_empty() {
@@ -173,4 +218,61 @@ impl Additions {
     pub(crate) fn of_refusal(self) -> Self {
         Self { protocol: None, ..self }
     }
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let (characters, _) = token.split_at_checked(token.len().saturating_sub(padding)).unwrap_or_default();
+    // without a branch for each byte, so that the compiler can look at many of them at once
+    let allowed = characters.iter().fold(true, |all, &byte| {
+        let other = (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'/');
+        all & (byte.is_ascii_alphanumeric() | other)
+    });
+    allowed & !characters.is_empty()
+}
+
+/// Tells whether the parts of a token are of these characters, each with padding behind it or none.
+fn is_padded(token: &[u8]) -> bool {
+    token.split(|byte| *byte == b'.').all(is_b64token)
+}
+
+/// `tchar` of RFC 9110 §5.6.2, the characters of a scheme.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Names what a text has that no token has, in words that hold nothing of it.
+fn flaw(text: &[u8]) -> &'static str {
+    let has = |wrong: fn(&u8) -> bool| text.iter().any(wrong);
+    if text.is_empty() {
+        "the token is empty"
+    } else if begins_with_scheme(text) {
+        "the scheme Bearer stands before the token where only the token is expected"
+    } else if text.starts_with(b"{\"") {
+        "it is a JSON document, and not the token in it"
+    } else if has(|byte| matches!(byte, b'"' | b'\'')) {
+        "the token has quotes around it or in it"
+    } else if has(|byte| *byte == b',') {
+        "there is a comma: more than one token, or something behind it"
+    } else if has(|byte| matches!(byte, b'\n' | b'\r')) {
+        "the token has a line break at its end or in it"
+    } else if has(u8::is_ascii_whitespace) {
+        "the token has white space in it, or there is a word before or behind it"
+    } else if has(|byte| matches!(byte, b'<' | b'>' | b'{' | b'}' | b'$')) {
+        "the token has brackets or a dollar sign, as a placeholder has that was not filled in"
+    } else if has(|byte| *byte == b'%') {
+        "the token is percent-encoded"
+    } else if has(|byte| !byte.is_ascii_graphic()) {
+        "the token has control characters, or some that are not ASCII"
+    } else if has(|byte| *byte == b'=') {
+        "the token has an equals sign that is not at the end of a part, or is all of one"
+    } else {
+        "the token has characters that RFC 6750 §2.1 does not allow"
+    }
+}
+
+fn begins_with_scheme(text: &[u8]) -> bool {
+    let (scheme, rest) = text.split_at_checked(b"bearer".len()).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_some_and(u8::is_ascii_whitespace)
 }

@@ -11,7 +11,6 @@ pub use self::key_set::UsableKey;
 pub use self::key_set::document::NotAKeySet;
 pub use self::key_set::jwk::{SkipReason, SkippedKey};
 pub use self::key_set::static_keys::{KeyError, StaticKeys};
-pub(crate) use self::key_set::{KeySet, Selection};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
 pub use self::refresh::{Freshness, IssuerStatus, SavedKeys};
 pub(crate) use self::source::DynKeySource;

@@ -57,9 +57,6 @@ mod validate;
 
 // 6 the signature is verified, the application's claims are read
 
-/// Pure: plausible token, key set → evidence of its signature.
-mod signature;
-
 // Tokens that are not good any more.
 pub mod revocation;
 

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderName, Method};
 
-use super::grammar::is_tchar;
 use super::head::RequestHead;
+use super::is_tchar;
 use crate::error::{ConfigError, Error, ErrorKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

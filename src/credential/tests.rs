@@ -84,3 +84,39 @@ fn a_token_over_the_limit_is_refused_before_it_is_read() {
     assert_eq!(taken(&[&at_limit]).unwrap().len(), DEFAULT_MAX_LEN);
     assert_eq!(taken(&[&over]), Err(ErrorKind::MalformedRequest));
 }
+
+#[test]
+fn what_is_no_token_is_told_by_what_is_in_its_way() {
+    for (text, says) in [
+        ("", "empty"),
+        ("Bearer s3cr3t.a.b", "the scheme Bearer"),
+        ("bearer  s3cr3t", "the scheme Bearer"),
+        ("{\"access_token\":\"s3cr3t\"}", "JSON"),
+        ("\"s3cr3t\"", "quotes"),
+        ("'s3cr3t'", "quotes"),
+        ("s3cr3t, s3cr3t", "a comma"),
+        ("s3cr3t\n", "a line break"),
+        ("s3cr3t\r\ns3cr3t", "a line break"),
+        ("s3cr3t s3cr3t", "white space"),
+        ("JWT s3cr3t", "white space"),
+        ("s3cr3t\t", "white space"),
+        ("<s3cr3t>", "a placeholder"),
+        ("{{s3cr3t}}", "a placeholder"),
+        ("$s3cr3t", "a placeholder"),
+        ("s3cr3t%2Es3cr3t", "percent-encoded"),
+        ("s3cr3t\u{0}", "control characters"),
+        ("s3cr3t\u{7f}", "control characters"),
+        ("s3cr3tä", "not ASCII"),
+        ("s3cr3t\u{200b}", "not ASCII"),
+        ("s3cr3t==.=.s3cr3t", "an equals sign"),
+        ("s3cr3t=..s3cr3t", "an equals sign"),
+        ("s3=cr3t", "an equals sign"),
+        ("==", "an equals sign"),
+        ("s3cr3t;", "does not allow"),
+        ("s3cr3t:s3cr3t", "does not allow"),
+    ] {
+        let error = BearerToken::from_bytes(text.as_bytes(), DEFAULT_MAX_LEN).err().unwrap().to_string();
+        assert!(error.contains(says), "{text:?}: {error}");
+        assert!(!error.contains("s3"), "{text:?}: {error}");
+    }
+}

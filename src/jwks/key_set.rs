@@ -18,9 +18,10 @@ use serde::Serialize;
 
 use self::document::NotAKeySet;
 use self::jwk::{Jwk, SkipReason, SkippedKey};
-use crate::crypto::VerifyingKey;
+use crate::crypto::{SignatureVerified, VerifyingKey};
+use crate::error::{Error, ErrorKind};
 use crate::issuer::Template;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, Header, SignatureBuffer, Signed};
 
 /// Keys beyond this many in a set are skipped. The largest real sets have some 20.
 pub(super) const MAX_KEYS: usize = 256;
@@ -36,6 +37,8 @@ pub(super) const MAX_TRIED_CONFIGURED: usize = 64;
 /// Of skipped keys, so many are named in an error.
 const MAX_NAMED: usize = 4;
 
+const OTHER_ISSUER: &str = "the key of this kid is only for the tokens of another issuer, by its member issuer";
+
 /// The usable keys of a set, and the names and faults of the others.
 #[derive(Clone, Default)]
 pub(crate) struct KeySet {
@@ -50,7 +53,7 @@ pub(crate) struct KeySet {
 }
 
 /// Which keys of a set are for a token.
-pub(crate) enum Selection<I> {
+enum Selection<I> {
     /// One of these must verify the signature. Only the first [`max_tried`](KeySet::max_tried) may
     /// be tried.
     Candidates(I),
@@ -101,12 +104,52 @@ impl KeySet {
         self.keys.push(key);
     }
 
+    /// Verifies a token's signature, and returns the evidence and the key that gave it.
+    ///
+    /// `UnknownKey` means that newer keys may help; `BadSignature` and `UnsupportedAlgorithm`, that
+    /// they may if a key was replaced under its name.
+    pub(crate) fn verify(
+        &self,
+        header: Header<'_>,
+        signed: Signed<'_>,
+        issuer: &Arc<str>,
+    ) -> Result<(SignatureVerified, &Arc<VerifyingKey>), Error> {
+        let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail).at(issuer).for_key(header.kid()));
+        // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
+        let name = header.kid().or_else(|| header.x5t().filter(|x5t| self.has(x5t)));
+        let mut candidates = match self.select(name, header.algorithm, issuer) {
+            Selection::Candidates(candidates) => candidates,
+            Selection::OtherAlgorithm => {
+                return fail(ErrorKind::UnsupportedAlgorithm, "the key of this kid is for another algorithm".into());
+            }
+            Selection::OtherIssuer => return fail(ErrorKind::UnknownKey, OTHER_ISSUER.into()),
+            Selection::Unknown => return fail(ErrorKind::UnknownKey, self.why_unknown(header.kid())),
+        };
+        let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
+        let signature = signed.signature(&mut buffer)?;
+        let message = signed.message();
+        let verified = |key: &Arc<VerifyingKey>| Some((key.verify(message, signature)?, key));
+        match candidates.by_ref().take(self.max_tried()).find_map(verified) {
+            Some(verified) => Ok(verified),
+            // the key may be among those that were not tried, so nobody knows whether the signature is
+            // bad
+            None if candidates.next().is_some() => {
+                let max = self.max_tried();
+                let detail = format!(
+                    "none of the first {max} keys that fit verifies it, and no more are tried; the issuer should name each key by a kid of its own"
+                );
+                fail(ErrorKind::UnknownKey, detail.into())
+            }
+            None => fail(ErrorKind::BadSignature, "no key that the token may be signed with verifies it".into()),
+        }
+    }
+
     /// Finds the keys that may have signed a token with this header.
     ///
     /// A `kid` is compared exactly, and one that is not there never falls back to other keys. Keys
     /// may share a `kid` if they are of different types (RFC 7517 §4.5). A key with an `issuer` of
     /// its own is only for that one's tokens.
-    pub(crate) fn select<'s, 'i>(
+    fn select<'s, 'i>(
         &'s self,
         kid: Option<&str>,
         algorithm: Algorithm,
@@ -130,7 +173,7 @@ impl KeySet {
     }
 
     /// Tells whether a key has this name.
-    pub(crate) fn has(&self, kid: &str) -> bool {
+    fn has(&self, kid: &str) -> bool {
         self.by_kid.contains_key(kid)
     }
 
@@ -148,7 +191,7 @@ impl KeySet {
     }
 
     /// Returns how many keys may be tried for a token.
-    pub(crate) fn max_tried(&self) -> usize {
+    fn max_tried(&self) -> usize {
         if self.configured { MAX_TRIED_CONFIGURED } else { MAX_TRIED }
     }
 
@@ -164,7 +207,7 @@ impl KeySet {
     }
 
     /// Says why there is no key for a token: perhaps it is there, but not used.
-    pub(crate) fn why_unknown(&self, kid: Option<&str>) -> Cow<'static, str> {
+    fn why_unknown(&self, kid: Option<&str>) -> Cow<'static, str> {
         let Some(kid) = kid else {
             let unused = self.unused();
             return format!("the token has no kid, and no key of the issuer fits its algorithm{unused}").into();

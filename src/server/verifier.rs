@@ -15,7 +15,6 @@ use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
 use crate::jose::Compact;
 use crate::jwks::{Cause, Refresh};
-use crate::signature;
 use crate::validate::Plausible;
 
 /// By what a token that was verified once is still believed: its key, for as long as the issuer has
@@ -74,12 +73,12 @@ impl TrustedIssuer {
         let Some(keys) = current.as_ref().and_then(|snapshot| snapshot.keys(self.max_stale(), now)) else {
             return Err(lacking(Cause::NoKeys, None));
         };
-        let (verified, key) = signature::verify(&plausible, keys).map_err(|error| {
-            let kid = plausible.header().kid();
+        let header = plausible.header();
+        let (verified, key) = keys.verify(header, plausible.signed(), plausible.issuer()).map_err(|error| {
             // perhaps the key was replaced under its name
             let unfit = matches!(error.kind(), ErrorKind::BadSignature | ErrorKind::UnsupportedAlgorithm);
-            if error.kind() == ErrorKind::UnknownKey || unfit && kid.is_none() {
-                lacking(Cause::UnknownKid(self.keys.fingerprint(kid)), Some(error))
+            if error.kind() == ErrorKind::UnknownKey || unfit && header.kid().is_none() {
+                lacking(Cause::UnknownKid(self.keys.fingerprint(header.kid())), Some(error))
             } else if unfit {
                 lacking(Cause::BadSignature, Some(error))
             } else {
