@@ -202,15 +202,13 @@ impl GuardSettings {
     /// Refuses whoever does not have what is required.
     fn permit(&self, requirement: Requirement, extensions: &Extensions) -> Result<(), Error> {
         let caller = || AccessToken::from_extensions(extensions);
-        match requirement {
-            Requirement::ByMode | Requirement::Nothing => Ok(()),
-            Requirement::Token => caller().map(|_: &AccessToken| ()),
-            Requirement::Rule(place) => match self.rules.as_ref().and_then(|rules| rules.at(place)) {
-                Some(rule) => caller().and_then(|token: &AccessToken| token.require(rule)),
-                None => Err(no_rule(&caller())),
-            },
-            Requirement::Impossible => Err(no_rule(&caller())),
-        }
+        let rule = match requirement {
+            Requirement::ByMode | Requirement::Nothing => return Ok(()),
+            Requirement::Token => return caller().map(|_: &AccessToken| ()),
+            Requirement::Rule(place) => self.rules.as_ref().and_then(|rules| rules.at(place)),
+            Requirement::Impossible => None,
+        };
+        rule.map_or_else(|| Err(no_rule(&caller())), |rule| caller()?.require(rule))
     }
 }
 

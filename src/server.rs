@@ -255,11 +255,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
             return Err(error.into());
         }
         let issuer = iss.and_then(Value::as_str).unwrap_or_default();
-        match self.lookup.find(issuer) {
-            Some(Ok(trusted)) => Ok(Cow::Owned(trusted)),
-            Some(Err(error)) => Err(error.into()),
-            None => Err(Unverified::Lacking(Lack::Decision(issuer.into()))),
-        }
+        let decided = self.lookup.find(issuer).ok_or_else(|| Unverified::Lacking(Lack::Decision(issuer.into())))?;
+        Ok(Cow::Owned(decided?))
     }
 }
 

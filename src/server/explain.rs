@@ -101,7 +101,17 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             }
             Err(error) => (Outcome::Failed(error.clone()), Outcome::Skipped),
         };
-        agree(&mut steps, &verdict);
+        // the steps are looked at a moment after the verdict: where time has passed a limit in
+        // between, the verdict counts
+        for step in &mut steps {
+            match &verdict {
+                Ok(_) => step.outcome = Outcome::Passed,
+                Err(error) if is_of_time(error) && step.name == "times" => {
+                    step.outcome = Outcome::Failed(error.clone());
+                }
+                Err(_) => {}
+            }
+        }
         steps.push(Step { name: "key and signature", found: String::new(), outcome: signature });
         steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
         Explanation { steps, accepted: verdict.is_ok() }
@@ -119,9 +129,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let form = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len).and_then(Compact::parse);
         let mut compact = match form {
             Ok(compact) => compact,
-            Err(error) => {
-                return step("form", format!("{} characters", token.len()), Err(error));
-            }
+            Err(error) => return step("form", format!("{} characters", token.len()), Err(error)),
         };
         let header = Header::of(compact.json.first(), compact.algorithm);
         step("form", short(&format!("a signed JWT with kid {:?}", header.kid().unwrap_or_default())), Ok(()));
@@ -138,18 +146,6 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             passed &= step(name, show(&seen), result);
         });
         passed
-    }
-}
-
-/// The steps are looked at a moment after the verdict: where time has passed a limit in between,
-/// the verdict counts.
-fn agree<T>(steps: &mut [Step], verdict: &Result<T, Error>) {
-    for step in steps {
-        match verdict {
-            Ok(_) => step.outcome = Outcome::Passed,
-            Err(error) if is_of_time(error) && step.name == "times" => step.outcome = Outcome::Failed(error.clone()),
-            Err(_) => {}
-        }
     }
 }
 

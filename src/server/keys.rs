@@ -1,6 +1,5 @@
 //! The keys of a server's issuers, as an application asks after them.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -139,7 +138,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 }
 
 /// The issuers whose keys cannot be had; returned by [`ResourceServer::ready`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct NotReady {
     reasons: Vec<Error>,
 }
@@ -150,12 +150,3 @@ impl NotReady {
         &self.reasons
     }
 }
-
-impl fmt::Display for NotReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reasons: Vec<_> = self.reasons.iter().map(ToString::to_string).collect();
-        f.write_str(&reasons.join("; "))
-    }
-}
-
-impl std::error::Error for NotReady {}

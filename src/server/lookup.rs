@@ -4,7 +4,6 @@
 mod decisions;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,8 +45,6 @@ type Resolution = Result<Arc<TrustedIssuer>, Error>;
 pub(super) struct IssuerLookup {
     asking: Arc<Asking>,
     tasks: Mutex<Tasks>,
-    /// How many questions have been asked.
-    asked: AtomicU64,
     turns: Arc<Semaphore>,
 }
 
@@ -66,13 +63,15 @@ struct Asking {
     open: Mutex<HashMap<Arc<str>, OpenQuestion>>,
 }
 
+/// The answer to a question, once it is there.
+type Answer = watch::Receiver<Option<Resolution>>;
+
 /// A question that somebody is waiting for.
 struct OpenQuestion {
     /// Its turn, if it had to wait for one.
     _turn: Option<OwnedSemaphorePermit>,
-    number: u64,
     asked: Instant,
-    answer: watch::Receiver<Option<Resolution>>,
+    answer: Answer,
 }
 
 impl OpenQuestion {
@@ -97,7 +96,7 @@ impl IssuerLookup {
         let decisions = Decisions::new(former.map(|former| &former.decisions));
         let asking = Arc::new(Asking { resolvers, fetch_terms, policy, decisions, open: Mutex::default() });
         let turns = Arc::new(Semaphore::new(MAX_OPEN));
-        Self { asking, tasks: Mutex::default(), asked: AtomicU64::new(0), turns }
+        Self { asking, tasks: Mutex::default(), turns }
     }
 
     pub(super) fn fetch_terms(&self) -> &FetchTerms {
@@ -200,24 +199,19 @@ impl IssuerLookup {
         }
     }
 
-    fn ask_on(
-        &self,
-        runtime: &Handle,
-        id: &Arc<str>,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> watch::Receiver<Option<Resolution>> {
+    fn ask_on(&self, runtime: &Handle, id: &Arc<str>, turn: Option<OwnedSemaphorePermit>) -> Answer {
         let mut tasks = lock(&self.tasks);
         let mut open = lock(&self.asking.open);
         if let Some(open) = open.get(id).filter(|open| !open.is_late()) {
             return open.answer.clone();
         }
         let (sender, answer) = watch::channel(None);
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let question = OpenQuestion { _turn: turn, number, asked: Instant::now(), answer: answer.clone() };
-        open.insert(Arc::clone(id), question);
+        let asked = Instant::now();
+        open.insert(Arc::clone(id), OpenQuestion { _turn: turn, asked, answer: answer.clone() });
         drop(open);
         while tasks.questions.try_join_next().is_some() {}
-        let question = Question { asking: Arc::clone(&self.asking), id: Arc::clone(id), number, answered: false };
+        let (asking, id) = (Arc::clone(&self.asking), Arc::clone(id));
+        let question = Question { asking, id, ours: answer.clone(), answered: false };
         tasks.questions.spawn_on(question.answer(sender), runtime);
         if tasks.housekeeping.as_ref().is_none_or(AbortHandle::is_finished) {
             let asking = Arc::downgrade(&self.asking);
@@ -238,7 +232,7 @@ impl IssuerLookup {
 struct Question {
     asking: Arc<Asking>,
     id: Arc<str>,
-    number: u64,
+    ours: Answer,
     answered: bool,
 }
 
@@ -259,7 +253,7 @@ impl Drop for Question {
     fn drop(&mut self) {
         let was_open = {
             let mut open = lock(&self.asking.open);
-            let ours = open.get(&self.id).is_some_and(|open| open.number == self.number);
+            let ours = open.get(&self.id).is_some_and(|open| open.answer.same_channel(&self.ours));
             if ours { open.remove(&self.id) } else { None }
         };
         if was_open.is_some() && !self.answered {

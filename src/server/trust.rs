@@ -41,9 +41,9 @@ pub(super) struct TrustedIssuer {
     /// The terms on which its tokens are accepted.
     pub(super) policy: Arc<Policy>,
     pub(super) keys: Arc<Keys>,
-    /// Where the keys are fetched from, if over HTTP; `None` for those of the application's own
-    /// source, and those that never change.
-    pub(super) over_http: Option<HttpOrigin>,
+    /// How the keys are fetched, if over HTTP; `None` for those of the application's own source, and
+    /// those that never change.
+    pub(super) over_http: Option<FetchTerms>,
 }
 
 /// How a resolver has let in an issuer, and whether that was proven.
@@ -102,16 +102,18 @@ impl Trust {
             KeyOrigin::Http if id.is_empty() && jwks_uri.is_none() => None,
             KeyOrigin::Http => {
                 let by_kid = terms.load_balancers.is_some();
-                let origin =
-                    HttpOrigin { jwks_uri: jwks_uri.map(Into::into), by_kid, fetch_terms: fetch_terms.clone() };
-                let same =
-                    |known: &&TrustedIssuer| known.over_http.as_ref().is_some_and(|known| known.same_as(&origin));
+                let same = |known: &&TrustedIssuer| {
+                    let former = &known.policy.terms;
+                    former.jwks_uri.as_ref().map(Address::as_str) == jwks_uri
+                        && former.load_balancers.is_some() == by_kid
+                        && known.over_http.as_ref().is_some_and(|known| known.same_as(fetch_terms))
+                };
                 let known = known.filter(same).map(|known| &known.keys);
-                let keys = origin.keys(&id, known).map_err(|fix| {
+                let keys = fetch_terms.keys(&id, jwks_uri, by_kid, known).map_err(|fix| {
                     let field = if jwks_uri.is_some() { "jwks_uri" } else { "id" };
                     problems.push(path(field), fix);
                 });
-                over_http = Some(origin);
+                over_http = Some(fetch_terms.clone());
                 keys.ok()
             }
         };
@@ -207,33 +209,24 @@ impl FetchTerms {
         let same = same && self.access.same_as(&other.access);
         same
     }
-}
-
-/// Where keys are fetched from over HTTP, and how: if neither changes, they are kept when a server
-/// is reloaded.
-pub(super) struct HttpOrigin {
-    pub(super) jwks_uri: Option<Box<str>>,
-    pub(super) by_kid: bool,
-    pub(super) fetch_terms: FetchTerms,
-}
-
-impl HttpOrigin {
-    pub(super) fn same_as(&self, other: &Self) -> bool {
-        self.jwks_uri == other.jwks_uri && self.by_kid == other.by_kid && self.fetch_terms.same_as(&other.fetch_terms)
-    }
 
     /// Checks the addresses and keeps the keys that come from there, or goes on with those that are
     /// `known`; the error says what is wrong with the addresses. By `kid`, each key has an address
     /// of its own below the given one.
     #[cfg(feature = "http-client")]
-    pub(super) fn keys(&self, issuer: &Arc<str>, known: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
-        let Self { jwks_uri, by_kid, fetch_terms } = self;
-        let access = fetch_terms.access.clone();
-        let (source, address): (Box<dyn DynKeySource>, _) = match jwks_uri.as_deref() {
-            Some(_) if *by_kid && fetch_terms.allowance.is_some() => {
+    fn keys(
+        &self,
+        issuer: &Arc<str>,
+        jwks_uri: Option<&str>,
+        by_kid: bool,
+        known: Option<&Arc<Keys>>,
+    ) -> Result<Arc<Keys>, String> {
+        let access = self.access.clone();
+        let (source, address): (Box<dyn DynKeySource>, _) = match jwks_uri {
+            Some(_) if by_kid && self.allowance.is_some() => {
                 return Err("keys are fetched by their names for configured issuers only".into());
             }
-            Some(address) if *by_kid => (Box::new(KeysByKid::new(access, address)?), None),
+            Some(address) if by_kid => (Box::new(KeysByKid::new(access, address)?), None),
             jwks_uri => {
                 let source = HttpSource::new(access, issuer, jwks_uri)?;
                 let address = source.given.clone();
@@ -243,11 +236,11 @@ impl HttpOrigin {
         if let Some(known) = known {
             return Ok(Arc::clone(known));
         }
-        let fetched = |name| Arc::new(Keys::fetched(name, fetch_terms.allowance.clone(), source, &fetch_terms.timing));
-        let Some(address) = address.filter(|_| fetch_terms.allowance.is_some()) else {
+        let fetched = |name| Arc::new(Keys::fetched(name, self.allowance.clone(), source, &self.timing));
+        let Some(address) = address.filter(|_| self.allowance.is_some()) else {
             return Ok(fetched(Arc::clone(issuer)));
         };
-        let mut shared = lock(&fetch_terms.shared);
+        let mut shared = lock(&self.shared);
         shared.retain(|_, keys| keys.strong_count() > 0);
         if let Some(keys) = shared.get(address.as_str()).and_then(Weak::upgrade) {
             return Ok(keys);
@@ -260,7 +253,7 @@ impl HttpOrigin {
 
     #[cfg(not(feature = "http-client"))]
     #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
-    pub(super) fn keys(&self, _: &Arc<str>, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
+    fn keys(&self, _: &Arc<str>, _: Option<&str>, _: bool, _: Option<&Arc<Keys>>) -> Result<Arc<Keys>, String> {
         Err("keys can be fetched over HTTP only with the feature `http-client`; or trust the issuer together with its keys".into())
     }
 }

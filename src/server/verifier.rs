@@ -162,13 +162,13 @@ impl Lack {
             Self::Decision(_) => return undecided("no resolver has decided on the issuer yet"),
         };
         let Cause::UnknownKid(kid) = cause else { return error };
-        match effort {
-            _ if trusted.keys.outage().is_some() => trusted.unavailable(cause).for_key(error.kid()),
-            Effort::Fetched => error,
-            Effort::Fetching => trusted.unavailable(cause).for_key(error.kid()),
-            Effort::Nothing if trusted.keys.is_absent(kid) => error,
-            Effort::Nothing => trusted.not_now(cause).for_key(error.kid()),
-        }
+        let ours = match effort {
+            _ if trusted.keys.outage().is_some() => trusted.unavailable(cause),
+            Effort::Fetching => trusted.unavailable(cause),
+            Effort::Nothing if !trusted.keys.is_absent(kid) => trusted.not_now(cause),
+            Effort::Fetched | Effort::Nothing => return error,
+        };
+        ours.for_key(error.kid())
     }
 }
 

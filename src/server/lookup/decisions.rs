@@ -204,49 +204,41 @@ impl Decision {
 ///
 /// It is exact where moka is not: what is taken out is dropped at once, and its task with it.
 #[derive(Default)]
-pub(super) struct Candidates(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    decisions: HashMap<Arc<str>, (Decision, u64)>,
-    /// Counts uses, by which the oldest is found.
-    uses: u64,
+pub(super) struct Candidates {
+    /// Each with the number of its last use.
+    kept: Mutex<HashMap<Arc<str>, (Decision, u64)>>,
+    uses: AtomicU64,
 }
 
 impl Candidates {
     /// Returns one, while the decision to trust it holds.
     pub(super) fn get(&self, id: &str, now: Instant) -> Option<Arc<TrustedIssuer>> {
-        let mut kept = lock(&self.0);
-        let Kept { decisions, uses } = &mut *kept;
-        let (decision, used) = decisions.get_mut(id).filter(|(decision, _)| now < decision.until)?;
-        *uses = uses.saturating_add(1);
-        *used = *uses;
+        let mut kept = lock(&self.kept);
+        let (decision, used) = kept.get_mut(id).filter(|(decision, _)| now < decision.until)?;
+        *used = self.uses.fetch_add(1, Ordering::Relaxed);
         Some(Arc::clone(&decision.trusted))
     }
 
     fn insert(&self, id: Arc<str>, decision: Decision) {
-        let mut kept = lock(&self.0);
-        kept.uses = kept.uses.saturating_add(1);
-        let used = kept.uses;
-        let former = kept.decisions.insert(id, (decision, used));
-        let oldest = kept.decisions.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| Arc::clone(id));
-        let oldest = oldest.filter(|_| kept.decisions.len() > MAX_CANDIDATES);
-        let oldest = oldest.and_then(|id| kept.decisions.remove(&id));
+        let mut kept = lock(&self.kept);
+        let former = kept.insert(id, (decision, self.uses.fetch_add(1, Ordering::Relaxed)));
+        let oldest = kept.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| Arc::clone(id));
+        let oldest = oldest.filter(|_| kept.len() > MAX_CANDIDATES).and_then(|id| kept.remove(&id));
         // what is dropped may be the application's: no lock may be held
         drop(kept);
         drop((former, oldest));
     }
 
     fn remove(&self, id: &str) {
-        let removed = lock(&self.0).decisions.remove(id);
+        let removed = lock(&self.kept).remove(id);
         drop(removed);
     }
 
     /// Lets those go whose decision does not hold any more.
     fn tidy(&self, now: Instant) {
-        let mut kept = lock(&self.0);
-        let (held, over) = mem::take(&mut kept.decisions).into_iter().partition(|(_, (held, _))| now < held.until);
-        kept.decisions = held;
+        let mut kept = lock(&self.kept);
+        let (held, over) = mem::take(&mut *kept).into_iter().partition(|(_, (held, _))| now < held.until);
+        *kept = held;
         drop(kept);
         drop::<HashMap<_, _>>(over);
     }
