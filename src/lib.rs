@@ -44,7 +44,7 @@ mod issuer;
 /// The seam to the cryptography.
 mod crypto;
 
-/// Key sets: what they are, where they come from, when they are fetched.
+/// Key sets: what they are and verify, where they come from, when they are fetched.
 mod jwks;
 
 // 5 the registered claims are checked
@@ -60,7 +60,7 @@ mod validate;
 // Tokens that are not good any more.
 pub mod revocation;
 
-/// The evidence: a verified token, and one that its sender may use.
+/// The evidence: a token whose signature was verified, and one that its sender may use.
 mod access_token;
 
 // 7 the caller is authorized
