@@ -43,6 +43,7 @@ pub struct ResourceServerBuilder<C = ()> {
 }
 
 /// What does not depend on the type of the claims.
+#[derive(Default)]
 struct ServerSettings {
     audiences: Vec<Box<str>>,
     trusted: Vec<Trust>,
@@ -64,15 +65,10 @@ impl ResourceServer {
     pub fn new(audience: impl Into<String>) -> ResourceServerBuilder {
         let settings = ServerSettings {
             audiences: vec![audience.into().into()],
-            trusted: Vec::new(),
-            resolvers: Vec::new(),
-            problems: ConfigError::default(),
-            realm: None,
-            fetch: FetchSettings::default(),
             key_wait: KEY_WAIT,
-            saved: Vec::new(),
             token_cache: DEFAULT_CAPACITY,
             max_token_bytes: DEFAULT_MAX_LEN,
+            ..ServerSettings::default()
         };
         // no type of claims, no second look at the payload
         ResourceServerBuilder { settings, read: |_| Ok(()) }
