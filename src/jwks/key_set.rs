@@ -108,12 +108,12 @@ impl KeySet {
     ///
     /// `UnknownKey` means that newer keys may help; `BadSignature` and `UnsupportedAlgorithm`, that
     /// they may if a key was replaced under its name.
-    pub(crate) fn verify(
-        &self,
+    pub(crate) fn verify<'k>(
+        &'k self,
         header: Header<'_>,
         signed: Signed<'_>,
         issuer: &Arc<str>,
-    ) -> Result<(SignatureVerified, &Arc<VerifyingKey>), Error> {
+    ) -> Result<(SignatureVerified, &'k Arc<VerifyingKey>), Error> {
         let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail).at(issuer).for_key(header.kid()));
         // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
         let name = header.kid().or_else(|| header.x5t().filter(|x5t| self.has(x5t)));
@@ -128,7 +128,7 @@ impl KeySet {
         let mut buffer: SignatureBuffer = [0; size_of::<SignatureBuffer>()];
         let signature = signed.signature(&mut buffer)?;
         let message = signed.message();
-        let verified = |key: &Arc<VerifyingKey>| Some((key.verify(message, signature)?, key));
+        let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature)?, key));
         match candidates.by_ref().take(self.max_tried()).find_map(verified) {
             Some(verified) => Ok(verified),
             // the key may be among those that were not tried, so nobody knows whether the signature is
