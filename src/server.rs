@@ -180,7 +180,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     let joined = fetch.joined();
                     let effort = match timeout_at(deadline, fetch.ended()).await {
                         Err(_) => Some(Effort::Fetching),
-                        // it may have been begun before the issuer published the key: another may follow
+                        // it may have been begun before the issuer published the key: another may
+                        // follow
                         Ok(()) if joined => None,
                         Ok(()) => Some(Effort::Fetched),
                     };

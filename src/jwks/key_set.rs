@@ -115,7 +115,8 @@ impl KeySet {
         issuer: &Arc<str>,
     ) -> Result<(SignatureVerified, &'k Arc<VerifyingKey>), Error> {
         let fail = |kind, detail: Cow<'static, str>| Err(Error::new(kind, detail).at(issuer).for_key(header.kid()));
-        // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`, too
+        // AD FS names a key by the thumbprint of its certificate alone, which is the key's `kid`,
+        // too
         let name = header.kid().or_else(|| header.x5t().filter(|x5t| self.has(x5t)));
         let mut candidates = match self.select(name, header.algorithm, issuer) {
             Selection::Candidates(candidates) => candidates,
@@ -131,8 +132,8 @@ impl KeySet {
         let verified = |key: &'k Arc<VerifyingKey>| Some((key.verify(message, signature)?, key));
         match candidates.by_ref().take(self.max_tried()).find_map(verified) {
             Some(verified) => Ok(verified),
-            // the key may be among those that were not tried, so nobody knows whether the signature is
-            // bad
+            // the key may be among those that were not tried, so nobody knows whether the signature
+            // is bad
             None if candidates.next().is_some() => {
                 let max = self.max_tried();
                 let detail = format!(
