@@ -10,9 +10,10 @@ use crate::authz::AuthzRules;
 /// Returns the routes of an axum router that have no rule, as `GET /orders/{id}`: so that a test
 /// notices a route that somebody has added without one.
 ///
-/// A route has a rule if one has its method and its pattern, whatever the parameters are called;
-/// one that takes every method, if any method has one. That a wider pattern covers it does not
-/// count, nor does [`public_path`](crate::BearerAuthLayer::public_path).
+/// A route has a rule if one has its method and its pattern, whatever the parameters are called.
+/// One that takes every method needs a rule for some method, and for each that has a handler of its
+/// own; with `method_not_allowed_fallback`, every route is such a one. That a wider pattern covers
+/// it does not count, nor does [`public_path`](crate::BearerAuthLayer::public_path).
 ///
 /// # Examples
 ///
@@ -45,30 +46,25 @@ pub fn routes_without_rule(rules: &AuthzRules, router: &impl fmt::Debug) -> Vec<
     let Some(routes) = read_router(&mut rest) else {
         panic!("this is not how axum 0.8 shows a router, as far as tower-bearer knows it, from here on: {rest:.100}");
     };
-    let mut without: Vec<String> = routes.iter().flat_map(|route| route.without_rule(rules)).collect();
+    let mut without = Vec::new();
+    for (pattern, endpoint) in routes {
+        let has_rule = |method: &&Method| has_rule(rules, method, pattern);
+        if endpoint.has_fallback && !METHODS.iter().any(|method| has_rule(&method)) {
+            without.push(format!("* {pattern}"));
+        } else {
+            let missing = endpoint.methods.iter().filter(|method| !has_rule(method));
+            without.extend(missing.map(|method| format!("{method} {pattern}")));
+        }
+    }
     without.sort();
     without
 }
 
-/// A route: its pattern, and its methods, or all.
+/// What answers at a pattern: handlers of methods, and perhaps one for all that have none.
 #[derive(Debug, Eq, PartialEq)]
-struct Route<'t> {
-    pattern: &'t str,
-    methods: Option<Vec<Method>>,
-}
-
-impl Route<'_> {
-    fn without_rule(&self, rules: &AuthzRules) -> Vec<String> {
-        let pattern = self.pattern;
-        match &self.methods {
-            Some(methods) => {
-                let without = methods.iter().filter(|method| !has_rule(rules, method, pattern));
-                without.map(|method| format!("{method} {pattern}")).collect()
-            }
-            None if METHODS.iter().any(|method| has_rule(rules, method, pattern)) => Vec::new(),
-            None => vec![format!("* {pattern}")],
-        }
-    }
+struct Endpoint {
+    methods: Vec<Method>,
+    has_fallback: bool,
 }
 
 /// Tells whether a rule has this method and this pattern, whatever its parameters are called.
@@ -105,7 +101,7 @@ const METHODS: [Method; 9] = [
 // Each of these reads a part from the beginning of the text, and leaves the rest. At `None`, what
 // is left begins with what is not as expected.
 
-fn read_router<'t>(rest: &mut &'t str) -> Option<Vec<Route<'t>>> {
+fn read_router<'t>(rest: &mut &'t str) -> Option<Vec<(&'t str, Endpoint)>> {
     skip(rest, "Router { path_router: ")?;
     let routes = read_routes(rest)?;
     skip(rest, ", fallback_router: ")?;
@@ -117,13 +113,13 @@ fn read_router<'t>(rest: &mut &'t str) -> Option<Vec<Route<'t>>> {
     (*rest == " }").then_some(routes)
 }
 
-fn read_routes<'t>(rest: &mut &'t str) -> Option<Vec<Route<'t>>> {
+fn read_routes<'t>(rest: &mut &'t str) -> Option<Vec<(&'t str, Endpoint)>> {
     skip(rest, "PathRouter { routes: ")?;
-    let mut endpoints = read_by_id(rest, read_methods)?;
+    let mut endpoints = read_by_id(rest, read_endpoint)?;
     skip(rest, ", node: Node { paths: ")?;
     let patterns = read_by_id(rest, read_text)?;
     skip(rest, " } }")?;
-    let route = |(id, pattern)| Some(Route { pattern, methods: endpoints.remove(id)? });
+    let route = |(id, pattern)| Some((pattern, endpoints.remove(id)?));
     let routes = patterns.into_iter().map(route).collect();
     if endpoints.is_empty() { routes } else { None }
 }
@@ -142,10 +138,9 @@ fn read_by_id<'t, T>(rest: &mut &'t str, read: impl Fn(&mut &'t str) -> Option<T
     Some(values)
 }
 
-/// Reads the methods of an endpoint; all of them within, if it takes whatever comes.
-fn read_methods(rest: &mut &str) -> Option<Option<Vec<Method>>> {
+fn read_endpoint(rest: &mut &str) -> Option<Endpoint> {
     if skip(rest, "Route(Route)").is_some() {
-        return Some(None);
+        return Some(Endpoint { methods: Vec::new(), has_fallback: true });
     }
     skip(rest, "MethodRouter(MethodRouter { ")?;
     let mut methods = Vec::new();
@@ -157,7 +152,7 @@ fn read_methods(rest: &mut &str) -> Option<Option<Vec<Method>>> {
         }
     }
     skip(rest, "fallback: ")?;
-    let whatever_comes = !read_fallback(rest)?;
+    let has_fallback = !read_fallback(rest)?;
     skip(rest, ", allow_header: ")?;
     if skip(rest, "Bytes(b\"").is_some() {
         // they are there once more
@@ -170,7 +165,7 @@ fn read_methods(rest: &mut &str) -> Option<Option<Vec<Method>>> {
         skip(rest, "None").or_else(|| skip(rest, "Skip"))?;
     }
     skip(rest, " })")?;
-    Some((!whatever_comes).then_some(methods))
+    Some(Endpoint { methods, has_fallback })
 }
 
 fn read_text<'t>(rest: &mut &'t str) -> Option<&'t str> {
@@ -241,6 +236,18 @@ mod tests {
             .route(Method::GET, "/files/{*path}", Access::Public);
         let left = ["* /files", "* /files/", "* /service", "DELETE /a/{id}", "GET /merged", "GET /n/x/{*rest}"];
         assert_eq!(routes_without_rule(&some.build().unwrap(), &router), left);
+    }
+
+    #[test]
+    fn what_answers_all_other_methods_hides_no_missing_rule() {
+        let both = || get(nothing).post(nothing);
+        let rules = AuthzRules::new().route(Method::GET, "/a", Access::Authenticated).build().unwrap();
+        for router in [
+            Router::<()>::new().route("/a", both()).method_not_allowed_fallback(nothing),
+            Router::new().route("/a", both().fallback(nothing)),
+        ] {
+            assert_eq!(routes_without_rule(&rules, &router), ["POST /a"]);
+        }
     }
 
     #[test]
