@@ -52,8 +52,8 @@ impl<B: Default + From<String>> Reject<B> for ProblemJson {
 /// `{"errors":[{"message":"…","extensions":{"code":"UNAUTHENTICATED"}}]}`, as
 /// `application/graphql-response+json`, with the status and challenge of every refusal.
 ///
-/// The codes are `UNAUTHENTICATED`, `FORBIDDEN`, `BAD_REQUEST`, `SERVICE_UNAVAILABLE` and
-/// `INTERNAL_SERVER_ERROR`. gRPC is refused as always, without a body.
+/// The code is `UNAUTHENTICATED` for 401, else the name of the status: `FORBIDDEN`, `BAD_REQUEST`,
+/// `SERVICE_UNAVAILABLE` or `INTERNAL_SERVER_ERROR`. gRPC is refused as always, without a body.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct GraphQlErrors;
@@ -62,11 +62,8 @@ impl<B: Default + From<String>> Reject<B> for GraphQlErrors {
     fn reject(&self, rejection: Rejection) -> Response<B> {
         with_json(rejection, "application/graphql-response+json", |kind, status| {
             let code = match status {
-                StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
-                StatusCode::FORBIDDEN => "FORBIDDEN",
-                StatusCode::BAD_REQUEST => "BAD_REQUEST",
-                StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
-                _ => "INTERNAL_SERVER_ERROR",
+                StatusCode::UNAUTHORIZED => "UNAUTHENTICATED".to_owned(),
+                other => other.canonical_reason().unwrap_or_default().to_ascii_uppercase().replace(' ', "_"),
             };
             serde_json::json!({ "errors": [{ "message": kind.text(), "extensions": { "code": code } }] })
         })
@@ -90,4 +87,26 @@ fn with_json<B: Default + From<String>>(
     let mut response = rejection.into_response(B::from(document.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_graphql_error_is_that_of_its_status() {
+        for kind in ErrorKind::ALL {
+            let response: Response<String> = GraphQlErrors.reject(Rejection::without_request((*kind).into()));
+            let code = match response.status().as_u16() {
+                400 => "BAD_REQUEST",
+                401 => "UNAUTHENTICATED",
+                403 => "FORBIDDEN",
+                500 => "INTERNAL_SERVER_ERROR",
+                503 => "SERVICE_UNAVAILABLE",
+                other => panic!("{other} has no code in the documentation"),
+            };
+            let body: serde_json::Value = serde_json::from_str(response.body()).unwrap();
+            assert_eq!(body["errors"][0]["extensions"]["code"], code, "{kind:?}");
+        }
+    }
 }
