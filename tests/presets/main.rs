@@ -122,52 +122,55 @@ fn presets() -> Vec<String> {
     presets.iter().map(|preset| preset["required"][0].as_str().unwrap().to_owned()).collect()
 }
 
+/// Presets with their arguments, and a text for each; with each preset's name.
+macro_rules! rows {
+    ($($name:ident($($argument:expr),*) => $text:expr,)*) => {
+        [$((stringify!($name), Issuer::$name($($argument),*), $text.to_string())),*]
+    };
+}
+
 /// Where each preset's keys are, by what is asked for first; those of `aws_alb` are asked for one by one.
 #[tokio::test]
 async fn keys_are_looked_for_where_the_provider_has_them() {
     let tenant = "11111111-1111-1111-1111-111111111111";
     let disc = "/.well-known/openid-configuration";
-    let rows = [
-        (Issuer::adfs("https://a.test/"), "https://a.test/adfs/discovery/keys".to_owned()),
-        (Issuer::auth0("t.test"), format!("https://t.test{disc}")),
-        (Issuer::authelia("https://a.test"), format!("https://a.test{disc}")),
-        (Issuer::authentik("https://a.test", "s"), format!("https://a.test/application/o/s{disc}")),
-        (Issuer::clerk("https://c.test", ["o"]), "https://c.test/.well-known/jwks.json".to_owned()),
-        (Issuer::cloudflare_access("t", "a"), "https://t.cloudflareaccess.com/cdn-cgi/access/certs".to_owned()),
-        (Issuer::cognito("r", "p", ["c"]), format!("https://cognito-idp.r.amazonaws.com/p{disc}")),
-        (Issuer::descope("P"), "https://api.descope.com/P/.well-known/jwks.json".to_owned()),
-        (Issuer::duende("https://d.test"), format!("https://d.test{disc}")),
-        (Issuer::entra(tenant), format!("https://login.microsoftonline.com/{tenant}/v2.0{disc}")),
-        (Issuer::entra_v1(tenant), format!("https://login.microsoftonline.com/{tenant}/discovery/keys")),
-        (
-            Issuer::entra_b2c("n", tenant, "P"),
-            "https://n.b2clogin.com/n.onmicrosoft.com/P/discovery/v2.0/keys".to_owned(),
-        ),
-        (
-            Issuer::firebase("p"),
-            "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com".to_owned(),
-        ),
-        (Issuer::fusionauth("https://f.test/", "i", "a"), "https://f.test/.well-known/jwks.json".to_owned()),
-        (Issuer::github_actions(["1"]), format!("https://token.actions.githubusercontent.com{disc}")),
-        (Issuer::gitlab_ci("https://g.test", ["1"]), format!("https://g.test{disc}")),
-        (Issuer::google(), format!("https://accounts.google.com{disc}")),
-        (Issuer::google_iap("a"), "https://www.gstatic.com/iap/verify/public_key-jwk".to_owned()),
-        (Issuer::hydra("https://h.test/"), format!("https://h.test{disc}")),
-        (Issuer::kanidm("https://k.test", "c"), format!("https://k.test/oauth2/openid/c{disc}")),
-        (Issuer::keycloak("https://k.test", "r"), format!("https://k.test/realms/r{disc}")),
-        (Issuer::kubernetes("https://k.test"), format!("https://k.test{disc}")),
-        (Issuer::logto("https://l.test"), format!("https://l.test/oidc{disc}")),
-        (Issuer::okta("https://o.test", "s"), format!("https://o.test/oauth2/s{disc}")),
-        (Issuer::pingone("p.test", "e"), format!("https://p.test/e/as{disc}")),
-        (Issuer::spiffe("t", "https://s.test/keys"), "https://s.test/keys".to_owned()),
-        (Issuer::spring("https://s.test"), format!("https://s.test{disc}")),
-        (Issuer::supabase("p"), format!("https://p.supabase.co/auth/v1{disc}")),
-        (Issuer::workos("c"), "https://api.workos.com/sso/jwks/c".to_owned()),
-        (Issuer::wso2("https://w.test"), "https://w.test/oauth2/jwks".to_owned()),
-        (Issuer::zitadel("https://z.test"), format!("https://z.test{disc}")),
+    let rows = rows![
+        adfs("https://a.test/") => "https://a.test/adfs/discovery/keys",
+        auth0("t.test") => format!("https://t.test{disc}"),
+        authelia("https://a.test") => format!("https://a.test{disc}"),
+        authentik("https://a.test", "s") => format!("https://a.test/application/o/s{disc}"),
+        clerk("https://c.test", ["o"]) => "https://c.test/.well-known/jwks.json",
+        cloudflare_access("t", "a") => "https://t.cloudflareaccess.com/cdn-cgi/access/certs",
+        cognito("r", "p", ["c"]) => format!("https://cognito-idp.r.amazonaws.com/p{disc}"),
+        descope("P") => "https://api.descope.com/P/.well-known/jwks.json",
+        duende("https://d.test") => format!("https://d.test{disc}"),
+        entra(tenant) => format!("https://login.microsoftonline.com/{tenant}/v2.0{disc}"),
+        entra_v1(tenant) => format!("https://login.microsoftonline.com/{tenant}/discovery/keys"),
+        entra_b2c("n", tenant, "P") => "https://n.b2clogin.com/n.onmicrosoft.com/P/discovery/v2.0/keys",
+        firebase("p") => "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+        fusionauth("https://f.test/", "i", "a") => "https://f.test/.well-known/jwks.json",
+        github_actions(["1"]) => format!("https://token.actions.githubusercontent.com{disc}"),
+        gitlab_ci("https://g.test", ["1"]) => format!("https://g.test{disc}"),
+        google() => format!("https://accounts.google.com{disc}"),
+        google_iap("a") => "https://www.gstatic.com/iap/verify/public_key-jwk",
+        hydra("https://h.test/") => format!("https://h.test{disc}"),
+        kanidm("https://k.test", "c") => format!("https://k.test/oauth2/openid/c{disc}"),
+        keycloak("https://k.test", "r") => format!("https://k.test/realms/r{disc}"),
+        kubernetes("https://k.test") => format!("https://k.test{disc}"),
+        logto("https://l.test") => format!("https://l.test/oidc{disc}"),
+        okta("https://o.test", "s") => format!("https://o.test/oauth2/s{disc}"),
+        pingone("p.test", "e") => format!("https://p.test/e/as{disc}"),
+        spiffe("t", "https://s.test/keys") => "https://s.test/keys",
+        spring("https://s.test") => format!("https://s.test{disc}"),
+        supabase("p") => format!("https://p.supabase.co/auth/v1{disc}"),
+        workos("c") => "https://api.workos.com/sso/jwks/c",
+        wso2("https://w.test") => "https://w.test/oauth2/jwks",
+        zitadel("https://z.test") => format!("https://z.test{disc}"),
     ];
-    assert_eq!(rows.len() + 1, presets().len());
-    for (preset, expected) in rows {
+    let mut named: Vec<_> = rows.iter().map(|(name, ..)| *name).chain(["aws_alb"]).collect();
+    named.sort_unstable();
+    assert_eq!(named, presets());
+    for (_, preset, expected) in rows {
         let (asked, first) = tokio::sync::mpsc::unbounded_channel();
         let answer = service_fn(move |request: Request<Body>| {
             let _ = asked.send(request.uri().to_string());
