@@ -78,30 +78,25 @@ impl Error {
 
     /// Names the trusted issuer at which the error arose: our configuration's text, never the
     /// token's.
-    #[must_use]
     pub(crate) fn at(self, issuer: &Arc<str>) -> Self {
         self.with(|inner| inner.issuer = Some(Arc::clone(issuer)))
     }
 
     /// Names the key that the token asked for, if its name is short and plain enough for a log.
-    #[must_use]
     pub(crate) fn for_key(self, kid: Option<&str>) -> Self {
         let plain = |kid: &&str| kid.len() <= 64 && kid.bytes().all(|byte| byte.is_ascii_graphic());
         self.with(|inner| inner.kid = kid.filter(plain).map(Into::into))
     }
 
-    #[must_use]
     pub(crate) fn needing(self, needed: Needed) -> Self {
         self.with(|inner| inner.needed = needed)
     }
 
     /// Names the protection space of the layer that has seen the request, if one has.
-    #[must_use]
     pub(crate) fn in_space(self, space: Option<&Arc<ProtectionSpace>>) -> Self {
         self.with(|inner| inner.space = space.cloned())
     }
 
-    #[must_use]
     pub(crate) fn with_retry_after(self, wait: Duration) -> Self {
         self.with(|inner| inner.retry_after = Some(wait))
     }

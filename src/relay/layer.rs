@@ -48,13 +48,8 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RelayLayer {
-    terms: Arc<RelayTerms>,
-}
-
-#[derive(Clone, Debug)]
-struct RelayTerms {
-    origins: HashSet<Origin>,
-    stripped: Vec<HeaderName>,
+    origins: Arc<HashSet<Origin>>,
+    stripped: Arc<Vec<HeaderName>>,
 }
 
 impl RelayLayer {
@@ -79,19 +74,19 @@ impl RelayLayer {
                 }
             }
         }
-        problems.or(Self { terms: Arc::new(RelayTerms { origins: known, stripped: Vec::new() }) })
+        problems.or(Self { origins: Arc::new(known), stripped: Arc::default() })
     }
 
     /// Takes this header from every request, too.
     pub fn strip(mut self, name: HeaderName) -> Self {
-        Arc::make_mut(&mut self.terms).stripped.push(name);
+        Arc::make_mut(&mut self.stripped).push(name);
         self
     }
 
     /// Does to one request what the layer does to each: for clients that are no tower services.
     pub fn prepare<B>(&self, request: &mut Request<B>, caller: Option<&CallerToken>) {
-        strip(request.headers_mut(), &self.terms.stripped);
-        let listed = |uri| Origin::of(uri).is_some_and(|origin| self.terms.origins.contains(&origin));
+        strip(request.headers_mut(), &self.stripped);
+        let listed = |uri| Origin::of(uri).is_some_and(|origin| self.origins.contains(&origin));
         if let Some(caller) = caller.filter(|_| listed(request.uri())) {
             request.headers_mut().insert(AUTHORIZATION, caller.value.clone());
         }
