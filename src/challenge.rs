@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 
@@ -98,8 +98,16 @@ fn write(challenge: Challenge, error: &Error) -> Option<HeaderValue> {
     HeaderValue::try_from(value).ok()
 }
 
+/// Writes what gRPC is told, in the headers of a refusal or the trailers of a stream.
+pub(crate) fn grpc_status(kind: ErrorKind) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let status = HeaderValue::from(u16::from(wire(kind).grpc));
+    let message = HeaderValue::try_from(percent_encoded(kind.text())).ok();
+    let values = [("grpc-status", Some(status)), ("grpc-message", message)];
+    values.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)))
+}
+
 /// Percent-encodes a `grpc-message`: all but `%x20-24 / %x26-7E`.
-pub(crate) fn percent_encoded(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -11,11 +11,11 @@ use std::any::TypeId;
 use std::fmt;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 pub use self::document::{GraphQlErrors, ProblemJson};
 use self::request::grpc_content_type;
-pub(crate) use self::request::{NoGrpc, head, head_of};
+pub(crate) use self::request::{NoGrpc, head};
 use crate::challenge;
 use crate::clock::whole_seconds_up;
 use crate::credential::RequestHead;
@@ -136,22 +136,17 @@ impl Rejection {
     }
 
     fn write_headers(&self, headers: &mut HeaderMap) {
-        // each value is ASCII by construction; were one not, the refusal would stand without it
-        let mut set = |name: HeaderName, value: String| {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        // `extend` would make room for these alone
+        if let Some(content_type) = self.grpc {
+            for (name, value) in challenge::grpc_status(self.error.kind()) {
                 headers.insert(name, value);
             }
-        };
-        if let Some(content_type) = self.grpc {
-            set(HeaderName::from_static("grpc-status"), challenge::wire(self.error.kind()).grpc.to_string());
-            set(HeaderName::from_static("grpc-message"), challenge::percent_encoded(self.error.kind().text()));
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             return;
         }
         if let Some(wait) = self.error.retry_after() {
-            set(RETRY_AFTER, whole_seconds_up(wait).max(1).to_string());
+            headers.insert(RETRY_AFTER, whole_seconds_up(wait).max(1).into());
         }
-        // `extend` would make room for these alone
         for value in challenge::challenges(&self.error) {
             headers.append(WWW_AUTHENTICATE, value);
         }

@@ -16,7 +16,7 @@ use crate::credential::Additions;
 use crate::error::Error;
 use crate::guard::{Guard, Requirement};
 use crate::layer::BearerAuthLayer;
-use crate::reject::{DefaultReject, Reject, Rejection, head, head_of, is_default, reject, rewrite};
+use crate::reject::{DefaultReject, Reject, Rejection, head, is_default, reject, rewrite};
 use crate::relay::CallerToken;
 use crate::server::Attempt;
 
@@ -179,17 +179,17 @@ impl<R> Finish<R> {
         R: Reject<B2>,
     {
         if self.reject.reads_request() {
-            let head = head_of(request, guard.shown());
+            let head = head(request, guard.shown());
             self.about.get_or_insert_default().head = Some(head);
         }
     }
 
     /// Refuses a request.
-    fn refuse<B, B2>(&self, guard: &Guard, error: Error, request: Request<B>) -> Response<B2>
+    fn refuse<B, B2>(&self, guard: &Guard, error: Error, request: &Request<B>) -> Response<B2>
     where
         R: Reject<B2>,
     {
-        let rejection = Rejection::new(error, &request);
+        let rejection = Rejection::new(error, request);
         let head = self.reject.reads_request().then(|| head(request, guard.shown()));
         let mut response = reject(&self.reject, rejection.with_request(head));
         let add = self.about.as_ref().map(|about| about.add).unwrap_or_default();
@@ -230,7 +230,7 @@ impl<S: Service<Request<B>>, B, C, B2> Progress<S, S::Future, B, C, B2> {
                 finish.keep_head::<B, B2>(guard, &request);
                 Self::Calling { future: service.call(request) }
             }
-            Err(error) => Self::Rejected { response: Some(finish.refuse(guard, error, request)) },
+            Err(error) => Self::Rejected { response: Some(finish.refuse(guard, error, &request)) },
         }
     }
 }

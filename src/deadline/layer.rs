@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::Deadline;
 use crate::access_token::AccessToken;
-use crate::challenge::{percent_encoded, wire};
+use crate::challenge::grpc_status;
 use crate::error::ErrorKind;
 use crate::reject::Rejection;
 
@@ -206,7 +206,7 @@ impl<B: Body> Body for DeadlineBody<B> {
             return frame;
         }
         *this.over = true;
-        Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(expired()))))
+        Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(grpc_status(ErrorKind::Expired).collect()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -235,13 +235,4 @@ impl<B> fmt::Debug for DeadlineBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadlineBody").field("end", &self.end).finish_non_exhaustive()
     }
-}
-
-/// The trailers of a gRPC stream whose token has expired.
-fn expired() -> HeaderMap {
-    let kind = ErrorKind::Expired;
-    let message = HeaderValue::try_from(percent_encoded(kind.text())).ok();
-    let status = HeaderValue::from(u16::from(wire(kind).grpc));
-    let trailers = [("grpc-status", Some(status)), ("grpc-message", message)];
-    trailers.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?))).collect()
 }

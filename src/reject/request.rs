@@ -33,55 +33,43 @@ pub(super) fn grpc_content_type(request: RequestHead<'_>) -> Option<&'static str
 /// The parameter that a token may be in (RFC 6750 §2.3).
 const TOKEN: &str = "access_token=";
 
-/// Copies the head of a request, for a refusal that may come later; see [`head`].
-pub(crate) fn head_of<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>> {
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    head(copy, shown.of(request.extensions()))
-}
-
-/// Leaves of a request what a [`Reject`](super::Reject) may see: nothing that could be a
+/// Copies of a request what a [`Reject`](super::Reject) may see: nothing that could be a
 /// credential.
-pub(crate) fn head<B>(request: Request<B>, shown: Shown) -> Box<Request<()>> {
-    let shown = shown.of(request.extensions());
-    let mut head = request.map(drop);
-    head.extensions_mut().clear();
-    let headers = head.headers_mut();
+pub(crate) fn head<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>> {
+    let mut head = Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = shown_uri(request.uri(), shown.of(request.extensions()));
+    *head.version_mut() = request.version();
+    *head.headers_mut() = request.headers().clone();
+    let headers = request.headers();
     let is_secret = |name: &HeaderName| {
         // whether or not the layer looks for tokens in them
         let holds_credentials = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL].contains(name);
         holds_credentials || headers.get_all(name).iter().any(|value| value.is_sensitive())
     };
-    let secret: Vec<_> = headers.keys().filter(|name| is_secret(name)).cloned().collect();
-    for name in secret {
-        headers.remove(name);
-    }
-    if let Some(uri) = without_token(head.uri(), shown) {
-        *head.uri_mut() = uri;
+    for name in headers.keys().filter(|name| is_secret(name)) {
+        head.headers_mut().remove(name);
     }
     Box::new(head)
 }
 
-/// Takes out of an address what could be a token; `None` if there is nothing.
-fn without_token(uri: &Uri, shown: Shown) -> Option<Uri> {
+/// Takes out of an address what could be a token.
+fn shown_uri(uri: &Uri, shown: Shown) -> Uri {
     if shown == Shown::Nothing {
-        return Some(Uri::default());
+        return Uri::default();
     }
-    let query = uri.query()?;
+    let Some(query) = uri.query() else { return uri.clone() };
     let is_shown = |parameter: &&str| shown == Shown::Query && !parameter.starts_with(TOKEN);
     let kept = query.split('&').filter(is_shown).collect::<Vec<_>>().join("&");
     if kept.len() == query.len() {
-        return None;
+        return uri.clone();
     }
     let text = if kept.is_empty() { uri.path().to_owned() } else { [uri.path(), "?", &kept].concat() };
     let mut parts = uri.clone().into_parts();
     // neither can fail, since less of what was well-formed is so too; were it otherwise, nothing
     // would be shown
     parts.path_and_query = text.parse().ok();
-    Some(Uri::from_parts(parts).unwrap_or_default())
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -135,11 +123,10 @@ mod tests {
             request.headers_mut().append(HeaderName::from_static(name), value);
         }
         request.extensions_mut().insert("s3cr3t");
-        for head in [head_of(&request, Shown::Query), head(request.clone(), Shown::Query)] {
-            assert_eq!((head.method(), head.uri().to_string().as_str()), (&Method::GET, "/a?b=1&c=2"));
-            assert_eq!(head.headers().keys().collect::<Vec<_>>(), ["accept"]);
-            assert!(head.extensions().is_empty());
-        }
+        let shown = head(&request, Shown::Query);
+        assert_eq!((shown.method(), shown.uri().to_string().as_str()), (&Method::GET, "/a?b=1&c=2"));
+        assert_eq!(shown.headers().keys().collect::<Vec<_>>(), ["accept"]);
+        assert!(shown.extensions().is_empty());
         for (uri, own, all) in [
             ("/", "/", "/"),
             ("/a?", "/a?", "/a?"),
@@ -151,15 +138,14 @@ mod tests {
             ("*", "*", "*"),
         ] {
             let request = Request::get(uri).body(()).unwrap();
-            assert_eq!(head_of(&request, Shown::Query).uri(), own, "{uri}");
-            assert_eq!(head_of(&request, Shown::Path).uri(), all, "{uri}");
-            assert_eq!(head_of(&request, Shown::Nothing).uri(), "/", "{uri}");
+            assert_eq!(head(&request, Shown::Query).uri(), own, "{uri}");
+            assert_eq!(head(&request, Shown::Path).uri(), all, "{uri}");
+            assert_eq!(head(&request, Shown::Nothing).uri(), "/", "{uri}");
             // whoever has found a token in it decides for all
             for (known, expected) in [(Shown::Query, own), (Shown::Path, all), (Shown::Nothing, "/")] {
                 let mut known_request = request.clone();
                 known_request.extensions_mut().insert(known);
-                assert_eq!(head_of(&known_request, Shown::Query).uri(), expected, "{uri}");
-                assert_eq!(head(known_request, Shown::Query).uri(), expected, "{uri}");
+                assert_eq!(head(&known_request, Shown::Query).uri(), expected, "{uri}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A rule in front of a route or any tower service.
 
 use std::fmt;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -83,18 +83,16 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let token: Result<&AccessToken, _> = AccessToken::from_extensions(request.extensions());
         match token.and_then(|token| token.require(&self.rule)) {
-            Ok(()) => RequireFuture { state: State::Calling { future: self.inner.call(request) } },
+            Ok(()) => RequireFuture { future: Some(self.inner.call(request)), response: None },
             Err(error) => {
-                let mut rejection = Rejection::new(error, &request);
-                if self.reject.reads_request() {
-                    // what of the address could be a token, only the layer in front knows
-                    rejection = rejection.with_request(Some(head(request, Shown::Path)));
-                }
+                // what of the address could be a token, only the layer in front knows
+                let head = self.reject.reads_request().then(|| head(&request, Shown::Path));
+                let rejection = Rejection::new(error, &request).with_request(head);
                 let mut response = reject(&self.reject, rejection.clone());
                 if is_default::<R>() {
                     leave_to_layer(&mut response, rejection);
                 }
-                RequireFuture { state: State::Rejected { response: ready(response) } }
+                RequireFuture { future: None, response: Some(response) }
             }
         }
     }
@@ -105,25 +103,21 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct RequireFuture<F, B2> {
         #[pin]
-        state: State<F, B2>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, B2> {
-        Calling { #[pin] future: F },
-        Rejected { #[pin] response: Ready<Response<B2>> },
+        future: Option<F>,
+        // Taken once.
+        response: Option<Response<B2>>,
     }
 }
 
 impl<F: Future<Output = Result<Response<B2>, E>>, B2, E> Future for RequireFuture<F, B2> {
     type Output = F::Output;
 
+    #[expect(clippy::expect_used, reason = "polling a future again after it has completed is a caller's bug")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Calling { future } => future.poll(cx),
-            StateProj::Rejected { response } => response.poll(cx).map(Ok),
+        let this = self.project();
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Ready(Ok(this.response.take().expect("polled after completion"))),
         }
     }
 }
