@@ -1,4 +1,4 @@
-//! What a flood of forged `kid`s does to valid requests: `cargo bench --bench flood`.
+//! What a flood of forged `kid`s does to valid requests: `cargo bench -p benches --bench flood`.
 //!
 //! 10,000 tokens, each with a `kid` of its own, come 64 at a time, while one thread goes on verifying a valid token (there is no token cache here) and
 //! takes the time of each call. The table compares its 99th percentile with that of the same loop without a flood, in the same run.

@@ -13,7 +13,7 @@ rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-3} connections=${CONNECTIONS:-64} po
 many=10000
 
 command -v wrk >/dev/null || { apt-get update -q && apt-get install -qy wrk; } >/dev/null
-program=$(cargo bench --locked --quiet --bench http --no-run --message-format=json |
+program=$(cargo bench --locked --quiet -p benches --bench http --no-run --message-format=json |
   sed -n 's/.*"executable":"\([^"]*\/http-[0-9a-f]*\)".*/\1/p' | tail -1)
 
 # before other programs, where that is allowed: the servers and wrk inherit it

@@ -13,7 +13,7 @@ calls=2000
 file=benches/instructions.txt
 
 command -v valgrind >/dev/null || { apt-get update -q && apt-get install -qy valgrind; } >/dev/null
-program=$(cargo bench --locked --quiet --bench layer --no-run --message-format=json |
+program=$(cargo bench --locked --quiet -p benches --bench layer --no-run --message-format=json |
   sed -n 's/.*"executable":"\([^"]*\/layer-[0-9a-f]*\)".*/\1/p' | tail -1)
 
 count() { # case -> instructions per call, without those below the signature's verification

@@ -1,11 +1,11 @@
-//! What the layer costs, beside what nobody can avoid: `cargo bench --bench layer`.
+//! What the layer costs, beside what nobody can avoid: `cargo bench -p benches --bench layer`.
 //!
 //! All cases take turns in one run, so that whatever else the machine does falls on each alike. The tables show medians of the rounds (with
 //! minimum and maximum), ratios within a round, and the allocations of one call. *Bare* is the same axum router without a layer, *insert* the
 //! router with axum's `Extension` of an `Arc`, *raw* one verification of the same signature by the same library with its key prepared. The first table
 //! is that of the README, the last holds all against what the design aims at.
 //!
-//! `cargo bench --bench layer -- count CASE N` runs one case N times and prints nothing, for `benches/instructions.sh`.
+//! `cargo bench -p benches --bench layer -- count CASE N` runs one case N times and prints nothing, for `benches/instructions.sh`.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a bench may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a bench may panic")]

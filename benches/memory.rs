@@ -1,4 +1,4 @@
-//! What the cache of verified tokens takes: `cargo bench --bench memory`.
+//! What the cache of verified tokens takes: `cargo bench -p benches --bench memory`.
 //!
 //! A million distinct tokens come three times each to a server whose cache has its default size, and fewer to caches of other sizes. By a counting allocator it is asserted
 //! that memory stays within the size (with what is beside it: the slots in front, and the map's spare room), and that the cache's own gauge is right; and so is that a token
