@@ -12,11 +12,15 @@ mod backend;
 mod backend;
 mod ed25519;
 mod material;
+#[cfg(any(feature = "introspection", feature = "testing"))]
+mod private;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::backend::MAX_RSA_BITS;
 pub(crate) use self::material::{BadKey, Material};
+#[cfg(any(feature = "introspection", feature = "testing"))]
+pub(crate) use self::private::Private;
 use crate::jose::Algorithm;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]

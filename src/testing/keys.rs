@@ -1,18 +1,10 @@
 //! Keys of the test issuer, made and used by the back end that verifies, too.
 
-#[cfg(feature = "aws-lc-rs")]
-#[path = "keys/aws_lc.rs"]
-mod backend;
-#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
-#[path = "keys/rust_crypto.rs"]
-mod backend;
-mod public;
-
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use self::backend::Private;
+use crate::crypto::Private;
 use crate::jose::{Algorithm, encode_base64url};
 
 /// A private key, and its public half as a JWK.

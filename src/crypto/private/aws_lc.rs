@@ -1,35 +1,39 @@
 //! Keys and signatures by aws-lc-rs.
 
+#[cfg(feature = "testing")]
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding,
 };
-use pkcs1::RsaPublicKey;
-use serde_json::Value;
-use spki::der::Decode;
 
-use super::public;
 use crate::jose::{Algorithm, Curve, Family, Hash};
 
-pub(super) enum Private {
+pub(crate) enum Private {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(RsaKeyPair),
+    #[cfg(feature = "testing")]
     Secret(Box<[u8]>),
 }
 
+#[cfg(feature = "testing")]
 impl Private {
-    pub(super) fn generate(family: Family) -> Option<(Self, Value)> {
+    /// Makes a key, and its public half as a JWK.
+    pub(crate) fn generate(family: Family) -> Option<(Self, serde_json::Value)> {
+        use aws_lc_rs::rsa::KeySize;
+        use aws_lc_rs::signature::KeyPair;
+        use pkcs1::RsaPublicKey;
+        use spki::der::Decode;
+
+        use super::public;
+
         match family {
             Family::Ecdsa(curve) => {
-                let pair = EcdsaKeyPair::generate(match curve {
-                    Curve::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
-                    Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
-                });
-                let pair = pair.ok()?;
+                let pair = EcdsaKeyPair::generate(ecdsa(curve)).ok()?;
                 let public = public::ecdsa(curve, pair.public_key().as_ref())?;
                 Some((Self::Ecdsa(pair), public))
             }
@@ -48,12 +52,30 @@ impl Private {
         }
     }
 
-    pub(super) fn secret(secret: &[u8]) -> Self {
+    pub(crate) fn secret(secret: &[u8]) -> Self {
         Self::Secret(secret.into())
+    }
+}
+
+impl Private {
+    #[cfg(feature = "introspection")]
+    pub(super) fn from_pkcs8(family: Family, der: &[u8]) -> Option<Self> {
+        match family {
+            Family::Ecdsa(curve) => EcdsaKeyPair::from_pkcs8(ecdsa(curve), der).ok().map(Self::Ecdsa),
+            // many tools leave the public half out
+            Family::Ed25519 => Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Self::Ed25519),
+            Family::RsaPkcs1 | Family::RsaPss => RsaKeyPair::from_pkcs8(der).ok().map(Self::Rsa),
+            Family::Hmac => None,
+        }
+    }
+
+    #[cfg(feature = "introspection")]
+    pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
+        RsaKeyPair::from_der(der).ok().map(Self::Rsa)
     }
 
     /// Signs; `None` if the key is not for this algorithm.
-    pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match (self, algorithm.family()) {
             (Self::Ecdsa(pair), Family::Ecdsa(_)) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
@@ -63,6 +85,7 @@ impl Private {
                 pair.sign(encoding(algorithm), &random, message, &mut signature).ok()?;
                 Some(signature)
             }
+            #[cfg(feature = "testing")]
             (Self::Secret(secret), Family::Hmac) => {
                 let hash = match algorithm.hash() {
                     Hash::Sha256 => hmac::HMAC_SHA256,
@@ -73,6 +96,13 @@ impl Private {
             }
             _ => None,
         }
+    }
+}
+
+fn ecdsa(curve: Curve) -> &'static EcdsaSigningAlgorithm {
+    match curve {
+        Curve::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
+        Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
     }
 }
 
