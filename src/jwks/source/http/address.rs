@@ -1,4 +1,5 @@
-//! Which addresses keys may be fetched from, as URLs and as what their names resolve to.
+//! Which addresses may be asked for keys, and about tokens, as URLs and as what their names resolve
+//! to.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 pub(super) const NOT_A_URL: &str = "not a URL";
-const ONLY_HTTPS: &str = "keys are fetched over https only (plain http is for loopback addresses)";
+const ONLY_HTTPS: &str = "only https will do (plain http is for loopback addresses)";
 
 /// How far a client may reach.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,7 +35,7 @@ impl Reach {
         }
     }
 
-    /// Parses an address that keys may be fetched from (RFC 8414 §2, §3.1), and leaves out the
+    /// Parses an address that may be asked (RFC 8414 §2, §3.1), and leaves out the
     /// fragment, which no server sees: with it, one address would be two. `loopback` says whether
     /// it may be on this host, as it may if it was configured.
     pub(super) fn checked(&self, uri: &str, loopback: bool, plain: &PlainHttp) -> Result<Url, &'static str> {
@@ -45,7 +46,7 @@ impl Reach {
             return Err("the URL holds a user name or password");
         }
         if !loopback && may_be_this_host(&url) {
-            return Err("an issuer elsewhere cannot have its keys on this host");
+            return Err("an issuer elsewhere cannot send us to this host");
         }
         let literal = match host {
             Host::Domain(_) => None,
@@ -109,12 +110,12 @@ impl PlainHost {
     }
 }
 
-/// From where keys may be fetched over plain http: loopback addresses, and hosts that the
-/// application names.
+/// What may be asked over plain http: loopback addresses and, for keys, hosts that the application
+/// names.
 #[derive(Clone, Debug)]
 pub(crate) struct PlainHttp {
-    /// Those that the application names.
-    pub(crate) hosts: Arc<[PlainHost]>,
+    /// Those that the application names; `None` for what is secret.
+    pub(crate) hosts: Option<Arc<[PlainHost]>>,
     /// Whether the client leads names below `localhost` to loopback addresses, as ours does.
     pub(crate) below_localhost: bool,
 }
@@ -122,7 +123,8 @@ pub(crate) struct PlainHttp {
 impl PlainHttp {
     /// Tells whether this address is among them; the error says what to do.
     fn check(&self, url: &Url) -> Result<(), &'static str> {
-        if PlainHost::of(url).is_some_and(|host| self.hosts.contains(&host)) {
+        let hosts = self.hosts.as_deref().unwrap_or_default();
+        if PlainHost::of(url).is_some_and(|host| hosts.contains(&host)) {
             return Ok(());
         }
         let below = matches!(url.host(), Some(Host::Domain(name)) if name.trim_end_matches('.') != "localhost");
@@ -131,6 +133,9 @@ impl PlainHttp {
                 "an http_client may lead a name below localhost elsewhere; use localhost, or see dangerously_fetch_keys_over_plain_http_from",
             ),
             true => Ok(()),
+            false if self.hosts.is_none() => {
+                Err("tokens and secrets are sent over https only; plain http is for loopback addresses")
+            }
             false => Err(
                 "keys are fetched over https only; plain http is for loopback addresses, and for hosts that are named by dangerously_fetch_keys_over_plain_http_from",
             ),

@@ -1,4 +1,5 @@
-//! The HTTP client that fetches metadata and keys: ours, or the application's.
+//! The HTTP client that fetches metadata and keys, and asks about tokens: ours, or the
+//! application's.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -7,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{ACCEPT, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use reqwest::redirect::Policy;
@@ -24,13 +25,20 @@ use crate::jwks::source::FetchError;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, FetchError>> + Send>>;
 
-/// What a server has answered; the body is empty unless the status is 200.
-pub(super) type Answer = Response<Vec<u8>>;
+/// What is sent to an address, with its method, headers and body.
+pub(crate) type Outgoing = Request<Vec<u8>>;
+
+/// What a server has answered. The body is empty unless the status is 200; of an answer to a POST
+/// that is no success, it is the beginning.
+pub(crate) type Answer = Response<Vec<u8>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An HTTP client of the application, to fetch metadata and keys with: for a private certificate
-/// authority, a proxy, mutual TLS.
+/// So many bytes of the answer to a POST that is no success are worth a look.
+const MAX_ERROR_LEN: usize = 4 * 1024;
+
+/// An HTTP client of the application, to fetch metadata and keys with, and to ask about tokens: for
+/// a private certificate authority, a proxy, mutual TLS.
 ///
 /// It is made from a prepared [`reqwest::Client`], or [from any tower service](Self::from_service).
 /// The limits stay: https unless loopback, the
@@ -70,8 +78,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Clone)]
 pub struct HttpClient {
-    send: Arc<dyn Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync>,
+    send: Arc<dyn Fn(Url, Outgoing) -> Answering + Send + Sync>,
     ours: bool,
+    /// Whether it can send a body.
+    #[cfg_attr(not(feature = "introspection"), expect(dead_code, reason = "keys are fetched without one"))]
+    pub(crate) has_bodies: bool,
 }
 
 impl HttpClient {
@@ -99,31 +110,73 @@ impl HttpClient {
         B: Default + Send + 'static,
         B2: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        Self::of(move |url, etag| {
+        Self { has_bodies: false, ..Self::of_service(service, |body| body.is_empty().then(B::default)) }
+    }
+
+    /// Makes one of any tower service that sends bodies, such as those of `http_body_util::Full`:
+    /// an issuer can be asked about tokens by this one, too.
+    ///
+    /// ```
+    /// use http_body_util::Full;
+    /// use hyper_util::client::legacy::Client;
+    /// use hyper_util::rt::TokioExecutor;
+    /// use tower_bearer::keys::HttpClient;
+    ///
+    /// let hyper = Client::builder(TokioExecutor::new()).build_http::<Full<axum::body::Bytes>>();
+    /// let client = HttpClient::from_service_with_bodies(hyper);
+    /// ```
+    #[cfg(feature = "introspection")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "introspection")))]
+    #[must_use]
+    pub fn from_service_with_bodies<S, B, B2>(service: S) -> Self
+    where
+        S: Service<Request<B>, Response = Response<B2>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        B: From<Vec<u8>> + Send + 'static,
+        B2: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self::of_service(service, |body| Some(B::from(body)))
+    }
+
+    fn of_service<S, B, B2>(service: S, body: fn(Vec<u8>) -> Option<B>) -> Self
+    where
+        S: Service<Request<B>, Response = Response<B2>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        B: Send + 'static,
+        B2: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self::of(move |url, outgoing| {
             let mut service = service.clone();
             Box::pin(async move {
                 let failed = |error: BoxError| no_answer(&url, error);
-                let mut request = Request::new(B::default());
-                *request.uri_mut() = Uri::try_from(url.as_str()).map_err(|error| failed(error.into()))?;
-                *request.headers_mut() = headers(etag);
+                let (mut parts, content) = outgoing.into_parts();
+                let content = body(content).ok_or_else(|| failed(NO_BODIES.into()))?;
+                parts.uri = Uri::try_from(url.as_str()).map_err(|error| failed(error.into()))?;
+                let method = parts.method.clone();
                 poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| failed(error.into()))?;
-                let response = service.call(request).await.map_err(|error| failed(error.into()))?;
-                read(&url, response).await
+                let response = service.call(Request::from_parts(parts, content)).await;
+                read(&url, &method, response.map_err(|error| failed(error.into()))?).await
             })
         })
     }
 
-    fn of(send: impl Fn(Url, Option<HeaderValue>) -> Answering + Send + Sync + 'static) -> Self {
-        Self { send: Arc::new(send), ours: false }
+    fn of(send: impl Fn(Url, Outgoing) -> Answering + Send + Sync + 'static) -> Self {
+        Self { send: Arc::new(send), ours: false, has_bodies: true }
     }
 
     /// Prepares a client of our own, which is made when it is first needed.
     fn ours(reach: Reach) -> Self {
         let [plain, direct, proxied] = [const { OnceLock::new() }; 3];
         let ours = Arc::new(Ours { reach, plain, direct, proxied });
-        let client = Self::of(move |url, etag| {
+        let client = Self::of(move |url, outgoing| {
             let ours = Arc::clone(&ours);
-            Box::pin(async move { send(ours.client(&url).await?, url, etag).await })
+            Box::pin(async move { send(ours.client(&url).await?, url, outgoing).await })
         });
         Self { ours: true, ..client }
     }
@@ -136,16 +189,23 @@ impl HttpClient {
         etag: Option<HeaderValue>,
         within: Duration,
     ) -> Result<Answer, FetchError> {
+        let mut outgoing = Request::new(Vec::new());
+        *outgoing.headers_mut() = headers(etag);
+        self.send(url, outgoing, within).await
+    }
+
+    /// Sends one request and reads the answer, all within this time.
+    pub(crate) async fn send(&self, url: Url, outgoing: Outgoing, within: Duration) -> Result<Answer, FetchError> {
         let (shown, seconds) = (shown(&url), within.as_secs_f64());
         let late = || FetchError::message(format!("no complete answer from {shown} within {seconds} s"));
-        timeout(within, (self.send)(url, etag)).await.unwrap_or_else(|_| Err(late()))
+        timeout(within, (self.send)(url, outgoing)).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
 /// How keys are fetched over HTTP, and how far that reaches.
 #[derive(Clone)]
 pub(crate) struct HttpAccess {
-    pub(super) client: HttpClient,
+    pub(crate) client: HttpClient,
     reach: Reach,
     plain: PlainHttp,
 }
@@ -154,8 +214,14 @@ impl HttpAccess {
     /// Uses the application's client, or one of our own.
     pub(crate) fn new(client: Option<HttpClient>, reach: Reach, hosts: Arc<[PlainHost]>) -> Self {
         let client = client.unwrap_or_else(|| HttpClient::ours(reach.clone()));
-        let plain = PlainHttp { hosts, below_localhost: client.ours };
+        let plain = PlainHttp { hosts: Some(hosts), below_localhost: client.ours };
         Self { client, reach, plain }
+    }
+
+    /// The same for what is secret, which no plain http of another host may carry.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn for_secrets(&self) -> Self {
+        Self { plain: PlainHttp { hosts: None, ..self.plain.clone() }, ..self.clone() }
     }
 
     /// Tells whether both fetch from the same places in the same way; our own clients all do.
@@ -170,14 +236,14 @@ impl HttpAccess {
         !self.reach.is_limited()
     }
 
-    pub(super) fn checked(&self, uri: &str, loopback: bool) -> Result<Url, &'static str> {
+    pub(crate) fn checked(&self, uri: &str, loopback: bool) -> Result<Url, &'static str> {
         self.reach.checked(uri, loopback, &self.plain)
     }
 }
 
 impl From<Client> for HttpClient {
     fn from(client: Client) -> Self {
-        Self::of(move |url, etag| Box::pin(send(client.clone(), url, etag)))
+        Self::of(move |url, outgoing| Box::pin(send(client.clone(), url, outgoing)))
     }
 }
 
@@ -187,8 +253,13 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-async fn send(client: Client, url: Url, etag: Option<HeaderValue>) -> Result<Answer, FetchError> {
-    let response = client.get(url.clone()).headers(headers(etag)).send().await;
+async fn send(client: Client, url: Url, outgoing: Outgoing) -> Result<Answer, FetchError> {
+    let (parts, body) = outgoing.into_parts();
+    let mut request = client.request(parts.method.clone(), url.clone()).headers(parts.headers);
+    if parts.method == Method::POST {
+        request = request.body(body);
+    }
+    let response = request.send().await;
     let response = response.map_err(|error| no_answer(&url, error))?;
     if *response.url() != url {
         return Err(FetchError::message(format!(
@@ -196,7 +267,7 @@ async fn send(client: Client, url: Url, etag: Option<HeaderValue>) -> Result<Ans
             shown(&url)
         )));
     }
-    read(&url, Response::from(response)).await
+    read(&url, &parts.method, Response::from(response)).await
 }
 
 fn headers(etag: Option<HeaderValue>) -> HeaderMap {
@@ -210,20 +281,29 @@ fn headers(etag: Option<HeaderValue>) -> HeaderMap {
 
 /// Reads an answer, up to the limit, which counts what has been decompressed, and each frame as a
 /// byte at least: some that are empty could go on for ever. The body of what is no document is left
-/// alone.
-async fn read<B>(url: &Url, response: Response<B>) -> Result<Answer, FetchError>
+/// alone, and of what is no success of a POST only the beginning is read.
+async fn read<B>(url: &Url, method: &Method, response: Response<B>) -> Result<Answer, FetchError>
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send,
 {
     let (parts, incoming) = response.into_parts();
     let (mut incoming, mut body, mut left) = (pin!(incoming), Vec::new(), MAX_DOCUMENT_LEN);
-    while parts.status == StatusCode::OK
+    let whole = parts.status == StatusCode::OK || method == Method::POST && parts.status.is_success();
+    if !whole {
+        left = if method == Method::POST { MAX_ERROR_LEN } else { 0 };
+    }
+    while (whole || left > 0)
         && let Some(frame) = incoming.frame().await
     {
         let data = frame.map_err(|error| no_answer(url, error))?.into_data().ok();
         let len = data.as_ref().map(bytes::Buf::remaining).unwrap_or_default();
         let too_long = || FetchError::message(format!("{} answered with more than 512 KiB", shown(url)));
-        left = left.checked_sub(len.max(1)).ok_or_else(too_long)?;
+        left = match left.checked_sub(len.max(1)) {
+            Some(left) => left,
+            None if whole => return Err(too_long()),
+            // as much as there is room for would be cut in the middle, and be of no use
+            None => break,
+        };
         if let Some(data) = data {
             bytes::BufMut::put(&mut body, data);
         }
@@ -284,5 +364,8 @@ impl Ours {
             .dns_resolver(self.reach.clone())
     }
 }
+
+const NO_BODIES: &str =
+    "the http_client was made by from_service, and sends no bodies; make it by from_service_with_bodies";
 
 const NOT_MADE: &str = "the HTTP client cannot be set up; where there are no CA certificates, install ca-certificates or give an http_client";

@@ -1,7 +1,10 @@
 //! Authorization-server metadata (RFC 8414 §3, OpenID Connect Discovery §4): pure, from issuer to
-//! addresses, and from document to `jwks_uri`.
+//! addresses, and from document to what it names.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::jwks::key_set::document::NotJson;
 use crate::jwks::source::FetchError;
@@ -22,13 +25,14 @@ pub(super) fn locations(issuer: &str) -> Vec<String> {
     locations
 }
 
-/// Returns the `jwks_uri` of a document, which must be that of exactly our issuer (RFC 8414 §3.3).
-/// Whose it is else is said only if the document may be `shown`.
-pub(super) fn jwks_uri(document: &[u8], issuer: &str, shown: bool) -> Result<String, FetchError> {
+/// Returns an address of a document, which must be that of exactly our issuer (RFC 8414 §3.3). Whose
+/// it is else is said only if the document may be `shown`.
+pub(super) fn member(document: &[u8], issuer: &str, name: &str, shown: bool) -> Result<String, FetchError> {
     #[derive(Deserialize)]
     struct Metadata {
         issuer: String,
-        jwks_uri: Option<String>,
+        #[serde(flatten)]
+        members: HashMap<String, Value>,
     }
 
     let metadata: Metadata = serde_json::from_slice(document).map_err(|_| {
@@ -39,7 +43,8 @@ pub(super) fn jwks_uri(document: &[u8], issuer: &str, shown: bool) -> Result<Str
         let whose = whose(&metadata.issuer, issuer, shown);
         return Err(FetchError::message(format!("the metadata are {whose}; their `issuer` must be exactly {issuer}")));
     }
-    metadata.jwks_uri.ok_or_else(|| FetchError::message("the metadata have no jwks_uri"))
+    let address = metadata.members.get(name).and_then(Value::as_str).map(str::to_owned);
+    address.ok_or_else(|| FetchError::message(format!("the metadata have no {name}")))
 }
 
 /// Longer identifiers are not worth a place in a log.
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_metadata_of_exactly_this_issuer_is_believed() {
-        let uri = |document: &str| jwks_uri(document.as_bytes(), "https://id.test/", true).ok();
+        let uri = |document: &str| member(document.as_bytes(), "https://id.test/", "jwks_uri", true).ok();
         let good = r#"{"issuer":"https://id.test/","jwks_uri":"https://keys.test/jwks","x":[1]}"#;
         assert_eq!(uri(good).as_deref(), Some("https://keys.test/jwks"));
         for bad in [
@@ -105,8 +110,9 @@ mod tests {
 
     #[test]
     fn it_is_said_whose_metadata_they_are_unless_a_token_has_chosen_the_issuer() {
-        let why =
-            |document: &str, shown| jwks_uri(document.as_bytes(), "https://id.test/", shown).unwrap_err().to_string();
+        let why = |document: &str, shown| {
+            member(document.as_bytes(), "https://id.test/", "jwks_uri", shown).unwrap_err().to_string()
+        };
         for (found, told) in [
             ("https://id.test", "https://id.test (a trailing slash"),
             ("https://other.test/", "those of https://other.test/; their `issuer` must be exactly https://id.test/"),
@@ -129,6 +135,6 @@ mod tests {
         ] {
             assert!(why(document, true).contains(told), "{}", why(document, true));
         }
-        assert!(jwks_uri(b"\x1f\x8b\x08", "x", true).unwrap_err().to_string().contains("gzip"));
+        assert!(member(b"\x1f\x8b\x08", "x", "jwks_uri", true).unwrap_err().to_string().contains("gzip"));
     }
 }

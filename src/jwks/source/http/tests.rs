@@ -94,7 +94,7 @@ fn plain_http_is_for_hosts_that_are_named_and_metadata_send_nobody_elsewhere_ove
         ("http://localhost:1/", "http://keycloak:8080/keys", false),
     ] {
         let source = source(issuer, None, &hosts).unwrap();
-        let checked = source.checked_jwks_uri(jwks_uri, &Url::parse(issuer).unwrap());
+        let checked = source.discovered.checked(jwks_uri, &Url::parse(issuer).unwrap());
         assert_eq!(checked.is_ok(), good, "{issuer} {jwks_uri} {checked:?}");
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 
 /// What our own client may do where no host is named.
 fn checked(reach: &Reach, uri: &str, loopback: bool) -> Result<Url, &'static str> {
-    reach.checked(uri, loopback, &PlainHttp { hosts: Arc::new([]), below_localhost: true })
+    reach.checked(uri, loopback, &PlainHttp { hosts: Some(Arc::new([])), below_localhost: true })
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn addresses_are_shown_without_their_query() {
 }
 
 fn plain(hosts: &[&str], below_localhost: bool) -> PlainHttp {
-    PlainHttp { hosts: hosts.iter().map(|host| PlainHost::parse(host).unwrap()).collect(), below_localhost }
+    PlainHttp { hosts: Some(hosts.iter().map(|host| PlainHost::parse(host).unwrap()).collect()), below_localhost }
 }
 
 #[test]
