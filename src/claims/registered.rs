@@ -29,6 +29,17 @@ macro_rules! registered {
 
 registered! { aud azp client_id cnf exp iat jti nbf sub }
 
+#[cfg(feature = "introspection")]
+impl Registered<'_> {
+    /// Leaves out what is `null` of what may be absent: some servers write `null` for what they do
+    /// not know.
+    pub(crate) fn without_nulls(self) -> Self {
+        let [aud, exp, iat, nbf] =
+            [self.aud, self.exp, self.iat, self.nbf].map(|claim| claim.filter(|value| !value.is_null()));
+        Self { aud, exp, iat, nbf, ..self }
+    }
+}
+
 /// The audiences of a token (`aud`): a string or an array of strings (RFC 7519 §4.1.3).
 #[derive(Clone, Copy)]
 pub(crate) struct Audience<'j>(Value<'j>);

@@ -20,12 +20,19 @@ pub(crate) struct Dates {
 }
 
 impl Dates {
-    /// Reads and checks them.
-    pub(super) fn read(claims: &Registered<'_>, policy: &Policy, now: UnixTime) -> Result<Self, Error> {
+    /// Reads and checks them. Where there is no `exp`, it is this one, if there is one.
+    pub(super) fn read(
+        claims: &Registered<'_>,
+        unsaid: Option<UnixTime>,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Self, Error> {
         let read = |name, claim: Option<Value<'_>>| claim.map(|value| numeric_date(name, value)).transpose();
         let (expires, not_before, issued) =
             (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
-        let expires = expires.ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
+        // what never expires is valid for longer than any limit
+        let unsaid = unsaid.filter(|_| policy.terms.max_lifetime.is_none());
+        let expires = expires.or(unsaid).ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
         let dates = Self { expires, not_before, issued };
         dates.check(policy, now)?;
         dates.check_lifetime(policy)?;
@@ -80,6 +87,12 @@ fn not_ahead(name: &str, date: Option<UnixTime>, leeway: Duration, now: UnixTime
     let Some(ahead) = too_early else { return Ok(()) };
     let (ahead, leeway) = (whole_seconds_up(ahead), leeway.as_secs());
     Err(Error::new(ErrorKind::NotYetValid, format!("{name} lies {ahead} s ahead, with a leeway of {leeway} s")))
+}
+
+/// Returns the last whole second before a moment, as a claim would have it.
+#[cfg(feature = "introspection")]
+pub(super) fn as_numeric_date(moment: UnixTime) -> UnixTime {
+    UnixTime(Duration::from_secs(moment.0.as_secs()).min(LATEST))
 }
 
 /// Reads a claim that is a moment: seconds since the epoch, possibly with a fraction (RFC 7519 §2).

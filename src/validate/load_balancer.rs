@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::{Error, ErrorKind, Json, Policy, Value, numeric_date};
+use super::{Error, ErrorKind, Json, Policy, numeric_date};
 use crate::issuer::is_guid;
+use crate::jose::Value;
 
 /// RFC 7515 §2 forbids padding. The load balancers write it, and their signature covers it.
 pub(super) fn check_padding(policy: &Policy) -> Result<(), Error> {
