@@ -42,6 +42,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::CriticalHeader
         | K::EncryptedToken
         | K::Expired
+        | K::Inactive
         | K::MalformedClaim
         | K::MalformedToken
         | K::MissingClaim
@@ -58,7 +59,9 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
             (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)
         }
-        K::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No),
+        K::IntrospectionUnavailable | K::KeysUnavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No)
+        }
         K::LayerMissing => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::No),
     };
     Wire { status, grpc, challenge }

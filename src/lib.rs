@@ -36,6 +36,11 @@ pub mod claims;
 
 // 3 the issuer is selected: policy, pure data
 
+// How an issuer is asked about tokens, and what its answer says.
+#[cfg(feature = "introspection")]
+#[cfg_attr(docsrs, doc(cfg(feature = "introspection")))]
+pub mod introspection;
+
 /// Whom to believe, and on what terms.
 mod issuer;
 

@@ -39,7 +39,7 @@ kinds! {
     /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
     /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
     /// | [`AccessDenied`](Self::AccessDenied), [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
-    /// | [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
+    /// | [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
     /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
     /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
     ///
@@ -63,9 +63,15 @@ kinds! {
         EncryptedToken = "encrypted tokens are not accepted",
         /// `exp` has passed, leeway included (RFC 7519 §4.1.4).
         Expired = "the token has expired",
+        /// Its issuer says that the token is not active (RFC 7662 §2.2): it has expired, was revoked,
+        /// or never was one.
+        Inactive = "the token is not active",
         /// The token is valid, but does not permit this operation (RFC 6750 §3.1
         /// `insufficient_scope`).
         InsufficientScope = "the token does not permit this operation",
+        /// The issuer could not be asked about the token in time, or its answer is of no use:
+        /// nothing the caller did.
+        IntrospectionUnavailable = "the token's issuer cannot be asked about it",
         /// The issuer's keys could not be had in time, or nobody could decide whether to trust it:
         /// nothing the caller did.
         KeysUnavailable = "the keys that verify tokens are unavailable",
@@ -87,7 +93,8 @@ kinds! {
         NoRule = "this operation is permitted to nobody",
         /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
         NotYetValid = "the token is not valid yet",
-        /// The token has no parts at all: an opaque token, not a JWT.
+        /// The token has no parts at all: an opaque token, not a JWT, and no issuer is asked about
+        /// such ones.
         OpaqueToken = "the token is not a JWT",
         /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession
         /// is checked here.

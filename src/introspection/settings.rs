@@ -1,0 +1,265 @@
+//! How one issuer is asked.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::authentication::{ClientAuthentication, Method};
+use super::secret::Secret;
+
+/// For so long an answer is believed, unless told otherwise.
+const TTL: Duration = Duration::from_secs(60);
+/// Longer would make the question pointless.
+const MAX_TTL: Duration = Duration::from_secs(60 * 60);
+/// For so long it is remembered that a token is not active.
+const REMEMBER: Duration = Duration::from_secs(5);
+const MAX_REMEMBER: Duration = Duration::from_secs(10);
+
+/// How an issuer is asked about tokens (RFC 7662), for
+/// [`Issuer::introspection`](crate::Issuer::introspection).
+///
+/// | setting | default |
+/// |---|---|
+/// | endpoint | found by discovery (`introspection_endpoint`) |
+/// | how long an answer is believed, and so the delay of a revocation | 60 s, and never beyond `exp` |
+/// | how long it is remembered that a token is not active | 5 s |
+/// | tokens | opaque ones; its JWTs are verified by its keys, and not asked about |
+/// | signed answers (RFC 9701) | not demanded |
+///
+/// At most 32 questions to an issuer are open at once, one about each token; other requests wait
+/// for their turn as they wait for keys. A question that was asked goes on whatever becomes of the
+/// request.
+///
+/// After a failure (no connection, a timeout, 429, 5xx, an answer that cannot be read) the issuer
+/// is left alone for 1 s, then 2 s, up to 60 s, and then asked about one token. Meanwhile tokens
+/// that are not known are refused at once, with 503.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::Issuer;
+/// use tower_bearer::introspection::{ClientAuthentication, Introspection, Secret};
+///
+/// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+/// let issuer = Issuer::new("https://id.example.com/")
+///     .introspection(Introspection::new(client).ttl(Duration::from_secs(20)));
+/// ```
+#[derive(Clone)]
+#[must_use = "it does nothing until an issuer is given it"]
+pub struct Introspection {
+    pub(crate) client: ClientAuthentication,
+    pub(crate) dialect: Dialect,
+    pub(crate) endpoint: Option<Box<str>>,
+    pub(crate) ttl: Duration,
+    pub(crate) remember_inactive: Duration,
+    pub(crate) signed: bool,
+    pub(crate) jwts: JwtCheck,
+    pub(crate) without_keys: bool,
+    only_if: Option<Filter>,
+}
+
+/// Tells an issuer's opaque tokens from those of others.
+#[derive(Clone)]
+enum Filter {
+    Prefix(Arc<str>),
+    Function(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+/// The language in which the question is put.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dialect {
+    /// RFC 7662.
+    OAuth,
+    /// Kubernetes' TokenReview.
+    Kubernetes,
+}
+
+/// Whether an issuer is asked about its JWTs, too.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum JwtCheck {
+    /// It is not: its signature and the times of the token are enough.
+    #[default]
+    Never,
+    /// When a JWT first comes, and then each time that so much time has passed; with zero, for
+    /// each request.
+    Every(Duration),
+}
+
+impl Introspection {
+    /// Asks as this client, at the endpoint that the issuer's metadata name
+    /// (`introspection_endpoint` of OpenID Connect Discovery or RFC 8414).
+    pub fn new(client: ClientAuthentication) -> Self {
+        Self {
+            client,
+            dialect: Dialect::OAuth,
+            endpoint: None,
+            ttl: TTL,
+            remember_inactive: REMEMBER,
+            signed: false,
+            jwts: JwtCheck::Never,
+            without_keys: false,
+            only_if: None,
+        }
+    }
+
+    /// Asks the API server of a Kubernetes cluster by `TokenReview`, for a cluster whose keys
+    /// cannot be fetched from here. Each of the issuer's tokens is asked about, and no keys are
+    /// fetched.
+    ///
+    /// `api_server` is its address, such as `https://kubernetes.default.svc`. `token` is the one of
+    /// this service's own account, which needs the right to create `tokenreviews` (the cluster role
+    /// `system:auth-delegator` has it). The cluster's certificate authority is for the
+    /// [`http_client`](crate::config::ResourceServerBuilder::http_client) to know.
+    ///
+    /// The name of the user is the token's `sub`, its `groups`, `uid` and `extra` are claims. The
+    /// API server is asked whether the token is for one of the audiences of this issuer.
+    ///
+    /// ```
+    /// use tower_bearer::Issuer;
+    /// use tower_bearer::introspection::{Introspection, Secret};
+    ///
+    /// let token = Secret::file("/var/run/secrets/kubernetes.io/serviceaccount/token");
+    /// let issuer = Issuer::new("https://kubernetes.default.svc.cluster.local")
+    ///     .introspection(Introspection::kubernetes("https://kubernetes.default.svc", token));
+    /// ```
+    pub fn kubernetes(api_server: impl Into<String>, token: impl Into<Secret>) -> Self {
+        let base = api_server.into();
+        let base = base.strip_suffix('/').unwrap_or(&base);
+        let endpoint = format!("{base}/apis/authentication.k8s.io/v1/tokenreviews");
+        let new = Self::new(ClientAuthentication::bearer(token)).endpoint(endpoint).without_keys();
+        Self { dialect: Dialect::Kubernetes, ..new }
+    }
+
+    /// Asks at this address, and not at one that is discovered. It must be https, unless it is on
+    /// this host.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = Some(url.into().into());
+        self
+    }
+
+    /// Believes an answer for so long, and never beyond the token's `exp`; 60 s by default, 1 h at
+    /// most. With zero, each request asks.
+    ///
+    /// # Security
+    ///
+    /// A token that is revoked is accepted for so long.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Remembers for so long that a token is not active; 5 s by default, 10 s at most, and with
+    /// zero it is asked each time.
+    ///
+    /// At most 10,000 are remembered, beside the tokens that are good. A token that an issuer makes
+    /// known late is refused for so long.
+    pub fn remember_inactive(mut self, how_long: Duration) -> Self {
+        self.remember_inactive = how_long;
+        self
+    }
+
+    /// Demands signed answers (RFC 9701), verified by the issuer's keys. Their `aud` must be the
+    /// identifier of our client.
+    pub fn signed(mut self) -> Self {
+        self.signed = true;
+        self
+    }
+
+    /// Asks about the issuer's JWTs, too, after they have been verified by its keys.
+    ///
+    /// What a JWT says counts; the answer only says whether it is still active.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtCheck, Secret};
+    ///
+    /// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+    /// let introspection = Introspection::new(client).jwts(JwtCheck::Every(Duration::from_secs(300)));
+    /// ```
+    pub fn jwts(mut self, check: JwtCheck) -> Self {
+        self.jwts = check;
+        self
+    }
+
+    /// Says that the issuer has no keys: all its tokens are asked about, those that are JWTs and
+    /// name it (`iss`), too. No keys are fetched, and nothing waits for any.
+    pub fn without_keys(mut self) -> Self {
+        self.without_keys = true;
+        self
+    }
+
+    /// Asks about opaque tokens only that begin so: where several issuers have opaque tokens, this
+    /// tells them apart. It replaces an [`only_if`](Self::only_if).
+    ///
+    /// The issuers are looked at in the order in which they were trusted. One without such a
+    /// condition gets the tokens that are left.
+    pub fn only_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.only_if = Some(Filter::Prefix(prefix.into().into()));
+        self
+    }
+
+    /// Asks about opaque tokens only for which this function says yes. It replaces an
+    /// [`only_prefix`](Self::only_prefix).
+    ///
+    /// # Security
+    ///
+    /// Whoever sends a token that fits makes this service pass it on to the issuer.
+    pub fn only_if(mut self, fits: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.only_if = Some(Filter::Function(Arc::new(fits)));
+        self
+    }
+
+    /// Tells whether an opaque token may be the issuer's.
+    pub(crate) fn fits(&self, token: &str) -> bool {
+        match &self.only_if {
+            None => true,
+            Some(Filter::Prefix(prefix)) => token.starts_with(&**prefix),
+            Some(Filter::Function(fits)) => fits(token),
+        }
+    }
+
+    /// Tells whether any opaque token may be the issuer's.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.only_if.is_none()
+    }
+
+    /// Says what is wrong: settings, each with its fix.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let empty = matches!(&self.only_if, Some(Filter::Prefix(prefix)) if prefix.is_empty());
+        let nameless = matches!(self.client.method, Method::Bearer(_));
+        let asks = matches!(self.jwts, JwtCheck::Every(_));
+        let too_rare = matches!(self.jwts, JwtCheck::Every(every) if every > MAX_TTL);
+        let rows = [
+            (self.ttl > MAX_TTL, "ttl", "more than an hour, for which a revoked token would be accepted"),
+            (too_rare, "jwts", "more than an hour, for which a revoked token would be accepted"),
+            (self.remember_inactive > MAX_REMEMBER, "remember_inactive", "more than 10 s"),
+            (empty, "only_prefix", "the prefix is empty, so it tells nothing apart"),
+            (
+                self.signed && self.without_keys,
+                "signed",
+                "signed answers are verified by the issuer's keys; drop without_keys or signed",
+            ),
+            (
+                self.signed && nameless,
+                "signed",
+                "the aud of a signed answer is our client's identifier, which bearer does not say; authenticate in \
+                 another way",
+            ),
+            (asks && self.without_keys, "jwts", "without keys, all tokens are asked about; drop jwts or without_keys"),
+        ];
+        let client = self.client.fault().map(|fault| (true, "client", fault));
+        rows.into_iter().chain(client).filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)))
+    }
+}
+
+impl fmt::Debug for Introspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Introspection")
+            .field("client", &self.client)
+            .field("endpoint", &self.endpoint)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
