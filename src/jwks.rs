@@ -16,6 +16,8 @@ pub use self::refresh::{Freshness, IssuerStatus, SavedKeys};
 pub(crate) use self::source::DynKeySource;
 #[cfg(feature = "http-client")]
 pub use self::source::http::HttpClient;
+#[cfg(feature = "introspection")]
+pub(crate) use self::source::http::{Discovered, Outgoing};
 #[cfg(feature = "http-client")]
 pub(crate) use self::source::http::{HttpAccess, HttpSource, KeysByKid, PlainHost, Reach, is_bare_host, shown};
 pub use self::source::{FetchError, FetchedKeys, KeySource};

@@ -65,6 +65,10 @@ mod validate;
 // Tokens that are not good any more.
 pub mod revocation;
 
+/// Tokens that their issuer is asked about: the question, and how often.
+#[cfg(feature = "introspection")]
+mod inquiry;
+
 /// The evidence: a token whose signature was verified, and one that its sender may use.
 mod access_token;
 

@@ -256,10 +256,6 @@ impl Introspection {
 
 impl fmt::Debug for Introspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Introspection")
-            .field("client", &self.client)
-            .field("endpoint", &self.endpoint)
-            .field("ttl", &self.ttl)
-            .finish_non_exhaustive()
+        f.debug_struct("Introspection").field("client", &self.client).field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
