@@ -3,6 +3,8 @@
 
 mod review;
 mod said;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
