@@ -15,7 +15,7 @@ use crate::introspection::{Fault, SIGNED, Said, read_claims};
 use crate::issuer::Policy;
 use crate::jose::{Compact, Header, Value, media_type};
 use crate::jwks::{Cause, Keys, Refresh};
-use crate::validate::NumericDate;
+use crate::validate::numeric_date;
 
 /// As long as any document that is fetched.
 const MAX_LEN: usize = 512 * 1024;
@@ -59,7 +59,7 @@ struct Unverified {
 }
 
 fn verify(answer: &Compact<'_>, policy: &Arc<Policy>, keys: &Keys, now: Moment) -> Result<(), Unverified> {
-    let current = keys.current(now.instant);
+    let current = keys.current_with_task(now.instant);
     let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
     let Some(set) = current.as_ref().and_then(|snapshot| snapshot.keys(policy.terms.max_stale, now)) else {
         let error = Error::new(ErrorKind::KeysUnavailable, "the issuer's keys are not there");
@@ -96,7 +96,7 @@ fn check(answer: &Compact<'_>, client: &str, policy: &Policy, now: UnixTime) -> 
         return fail(ErrorKind::WrongAudience, "its aud is not the client by which this service asks");
     }
     let Some(issued) = registered.iat else { return fail(ErrorKind::MissingClaim, "it has no iat") };
-    let issued = NumericDate::read("iat", issued)?;
+    let issued = numeric_date("iat", issued)?;
     let leeway = policy.terms.leeway;
     if issued.ahead(now).is_some_and(|ahead| ahead > leeway) {
         return fail(ErrorKind::NotYetValid, "its iat lies ahead");

@@ -1,3 +1,6 @@
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+use super::document::what_is_no_json;
 use super::*;
 use crate::jwks::{PlainHost, Reach};
 
