@@ -1,5 +1,7 @@
 //! Step 6: the evidence that a token was verified, and that its sender may use it.
 
+mod verified;
+
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
@@ -7,14 +9,16 @@ use std::time::{Duration, SystemTime};
 
 use http::Extensions;
 
+pub(crate) use self::verified::Verified;
+use self::verified::{Inner, claim, client, session, subject};
 use crate::claims::{Audience, Principal};
 use crate::clock::UnixTime;
-use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
-use crate::jose::{Json, Value};
+use crate::jose::Value;
 use crate::possession::{Binding, Possessed};
-use crate::validate::{Claimed, Plausible, numeric_date};
+use crate::revocation::{Finding, Revocable};
+use crate::validate::numeric_date;
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature
 /// was verified.
@@ -42,62 +46,42 @@ pub struct AccessToken<C: ?Sized = dyn Any + Send + Sync> {
     inner: Arc<Inner<C>>,
 }
 
-struct Inner<C: ?Sized> {
-    token: Claimed,
-    claims: C,
-}
+/// A token that its sender may use, and about which the application's checks are still to be asked.
+pub(crate) struct Candidate<C>(AccessToken<C>);
 
-/// A token whose claims were checked and whose signature was verified, and not yet a yes: what
-/// depends on the request is judged for each one, be the token known or not. So it has none of the
-/// accessors, and no way into a request.
-pub(crate) struct Verified<C>(Arc<Inner<C>>);
+/// The evidence that nothing that the application has to say speaks against a token; only the
+/// checks of a server make one.
+#[derive(Debug)]
+pub(crate) struct Permitted(());
 
-impl<C> Verified<C> {
-    /// Reads the application's claims, given the evidence that the signature was verified.
-    pub(crate) fn new(
-        token: Plausible<'_>,
-        verified: SignatureVerified,
-        read: fn(&Json) -> Result<C, Error>,
-    ) -> Result<Self, Error> {
-        let token = token.into_claimed(verified);
-        let claims = read(&token.json).map_err(|error| error.at(&token.policy.issuer))?;
-        Ok(Self(Arc::new(Inner { token, claims })))
-    }
-
-    pub(crate) fn policy(&self) -> &Arc<Policy> {
-        &self.0.token.policy
-    }
-
-    /// Checks again, of all that was checked, what time can change.
-    pub(crate) fn check_times(&self, now: UnixTime) -> Result<(), Error> {
-        self.0.token.dates.check(self.policy(), now)
-    }
-
-    /// Returns what it takes, in bytes; the application's own claims, which nobody can measure,
-    /// twice as much as the payload, if there are any.
-    pub(crate) fn weight(&self) -> usize {
-        let payload = self.0.token.json.weight();
-        let claims = if size_of_val(&self.0.claims) == 0 { 0 } else { payload.saturating_mul(2) };
-        payload.saturating_add(claims).saturating_add(size_of_val(&*self.0))
+impl Permitted {
+    pub(crate) fn by_all_checks() -> Self {
+        Self(())
     }
 }
 
-impl<C> Clone for Verified<C> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<C> AccessToken<C> {
-    /// Says yes to a request, if its sender proves that the token may be used: by what this token,
-    /// and no other, is bound to.
-    pub(crate) fn admit(
+impl<C> Candidate<C> {
+    /// Lets the sender of a request prove that the token may be used: by what this token, and no
+    /// other, is bound to.
+    pub(crate) fn prove(
         verified: Verified<C>,
         prove: impl FnOnce(Binding) -> Result<Possessed, Error>,
     ) -> Result<Self, Error> {
         let Inner { token, .. } = &*verified.0;
         let Possessed { .. } = prove(token.binding).map_err(|error| error.at(&token.policy.issuer))?;
-        Ok(Self { inner: verified.0 })
+        Ok(Self(AccessToken { inner: verified.0 }))
+    }
+
+    /// Returns the token, for those who decide about it.
+    pub(crate) fn token(&self) -> &AccessToken<C> {
+        &self.0
+    }
+}
+
+impl<C> AccessToken<C> {
+    /// Says yes to a request: its sender may use the token, and nothing speaks against it.
+    pub(crate) fn admit(candidate: Candidate<C>, _: Permitted) -> Self {
+        candidate.0
     }
 
     /// Returns the application's own claims.
@@ -128,13 +112,21 @@ impl<C: Send + Sync + 'static> From<AccessToken<C>> for AccessToken {
 }
 
 impl<C: ?Sized> AccessToken<C> {
-    /// Returns a top-level claim; `null` is none.
     fn claim(&self, name: &str) -> Option<Value<'_>> {
-        self.inner.token.json.root().get(name).filter(|value| !value.is_null())
+        claim(&self.inner.token.json, name)
     }
 
     pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.inner.token.policy
+    }
+
+    /// Asks the list of revoked tokens, if the token's server has one.
+    pub(crate) fn find_revocation(&self) -> Finding {
+        self.inner.revocable.as_ref().map_or(Finding::Clear, |revocable| revocable.find())
+    }
+
+    pub(crate) fn revocable(&self) -> Option<&Arc<Revocable>> {
+        self.inner.revocable.as_ref()
     }
 
     /// Tells tokens apart, not what they say.
@@ -162,7 +154,7 @@ impl<C: ?Sized> AccessToken<C> {
     ///
     /// In a token of the client-credentials grant it may be the client's identifier (RFC 9068 §5).
     pub fn subject(&self) -> Option<&str> {
-        self.claim("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty())
+        subject(&self.inner.token.json)
     }
 
     /// Tells whether a user or a client calls, by what is known of the issuer's tokens: its preset,
@@ -191,8 +183,7 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns the client that the token was issued to: `client_id` (RFC 8693 §4.3), else `azp`, or
     /// what [`client_claim`](crate::Issuer::client_claim) names.
     pub fn client_id(&self) -> Option<&str> {
-        let (_, client) = self.policy().terms.client(&self.inner.token.json)?;
-        client.as_str()
+        client(&self.inner.token)
     }
 
     /// Returns the token's own identifier (`jti`).
@@ -221,7 +212,7 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has
     /// one.
     pub fn session_id(&self) -> Option<&str> {
-        self.claim("sid").or_else(|| self.claim("session_id")).and_then(Value::as_str)
+        session(&self.inner.token.json)
     }
 
     /// Returns all audiences that the token names (`aud`); one of them is this service's, unless

@@ -48,6 +48,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::MissingClaim
         | K::NotYetValid
         | K::OpaqueToken
+        | K::Revoked
         | K::SenderConstrained
         | K::UnknownIssuer
         | K::UnknownKey
@@ -59,7 +60,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
             (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)
         }
-        K::IntrospectionUnavailable | K::KeysUnavailable => {
+        K::CheckUnavailable | K::IntrospectionUnavailable | K::KeysUnavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No)
         }
         K::LayerMissing => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::No),

@@ -1,7 +1,8 @@
 //! The end of what a token has opened: streams that would otherwise outlive it.
 //!
 //! A request is checked when it comes. A stream of events, a WebSocket or a gRPC stream may then go
-//! on for hours, long after the token has expired.
+//! on for hours, long after the token has expired. It ends, too, when the token is revoked, if the
+//! server has a [`RevocationList`](crate::revocation::RevocationList).
 //!
 //! | what | ends by |
 //! |---|---|
@@ -35,6 +36,7 @@ mod layer;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ use tokio::time::{Sleep, sleep};
 pub use self::layer::{DeadlineBody, DeadlineFuture, DeadlineLayer, EndAtDeadline};
 use crate::access_token::AccessToken;
 use crate::clock::{SharedClock, UnixTime};
+use crate::error::ErrorKind;
+use crate::revocation::Watch;
 
 /// After how long the wall clock is looked at again: it may be set, and goes on while a suspended
 /// machine does not.
@@ -53,9 +57,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 impl<C: ?Sized> AccessToken<C> {
     /// Returns a future that completes when the token expires: at `exp`, or when it is as old as
     /// its issuer's [`max_age`](crate::Issuer::max_age) allows, if that is earlier; without any
-    /// leeway, and by the server's clock.
+    /// leeway, and by the server's clock. And it completes at once when the token is
+    /// [revoked](crate::revocation).
     pub fn deadline(&self) -> Deadline {
-        Deadline { at: self.ends(), clock: self.policy().server.clock.clone(), sleep: None }
+        let watch = self.revocable().map(|revocable| Watch::new(Arc::clone(revocable)));
+        Deadline { at: self.ends(), clock: self.policy().server.clock.clone(), sleep: None, watch, reason: None }
     }
 
     /// Returns a future that completes when the token would not be accepted any more.
@@ -64,7 +70,7 @@ impl<C: ?Sized> AccessToken<C> {
     }
 }
 
-/// Completes when a token expires; made by [`AccessToken::deadline`].
+/// Completes when a token expires or is revoked; made by [`AccessToken::deadline`].
 ///
 /// It needs a tokio runtime with timers, and may be polled again after it has completed.
 ///
@@ -76,9 +82,18 @@ pub struct Deadline {
     at: UnixTime,
     clock: SharedClock,
     sleep: Option<Pin<Box<Sleep>>>,
+    watch: Option<Watch>,
+    /// Why it has completed.
+    reason: Option<ErrorKind>,
 }
 
 impl Deadline {
+    /// Returns why it has completed: [`Expired`](ErrorKind::Expired) or
+    /// [`Revoked`](ErrorKind::Revoked); `None` before.
+    pub fn reason(&self) -> Option<ErrorKind> {
+        self.reason
+    }
+
     /// Ends a stream when the token expires, if it has not ended before.
     ///
     /// ```
@@ -123,8 +138,13 @@ impl Future for Deadline {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        if this.watch.as_mut().is_some_and(|watch| watch.poll(cx).is_ready()) {
+            this.reason = Some(ErrorKind::Revoked);
+            return Poll::Ready(());
+        }
         loop {
             let Some(left) = this.at.0.checked_sub(this.clock.now().0).filter(|left| !left.is_zero()) else {
+                this.reason = Some(ErrorKind::Expired);
                 return Poll::Ready(());
             };
             let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep(left.min(LOOK_AGAIN))));

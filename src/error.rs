@@ -40,6 +40,7 @@ struct Inner {
     detail: Cow<'static, str>,
     issuer: Option<Arc<str>>,
     kid: Option<Box<str>>,
+    check: Option<&'static str>,
     needed: Needed,
     space: Option<Arc<ProtectionSpace>>,
     retry_after: Option<Duration>,
@@ -73,7 +74,16 @@ impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         let needed = Needed::default();
-        Self(Arc::new(Inner { kind, detail, issuer: None, kid: None, needed, space: None, retry_after: None }))
+        Self(Arc::new(Inner {
+            kind,
+            detail,
+            issuer: None,
+            kid: None,
+            check: None,
+            needed,
+            space: None,
+            retry_after: None,
+        }))
     }
 
     /// Names the trusted issuer at which the error arose: our configuration's text, never the
@@ -86,6 +96,11 @@ impl Error {
     pub(crate) fn for_key(self, kid: Option<&str>) -> Self {
         let plain = |kid: &&str| kid.len() <= 64 && kid.bytes().all(|byte| byte.is_ascii_graphic());
         self.with(|inner| inner.kid = kid.filter(plain).map(Into::into))
+    }
+
+    /// Names the check that refused the token.
+    pub(crate) fn by_check(self, name: &'static str) -> Self {
+        self.with(|inner| inner.check = Some(name))
     }
 
     pub(crate) fn needing(self, needed: Needed) -> Self {
@@ -133,6 +148,12 @@ impl Error {
         self.0.kid.as_deref()
     }
 
+    /// Returns the name of the [check](crate::checks) that refused the token, or could not tell;
+    /// that of the [`RevocationList`](crate::revocation::RevocationList) is `revocations`.
+    pub fn check(&self) -> Option<&'static str> {
+        self.0.check
+    }
+
     /// Returns the scopes, separated by spaces, that the operation asks for, where a scope was
     /// missing.
     pub fn scope(&self) -> Option<&str> {
@@ -156,6 +177,9 @@ impl fmt::Display for Error {
         }
         if let Some(kid) = self.kid() {
             write!(f, " (kid {kid})")?;
+        }
+        if let Some(check) = self.check() {
+            write!(f, " (check {check})")?;
         }
         Ok(())
     }

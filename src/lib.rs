@@ -77,6 +77,9 @@ mod access_token;
 // Rules and permissions.
 pub mod authz;
 
+// The application's own say.
+pub mod checks;
+
 // 8 or the request is refused
 
 /// Pure: error → status, challenge, gRPC status.

@@ -45,13 +45,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use self::entry::{ALWAYS, Kind, Mark, Span};
+use self::entry::{ALWAYS, Kind, Mark, Span, millis};
 pub use self::entry::{Entry, NotAnEntry};
 use self::local::Listeners;
 pub use self::local::{Local, LocalEntries};
 #[cfg(feature = "deadline")]
 pub(crate) use self::revocable::Watch;
-use self::revocable::millis;
 pub(crate) use self::revocable::{Finding, Identity, Revocable};
 use self::table::Table;
 #[cfg(feature = "deadline")]

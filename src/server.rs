@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::Request;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::builder::ResourceServerBuilder;
@@ -28,14 +29,16 @@ use self::token_cache::TokenCache;
 pub use self::trust::Trust;
 use self::trust::TrustedIssuer;
 use self::verifier::{Effort, Lack, Unverified};
-use crate::access_token::{AccessToken, Verified};
+use crate::access_token::{AccessToken, Candidate, Verified};
+use crate::checks::{Asked, Checks, Kept, Presented};
 use crate::clock::after;
-use crate::credential::{BearerToken, Credential, OwnedToken};
+use crate::credential::{BearerToken, Credential, OwnedToken, RequestHead};
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::{IssuerSet, ServerPolicy};
 use crate::jose::{Compact, Json, Value};
 use crate::jwks::{PendingFetch, Refresh};
 use crate::possession::Binding;
+use crate::revocation::RevocationList;
 use crate::trace::count;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
@@ -99,6 +102,9 @@ struct Engine<C> {
     lookup: IssuerLookup,
     policy: Arc<ServerPolicy>,
     cache: TokenCache<C>,
+    /// What the application has to say about each token; `None` is nothing.
+    checks: Option<Arc<Checks>>,
+    revocations: Option<RevocationList>,
     /// How long a request waits for keys.
     key_wait: Duration,
     read: fn(&Json) -> Result<C, Error>,
@@ -119,23 +125,80 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        match self.attempt(&Credential::bearer(token.as_bytes())) {
-            Attempt::Done(verdict) => verdict,
-            Attempt::Waiting(verdict) => verdict.await,
-        }
+        self.attempt(&Credential::bearer(token.as_bytes()), None).verdict().await
     }
 
-    /// Verifies a token there and then, if all that it needs is known.
-    pub(crate) fn attempt(&self, credential: &Credential<'_>) -> Attempt<C> {
+    /// Verifies the token in the `Authorization` header of a request, as the layer does by default:
+    /// where there is no layer.
+    ///
+    /// # Errors
+    ///
+    /// As the layer refuses it; see [`ErrorKind`](crate::ErrorKind).
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{ErrorKind, ResourceServer, testing::Idp};
+    ///
+    /// let idp = Idp::new("https://id.test/");
+    /// let server = ResourceServer::new("https://api.test").trust(&idp).build()?;
+    /// let token = format!("Bearer {}", idp.token("alice").sign());
+    /// let request = http::Request::builder().header("authorization", token).body(())?;
+    /// assert_eq!(server.authenticate_request(&request).await?.subject(), Some("alice"));
+    ///
+    /// let anonymous = server.authenticate_request(&http::Request::new(())).await;
+    /// assert_eq!(anonymous.unwrap_err().kind(), ErrorKind::MissingToken);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn authenticate_request<B>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Result<AccessToken<C>, Error>> + Send + use<B, C> {
+        let attempt = match Credential::from_authorization(request.headers()) {
+            Ok(credential) => self.attempt(&credential, Some(RequestHead::from(request))),
+            Err(error) => Attempt::Done(Err(error.in_space(Some(&self.space())))),
+        };
+        attempt.verdict()
+    }
+
+    /// Verifies a token there and then, if all that it needs is known. `head` is that of its
+    /// request, if it came with one.
+    pub(crate) fn attempt(&self, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
         let engine = self.engine.load();
+        let request = Presented::new(head, &credential.token);
         let (token, wait) = match engine.begin(&credential.token) {
-            Ok(verified) => return Attempt::Done(engine.settle(Ok(verified))),
-            Err(Unverified::Refused(error)) => return Attempt::Done(engine.settle(Err(error))),
+            Ok(verified) => return engine.settle(verified, &request),
+            Err(Unverified::Refused(error)) => return Attempt::Done(Err(engine.refuse(error))),
             Err(Unverified::Lacking(lacking)) => lacking,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
         let engine = Arc::clone(&engine);
-        Attempt::Waiting(Box::pin(async move { engine.settle(engine.wait(&token, wait).await) }))
+        let request = engine.checks.as_ref().map(|_| request.keep());
+        Attempt::Waiting(Box::pin(async move {
+            let verified = engine.wait(&token, wait).await.map_err(|error| engine.refuse(error))?;
+            let attempt = {
+                // who is not asked need not see the request
+                let request = request.as_ref().map_or_else(Presented::default, Kept::presented);
+                engine.settle(verified, &request)
+            };
+            attempt.verdict().await
+        }))
+    }
+}
+
+impl<C> Attempt<C> {
+    async fn verdict(self) -> Verdict<C> {
+        match self {
+            Self::Done(verdict) => verdict,
+            Self::Waiting(verdict) => verdict.await,
+        }
     }
 }
 
@@ -160,9 +223,26 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// Decides on a verified token for the request that it came with, be it known or not.
-    fn settle(&self, verified: Result<Verified<C>, Error>) -> Verdict<C> {
-        let verdict = verified.and_then(|verified| AccessToken::admit(verified, Binding::prove));
-        verdict.map_err(|error| error.in_space(Some(&self.policy.space)))
+    fn settle(&self, verified: Verified<C>, request: &Presented<'_>) -> Attempt<C> {
+        let candidate = match Candidate::prove(verified, Binding::prove) {
+            Ok(candidate) => candidate,
+            Err(error) => return Attempt::Done(Err(self.refuse(error))),
+        };
+        match Checks::ask(self.checks.as_ref(), candidate.token(), request) {
+            Asked::Now(Ok(permitted)) => Attempt::Done(Ok(AccessToken::admit(candidate, permitted))),
+            Asked::Now(Err(error)) => Attempt::Done(Err(self.refuse(error))),
+            Asked::Later(answer) => {
+                let space = Arc::clone(&self.policy.space);
+                Attempt::Waiting(Box::pin(async move {
+                    let permitted = answer.await.map_err(|error| error.in_space(Some(&space)))?;
+                    Ok(AccessToken::admit(candidate, permitted))
+                }))
+            }
+        }
+    }
+
+    fn refuse(&self, error: Error) -> Error {
+        error.in_space(Some(&self.policy.space))
     }
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
@@ -234,7 +314,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let now = self.policy.clock.moment();
         let (plausible, verified, warrant) = trusted.verify(compact, now)?;
         self.lookup.note_verified(&trusted);
-        let verified = Verified::new(plausible, verified, self.read)?;
+        let verified = Verified::new(plausible, verified, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant, now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::access_token::{AccessToken, Anonymous};
-use crate::credential::Additions;
+use crate::credential::{Additions, RequestHead};
 use crate::error::Error;
 use crate::guard::{Guard, Requirement};
 use crate::layer::BearerAuthLayer;
@@ -73,7 +73,9 @@ where
         let (credential, places) = guard.find(&request);
         let (attempt, caller) = match credential {
             _ if requirement == Requirement::Nothing => (None, None),
-            Ok(credential) => (Some(server.attempt(&credential)), guard.keep(&credential)),
+            Ok(credential) => {
+                (Some(server.attempt(&credential, Some(RequestHead::from(&request)))), guard.keep(&credential))
+            }
             Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&server.space()))))), None),
         };
         let mut finish = Finish::new(reject.clone(), places.hide_in(&mut request));

@@ -6,6 +6,7 @@ use crate::error::{Needed, ProtectionSpace};
 const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::AccessDenied, 403, 7, ""),
     (ErrorKind::BadSignature, 401, 16, "invalid_token"),
+    (ErrorKind::CheckUnavailable, 503, 14, ""),
     (ErrorKind::CriticalHeader, 401, 16, "invalid_token"),
     (ErrorKind::CrossOriginRequest, 403, 7, ""),
     (ErrorKind::EncryptedToken, 401, 16, "invalid_token"),
@@ -23,6 +24,7 @@ const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::NoRule, 403, 7, ""),
     (ErrorKind::NotYetValid, 401, 16, "invalid_token"),
     (ErrorKind::OpaqueToken, 401, 16, "invalid_token"),
+    (ErrorKind::Revoked, 401, 16, "invalid_token"),
     (ErrorKind::SenderConstrained, 401, 16, "invalid_token"),
     (ErrorKind::UnknownIssuer, 401, 16, "invalid_token"),
     (ErrorKind::UnknownKey, 401, 16, "invalid_token"),

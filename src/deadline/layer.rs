@@ -20,7 +20,7 @@ use crate::reject::Rejection;
 
 /// Ends the responses of a service that are streams, server-sent events and gRPC, when the token of
 /// their request is not accepted any more: when it has expired, and the issuer's
-/// [`leeway`](crate::Issuer::leeway) is over. Stands behind a
+/// [`leeway`](crate::Issuer::leeway) is over, or when it is [revoked](crate::revocation). Stands behind a
 /// [`BearerAuthLayer`](crate::BearerAuthLayer); without one, requests are refused with 500.
 ///
 /// Events just end, and a browser's `EventSource` connects again; a gRPC stream ends with
@@ -202,11 +202,12 @@ impl<B: Body> Body for DeadlineBody<B> {
             Poll::Ready(_) => *this.over = true,
             Poll::Pending => *this.at_once = AT_ONCE.saturating_add(1),
         }
-        if *this.over || *this.at_once <= AT_ONCE || Pin::new(deadline).poll(cx).is_pending() {
+        if *this.over || *this.at_once <= AT_ONCE || Pin::new(&mut *deadline).poll(cx).is_pending() {
             return frame;
         }
         *this.over = true;
-        Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(grpc_status(ErrorKind::Expired).collect()))))
+        let reason = deadline.reason().unwrap_or(ErrorKind::Expired);
+        Poll::Ready((*kind == Kind::Grpc).then(|| Ok(Frame::trailers(grpc_status(reason).collect()))))
     }
 
     fn is_end_stream(&self) -> bool {

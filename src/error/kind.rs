@@ -39,7 +39,7 @@ kinds! {
     /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
     /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
     /// | [`AccessDenied`](Self::AccessDenied), [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
-    /// | [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
+    /// | [`CheckUnavailable`](Self::CheckUnavailable), [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
     /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
     /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
     ///
@@ -53,6 +53,9 @@ kinds! {
         AccessDenied = "the caller may not do this",
         /// No key that the token may be signed with verifies the signature.
         BadSignature = "the token's signature is invalid",
+        /// A [check](crate::checks) of the application, or its list of revoked tokens, cannot tell
+        /// whether the token is still good: nothing the caller did.
+        CheckUnavailable = "it cannot be told at present whether the token is still good",
         /// The protected header lists critical extensions (`crit`, RFC 7515 §4.1.11) or `b64` (RFC
         /// 7797).
         CriticalHeader = "the token uses unsupported critical header parameters",
@@ -96,6 +99,9 @@ kinds! {
         /// The token has no parts at all: an opaque token, not a JWT, and no issuer is asked about
         /// such ones.
         OpaqueToken = "the token is not a JWT",
+        /// The token was revoked before it expired, as a [check](crate::checks) or the
+        /// [`RevocationList`](crate::revocation::RevocationList) says.
+        Revoked = "the token was revoked",
         /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession
         /// is checked here.
         SenderConstrained = "sender-constrained tokens are not accepted as bearer tokens",

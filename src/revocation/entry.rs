@@ -100,6 +100,11 @@ pub(super) struct Span {
     pub(super) until: u64,
 }
 
+/// Writes a time in milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Later than any token.
 pub(super) const ALWAYS: u64 = u64::MAX;
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::RevocationList;
-use super::entry::{Kind, Mark};
+use super::entry::{Kind, Mark, millis};
 #[cfg(feature = "deadline")]
 use super::watchers::Ticket;
 use crate::clock::UnixTime;
@@ -69,6 +69,11 @@ impl Revocable {
         }
     }
 
+    /// Returns what it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        size_of_val(&*self.marks).saturating_add(size_of::<Self>())
+    }
+
     /// Asks the list.
     pub(crate) fn find(&self) -> Finding {
         let found = self.list.find(&self.marks, self.issued);
@@ -92,12 +97,12 @@ impl Revocable {
         }
     }
 
-    /// Revokes this one token, in this list.
-    pub(crate) fn revoke(&self) {
+    /// Revokes this one token.
+    pub(crate) fn revoke_in(&self, list: &RevocationList) {
         let own = |mark: &&Mark| mark.kind == Kind::Id;
         let text = |mark: &&Mark| mark.kind == Kind::Text;
         if let Some(mark) = self.marks.iter().find(own).or_else(|| self.marks.iter().find(text)) {
-            self.list.revoke_all_of(*mark, self.expires);
+            list.revoke_all_of(*mark, self.expires);
         }
     }
 }
@@ -106,11 +111,6 @@ impl fmt::Debug for Revocable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocable").finish_non_exhaustive()
     }
-}
-
-/// Writes a time in milliseconds.
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until a token is revoked.

@@ -53,11 +53,6 @@ impl Watchers {
         drop(waiting);
         wakers.into_iter().for_each(Waker::wake);
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        lock(&self.0).wakers.len()
-    }
 }
 
 impl Ticket {

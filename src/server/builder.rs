@@ -1,5 +1,6 @@
 //! The configuration of a server, checked as a whole.
 
+mod checks;
 #[cfg(feature = "http-client")]
 mod http;
 
@@ -18,6 +19,7 @@ use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
 use super::trust::{FetchSettings, FetchTerms};
 use super::{Engine, ResourceServer};
+use crate::checks::Checks;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
 use crate::credential::{DEFAULT_MAX_LEN, LARGEST_MAX_LEN};
@@ -25,6 +27,7 @@ use crate::error::{ConfigError, ConfigProblemKind, Error, ProtectionSpace};
 use crate::issuer::{IssuerSet, ServerPolicy};
 use crate::jose::Json;
 use crate::jwks::SavedKeys;
+use crate::revocation::RevocationList;
 
 /// How long a request waits for keys, unless told otherwise: long enough for an issuer that is
 /// well, and short enough for a client.
@@ -56,6 +59,8 @@ struct ServerSettings {
     saved: Vec<SavedKeys>,
     token_cache: u64,
     max_token_bytes: usize,
+    checks: Checks,
+    revocations: Option<RevocationList>,
 }
 
 impl ResourceServer {
@@ -176,7 +181,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     ///
     /// The application's [`claims`](Self::claims) are then read once for each token, not for each
     /// request. If reading them checks what can change (the time, a list of revoked tokens), turn
-    /// the cache off, or check it in the handler.
+    /// the cache off, or let a [check](Self::check) see to it.
     #[must_use]
     pub fn token_cache(mut self, max_bytes: u64) -> Self {
         self.settings.token_cache = max_bytes;
@@ -357,7 +362,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let former = former.map(|former| &former.lookup);
         let lookup = IssuerLookup::new(settings.resolvers, lookup, Arc::clone(&policy), former);
         let cache = TokenCache::new(settings.token_cache, max_token_bytes);
-        Ok(Engine { issuers, lookup, policy, cache, key_wait, read })
+        let checks = Some(settings.checks).filter(|checks| !checks.is_empty()).map(Arc::new);
+        let revocations = settings.revocations;
+        Ok(Engine { issuers, lookup, policy, cache, checks, revocations, key_wait, read })
     }
 }
 

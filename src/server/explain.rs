@@ -93,8 +93,11 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let verdict = self.authenticate(token).await;
         let mut steps = Vec::new();
         let plausible = self.explain_claims(token, &verdict, &mut steps);
+        let checked = verdict.as_ref().err().and_then(Error::check);
         let (signature, claims) = match &verdict {
             Ok(_) => (Outcome::Passed, Outcome::Passed),
+            // it was verified before it was asked about
+            Err(_) if checked.is_some() => (Outcome::Passed, Outcome::Passed),
             Err(error) if !plausible || is_of_time(error) => (Outcome::Skipped, Outcome::Skipped),
             Err(error) if error.kind() == ErrorKind::MalformedClaim => {
                 (Outcome::Passed, Outcome::Failed(error.clone()))
@@ -106,6 +109,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         for step in &mut steps {
             match &verdict {
                 Ok(_) => step.outcome = Outcome::Passed,
+                Err(error) if error.check().is_some() => step.outcome = Outcome::Passed,
                 Err(error) if is_of_time(error) && step.name == "times" => {
                     step.outcome = Outcome::Failed(error.clone());
                 }
@@ -114,7 +118,27 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         }
         steps.push(Step { name: "key and signature", found: String::new(), outcome: signature });
         steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
+        self.explain_checks(&verdict, &mut steps);
         Explanation { steps, accepted: verdict.is_ok() }
+    }
+
+    /// Explains what the checks say, which are asked in their order, as far as the first that does
+    /// not say yes.
+    fn explain_checks<T>(&self, verdict: &Result<T, Error>, steps: &mut Vec<Step>) {
+        let engine = self.engine.load();
+        let refused_by = verdict.as_ref().err().and_then(Error::check);
+        let mut asked = verdict.is_ok() || refused_by.is_some();
+        for name in engine.checks.iter().flat_map(|checks| checks.names()) {
+            let outcome = match verdict {
+                Err(error) if asked && refused_by == Some(name) => {
+                    asked = false;
+                    Outcome::Failed(error.clone())
+                }
+                _ if asked => Outcome::Passed,
+                _ => Outcome::Skipped,
+            };
+            steps.push(Step { name, found: "as the application says".to_owned(), outcome });
+        }
     }
 
     /// Explains all but the signature; returns whether all of that is well.

@@ -1,0 +1,167 @@
+//! The checks of a server, in their order.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::presented::{Kept, Presented};
+use super::{Answer, Posture, Stance, TokenCheck};
+use crate::access_token::{AccessToken, Permitted};
+use crate::error::{Error, ErrorKind};
+use crate::revocation::Finding;
+use crate::trace::{count, event};
+
+/// How long a request waits for one check's answer: longer than any client would think a service
+/// well, and short enough for requests not to pile up.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// When to come again, if a check cannot tell.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The name of the list of revoked tokens among the checks.
+pub(crate) const REVOCATIONS: &str = "revocations";
+
+/// All that a server asks about each token.
+#[derive(Default)]
+pub(crate) struct Checks {
+    /// What becomes of requests if the list of revoked tokens cannot tell.
+    pub(crate) revocations: Option<Stance>,
+    pub(crate) own: Vec<(Arc<dyn TokenCheck>, Stance)>,
+}
+
+/// What comes of asking.
+pub(crate) enum Asked {
+    Now(Result<Permitted, Error>),
+    Later(Pin<Box<dyn Future<Output = Result<Permitted, Error>> + Send>>),
+}
+
+impl Checks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.revocations.is_none() && self.own.is_empty()
+    }
+
+    /// Names all checks, in the order in which they are asked.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let revocations = self.revocations.map(|_| REVOCATIONS);
+        revocations.into_iter().chain(self.own.iter().map(|(check, _)| check.name()))
+    }
+
+    /// Asks about a token that its sender may use. With no checks, nothing speaks against it.
+    pub(crate) fn ask<C: Send + Sync + 'static>(
+        checks: Option<&Arc<Self>>,
+        token: &AccessToken<C>,
+        request: &Presented<'_>,
+    ) -> Asked {
+        let Some(checks) = checks else { return Asked::Now(Ok(Permitted::by_all_checks())) };
+        if let Some(stance) = checks.revocations
+            && let Err(error) = stance.judge(REVOCATIONS, token.find_revocation(), request)
+        {
+            return Asked::Now(Err(error.at(&token.policy().issuer)));
+        }
+        if checks.own.is_empty() {
+            return Asked::Now(Ok(Permitted::by_all_checks()));
+        }
+        checks.ask_own(&token.erase(), request)
+    }
+
+    fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &Presented<'_>) -> Asked {
+        for (place, (check, stance)) in self.own.iter().enumerate() {
+            let answer = match check.check(token, request) {
+                Answer::Later(answer) => {
+                    let (checks, token, kept) = (Arc::clone(self), token.clone(), request.keep());
+                    return Asked::Later(Box::pin(async move { checks.go_on(place, answer, &token, &kept).await }));
+                }
+                answer @ (Answer::Yes | Answer::No(_) | Answer::CannotTell(_)) => answer,
+            };
+            if let Err(error) = stance.settle(check.name(), answer, token, request) {
+                return Asked::Now(Err(error));
+            }
+        }
+        Asked::Now(Ok(Permitted::by_all_checks()))
+    }
+
+    /// Waits for the answer of the check at this place, and asks those behind it.
+    async fn go_on(
+        &self,
+        place: usize,
+        first: Pin<Box<dyn Future<Output = Answer> + Send>>,
+        token: &AccessToken,
+        kept: &Kept,
+    ) -> Result<Permitted, Error> {
+        let mut pending = Some(first);
+        for (check, stance) in self.own.iter().skip(place) {
+            let answer = match pending.take() {
+                Some(pending) => Answer::Later(pending),
+                None => check.check(token, &kept.presented()),
+            };
+            let answer = timeout(LONGEST, at_last(answer)).await;
+            let answer = answer.unwrap_or_else(|_| Answer::cannot_tell("it took longer than 5 s"));
+            stance.settle(check.name(), answer, token, &kept.presented())?;
+        }
+        Ok(Permitted::by_all_checks())
+    }
+}
+
+/// Waits for as long as an answer is another future.
+async fn at_last(mut answer: Answer) -> Answer {
+    while let Answer::Later(later) = answer {
+        answer = later.await;
+    }
+    answer
+}
+
+impl Stance {
+    /// Makes a verdict of what a check says.
+    fn settle(
+        self,
+        check: &'static str,
+        answer: Answer,
+        token: &AccessToken,
+        request: &Presented<'_>,
+    ) -> Result<(), Error> {
+        let named = |error: Error| error.by_check(check).at(&token.policy().issuer);
+        match answer {
+            Answer::Yes => {
+                count!("tower_bearer_checks_total", "check" => check, "outcome" => "yes");
+                Ok(())
+            }
+            Answer::No(denied) => {
+                count!("tower_bearer_checks_total", "check" => check, "outcome" => "no");
+                Err(named(denied.into_error(token)))
+            }
+            Answer::CannotTell(why) => self.unknown(check, why, request).map_err(named),
+            // nobody waits here
+            Answer::Later(_) => self.unknown(check, "the answer is not there yet".into(), request).map_err(named),
+        }
+    }
+
+    /// Makes a verdict of what the list of revoked tokens says.
+    fn judge(self, check: &'static str, finding: Finding, request: &Presented<'_>) -> Result<(), Error> {
+        match finding {
+            Finding::Clear => Ok(()),
+            Finding::Revoked(kind) => {
+                count!("tower_bearer_checks_total", "check" => check, "outcome" => "no");
+                let detail = format!("by its {}", kind.name());
+                Err(Error::new(ErrorKind::Revoked, detail).by_check(check))
+            }
+            Finding::Unknown(why) => self.unknown(check, why, request),
+        }
+    }
+
+    fn unknown(self, check: &'static str, why: Cow<'static, str>, request: &Presented<'_>) -> Result<(), Error> {
+        count!("tower_bearer_checks_total", "check" => check, "outcome" => "unknown");
+        let let_in = match self.0 {
+            Posture::Refuse => false,
+            Posture::LetIn => true,
+            Posture::LetInSafe => request.head().is_some_and(|head| head.method().is_safe()),
+        };
+        if let_in {
+            event!(debug, "let in without an answer of a check", check = check, reason = why);
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::CheckUnavailable, why).by_check(check).with_retry_after(RETRY))
+    }
+}

@@ -1,0 +1,71 @@
+//! What a check sees of a request.
+
+use std::cell::OnceCell;
+use std::fmt;
+
+use http::{Request, request};
+
+use crate::credential::RequestHead;
+use crate::crypto::sha256;
+use crate::revocation::unchangeable;
+
+/// How a token was presented.
+#[derive(Default)]
+pub struct Presented<'r> {
+    head: Option<RequestHead<'r>>,
+    token: &'r [u8],
+    hash: OnceCell<[u8; 32]>,
+}
+
+impl<'r> Presented<'r> {
+    pub(crate) fn new(head: Option<RequestHead<'r>>, token: &'r [u8]) -> Self {
+        Self { head, token, hash: OnceCell::new() }
+    }
+
+    /// Returns the head of the request; `None` if the token came without one, to
+    /// [`authenticate`](crate::ResourceServer::authenticate).
+    pub fn head(&self) -> Option<RequestHead<'r>> {
+        self.head
+    }
+
+    /// Returns a hash by which the token may be known elsewhere: SHA-256 of its text, of a JWT
+    /// without the signature (and the dot before it), since of some signatures anybody can make
+    /// another that is valid, too. It is made when it is first asked for, in some 2 ns for each
+    /// byte of the token.
+    pub fn token_hash(&self) -> [u8; 32] {
+        *self.hash.get_or_init(|| sha256(&[unchangeable(self.token)]))
+    }
+
+    /// Keeps all of it.
+    pub(crate) fn keep(&self) -> Kept {
+        Kept { head: self.head.map(parts), token: self.token.into() }
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+/// The same, where it must outlive the request: while something is waited for.
+pub(crate) struct Kept {
+    head: Option<request::Parts>,
+    token: Box<[u8]>,
+}
+
+impl Kept {
+    pub(crate) fn presented(&self) -> Presented<'_> {
+        Presented::new(self.head.as_ref().map(RequestHead::from), &self.token)
+    }
+}
+
+fn parts(head: RequestHead<'_>) -> request::Parts {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = head.method().clone();
+    parts.uri = head.uri().clone();
+    parts.version = head.version();
+    parts.headers = head.headers().clone();
+    parts.extensions = head.extensions().clone();
+    parts
+}
