@@ -144,8 +144,7 @@ impl Stance {
             Finding::Clear => Ok(()),
             Finding::Revoked(kind) => {
                 count!("tower_bearer_checks_total", "check" => check, "outcome" => "no");
-                let detail = format!("by its {}", kind.name());
-                Err(Error::new(ErrorKind::Revoked, detail).by_check(check))
+                Err(Error::new(ErrorKind::Revoked, kind.how()).by_check(check))
             }
             Finding::Unknown(why) => self.unknown(check, why, request),
         }

@@ -26,12 +26,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     const ALL: [(Self, &'static str, &'static str); 6] = [
-        (Self::All, "a", "all tokens"),
-        (Self::Client, "c", "client"),
-        (Self::Id, "j", "jti"),
-        (Self::Session, "s", "session"),
-        (Self::Subject, "u", "subject"),
-        (Self::Text, "t", "token"),
+        (Self::All, "a", "with all that were issued before"),
+        (Self::Client, "c", "by its client"),
+        (Self::Id, "j", "by its jti"),
+        (Self::Session, "s", "by its session"),
+        (Self::Subject, "u", "by its subject"),
+        (Self::Text, "t", "by its text"),
     ];
 
     fn row(self) -> (u8, &'static str, &'static str) {
@@ -44,8 +44,8 @@ impl Kind {
         self.row().0
     }
 
-    /// What it is called in texts for operators.
-    pub(crate) fn name(self) -> &'static str {
+    /// How a token was revoked, for operators.
+    pub(crate) fn how(self) -> &'static str {
         self.row().2
     }
 }

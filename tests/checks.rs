@@ -1,0 +1,423 @@
+//! The application's say about each token: what its answers come to, in every mode, for known and unknown tokens.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{any, get as route};
+use http::{Method, Request, Response, header};
+use support::{challenge, get_with, send};
+use tokio::time::{Instant, sleep};
+use tower_bearer::checks::{Answer, CachedCheck, Denied, Presented, Stance, TokenCheck, TokenOnlyCheck};
+use tower_bearer::explain::Outcome;
+use tower_bearer::testing::Idp;
+use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, ResourceServer, Rule};
+
+/// What the check is to say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Say {
+    Yes,
+    Revoked,
+    Denied,
+    Scope,
+    CannotTell,
+}
+
+impl Say {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Yes => Answer::Yes,
+            Self::Revoked => Answer::No(Denied::revoked("the account is closed")),
+            Self::Denied => Answer::No(Denied::access_denied("the tenant has not paid")),
+            Self::Scope => Answer::No(Denied::insufficient_scope(Rule::scope("orders:write"))),
+            Self::CannotTell => Answer::cannot_tell("the database is down"),
+        }
+    }
+}
+
+/// Says what it is told to, and counts.
+#[derive(Clone)]
+struct Check {
+    name: &'static str,
+    say: Arc<Mutex<Say>>,
+    /// After so long, if it does not say it at once.
+    later: Option<Duration>,
+    asked: Arc<AtomicUsize>,
+    /// The methods of the requests that it has seen.
+    seen: Arc<Mutex<Vec<Option<Method>>>>,
+}
+
+impl Check {
+    fn new(say: Say) -> Self {
+        Self {
+            name: "accounts",
+            say: Arc::new(Mutex::new(say)),
+            later: None,
+            asked: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    fn later(self, later: Duration) -> Self {
+        Self { later: Some(later), ..self }
+    }
+
+    fn says(&self, say: Say) {
+        *self.say.lock().unwrap() = say;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn ask(&self) -> Answer {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let say = Arc::clone(&self.say);
+        match self.later {
+            None => say.lock().unwrap().answer(),
+            Some(later) => Answer::later(async move {
+                sleep(later).await;
+                let say = *say.lock().unwrap();
+                // one future that becomes another is one answer
+                Answer::later(async move { say.answer() })
+            }),
+        }
+    }
+}
+
+impl TokenCheck for Check {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+        assert_eq!(token.subject(), Some("alice"));
+        self.seen.lock().unwrap().push(request.head().map(|head| head.method().clone()));
+        self.ask()
+    }
+}
+
+impl TokenOnlyCheck for Check {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn check(&self, _: &AccessToken) -> Answer {
+        self.ask()
+    }
+}
+
+fn world(
+    configure: impl Fn(tower_bearer::config::ResourceServerBuilder) -> tower_bearer::config::ResourceServerBuilder,
+) -> (Idp, ResourceServer) {
+    let idp = Idp::new("https://id.test/");
+    let server = configure(ResourceServer::new("https://api.test").trust(&idp)).build().unwrap();
+    (idp, server)
+}
+
+async fn who(token: Option<AccessToken>) -> String {
+    token.map_or_else(|| "nobody".to_owned(), |token| token.subject().unwrap_or_default().to_owned())
+}
+
+fn app(layer: BearerAuthLayer) -> Router {
+    Router::new().route("/", any(who)).layer(layer)
+}
+
+fn error(response: &Response<Body>) -> Option<(ErrorKind, String)> {
+    response.extensions().get::<Error>().map(|error| (error.kind(), error.to_string()))
+}
+
+async fn text(response: Response<Body>) -> String {
+    let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_is_the_same_at_once_and_later_for_known_and_unknown_tokens() {
+    let rows = [
+        (Say::Yes, 200, None, ""),
+        (Say::Revoked, 401, Some(ErrorKind::Revoked), "invalid_token"),
+        (Say::Denied, 403, Some(ErrorKind::AccessDenied), ""),
+        (Say::Scope, 403, Some(ErrorKind::InsufficientScope), "insufficient_scope"),
+        (Say::CannotTell, 503, Some(ErrorKind::CheckUnavailable), ""),
+    ];
+    for (say, status, kind, code) in rows {
+        for later in [None, Some(Duration::ZERO), Some(Duration::from_secs(4))] {
+            for cache in [0, 1 << 20] {
+                let check = Check { later, ..Check::new(say) };
+                let (idp, server) = world(|server| server.check(check.clone()).token_cache(cache));
+                let app = app(BearerAuthLayer::new(server));
+                let token = idp.token("alice").sign();
+                for asked in 1..=3 {
+                    let response = send(&app, get_with("/", &token)).await;
+                    let row = format!("{say:?} {later:?} {cache}");
+                    assert_eq!(response.status(), status, "{row}");
+                    assert_eq!(error(&response).map(|(kind, _)| kind), kind, "{row}");
+                    let challenge = challenge(response.headers());
+                    let found = challenge.as_ref().and_then(|(_, params)| params.get("error").cloned());
+                    assert_eq!(found.unwrap_or_default(), code, "{row}");
+                    let scope = challenge.and_then(|(_, mut params)| params.remove("scope"));
+                    assert_eq!(scope.as_deref(), (say == Say::Scope).then_some("orders:write"), "{row}");
+                    assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503, "{row}");
+                    assert_eq!(check.asked(), asked, "every request is asked about");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn our_fault_makes_nobody_anonymous() {
+    let rows = [(Say::Yes, "alice", "alice"), (Say::Revoked, "401", "nobody"), (Say::CannotTell, "503", "503")];
+    for (say, optional, lenient) in rows {
+        let (idp, server) = world(|server| server.check(Check::new(say)));
+        let token = idp.token("alice").sign();
+        let layers = [
+            (BearerAuthLayer::new(server.clone()).optional(), optional),
+            (BearerAuthLayer::new(server).optional().lenient(), lenient),
+        ];
+        for (layer, expected) in layers {
+            let app = app(layer);
+            let response = send(&app, get_with("/", &token)).await;
+            let status = response.status();
+            let got = if status.is_success() { text(response).await } else { status.as_u16().to_string() };
+            assert_eq!(got, expected, "{say:?}");
+            assert_eq!(text(send(&app, support::get("/", &[])).await).await, "nobody");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_told_goes_by_the_stance() {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
+    let unsafe_methods =
+        [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::from_bytes(b"PURGE").unwrap()];
+    for later in [None, Some(Duration::from_secs(1))] {
+        for (stance, for_safe, for_others) in [
+            (Stance::refuse(), 503, 503),
+            (Stance::default(), 503, 503),
+            (Stance::dangerously_let_in(), 200, 200),
+            (Stance::dangerously_let_in_safe_methods(), 200, 503),
+        ] {
+            let check = Check { later, ..Check::new(Say::CannotTell) };
+            let (idp, server) = world(|server| server.check_with(check.clone(), stance));
+            let token = idp.token("alice").sign();
+            let app = app(BearerAuthLayer::new(server.clone()));
+            let methods = safe.iter().map(|method| (method, for_safe));
+            for (method, expected) in methods.chain(unsafe_methods.iter().map(|method| (method, for_others))) {
+                let request =
+                    Request::builder().method(method).uri("/").header("authorization", format!("Bearer {token}"));
+                let response = send(&app, request.body(Body::empty()).unwrap()).await;
+                assert_eq!(response.status(), expected, "{method} {stance:?}");
+            }
+            let without_request = server.authenticate(&token).await.is_ok();
+            assert_eq!(without_request, for_others == 200, "nobody knows what it is for");
+            check.says(Say::Revoked);
+            assert_eq!(send(&app, get_with("/", &token)).await.status(), 401, "a no is a no");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_are_asked_in_their_order_and_each_sees_the_request() {
+    let [first, second, third] = [("a", None), ("b", Some(Duration::from_secs(1))), ("c", None)]
+        .map(|(name, later)| Check { later, ..Check::new(Say::Yes).named(name) });
+    let (idp, server) =
+        world(|server| server.check(first.clone()).check(Arc::new(second.clone())).check(third.clone()));
+    let token = idp.token("alice").sign();
+    let app = app(BearerAuthLayer::new(server.clone()));
+    let post = || {
+        let request = Request::post("/").header("authorization", format!("Bearer {token}"));
+        request.body(Body::empty()).unwrap()
+    };
+    // the first request waits for keys, too
+    for _ in 0..2 {
+        assert_eq!(text(send(&app, post()).await).await, "alice");
+    }
+    server.authenticate(&token).await.unwrap();
+    for check in [&first, &second, &third] {
+        assert_eq!(*check.seen.lock().unwrap(), [Some(Method::POST), Some(Method::POST), None]);
+    }
+    second.says(Say::Denied);
+    let response = send(&app, post()).await;
+    let (kind, told) = error(&response).unwrap();
+    assert_eq!(kind, ErrorKind::AccessDenied);
+    assert!(told.contains("the tenant has not paid") && told.contains("(check b)"), "{told}");
+    assert!(!text(response).await.contains("paid"), "the caller is told a fixed text");
+    assert_eq!((first.asked(), second.asked(), third.asked()), (4, 4, 3));
+    first.says(Say::CannotTell);
+    assert_eq!(send(&app, post()).await.status(), 503);
+    assert_eq!((first.asked(), second.asked()), (5, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_cannot_be_told() {
+    let slow = Check::new(Say::Yes).later(Duration::from_secs(3600));
+    let (idp, server) = world(|server| server.check(slow.clone()));
+    let token = idp.token("alice").sign();
+    let start = Instant::now();
+    let error = server.authenticate(&token).await.unwrap_err();
+    assert_eq!((error.kind(), error.check()), (ErrorKind::CheckUnavailable, Some("accounts")));
+    assert_eq!(start.elapsed().as_secs(), 5);
+    let app = app(BearerAuthLayer::new(server));
+    let response = send(&app, get_with("/", &token)).await;
+    assert_eq!((response.status().as_u16(), start.elapsed().as_secs()), (503, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_looks_at_the_token_alone_may_remember() {
+    for later in [None, Some(Duration::from_secs(1))] {
+        let check = Check { later, ..Check::new(Say::Yes) };
+        let cached = CachedCheck::new(check.clone(), Duration::from_secs(30), 100);
+        let idp = Idp::new("https://id.test/");
+        // without the cache of tokens, a token is the same all the same
+        let server = ResourceServer::new("https://api.test").trust(&idp).check(cached).token_cache(0).build().unwrap();
+        let [one, other] = ["alice", "bob"].map(|name| idp.token(name).sign());
+        let kind = async |token: &str| server.authenticate(token).await.err().map(|error| error.kind());
+        for _ in 0..3 {
+            assert_eq!(kind(&one).await, None);
+        }
+        assert_eq!(check.asked(), 1);
+        check.says(Say::Revoked);
+        assert_eq!(kind(&other).await, Some(ErrorKind::Revoked));
+        assert_eq!(kind(&one).await, None, "as it was known");
+        assert_eq!(check.asked(), 2);
+        sleep(Duration::from_secs(31)).await;
+        for _ in 0..3 {
+            assert_eq!(kind(&one).await, Some(ErrorKind::Revoked));
+        }
+        assert_eq!(check.asked(), 3, "a no is remembered, too");
+        check.says(Say::CannotTell);
+        sleep(Duration::from_secs(31)).await;
+        for _ in 0..3 {
+            assert_eq!(kind(&one).await, Some(ErrorKind::CheckUnavailable));
+        }
+        assert_eq!(check.asked(), 6, "and that nobody knows is not");
+        check.says(Say::Yes);
+        assert_eq!(kind(&one).await, None);
+    }
+}
+
+#[tokio::test]
+async fn many_tokens_do_not_take_more_than_a_caches_size() {
+    let check = Check::new(Say::Yes);
+    let (idp, server) = world(|server| server.check(CachedCheck::new(check.clone(), Duration::from_secs(300), 10)));
+    for number in 0..200 {
+        server.authenticate(&idp.token("alice").claim("n", number).sign()).await.unwrap();
+    }
+    for number in 0..200 {
+        server.authenticate(&idp.token("alice").claim("n", number).sign()).await.unwrap();
+    }
+    assert!(check.asked() >= 380, "{}", check.asked());
+}
+
+#[tokio::test]
+async fn each_check_is_a_step_of_the_explanation() {
+    let [first, second] = ["a", "b"].map(|name| Check::new(Say::Yes).named(name));
+    let (idp, server) = world(|server| server.check(first.clone()).check(second.clone()));
+    let steps = async |token: &str| -> Vec<_> {
+        let explanation = server.explain(token).await;
+        let outcome = |outcome: &Outcome| match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Skipped => "skipped",
+            _ => "failed",
+        };
+        let last: Vec<_> =
+            explanation.steps.iter().rev().take(3).map(|step| (step.name, outcome(&step.outcome))).collect();
+        assert_eq!(explanation.accepted, last.iter().all(|(_, outcome)| *outcome == "passed"));
+        last.into_iter().rev().collect()
+    };
+    let token = idp.token("alice").sign();
+    assert_eq!(steps(&token).await, [("claims type", "passed"), ("a", "passed"), ("b", "passed")]);
+    for say in [Say::Denied, Say::CannotTell, Say::Revoked, Say::Scope] {
+        second.says(say);
+        assert_eq!(steps(&token).await, [("claims type", "passed"), ("a", "passed"), ("b", "failed")]);
+    }
+    first.says(Say::Denied);
+    assert_eq!(steps(&token).await, [("claims type", "passed"), ("a", "failed"), ("b", "skipped")]);
+    assert_eq!(
+        steps(&idp.token("alice").expired().sign()).await,
+        [("claims type", "skipped"), ("a", "skipped"), ("b", "skipped")]
+    );
+}
+
+#[tokio::test]
+async fn a_reload_asks_other_checks() {
+    let (idp, server) = world(|server| server.check(Check::new(Say::Revoked)));
+    let token = idp.token("alice").sign();
+    assert!(server.authenticate(&token).await.is_err());
+    server.reload(ResourceServer::new("https://api.test").trust(&idp)).unwrap();
+    assert!(server.authenticate(&token).await.is_ok());
+    server.reload(ResourceServer::new("https://api.test").trust(&idp).check(Check::new(Say::Revoked))).unwrap();
+    assert!(server.authenticate(&token).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_verified_by_its_authorization_header() {
+    let check = Check::new(Say::Yes);
+    let (idp, server) = world(|server| server.check(check.clone()));
+    let token = idp.token("alice").sign();
+    let with = |values: &[&str]| {
+        let mut request = Request::put("/").body("a body of any type").unwrap();
+        for value in values {
+            request.headers_mut().append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        request
+    };
+    let bearer = format!("Bearer {token}");
+    let kind = async |values: &[&str]| {
+        let verdict = server.authenticate_request(&with(values)).await;
+        verdict.map(|token| assert_eq!(token.subject(), Some("alice"))).map_err(|error| error.kind())
+    };
+    assert_eq!(kind(&[&bearer]).await, Ok(()));
+    assert_eq!(*check.seen.lock().unwrap(), [Some(Method::PUT)]);
+    assert_eq!(kind(&[]).await, Err(ErrorKind::MissingToken));
+    assert_eq!(kind(&["Basic YTpi"]).await, Err(ErrorKind::MissingToken));
+    assert_eq!(kind(&[&bearer, &bearer]).await, Err(ErrorKind::MalformedRequest));
+    assert_eq!(kind(&["Bearer a.b.c"]).await, Err(ErrorKind::MalformedToken));
+    check.says(Say::Denied);
+    assert_eq!(kind(&[&bearer]).await, Err(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn a_token_is_known_by_what_its_issuer_has_signed() {
+    let seen: Arc<Mutex<Vec<[u8; 32]>>> = Arc::default();
+    struct Hashes(Arc<Mutex<Vec<[u8; 32]>>>);
+    impl TokenCheck for Hashes {
+        fn name(&self) -> &'static str {
+            "hashes"
+        }
+
+        fn check(&self, _: &AccessToken, request: &Presented<'_>) -> Answer {
+            assert_eq!(request.token_hash(), request.token_hash());
+            assert!(!format!("{request:?}").contains("eyJ"));
+            self.0.lock().unwrap().push(request.token_hash());
+            Answer::Yes
+        }
+    }
+    let (idp, server) = world(|server| server.check(Hashes(Arc::clone(&seen))));
+    let token = idp.token("alice").sign();
+    server.authenticate(&token).await.unwrap();
+    server.authenticate(&token).await.unwrap();
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, signed.as_bytes());
+    assert_eq!(seen.lock().unwrap().iter().map(|hash| &hash[..]).collect::<Vec<_>>(), [expected.as_ref(); 2]);
+}
+
+#[tokio::test]
+async fn without_checks_a_route_is_answered_as_ever() {
+    let (idp, server) = world(|server| server);
+    let app = Router::new().route("/", route(who)).layer(BearerAuthLayer::new(server));
+    assert_eq!(text(send(&app, get_with("/", &idp.token("alice").sign())).await).await, "alice");
+}
