@@ -34,6 +34,9 @@
 
 mod entry;
 mod local;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 mod revocable;
 mod table;
 #[cfg(feature = "deadline")]

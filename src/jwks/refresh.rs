@@ -14,7 +14,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::RandomState;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,7 +34,7 @@ pub use self::status::{Freshness, IssuerStatus};
 use super::key_set::KeySet;
 use super::source::{ByKid, DynKeySource, Validator};
 use crate::clock::{Moment, SharedClock, SystemClock};
-use crate::sync::lock;
+use crate::sync::{jitter, lock};
 
 /// How long one request for metadata or keys may take, unless told otherwise.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -331,10 +331,4 @@ impl Lease {
     fn millis(&self, then: Instant) -> u64 {
         u64::try_from(then.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// A random number between 0 and 1, good enough to spread load.
-fn jitter() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

@@ -60,4 +60,14 @@ impl LocalEntries {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// Returns the next one if it is there.
+    #[cfg(feature = "redis")]
+    pub(super) fn ready(&mut self) -> Option<Local> {
+        match self.receiver.try_recv() {
+            Ok(entry) => Some(Local::Entry(entry)),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Local::Missed),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        }
+    }
 }

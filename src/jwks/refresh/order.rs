@@ -10,9 +10,10 @@ use tokio::time::{Instant, timeout};
 use super::absent::{Fingerprint, Standing};
 use super::allowance::{ANOTHER, Allowance, Turn};
 use super::schedule::{Action, Event};
-use super::{GRACE, Keys, Shared, State, jitter};
+use super::{GRACE, Keys, Shared, State};
 use crate::clock::Moment;
 use crate::jwks::source::Guid;
+use crate::sync::jitter;
 use crate::trace::count;
 
 /// Why newer keys are asked for.

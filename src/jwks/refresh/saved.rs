@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Keys;
 use super::schedule::{Event, MAX_TTL};
-use super::{Keys, jitter};
 use crate::clock::{Moment, UnixTime};
 use crate::jwks::key_set::KeySet;
+use crate::sync::jitter;
 
 /// An issuer's keys as they were fetched, to be saved and given to the next process; see
 /// [`ResourceServer::save_keys`](crate::ResourceServer::save_keys).

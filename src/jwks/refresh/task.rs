@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::schedule::{Action, Event, MAX_TTL};
-use super::{Shared, State, jitter};
+use super::{Shared, State};
 use crate::clock::{Moment, after};
 use crate::jwks::key_set::KeySet;
 use crate::jwks::source::{DynKeySource, FetchError, Fetched, FetchedKeys, Validator};
+use crate::sync::jitter;
 use crate::trace::{count, event, gauge};
 
 /// How long it sleeps at most: its timer stands still while the machine is suspended, so it looks

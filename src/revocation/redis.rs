@@ -1,0 +1,216 @@
+//! A [`RevocationList`] that all replicas share, by Redis.
+//!
+//! A [`RedisStore`] keeps the list in Redis, and tells it to whoever shares it:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tower_bearer::revocation::{RevocationList, redis::RedisStore};
+//!
+//! # async fn example() -> Result<(), tower_bearer::revocation::redis::RedisError> {
+//! let revoked = RevocationList::new(Duration::from_secs(15 * 60));
+//! let redis = RedisStore::share(&revoked, "redis://:password@redis.internal/", "orders:revoked")?;
+//! // servers are built with the list, and requests served, for as long as `redis` is kept
+//!
+//! revoked.revoke_session("https://id.example.com/", "08a5019c-17e1-4977-8f42-65a12843ea02");
+//! redis.stored().await?; // it is safe, and the others know it within a second
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What holds
+//!
+//! * What is revoked at one replica is known at all others **within a second**, or they say that they
+//!   cannot tell: Redis is asked five times a second whether it is still there, so that a connection
+//!   on which nothing comes any more is noticed, too. What becomes of requests while a list cannot
+//!   tell says the [`Stance`](crate::checks::Stance): by default they are refused with 503.
+//! * Before the list was read for the first time it cannot tell. [`ready`](RedisStore::ready) waits
+//!   for that.
+//! * A connection that is lost is made anew after 50 ms, and later after up to 5 s, each time with
+//!   jitter. Nothing is missed meanwhile: the list is read again, and what Redis does not have is
+//!   written again. So a Redis that has lost its memory gets it back from any replica.
+//! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
+//!   [`stored`](RedisStore::stored) says whether it was.
+//!
+//! # What Redis needs
+//!
+//! Version 6 or newer, or something that speaks its protocol (RESP3), such as Valkey; one server that
+//! can be written to, found at one address, and no cluster of which that address is but a part.
+//!
+//! It holds one sorted set, of the list's name: each [entry](super::Entry) with the time until which
+//! it matters. An hour later it is taken out. A channel of the same name tells of new ones. No token
+//! and no identifier is in either, but hashes. `maxmemory-policy` must not be one of `allkeys-…`, by
+//! which Redis forgets whatever it likes. Whoever may write to the set may revoke what he likes, and
+//! whoever may remove from it undo it for replicas that start after: give the services a user of
+//! their own, with `+@connection +subscribe +publish +multi +exec +time +zscan +zadd
+//! +zremrangebyscore`, the key and the channel.
+//!
+//! A `rediss://` URL means TLS. It needs a feature of the `redis` crate that the application turns
+//! on, such as `tokio-rustls-comp`, as there are several.
+
+mod error;
+mod session;
+
+use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
+
+use ::redis::{Client, IntoConnectionInfo, ProtocolVersion};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+pub use self::error::RedisError;
+use self::session::{Question, Session, answer};
+use super::RevocationList;
+use crate::clock::after;
+use crate::sync::jitter;
+use crate::trace::event;
+
+/// A list counts as complete for so long after Redis was last known to have told everything.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// The shortest and the longest wait between two attempts to connect.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// So many callers wait to hear whether what they have revoked is stored.
+const WAITING: usize = 64;
+
+/// Shares a [`RevocationList`] with other replicas by Redis; see the [module](self).
+///
+/// When it is dropped, it ends, and the list cannot tell any more.
+#[must_use = "it ends when it is dropped"]
+pub struct RedisStore {
+    questions: mpsc::Sender<Question>,
+    complete: watch::Receiver<bool>,
+    task: AbortHandle,
+}
+
+impl RedisStore {
+    /// Begins to share a list with all replicas that name the same Redis and the same list.
+    ///
+    /// Does not wait for Redis, which need not be there yet: until the list was read it
+    /// [cannot tell](RevocationList::disconnected).
+    ///
+    /// # Errors
+    ///
+    /// The URL is not one of Redis, or there is no Tokio runtime.
+    pub fn share(list: &RevocationList, url: &str, name: &str) -> Result<Self, RedisError> {
+        let info = url.into_connection_info()?;
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings))?;
+        let runtime = Handle::try_current().map_err(|_| RedisError::new("there is no Tokio runtime"))?;
+
+        list.disconnected("the revocation list has not been read from Redis yet");
+        let (questions, asked) = mpsc::channel(WAITING);
+        let (state, complete) = watch::channel(false);
+        let keeper = Keeper { client, name: name.to_owned(), list: list.clone(), state, questions: asked };
+        let task = runtime.spawn(keeper.run()).abort_handle();
+        Ok(Self { questions, complete, task })
+    }
+
+    /// Waits until the list is complete; at once if it is.
+    ///
+    /// Call it before the first request is served, with a timeout of your own.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn ready(&self) {
+        // the other side lives as long as this
+        let _ = self.complete.clone().wait_for(|complete| *complete).await;
+    }
+
+    /// Waits until everything that was revoked here so far stands in Redis.
+    ///
+    /// # Errors
+    ///
+    /// It does not, and why. It is revoked here all the same, and will be written as soon as that is
+    /// possible.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: it is written all the same.
+    pub async fn stored(&self) -> Result<(), RedisError> {
+        let gone = || RedisError::new("the runtime that writes to Redis has ended");
+        let (question, answer) = oneshot::channel();
+        self.questions.send(question).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // no address: a password may be part of it
+        f.debug_struct("RedisStore").field("complete", &*self.complete.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps the list and Redis the same.
+struct Keeper {
+    client: Client,
+    name: String,
+    list: RevocationList,
+    state: watch::Sender<bool>,
+    questions: mpsc::Receiver<Question>,
+}
+
+/// However it ends: when the store is dropped, or the runtime shuts down.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.list.disconnected("the revocation list is not shared by Redis any more");
+    }
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut known_until = Instant::now();
+        loop {
+            let mut session = self.begin(known_until).await;
+            self.list.connected();
+            self.state.send_replace(true);
+            let end = session.serve(&mut self.questions).await;
+            known_until = after(session.told_all_at(), KNOWN_FOR);
+            event!(debug, "the connection to Redis has ended", reason = end);
+        }
+    }
+
+    /// Connects and reads the list, as often as it takes. What was known counts until then.
+    async fn begin(&mut self, known_until: Instant) -> Session {
+        let Self { client, name, list, state, questions } = self;
+        let mut why = RedisError::new("the connection to Redis is lost");
+        let (mut wait, mut longest) = (Duration::ZERO, PAUSES.0);
+        loop {
+            let pause = sleep(wait);
+            let mut attempt = pin!(async {
+                pause.await;
+                Session::open(client, name, list).await
+            });
+            why = loop {
+                tokio::select! {
+                    opened = &mut attempt => match opened {
+                        Ok(session) => return session,
+                        Err(error) => break error,
+                    },
+                    Some(question) = questions.recv() => answer(question, Err(why.clone())),
+                    () = sleep_until(known_until), if *state.borrow() => {
+                        state.send_replace(false);
+                        list.disconnected(why.reason());
+                    }
+                }
+            };
+            event!(debug, "Redis was tried in vain", reason = why);
+            if !*state.borrow() {
+                list.disconnected(why.reason());
+            }
+            wait = longest.mul_f64(0.5 + jitter() / 2.0);
+            longest = longest.saturating_mul(2).min(PAUSES.1);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A connection on which revocations come and go.
+
+use std::collections::HashSet;
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo, PushKind};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::error::RedisError;
+use crate::clock::after;
+use crate::revocation::{Entry, Local, LocalEntries, RevocationList};
+use crate::trace::event;
+
+/// How often Redis is asked whether it is still there, and how long after it was last known to be its
+/// answer is awaited: a little less than a second, after which the list is not complete.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+const ANSWER_WITHIN: Duration = Duration::from_millis(950);
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is tried to write what could not be.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What has expired is taken out so often, and so much later, in seconds: clocks differ.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_AFTER: u64 = 3600;
+
+/// So many entries are read or written at once.
+const PAGE: usize = 500;
+
+/// So many messages wait to be taken in, before the list is read anew instead.
+const MESSAGES: usize = 1024;
+
+/// Whether all that was revoked here until now is stored.
+pub(super) type Question = oneshot::Sender<Result<(), RedisError>>;
+
+/// Whoever has asked may be gone.
+pub(super) fn answer(question: Question, answer: Result<(), RedisError>) {
+    drop(question.send(answer));
+}
+
+pub(super) struct Session {
+    connection: MultiplexedConnection,
+    name: Arc<str>,
+    list: RevocationList,
+    messages: mpsc::Receiver<PushInfo>,
+    /// Set when messages were thrown away.
+    overflowed: Arc<AtomicBool>,
+    local: LocalEntries,
+    /// When Redis was last known to have told everything.
+    told_all_at: Instant,
+    sweep_at: Instant,
+    /// Why something of the list is not in Redis, and when to try again.
+    behind: Option<(RedisError, Instant)>,
+}
+
+impl Session {
+    /// Connects, and makes the list and Redis the same.
+    pub(super) async fn open(client: &Client, name: &str, list: &RevocationList) -> Result<Self, RedisError> {
+        let overflowed = Arc::new(AtomicBool::new(false));
+        let (sender, messages) = mpsc::channel(MESSAGES);
+        let lost = Arc::clone(&overflowed);
+        let forward = move |message: PushInfo| {
+            // that the connection has ended is told by the next command
+            if message.kind != PushKind::Message {
+                return Ok(());
+            }
+            sender.try_send(message).inspect_err(|_| lost.store(true, Ordering::Release))
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN))
+            .set_push_sender(forward);
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        // first, so that what is revoked while the list is read comes by one way or the other
+        connection.subscribe(name).await?;
+        let now = Instant::now();
+        let mut session = Self {
+            connection,
+            name: name.into(),
+            list: list.clone(),
+            messages,
+            overflowed,
+            local: list.local_entries(),
+            told_all_at: now,
+            sweep_at: now,
+            behind: None,
+        };
+        let missing = session.read().await?;
+        session.ask().await?;
+        session.tell(&missing).await?;
+        Ok(session)
+    }
+
+    pub(super) fn told_all_at(&self) -> Instant {
+        self.told_all_at
+    }
+
+    /// Takes in what is there. Returns what is here only.
+    async fn read(&mut self) -> Result<Vec<Entry>, RedisError> {
+        let mut missing: HashSet<Entry> = self.list.entries().into_iter().collect();
+        let mut cursor = "0".to_owned();
+        loop {
+            let (next, page): (String, Vec<String>) =
+                self.run("ZSCAN", &[&self.name.clone(), &cursor, "COUNT", &PAGE.to_string()]).await??;
+            // each is followed by its score
+            let entries = page.iter().step_by(2).map(|text| read(text)).collect::<Result<Vec<_>, _>>()?;
+            for entry in &entries {
+                missing.remove(entry);
+            }
+            self.list.take_in(entries);
+            if next == "0" {
+                return Ok(missing.into_iter().collect());
+            }
+            cursor = next;
+        }
+    }
+
+    /// Goes on until something fails, and tells what.
+    pub(super) async fn serve(&mut self, questions: &mut mpsc::Receiver<Question>) -> RedisError {
+        loop {
+            if let Err(error) = self.step(questions).await {
+                return error;
+            }
+        }
+    }
+
+    /// Waits until there is something to do, and does some of each, so that nothing waits for all of another.
+    async fn step(&mut self, questions: &mut mpsc::Receiver<Question>) -> Result<(), RedisError> {
+        let due = after(self.told_all_at, ASK_EVERY);
+        let (mut local, mut question) = (None, None);
+        tokio::select! {
+            () = sleep_until(due) => {}
+            Some(message) = self.messages.recv() => self.take_in(&message)?,
+            Some(entry) = self.local.next() => local = Some(entry),
+            Some(asked) = questions.recv() => question = Some(asked),
+        }
+        if due <= Instant::now() {
+            self.ask().await?;
+            self.list.connected();
+        }
+        self.tell_local(local).await?;
+        if self.behind.as_ref().is_some_and(|(_, again)| *again <= Instant::now()) {
+            self.tell_all().await?;
+            // another server may stand behind the address now
+            self.behind.take().map_or(Ok(()), |(why, _)| Err(why))?;
+        }
+        if let Some(question) = question.or_else(|| questions.try_recv().ok()) {
+            let told = self.tell_what_is_asked_for().await;
+            let refused = self.behind.as_ref().map_or(Ok(()), |(why, _)| Err(why.clone()));
+            answer(question, told.clone().and(refused));
+            told?;
+        }
+        Ok(())
+    }
+
+    /// Asks whether Redis is there.
+    async fn ask(&mut self) -> Result<(), RedisError> {
+        let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
+        if self.sweep_at <= Instant::now() {
+            self.sweep_at = after(Instant::now(), SWEEP_EVERY);
+            let expired = now.saturating_sub(SWEEP_AFTER).to_string();
+            let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&self.name.clone(), "-inf", &expired]).await?;
+            if let Err(why) = swept {
+                event!(debug, "expired revocations stay in Redis", reason = why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what was revoked here until now.
+    async fn tell_local(&mut self, first: Option<Local>) -> Result<(), RedisError> {
+        let mut entries = Vec::new();
+        // more than can have waited
+        for local in first.into_iter().chain(iter::from_fn(|| self.local.ready())).take(PAGE) {
+            match local {
+                Local::Entry(entry) => entries.push(entry),
+                Local::Missed => entries = self.list.entries(),
+            }
+        }
+        self.tell(&entries).await
+    }
+
+    async fn tell_what_is_asked_for(&mut self) -> Result<(), RedisError> {
+        self.tell_local(None).await?;
+        if self.behind.is_some() { self.tell_all().await } else { Ok(()) }
+    }
+
+    /// Tells all of the list, and so makes up for what could not be written.
+    async fn tell_all(&mut self) -> Result<(), RedisError> {
+        self.behind = None;
+        self.tell(&self.list.entries()).await
+    }
+
+    /// Writes entries, and publishes them; even if they cannot be written.
+    async fn tell(&mut self, entries: &[Entry]) -> Result<(), RedisError> {
+        for page in entries.chunks(PAGE) {
+            let name = self.name.clone();
+            let texts: Vec<_> = page.iter().map(Entry::to_string).collect();
+            let scores: Vec<_> = page.iter().map(until).collect();
+            let scored = scores.iter().zip(&texts).flat_map(|(score, text)| [score.as_str(), text]);
+            let scored: Vec<_> = iter::once(&*name).chain(scored).collect();
+            let written: Result<(), _> = self.run("ZADD", &scored).await?;
+            let told: Result<(), _> = self.run("PUBLISH", &[&name, &texts.join(" ")]).await?;
+            if let Err(why) = written.and(told) {
+                event!(warn, "a revocation cannot be written to Redis", reason = why);
+                self.behind = Some((why, after(Instant::now(), WRITE_AGAIN)));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a command. The inner error is a refusal, and the connection as good as before.
+    async fn run<T: FromRedisValue>(
+        &mut self,
+        command: &str,
+        arguments: &[&str],
+    ) -> Result<Result<T, RedisError>, RedisError> {
+        let mut command = ::redis::cmd(command);
+        command.arg(arguments);
+        let asked = Instant::now();
+        let limit = after(self.told_all_at, ANSWER_WITHIN);
+        let answer = timeout_at(limit, command.query_async(&mut self.connection)).await;
+        let answer = match answer.map_err(|_| RedisError::new("Redis does not answer in time"))? {
+            Ok(answer) => Ok(answer),
+            Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        // what was published before Redis answered has come before the answer
+        for _ in 0..MESSAGES {
+            let Ok(message) = self.messages.try_recv() else { break };
+            self.take_in(&message)?;
+        }
+        if self.overflowed.load(Ordering::Acquire) {
+            return Err(RedisError::new("too many revocations came at once, and are read anew"));
+        }
+        self.told_all_at = asked;
+        Ok(answer)
+    }
+
+    /// A message is any number of entries, with a blank between each two.
+    fn take_in(&self, message: &PushInfo) -> Result<(), RedisError> {
+        let text = message.data.last().and_then(|payload| String::from_redis_value_ref(payload).ok());
+        let entries = text.as_deref().unwrap_or_default().split(' ').map(read);
+        self.list.take_in(entries.collect::<Result<Vec<_>, _>>()?);
+        Ok(())
+    }
+}
+
+/// The score of an entry: until when it matters, in seconds since the epoch.
+fn until(entry: &Entry) -> String {
+    let since = entry.until().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs().to_string()
+}
+
+fn read(text: &str) -> Result<Entry, RedisError> {
+    text.parse().map_err(|_| RedisError::new("what Redis has under the name of the list is no revocation"))
+}

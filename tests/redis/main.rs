@@ -1,0 +1,387 @@
+//! Revocations that replicas share by a real Redis, which is killed, restarted and paused meanwhile.
+//!
+//! Left out where `redis-server` is not installed, unless `TOWER_BEARER_INTEROP=all`.
+
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/program.rs"]
+mod program;
+mod server;
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+use server::{DURABLE, RedisServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+use tower_bearer::revocation::RevocationList;
+use tower_bearer::revocation::redis::{RedisError, RedisStore};
+use tower_bearer::testing::Idp;
+use tower_bearer::{ErrorKind, ResourceServer};
+
+const ISSUER: &str = "https://id.test/";
+const NAME: &str = "orders:revoked";
+
+/// What is to be known within a second, and what a busy machine adds.
+const SOON: Duration = Duration::from_millis(1000 + 500);
+
+fn left_out() -> bool {
+    program::left_out("redis-server")
+}
+
+/// One process's part.
+struct Replica {
+    list: RevocationList,
+    redis: RedisStore,
+}
+
+impl Replica {
+    fn start(url: &str) -> Self {
+        let list = RevocationList::new(Duration::from_secs(3600));
+        let redis = RedisStore::share(&list, url, NAME).unwrap();
+        Self { list, redis }
+    }
+
+    async fn ready(url: &str) -> Self {
+        let replica = Self::start(url);
+        timeout(Duration::from_secs(20), replica.redis.ready()).await.expect("it reads the list");
+        replica
+    }
+
+    fn revoke(&self, id: &str) {
+        self.list.revoke_id(ISSUER, id);
+    }
+
+    /// Tells whether the list can tell.
+    fn is_complete(&self) -> bool {
+        format!("{:?}", self.list).contains("connected: true")
+    }
+
+    /// Waits until it says why nothing can be stored.
+    async fn says(&self, why: &str) -> RedisError {
+        let start = Instant::now();
+        loop {
+            match self.redis.stored().await {
+                Err(error) if error.to_string() == why => return error,
+                other => assert!(start.elapsed() < Duration::from_secs(10), "{other:?}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn knows(&self, other: &Self) -> bool {
+        let known: HashSet<_> = self.list.entries().into_iter().collect();
+        other.list.entries().iter().all(|entry| known.contains(entry))
+    }
+}
+
+/// Waits until it is so, but not for longer.
+async fn within(limit: Duration, what: &str, is: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_revoked_at_one_replica_is_known_at_all_others_and_at_those_that_start_later() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    assert!(a.is_complete() && b.list.is_empty());
+
+    a.revoke("1");
+    within(SOON, "known at the other", || b.list.len() == 1).await;
+    b.list.revoke_session(ISSUER, "s");
+    b.list.revoke_subject(ISSUER, "alice", SystemTime::now());
+    b.list.revoke_client(ISSUER, "shop", SystemTime::now());
+    b.list.revoke_text(ISSUER, "opaque");
+    b.redis.stored().await.unwrap();
+    within(SOON, "known at the first", || a.list.len() == 5).await;
+
+    let c = Replica::ready(&redis.url()).await;
+    assert!(c.list.len() == 5 && c.knows(&a) && c.knows(&b), "at once");
+    assert!(!redis.command(&format!("ZRANGE {NAME} 0 -1")).await.contains("alice"), "nobody is named");
+
+    // another list in the same Redis is another list
+    let list = RevocationList::new(Duration::from_secs(60));
+    let other = RedisStore::share(&list, &redis.url(), "other").unwrap();
+    other.ready().await;
+    assert!(list.is_empty());
+}
+
+/// As a service sees it.
+#[tokio::test]
+async fn a_revoked_token_is_refused_at_every_replica_and_all_are_while_nobody_can_tell() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    let idp = Idp::new(ISSUER);
+    let server = |replica: &Replica| {
+        let builder = ResourceServer::new("https://api.test").trust(&idp);
+        builder.revocation_list(replica.list.clone()).build().unwrap()
+    };
+    let (at_a, at_b) = (server(&a), server(&b));
+    let token = |subject: &str| idp.token(subject).audience("https://api.test").sign();
+    let (alices, bobs) = (token("alice"), token("bob"));
+    let verified = at_a.authenticate(&alices).await.unwrap();
+    for token in [&alices, &bobs] {
+        at_b.authenticate(token).await.unwrap();
+    }
+
+    assert!(a.list.revoke_token(&verified));
+    let start = Instant::now();
+    while at_b.authenticate(&alices).await.is_ok() {
+        assert!(start.elapsed() < SOON, "known at the other");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let kind = async |token: &str| at_b.authenticate(token).await.err().map(|error| error.kind());
+    assert_eq!(kind(&alices).await, Some(ErrorKind::Revoked));
+    assert_eq!(kind(&bobs).await, None);
+
+    redis.pause().await;
+    within(SOON, "it cannot tell", || !b.is_complete()).await;
+    assert_eq!(kind(&bobs).await, Some(ErrorKind::CheckUnavailable));
+    assert_eq!(kind(&alices).await, Some(ErrorKind::Revoked), "that much is known");
+    redis.resume().await;
+    within(Duration::from_secs(20), "it can tell", || b.is_complete()).await;
+    assert_eq!(kind(&bobs).await, None);
+}
+
+#[tokio::test]
+async fn ten_thousand_revocations_at_once_arrive() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    for id in 0..10_000 {
+        a.revoke(&id.to_string());
+    }
+    a.redis.stored().await.unwrap();
+    within(SOON, "all are known", || b.list.len() == 10_000).await;
+    assert!(b.knows(&a) && a.is_complete() && b.is_complete());
+    let c = Replica::ready(&redis.url()).await;
+    assert!(c.knows(&a));
+}
+
+#[tokio::test]
+async fn a_service_starts_while_redis_is_down_and_cannot_tell_until_it_is_there() {
+    if left_out() {
+        return;
+    }
+    let mut redis = RedisServer::not_yet(&[]).await;
+    let a = Replica::start(&redis.url());
+    assert!(timeout(Duration::from_millis(300), a.redis.ready()).await.is_err());
+    assert!(!a.is_complete());
+    a.revoke("1");
+    assert_eq!(a.list.len(), 1, "it is revoked here all the same");
+    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis cannot be reached");
+
+    redis.begin().await;
+    timeout(Duration::from_secs(20), a.redis.ready()).await.unwrap();
+    assert!(a.is_complete());
+    a.redis.stored().await.unwrap();
+    assert!(Replica::ready(&redis.url()).await.knows(&a));
+}
+
+/// Redis dies, and comes back with what it knew, and without.
+#[tokio::test]
+async fn nothing_is_missed_when_redis_is_killed_and_restarted() {
+    if left_out() {
+        return;
+    }
+    for arguments in [DURABLE, &[]] {
+        let mut redis = RedisServer::start(arguments).await;
+        let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+        a.revoke("before");
+        a.redis.stored().await.unwrap();
+        within(SOON, "known at the other", || b.list.len() == 1).await;
+
+        redis.kill().await;
+        within(SOON, "both cannot tell", || !a.is_complete() && !b.is_complete()).await;
+        a.revoke("meanwhile");
+        b.revoke("there, too");
+        assert!(a.redis.stored().await.is_err() && b.redis.stored().await.is_err());
+        assert!(a.list.len() == 2 && b.list.len() == 2, "what was known stays known");
+
+        redis.begin().await;
+        within(Duration::from_secs(20), "both can tell", || a.is_complete() && b.is_complete()).await;
+        within(SOON, "all is known", || a.list.len() == 3 && b.list.len() == 3).await;
+        a.redis.stored().await.unwrap();
+        b.redis.stored().await.unwrap();
+        let c = Replica::ready(&redis.url()).await;
+        assert!(c.list.len() == 3, "{arguments:?}: Redis has all again");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_stands_still_is_noticed_and_nothing_is_missed_when_it_goes_on() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    redis.pause().await;
+    a.revoke("1");
+    // the connection stands, and nothing comes on it
+    within(SOON, "both cannot tell", || !a.is_complete() && !b.is_complete()).await;
+    assert!(a.redis.stored().await.is_err());
+    redis.resume().await;
+    within(Duration::from_secs(20), "both can tell", || a.is_complete() && b.is_complete()).await;
+    within(SOON, "it is known", || b.knows(&a)).await;
+
+    // a moment is not worth a word
+    redis.pause().await;
+    redis.resume().await;
+    sleep(Duration::from_millis(100)).await;
+    assert!(a.is_complete() && b.is_complete());
+}
+
+/// Revocations and broken connections in every order: the list is known at the end, and meanwhile nobody is
+/// told "cannot tell", as each break is over within a second.
+#[tokio::test]
+async fn connections_that_break_again_and_again_lose_nothing() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    for id in 0..200 {
+        let by = if id % 3 == 0 { &b } else { &a };
+        by.revoke(&id.to_string());
+        if id % 10 == 0 {
+            redis.command("CLIENT KILL TYPE pubsub").await;
+            redis.command("CLIENT KILL TYPE normal SKIPME yes").await;
+        }
+        sleep(Duration::from_millis(id % 7)).await;
+        assert!(a.is_complete() && b.is_complete(), "{id}");
+    }
+    within(Duration::from_secs(10), "all are known", || a.list.len() == 200 && b.list.len() == 200).await;
+    a.redis.stored().await.unwrap();
+    b.redis.stored().await.unwrap();
+    assert!(Replica::ready(&redis.url()).await.list.len() == 200);
+}
+
+#[tokio::test]
+async fn what_redis_refuses_to_write_is_reported_told_to_the_others_and_written_later() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    redis.command("CONFIG SET min-replicas-to-write 1").await;
+    a.revoke("1");
+    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis refuses: NOREPLICAS");
+    assert_eq!(a.list.len(), 1);
+    within(SOON, "known at the other all the same", || b.list.len() == 1).await;
+    assert!(a.is_complete() && b.is_complete(), "each knows what the other does");
+    assert_eq!(redis.command(&format!("ZCARD {NAME}")).await, ":0\r\n");
+    redis.command("CONFIG SET min-replicas-to-write 0").await;
+    a.redis.stored().await.unwrap();
+    assert_eq!(redis.command(&format!("ZCARD {NAME}")).await, ":1\r\n");
+}
+
+#[tokio::test]
+async fn what_is_no_revocation_is_not_passed_over() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let a = Replica::ready(&redis.url()).await;
+    // a message ends the connection, and the list is read anew
+    redis.command(&format!("PUBLISH {NAME} nonsense")).await;
+    redis.command(&format!("ZADD {NAME} 1 nonsense")).await;
+    within(SOON, "it cannot tell", || !a.is_complete()).await;
+    a.says("what Redis has under the name of the list is no revocation").await;
+    redis.command(&format!("DEL {NAME}")).await;
+    within(Duration::from_secs(20), "it can tell", || a.is_complete()).await;
+    // nor is it if it is no set
+    redis.command(&format!("SET {NAME} 1")).await;
+    let b = Replica::start(&redis.url());
+    b.says("Redis refuses: WRONGTYPE").await;
+    assert!(!b.is_complete());
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_shared_any_more_cannot_tell() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let Replica { list, redis: store } = Replica::ready(&redis.url()).await;
+    drop(store);
+    within(SOON, "it cannot tell", || format!("{list:?}").contains("connected: false")).await;
+    // and may be shared again
+    let _again = RedisStore::share(&list, &redis.url(), NAME).unwrap();
+    within(Duration::from_secs(20), "it can tell", || format!("{list:?}").contains("connected: true")).await;
+}
+
+#[tokio::test]
+async fn entries_are_swept_from_redis_when_they_have_expired() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let old = "j.00112233445566778899aabbccddeeff.-.1790000000";
+    redis.command(&format!("ZADD {NAME} 1790000000 {old}")).await;
+    let a = Replica::ready(&redis.url()).await;
+    assert!(a.list.is_empty(), "it has expired");
+    assert_eq!(redis.command(&format!("ZCARD {NAME}")).await, ":0\r\n");
+}
+
+/// Also by the errors of a Redis that repeats what it does not understand.
+#[tokio::test]
+async fn the_password_is_told_to_redis_and_to_nobody_else() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&["--requirepass", "hunter%2"]).await;
+    let with = |password: &str| format!("redis://:{password}@127.0.0.1:{}", redis.port);
+    let a = Replica::ready(&with("hunter%252")).await;
+    assert!(a.is_complete());
+    for (url, why) in [(redis.url(), "Redis refuses: NOAUTH"), (with("hunter3"), "Redis refuses: WRONGPASS")] {
+        let replica = Replica::start(&url);
+        let error = replica.says(why).await;
+        let said = format!("{error:?} {:?} {:?}", replica.redis, replica.list);
+        assert!(!said.contains("hunter"), "{said}");
+    }
+
+    let old = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://:hunter2@{}", old.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = old.accept().await.unwrap();
+            let _ = connection.read(&mut [0; 1024]).await;
+            let error = "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `default`, `hunter2`\r\n";
+            let _ = connection.write_all(error.repeat(4).as_bytes()).await;
+        }
+    });
+    let replica = Replica::start(&url);
+    let error = replica.says("Redis is older than version 6").await;
+    let said = format!("{error} {error:?} {:?} {:?}", replica.redis, replica.list);
+    assert!(!said.contains("hunter"), "{said}");
+
+    for wrong in
+        ["http://:hunter2@x/", "redis://:hunter2@x:99999/", "rediss://:hunter2@x/", "hunter2", "redis:///hunter2"]
+    {
+        let list = RevocationList::new(Duration::from_secs(60));
+        let error = RedisStore::share(&list, wrong, NAME).unwrap_err();
+        assert_eq!(error.to_string(), "the URL is not one of Redis, or TLS is not enabled");
+        assert!(format!("{list:?}").contains("connected: true"), "and nothing has changed");
+    }
+}
+
+#[test]
+fn without_a_runtime_there_is_an_error() {
+    let list = RevocationList::new(Duration::from_secs(60));
+    let error = RedisStore::share(&list, "redis://127.0.0.1/", NAME).unwrap_err();
+    assert_eq!(error.to_string(), "there is no Tokio runtime");
+}

@@ -1,0 +1,85 @@
+//! A real Redis, on a free port of the loopback, that ends with the test.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::program::{free_port, listening};
+
+pub(crate) struct RedisServer {
+    pub(crate) port: u16,
+    folder: PathBuf,
+    process: Option<Child>,
+    arguments: &'static [&'static str],
+}
+
+/// It remembers over its own death what it has answered.
+pub(crate) const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+impl RedisServer {
+    pub(crate) async fn start(arguments: &'static [&'static str]) -> Self {
+        let mut server = Self::not_yet(arguments).await;
+        server.begin().await;
+        server
+    }
+
+    /// One that has a place, and does not run yet.
+    pub(crate) async fn not_yet(arguments: &'static [&'static str]) -> Self {
+        let port = free_port().await;
+        let folder = std::env::temp_dir().join(format!("tower-bearer-redis-{port}"));
+        std::fs::create_dir(&folder).unwrap();
+        Self { port, folder, process: None, arguments }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) async fn begin(&mut self) {
+        let mut redis = Command::new("redis-server");
+        redis.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        redis.args(self.arguments).current_dir(&self.folder).kill_on_drop(true);
+        redis.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(redis.spawn().unwrap());
+        listening(self.port).await;
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) async fn kill(&mut self) {
+        self.process.take().unwrap().kill().await.unwrap();
+    }
+
+    /// Stops it in the middle of whatever it does: connections stay open, and nobody answers.
+    pub(crate) async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    pub(crate) async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    /// Runs a command, as an administrator would. Returns the answer as it is sent.
+    pub(crate) async fn command(&self, command: &str) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        connection.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer.strip_suffix("+OK\r\n").unwrap().to_owned()
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.process.as_ref().unwrap().id().unwrap();
+        let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().await.unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // what cannot be removed is left to the system, which empties the folder of temporary files
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
