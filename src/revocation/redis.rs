@@ -37,12 +37,15 @@
 //! can be written to, found at one address, and no cluster of which that address is but a part.
 //!
 //! It holds one sorted set, of the list's name: each [entry](super::Entry) with the time until which
-//! it matters. An hour later it is taken out. A channel of the same name tells of new ones. No token
-//! and no identifier is in either, but hashes. `maxmemory-policy` must not be one of `allkeys-…`, by
-//! which Redis forgets whatever it likes. Whoever may write to the set may revoke what he likes, and
-//! whoever may remove from it undo it for replicas that start after: give the services a user of
-//! their own, with `+@connection +subscribe +publish +multi +exec +time +zscan +zadd
-//! +zremrangebyscore`, the key and the channel.
+//! it matters; an hour later it is taken out. A channel of the same name tells of new ones. No token
+//! and no identifier is in either, but hashes. A mark in the set shows that it is still the one that
+//! was read: if Redis has thrown it away (`maxmemory-policy allkeys-…`) or somebody has emptied it,
+//! the replicas that run write it again. Those that start in the moment between do not know better.
+//!
+//! Whoever may write to the set may revoke what he likes, and whoever may take single entries out of
+//! it undoes them for replicas that start later. Give the services a user of their own, with
+//! `+@connection +subscribe +publish +time +zscan +zscore +zadd +zremrangebyscore`, the key and the
+//! channel.
 //!
 //! A `rediss://` URL means TLS. It needs a feature of the `redis` crate that the application turns
 //! on, such as `tokio-rustls-comp`, as there are several.
@@ -88,6 +91,9 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Begins to share a list with all replicas that name the same Redis and the same list.
+    ///
+    /// All of them should have lists for tokens that live equally long: a revocation is forgotten by
+    /// the time that the list says where it was made.
     ///
     /// Does not wait for Redis, which need not be there yet: until the list was read it
     /// [cannot tell](RevocationList::disconnected).

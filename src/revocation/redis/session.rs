@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo, PushKind};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::RedisError;
 use crate::clock::after;
 use crate::revocation::{Entry, Local, LocalEntries, RevocationList};
+use crate::sync::random;
 use crate::trace::event;
 
 /// How often Redis is asked whether it is still there, and how long after it was last known to be its
@@ -21,6 +22,9 @@ use crate::trace::event;
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const ANSWER_WITHIN: Duration = Duration::from_millis(950);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How marks of the set begin; no entry does.
+const MARK: &str = "m.";
 
 /// How often it is tried to write what could not be.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
@@ -53,6 +57,8 @@ pub(super) struct Session {
     local: LocalEntries,
     /// When Redis was last known to have told everything.
     told_all_at: Instant,
+    /// What stands in the set beside the entries, for as long as it is the set that was read.
+    mark: Option<String>,
     sweep_at: Instant,
     /// Why something of the list is not in Redis, and when to try again.
     behind: Option<(RedisError, Instant)>,
@@ -87,12 +93,14 @@ impl Session {
             overflowed,
             local: list.local_entries(),
             told_all_at: now,
+            mark: None,
             sweep_at: now,
             behind: None,
         };
         let missing = session.read().await?;
         session.ask().await?;
         session.tell(&missing).await?;
+        session.mark().await?;
         Ok(session)
     }
 
@@ -108,7 +116,9 @@ impl Session {
             let (next, page): (String, Vec<String>) =
                 self.run("ZSCAN", &[&self.name.clone(), &cursor, "COUNT", &PAGE.to_string()]).await??;
             // each is followed by its score
-            let entries = page.iter().step_by(2).map(|text| read(text)).collect::<Result<Vec<_>, _>>()?;
+            let (marks, texts): (Vec<_>, Vec<_>) = page.iter().step_by(2).partition(|text| text.starts_with(MARK));
+            self.mark = self.mark.take().or_else(|| marks.first().map(ToString::to_string));
+            let entries = texts.into_iter().map(|text| read(text)).collect::<Result<Vec<_>, _>>()?;
             for entry in &entries {
                 missing.remove(entry);
             }
@@ -118,6 +128,16 @@ impl Session {
             }
             cursor = next;
         }
+    }
+
+    /// Marks the set, so that it is noticed when somebody empties it, or Redis throws it away.
+    async fn mark(&mut self) -> Result<(), RedisError> {
+        if self.mark.is_none() {
+            let mark = format!("{MARK}{:016x}", random());
+            let marked: Result<(), _> = self.run("ZADD", &[&self.name.clone(), "+inf", &mark]).await?;
+            self.mark = marked.is_ok().then_some(mark);
+        }
+        Ok(())
     }
 
     /// Goes on until something fails, and tells what.
@@ -158,13 +178,19 @@ impl Session {
         Ok(())
     }
 
-    /// Asks whether Redis is there.
+    /// Asks whether Redis is there, and has the set still.
     async fn ask(&mut self) -> Result<(), RedisError> {
-        let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
+        let name = self.name.clone();
+        let mark = self.mark.clone();
+        let score: Value = self.run("ZSCORE", &[&name, mark.as_deref().unwrap_or(MARK)]).await??;
+        if mark.is_some() && score == Value::Nil {
+            return Err(RedisError::new("Redis has lost the list, and gets it again"));
+        }
         if self.sweep_at <= Instant::now() {
             self.sweep_at = after(Instant::now(), SWEEP_EVERY);
+            let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
             let expired = now.saturating_sub(SWEEP_AFTER).to_string();
-            let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&self.name.clone(), "-inf", &expired]).await?;
+            let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&name, "-inf", &expired]).await?;
             if let Err(why) = swept {
                 event!(debug, "expired revocations stay in Redis", reason = why);
             }
