@@ -19,6 +19,8 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode};
 
 pub use self::head::RequestHead;
+#[cfg(feature = "logout")]
+pub(crate) use self::query::decoded as percent_decoded;
 pub use self::source::TokenSource;
 pub(crate) use self::source::find;
 use self::web_socket::{Word, choose_protocol, take_tokens_from};

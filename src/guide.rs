@@ -9,6 +9,9 @@ pub mod providers {}
 #[doc = include_str!("guide/refused.md")]
 pub mod refused {}
 
+#[doc = include_str!("guide/revoking.md")]
+pub mod revoking {}
+
 #[doc = include_str!("guide/scale.md")]
 pub mod scale {}
 

@@ -125,6 +125,10 @@ pub mod tonic;
 #[cfg_attr(docsrs, doc(cfg(feature = "deadline")))]
 pub mod deadline;
 
+#[cfg(feature = "logout")]
+#[cfg_attr(docsrs, doc(cfg(feature = "logout")))]
+pub mod logout;
+
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;

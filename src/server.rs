@@ -4,6 +4,8 @@
 mod builder;
 mod explain;
 mod keys;
+#[cfg(feature = "logout")]
+mod logout;
 mod lookup;
 mod resolver;
 mod token_cache;
@@ -23,6 +25,8 @@ use tokio::time::{Instant, timeout_at};
 pub use self::builder::ResourceServerBuilder;
 pub use self::explain::{Explanation, Outcome, Step};
 pub use self::keys::NotReady;
+#[cfg(feature = "logout")]
+pub(crate) use self::logout::LogoutTerms;
 use self::lookup::IssuerLookup;
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 use self::token_cache::TokenCache;
@@ -94,6 +98,14 @@ enum Wait {
     Fetch(PendingFetch, Arc<TrustedIssuer>),
     /// A decision on this issuer.
     Decision(Arc<str>),
+}
+
+/// How a token of some kind is verified, given its issuer, if that was found before.
+trait Verify<T>: Fn(BearerToken<'_>, Option<&Arc<TrustedIssuer>>) -> Result<T, Unverified<Lack>> + Send + Sync {}
+
+impl<T, F> Verify<T> for F where
+    F: Fn(BearerToken<'_>, Option<&Arc<TrustedIssuer>>) -> Result<T, Unverified<Lack>> + Send + Sync
+{
 }
 
 /// A server's configuration in force. A reload replaces it as a whole.
@@ -182,7 +194,10 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         let engine = Arc::clone(&engine);
         let request = engine.checks.as_ref().map(|_| request.keep());
         Attempt::Waiting(Box::pin(async move {
-            let verified = engine.wait(&token, wait).await.map_err(|error| engine.refuse(error))?;
+            let verified = engine
+                .wait(&token, wait, &|token, decided| engine.verify(token, decided))
+                .await
+                .map_err(|error| engine.refuse(error))?;
             let attempt = {
                 // who is not asked need not see the request
                 let request = request.as_ref().map_or_else(Presented::default, Kept::presented);
@@ -216,9 +231,11 @@ impl<C: Send + Sync + 'static> Engine<C> {
             return Ok(known);
         }
         let token = BearerToken::from_bytes(token, self.policy.max_token_len)?;
-        self.verify_or_order(token, None, None).map_err(|unverified| match unverified {
-            Unverified::Refused(error) => error.into(),
-            Unverified::Lacking(wait) => Unverified::Lacking((token.into_owned(), wait)),
+        self.verify_or_order(token, None, None, &|token, decided| self.verify(token, decided)).map_err(|unverified| {
+            match unverified {
+                Unverified::Refused(error) => error.into(),
+                Unverified::Lacking(wait) => Unverified::Lacking((token.into_owned(), wait)),
+            }
         })
     }
 
@@ -246,7 +263,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     }
 
     /// Verifies a token again once what it waits for is there, or when it has waited long enough.
-    async fn wait(&self, token: &OwnedToken, mut wait: Wait) -> Result<Verified<C>, Error> {
+    async fn wait<T>(&self, token: &OwnedToken, mut wait: Wait, verify: &impl Verify<T>) -> Result<T, Error> {
         let deadline = after(Instant::now(), self.key_wait);
         loop {
             let (trusted, effort) = match wait {
@@ -268,7 +285,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     (trusted, effort)
                 }
             };
-            match self.verify_or_order(token.as_bearer(), Some(&trusted), effort) {
+            match self.verify_or_order(token.as_bearer(), Some(&trusted), effort, verify) {
                 Ok(verified) => return Ok(verified),
                 Err(unverified) => wait = unverified.lack()?,
             }
@@ -277,14 +294,15 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Verifies a token, or orders what it lacks. `decided` is its issuer, if that was found
     /// before. After an `effort` nothing more is ordered.
-    fn verify_or_order(
+    fn verify_or_order<T>(
         &self,
         token: BearerToken<'_>,
         decided: Option<&Arc<TrustedIssuer>>,
         effort: Option<Effort>,
-    ) -> Result<Verified<C>, Unverified<Wait>> {
+        verify: &impl Verify<T>,
+    ) -> Result<T, Unverified<Wait>> {
         loop {
-            let lack = match self.verify(token, decided) {
+            let lack = match verify(token, decided) {
                 Ok(verified) => return Ok(verified),
                 Err(unverified) => unverified.lack()?,
             };
@@ -312,7 +330,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let compact = Compact::parse(token)?;
         let trusted = self.select(compact.json.root().get("iss"), decided)?;
         let now = self.policy.clock.moment();
-        let (plausible, verified, warrant) = trusted.verify(compact, now)?;
+        let (plausible, verified, warrant) = trusted.verify(compact, &trusted.policy, now)?;
         self.lookup.note_verified(&trusted);
         let verified = Verified::new(plausible, verified, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));

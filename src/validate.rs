@@ -82,7 +82,8 @@ fn checks<'t>(
         judge("padding", &Vec::new, check_padding(policy))?;
     }
     judge("algorithm", &|| seen(parameters, ["alg"]), check_algorithm(header, policy))?;
-    judge("type", &|| seen(parameters, ["typ"]), check_type(header, policy))?;
+    let typed = check_type(header, policy).and_then(|()| check_logout(&registered, policy));
+    judge("type", &|| seen(parameters, ["typ"]), typed)?;
     let times = Dates::read(&registered, None, policy, now).map(|read| dates = Some(read));
     judge("times", &|| seen(claims, ["exp", "nbf", "iat"]), times)?;
     if let Some(ours) = &policy.terms.load_balancers {
@@ -125,6 +126,21 @@ fn check_algorithm(header: Header<'_>, policy: &Policy) -> Result<(), Error> {
         format!("{algorithm} is not among the issuer's allowed algorithms")
     };
     Err(Error::new(ErrorKind::UnsupportedAlgorithm, detail))
+}
+
+/// The event that makes a token one of logout (OpenID Connect Back-Channel Logout 1.0 §2.4).
+const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// A logout token is no access token, whatever its `typ`, and no other token is one of logout.
+fn check_logout(claims: &Registered<'_>, policy: &Policy) -> Result<(), Error> {
+    let event = claims.events.and_then(|events| events.get(LOGOUT));
+    match (event, policy.terms.logout) {
+        (None, false) => Ok(()),
+        (Some(event), true) if event.is_object() => Ok(()),
+        (Some(_), true) => Err(Error::new(ErrorKind::WrongType, "the event of logout is not an object")),
+        (Some(_), false) => Err(Error::new(ErrorKind::WrongType, "it is a logout token")),
+        (None, true) => Err(Error::new(ErrorKind::WrongType, "it has no event of logout")),
+    }
 }
 
 /// RFC 8725 §3.11: if `typ` is there, it must be one that we take.

@@ -28,7 +28,7 @@ fn tokens(uri: &Uri) -> impl Iterator<Item = &str> {
 
 /// Undoes a percent-encoding (RFC 3986 §2.1): no character of a token needs one, but some encoders
 /// write `%2E`. What is no encoding stays, and is in no token.
-fn decoded(text: &str) -> Cow<'_, [u8]> {
+pub(crate) fn decoded(text: &str) -> Cow<'_, [u8]> {
     let Some((start, rest)) = text.split_once('%') else { return Cow::Borrowed(text.as_bytes()) };
     let mut bytes = start.as_bytes().to_vec();
     for part in rest.split('%') {

@@ -65,6 +65,9 @@ pub(crate) struct Terms {
     pub(crate) types: Vec<Box<str>>,
     /// Whether a token without `typ` will do.
     pub(crate) untyped: bool,
+    /// Whether they are logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4), and not access
+    /// tokens.
+    pub(crate) logout: bool,
     pub(crate) rfc9068: bool,
     /// What must hold of claims.
     pub(crate) demands: Vec<Claim>,
@@ -104,6 +107,7 @@ impl Default for Terms {
             // an access token by its own word, or by none
             types: ["jwt", "at+jwt"].map(Into::into).into(),
             untyped: true,
+            logout: false,
             rfc9068: false,
             demands: Vec::new(),
             numeric_ids: false,

@@ -13,6 +13,7 @@ use super::trust::TrustedIssuer;
 use crate::clock::Moment;
 use crate::crypto::{SignatureVerified, VerifyingKey};
 use crate::error::{Error, ErrorKind};
+use crate::issuer::Policy;
 use crate::jose::Compact;
 use crate::jwks::{Cause, Refresh};
 use crate::validate::Plausible;
@@ -59,13 +60,14 @@ pub(super) enum Effort {
 }
 
 impl TrustedIssuer {
-    /// Checks the claims, and then the signature.
+    /// Checks the claims by a policy of this issuer, and then the signature.
     pub(super) fn verify<'t>(
         self: &Arc<Self>,
         token: Compact<'t>,
+        policy: &Arc<Policy>,
         now: Moment,
     ) -> Result<(Plausible<'t>, SignatureVerified, Warrant), Unverified<Lack>> {
-        let plausible = Plausible::check(token, &self.policy, now.wall)?;
+        let plausible = Plausible::check(token, policy, now.wall)?;
         let current = self.keys.current_with_task(now.instant);
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
         let lacking =

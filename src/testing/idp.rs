@@ -1,7 +1,9 @@
 //! The issuer.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -98,6 +100,21 @@ impl Idp {
         let state = self.state();
         let key = state.keys.first().and_then(|first| state.signing(first.algorithm)).cloned();
         TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
+    }
+
+    /// Begins a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) for a client. It still
+    /// wants a `sid` or a `sub`.
+    ///
+    /// ```
+    /// # let idp = tower_bearer::testing::Idp::new("https://id.test/");
+    /// let token = idp.logout_token("shop").claim("sid", "s1").sign();
+    /// ```
+    pub fn logout_token(&self, client_id: impl Into<String>) -> TokenBuilder {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let event = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
+        let token = self.token("").without("sub").without("client_id").header("typ", "logout+jwt");
+        let token = token.audience(client_id.into()).claim("events", event).expires_in(Duration::from_secs(120));
+        token.claim("jti", format!("logout-{}", MADE.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Begins a token that is signed with the key for this algorithm.

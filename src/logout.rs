@@ -1,0 +1,242 @@
+//! Users sign out at the issuer, and their tokens end here: a [`LogoutReceiver`] is the address to
+//! which an issuer sends its logout tokens (OpenID Connect Back-Channel Logout 1.0), and feeds a
+//! [`RevocationList`].
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, routing::get};
+//! use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer};
+//! use tower_bearer::{logout::LogoutReceiver, revocation::RevocationList};
+//!
+//! # fn main() -> Result<(), tower_bearer::ConfigError> {
+//! let revoked = RevocationList::new(Duration::from_secs(15 * 60));
+//! let server = ResourceServer::new("https://api.example.com")
+//!     .trust(Issuer::new("https://id.example.com/"))
+//!     .revocation_list(revoked.clone())
+//!     .build()?;
+//!
+//! // registered at the issuer as the client's `backchannel_logout_uri`
+//! let logout = LogoutReceiver::new(server.clone(), revoked, "shop");
+//! let app: Router = Router::new()
+//!     .route("/me", get(async |token: AccessToken| token.subject().unwrap_or_default().to_owned()))
+//!     .layer(BearerAuthLayer::new(server))
+//!     .route_service("/backchannel-logout", logout); // below the layer: it needs no access token
+//! # Ok(())
+//! # }
+//! ```
+
+mod form;
+mod seen;
+mod token;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+use self::form::NoForm;
+use self::seen::Seen;
+pub use self::token::LogoutToken;
+use crate::challenge::wire;
+use crate::clock::whole_seconds_up;
+use crate::error::{Error, ErrorKind};
+use crate::revocation::RevocationList;
+use crate::server::{LogoutTerms, ResourceServer};
+use crate::trace::{count, event};
+
+/// Receives logout tokens, and revokes what they say; see the [module](self).
+///
+/// A tower service for `POST`, which answers as the specification says: 200, or 400 with an error
+/// in JSON; and 503 if the issuer's keys cannot be had, which is not the issuer's fault. A token is
+/// verified by the issuer's keys, as access tokens are, and must be
+///
+/// * of the type `logout+jwt`, with `iss`, `iat`, `exp` and `jti`, and for no longer than a day;
+/// * for one of this receiver's clients (`aud`);
+/// * about the one event of logout, and about no other;
+/// * about a session (`sid`), a user (`sub`), or both;
+/// * without a `nonce`, and new: none counts twice.
+///
+/// With `sid`, the tokens of the session are revoked; without, those of the user that were issued
+/// before the logout token. So the access tokens must have the same `sid`, or `sub`.
+pub struct LogoutReceiver<C = ()> {
+    shared: Arc<Shared<C>>,
+}
+
+struct Shared<C> {
+    server: ResourceServer<C>,
+    list: RevocationList,
+    terms: LogoutTerms,
+    seen: Arc<Seen>,
+    told: Option<Arc<dyn Fn(&LogoutToken) + Send + Sync>>,
+}
+
+impl<C> LogoutReceiver<C> {
+    /// Receives the logout tokens that are for this client, from all issuers that the server
+    /// trusts.
+    pub fn new(server: ResourceServer<C>, list: RevocationList, client_id: impl Into<String>) -> Self {
+        let terms = LogoutTerms { clients: vec![client_id.into().into()], untyped: false };
+        Self { shared: Arc::new(Shared { server, list, terms, seen: Arc::default(), told: None }) }
+    }
+
+    fn with(self, change: impl FnOnce(&mut Shared<C>)) -> Self {
+        let Shared { server, list, terms, seen, told } = &*self.shared;
+        let (server, list, terms) = (server.clone(), list.clone(), terms.clone());
+        let mut shared = Shared { server, list, terms, seen: Arc::clone(seen), told: told.clone() };
+        change(&mut shared);
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Receives the tokens that are for this client, too; may be called several times.
+    #[must_use]
+    pub fn add_client(self, client_id: impl Into<String>) -> Self {
+        self.with(|shared| shared.terms.clients.push(client_id.into().into()))
+    }
+
+    /// Accepts tokens that have no `typ`, or say `JWT`: Keycloak before 25, authentik before
+    /// 2025.12.
+    ///
+    /// What else is demanded tells them apart from all other tokens.
+    #[must_use]
+    pub fn accept_untyped(self) -> Self {
+        self.with(|shared| shared.terms.untyped = true)
+    }
+
+    /// Tells the application of each logout, after the tokens were revoked: to end sessions of its
+    /// own.
+    #[must_use]
+    pub fn on_logout(self, tell: impl Fn(&LogoutToken) + Send + Sync + 'static) -> Self {
+        self.with(|shared| shared.told = Some(Arc::new(tell)))
+    }
+}
+
+impl<C: Send + Sync + 'static> LogoutReceiver<C> {
+    /// Verifies a logout token, and revokes what it says: for requests that come in another way
+    /// than through the service.
+    ///
+    /// # Errors
+    ///
+    /// As an access token is refused, see [`ErrorKind`]; [`Revoked`](ErrorKind::Revoked) if it has
+    /// come before.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: then either all is done, or nothing.
+    pub async fn receive(&self, token: &str) -> Result<LogoutToken, Error> {
+        self.receive_bytes(token.as_bytes()).await
+    }
+
+    async fn receive_bytes(&self, token: &[u8]) -> Result<LogoutToken, Error> {
+        let shared = &*self.shared;
+        let claimed = shared.server.verify_logout(token, &shared.terms).await?;
+        let token = LogoutToken::read(&claimed)?;
+        let (issuer, now) = (token.issuer(), claimed.policy.server.clock.now());
+        if !shared.seen.is_new(issuer, token.id(), token.expires(), now) {
+            return Err(Error::new(ErrorKind::Revoked, "the logout token has come before").at(&claimed.policy.issuer));
+        }
+        let before = token.next_second().to_system_time();
+        match (token.session_id(), token.subject().zip(before)) {
+            (Some(session), _) => shared.list.revoke_session(issuer, session),
+            (None, Some((subject, before))) => shared.list.revoke_subject(issuer, subject, before),
+            (None, None) => {}
+        }
+        event!(info, "somebody has signed out at the issuer", issuer = issuer);
+        if let Some(told) = &shared.told {
+            told(&token);
+        }
+        Ok(token)
+    }
+}
+
+impl<B, C> Service<Request<B>> for LogoutReceiver<C>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    C: Send + Sync + 'static,
+{
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let receiver = self.clone();
+        Box::pin(async move {
+            let form = form::read(request).await;
+            let token = form.as_deref().map_err(|error| *error).and_then(form::token);
+            Ok(match token {
+                Ok(token) => answer(receiver.receive_bytes(&token).await),
+                Err(error) => no_form(error),
+            })
+        })
+    }
+}
+
+/// OpenID Connect Back-Channel Logout 1.0 §2.8.
+fn answer(received: Result<LogoutToken, Error>) -> Response<String> {
+    let Err(error) = received else {
+        count!("tower_bearer_logouts_total", "result" => "done");
+        return response(StatusCode::OK, None);
+    };
+    event!(warn, "a logout token was refused", error = error);
+    if wire(error.kind()).status.is_server_error() {
+        count!("tower_bearer_logouts_total", "result" => "failed");
+        let text = Some(("temporarily_unavailable", error.kind().text()));
+        let mut response = response(StatusCode::SERVICE_UNAVAILABLE, text);
+        if let Some(wait) = error.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, whole_seconds_up(wait).max(1).into());
+        }
+        return response;
+    }
+    count!("tower_bearer_logouts_total", "result" => "refused");
+    response(StatusCode::BAD_REQUEST, Some(("invalid_request", error.kind().text())))
+}
+
+fn no_form(error: NoForm) -> Response<String> {
+    count!("tower_bearer_logouts_total", "result" => "refused");
+    let text = Some(("invalid_request", error.text()));
+    if error != NoForm::Method {
+        return response(StatusCode::BAD_REQUEST, text);
+    }
+    let mut response = response(StatusCode::METHOD_NOT_ALLOWED, text);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+/// Writes an answer that no cache keeps. The texts are our own, and hold nothing that needs
+/// escaping.
+fn response(status: StatusCode, error: Option<(&str, &str)>) -> Response<String> {
+    let body = error.map(|(code, text)| format!(r#"{{"error":"{code}","error_description":"{text}"}}"#));
+    let is_json = body.is_some();
+    let mut response = Response::new(body.unwrap_or_default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_json {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+impl<C> Clone for LogoutReceiver<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C> fmt::Debug for LogoutReceiver<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clients = &self.shared.terms.clients;
+        f.debug_struct("LogoutReceiver").field("clients", clients).finish_non_exhaustive()
+    }
+}
