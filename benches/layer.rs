@@ -13,6 +13,7 @@
 mod harness;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::routing::get;
@@ -21,9 +22,11 @@ use http::{Request, Response};
 use serde_json::json;
 use tokio::time::Instant;
 use tower::{Layer, service_fn};
+use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
 use tower_bearer::keys::{Algorithm, StaticKeys};
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
-use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer};
 
 use harness::{Case, keycloak, measure, median, range, raw, trusting};
 
@@ -99,6 +102,39 @@ fn forged(token: &str) -> String {
     format!("{message}.{other}{}", &signature[1..])
 }
 
+/// A known token, with nothing to ask, with a list of revoked tokens that is empty or has 10,000 entries of the usual kinds, and with a check in memory.
+fn checks() -> Vec<Case> {
+    struct Yes;
+    impl TokenCheck for Yes {
+        fn name(&self) -> &'static str {
+            "yes"
+        }
+
+        fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+            if token.subject() == Some("mallory") { Answer::No(Denied::revoked("")) } else { Answer::Yes }
+        }
+    }
+    let idp = Idp::new("https://id.test/realms/shop");
+    let token = token(&idp, Algorithm::Es256);
+    let (empty, full) = (RevocationList::new(LIFE), RevocationList::new(LIFE));
+    for n in 0..3333 {
+        full.revoke_id(idp.issuer(), &format!("id-{n}"));
+        full.revoke_session(idp.issuer(), &format!("session-{n}"));
+        full.revoke_subject(idp.issuer(), &format!("subject-{n}"), SystemTime::now());
+    }
+    let servers = [
+        ("nothing asked", trusting(&idp)),
+        ("an empty list", trusting(&idp).revocation_list(empty)),
+        ("a list of 10,000", trusting(&idp).revocation_list(full)),
+        ("a check in memory", trusting(&idp).check(Yes)),
+    ];
+    let cases = servers.map(|(name, server)| Case::new(name, calling(guarded(server.build().unwrap()), Some(&token))));
+    cases.into()
+}
+
+/// Longer than the tokens of the benches live.
+const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Look-ups among one and among many, and tokens of several sizes; and by how many bytes the last is longer than the first.
 fn growth() -> (Vec<Case>, f64) {
     let idp = Idp::new("https://id.test/realms/shop");
@@ -163,7 +199,7 @@ fn readme(cases: &[Case]) {
 }
 
 /// What the design aims at, and what was measured; `ARCHITECTURE.md` says why some of it is missed.
-fn budgets(algorithms: &[Case], refusals: &[Case], (growth, longer): &(Vec<Case>, f64), scaling: &[f64]) {
+fn budgets([algorithms, refusals, checks]: [&[Case]; 3], (growth, longer): &(Vec<Case>, f64), scaling: &[f64]) {
     println!("\nBudgets\n\n| | budget | median | min–max | |\n|---|---|---|---|---|");
     let row = |what: &str, limit: &str, met: &dyn Fn(f64) -> bool, measured: &[f64]| {
         let (median, (min, max)) = (median(measured), range(measured));
@@ -201,6 +237,9 @@ fn budgets(algorithms: &[Case], refusals: &[Case], (growth, longer): &(Vec<Case>
     at_most("cold, ns per byte more", 2.8, &each);
     let micros: Vec<f64> = above(cached, find("bare")).iter().map(|nanos| nanos / 1000.0).collect();
     at_most("the largest token that is kept, cached, µs above bare", 0.35, &micros);
+    for case in &checks[1..] {
+        at_most(&format!("{}, ns", case.name), 60.0, &above(case, &checks[0]));
+    }
     row("two threads ÷ one, one hot token", "≥ 1.5", &|median| median >= 1.5, scaling);
 }
 
@@ -250,20 +289,21 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [count, case, calls] = &*arguments {
         assert_eq!(count, "count");
-        let all = algorithms().into_iter().chain(refusals());
+        let all = algorithms().into_iter().chain(refusals()).chain(checks());
         let mut case = all.into_iter().find(|known| known.name == *case).expect("the name of a case");
         (0..calls.parse::<u32>().unwrap()).for_each(|_| (case.run)());
         return;
     }
     let idp = Idp::with_algorithms("https://id.test/realms/shop", &ALGORITHMS);
     println!("a token of {} B (ES256)", token(&idp, Algorithm::Es256).len());
-    let (mut algorithms, mut refusals, mut growth) = (algorithms(), refusals(), growth());
-    for cases in [&mut algorithms, &mut refusals, &mut growth.0] {
+    let (mut algorithms, mut refusals, mut checks, mut growth) = (algorithms(), refusals(), checks(), growth());
+    for cases in [&mut algorithms, &mut refusals, &mut checks, &mut growth.0] {
         measure(cases.iter_mut());
     }
     readme(&algorithms);
     print("Algorithms", &algorithms);
     print("Refusals", &refusals);
+    print("Checks", &checks);
     print("Growth", &growth.0);
-    budgets(&algorithms, &refusals, &growth, &scaling());
+    budgets([&algorithms, &refusals, &checks], &growth, &scaling());
 }

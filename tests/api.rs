@@ -7,14 +7,17 @@ use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
+use tower_bearer::checks::{Denied, Stance};
 use tower_bearer::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::RequestHead;
 use tower_bearer::keys::{
     Algorithm, FetchError, FetchedKeys, IssuerStatus, KeyError, NotAKeySet, StaticKeys, UnknownAlgorithm,
 };
+use tower_bearer::logout::{LogoutReceiver, LogoutToken};
 use tower_bearer::middleware::BearerAuth;
 use tower_bearer::reject::Rejection;
+use tower_bearer::revocation::{Entry, RevocationList};
 use tower_bearer::testing::{Idp, IdpService, ManualClock, TokenBuilder};
 use tower_bearer::trust::Trust;
 use tower_bearer::{
@@ -48,6 +51,12 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<ManualClock>();
     shared::<Rejection>();
     shared::<RequestHead<'static>>();
+    shared::<RevocationList>();
+    shared::<LogoutReceiver<NotDebug>>();
+    shared::<LogoutToken>();
+    shared::<Entry>();
+    shared::<Denied>();
+    shared::<Stance>();
     shared::<Require<ReadOrders, NotDebug>>();
     shared::<RequireLayer>();
     shared::<ResourceServer<NotDebug>>();

@@ -10,10 +10,13 @@ use std::collections::BTreeMap;
 use axum::Router;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use support::{get, get_with, send};
+use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
 use tower_bearer::keys::FetchError;
+use tower_bearer::logout::LogoutReceiver;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
 use tower_bearer::trust::{IssuerResolver, Trust};
-use tower_bearer::{BearerAuthLayer, ResourceServer};
+use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer};
 
 /// Everything that has been recorded since the last look, as `name{label=value}` and its value.
 fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
@@ -85,4 +88,63 @@ async fn refusals_fetches_and_decisions_are_counted() {
     idp.recover();
     tokio::time::sleep(std::time::Duration::from_secs(10 * 60)).await;
     assert_eq!(recorded(&snapshotter)["tower_bearer_key_fetch_failures{issuer=https://id.test/}"], 0);
+}
+
+/// Says this.
+struct Say(&'static str);
+
+impl TokenCheck for Say {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+        match token.subject() {
+            Some("banned") => Answer::No(Denied::access_denied("secret")),
+            Some("unknown") => Answer::cannot_tell("secret"),
+            _ => Answer::Yes,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_about_tokens_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let idp = Idp::new("https://id.test/");
+    let list = RevocationList::new(std::time::Duration::from_secs(3600));
+    let server =
+        ResourceServer::new("https://api.test").trust(&idp).check(Say("accounts")).revocation_list(list.clone());
+    let server = server.build().unwrap();
+    let receiver = LogoutReceiver::new(server.clone(), list.clone(), "shop");
+    list.revoke_subject(
+        "https://id.test/",
+        "carol",
+        std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40),
+    );
+    for subject in ["alice", "banned", "unknown", "carol", "banned"] {
+        let _ = server.authenticate(&idp.token(subject).sign()).await;
+    }
+    list.disconnected("secret");
+    let _ = server.authenticate(&idp.token("alice").sign()).await;
+    let app = Router::new().route_service("/", receiver);
+    for token in [idp.logout_token("shop").claim("sid", "s1"), idp.logout_token("secret")] {
+        let form = http::Request::post("/").header("content-type", "application/x-www-form-urlencoded");
+        send(&app, form.body(format!("logout_token={}", token.sign()).into()).unwrap()).await;
+    }
+    let expected = [
+        ("tower_bearer_checks_total{check=accounts,outcome=no}", 2),
+        ("tower_bearer_checks_total{check=accounts,outcome=unknown}", 1),
+        ("tower_bearer_checks_total{check=revocations,outcome=no}", 1),
+        ("tower_bearer_checks_total{check=revocations,outcome=unknown}", 1),
+        ("tower_bearer_logouts_total{result=done}", 1),
+        ("tower_bearer_logouts_total{result=refused}", 1),
+        ("tower_bearer_revocations{}", 2),
+    ];
+    let found = recorded(&snapshotter);
+    assert!(found.keys().all(|key| !key.contains("secret")), "{found:?}");
+    for (name, value) in expected {
+        assert_eq!(found.get(name), Some(&value), "{name} in {found:?}");
+    }
 }

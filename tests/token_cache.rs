@@ -7,7 +7,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -17,11 +17,13 @@ use serde::Deserialize;
 use support::kind;
 use support::resolver::Table;
 use tokio::time::sleep;
+use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
 use tower_bearer::config::{Clock, ResourceServerBuilder};
 use tower_bearer::keys::{Algorithm, FetchError, StaticKeys};
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::trust::{IssuerResolver, Trust};
-use tower_bearer::{ErrorKind, Issuer, ResourceServer};
+use tower_bearer::{AccessToken, ErrorKind, Issuer, ResourceServer};
 
 const API: &str = "https://api.test";
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -434,6 +436,64 @@ enum Event {
     Replace,
     Add,
     Reload(usize),
+    /// A token, by its place, is revoked in this way.
+    Revoke(usize, usize),
+    /// The list loses its store, or finds it again.
+    Connect(bool),
+    /// What the application's check says from now on.
+    Say(Say),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Say {
+    Yes,
+    No,
+    CannotTell,
+}
+
+struct Check(Arc<Mutex<Say>>);
+
+impl TokenCheck for Check {
+    fn name(&self) -> &'static str {
+        "check"
+    }
+
+    fn check(&self, _: &AccessToken, _: &Presented<'_>) -> Answer {
+        match *self.0.lock().unwrap() {
+            Say::Yes => Answer::Yes,
+            Say::No => Answer::No(Denied::access_denied("")),
+            Say::CannotTell => Answer::cannot_tell(""),
+        }
+    }
+}
+
+/// A token of a history.
+#[derive(Clone)]
+struct Issued {
+    text: String,
+    number: usize,
+    iat: u64,
+}
+
+/// What was revoked: of tokens with the same number modulo so much, those that were issued before then.
+struct Revoked {
+    modulo: usize,
+    number: usize,
+    before: u64,
+}
+
+/// What the list and the check say, for a token that is good otherwise.
+fn say(token: &Issued, revoked: &[Revoked], connected: bool, check: Say) -> Option<ErrorKind> {
+    let names = |revoked: &&Revoked| token.number % revoked.modulo == revoked.number % revoked.modulo;
+    if revoked.iter().any(|revoked| names(&revoked) && token.iat < revoked.before) {
+        return Some(ErrorKind::Revoked);
+    }
+    match check {
+        _ if !connected => Some(ErrorKind::CheckUnavailable),
+        Say::Yes => None,
+        Say::No => Some(ErrorKind::AccessDenied),
+        Say::CannotTell => Some(ErrorKind::CheckUnavailable),
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -446,6 +506,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Replace),
         1 => Just(Event::Add),
         1 => (0..3_usize).prop_map(Event::Reload),
+        1 => (any::<usize>(), 0..5_usize).prop_map(|(which, how)| Event::Revoke(which, how)),
+        1 => any::<bool>().prop_map(Event::Connect),
+        1 => prop_oneof![3 => Just(Say::Yes), 1 => Just(Say::No), 1 => Just(Say::CannotTell)].prop_map(Event::Say),
     ]
 }
 
@@ -459,9 +522,13 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let (idp, clock) = issuer();
+            let list = RevocationList::builder(Duration::from_secs(24 * 3600)).clock(clock.clone()).build();
+            let check = Arc::new(Mutex::new(Say::Yes));
             let server = |audience, cache| {
-                ResourceServer::new(audience).trust(&idp).clock(clock.clone()).token_cache(cache)
+                let server = ResourceServer::new(audience).trust(&idp).clock(clock.clone()).token_cache(cache);
+                server.revocation_list(list.clone()).check(Check(Arc::clone(&check)))
             };
+            let (mut revoked, mut connected) = (Vec::new(), true);
             let (cached, plain) = (server(API, 1 << 20).build().unwrap(), server(API, 0).build().unwrap());
             let mut tokens = Vec::new();
             for event in history {
@@ -484,12 +551,47 @@ proptest! {
                     Event::Issue(from, lifetime) => {
                         let nbf = unix(&clock) + from;
                         let lifetime = Duration::from_secs(from + lifetime);
-                        tokens.push(idp.token("alice").claim("nbf", nbf).expires_in(lifetime).sign());
+                        let number = tokens.len();
+                        let token = idp.token(format!("user {}", number % 3)).claim("nbf", nbf).expires_in(lifetime);
+                        let token = token.claim("jti", number.to_string()).claim("sid", (number % 2).to_string());
+                        let iat = unix(&clock);
+                        tokens.push(Issued { text: token.claim("client_id", "web").sign(), number, iat });
                     }
                     Event::Come(which) if !tokens.is_empty() => {
-                        let token: &String = &tokens[which % tokens.len()];
-                        assert_eq!(kind(&cached, token).await, kind(&plain, token).await);
+                        let token: &Issued = &tokens[which % tokens.len()];
+                        let verdict = kind(&plain, &token.text).await;
+                        assert_eq!(kind(&cached, &token.text).await, verdict);
+                        let expected = say(token, &revoked, connected, *check.lock().unwrap());
+                        let asked = [ErrorKind::Revoked, ErrorKind::CheckUnavailable, ErrorKind::AccessDenied];
+                        if verdict.is_none_or(|kind| asked.contains(&kind)) {
+                            assert_eq!(verdict, expected);
+                        }
                     }
+                    Event::Revoke(which, how) if !tokens.is_empty() => {
+                        let Issued { number, text, .. } = &tokens[which % tokens.len()];
+                        let (id, issuer) = (number.to_string(), "https://id.test/");
+                        let (modulo, before) = match how {
+                            0 => (usize::MAX, u64::MAX),
+                            1 => (usize::MAX, u64::MAX),
+                            2 => (2, u64::MAX),
+                            3 => (3, unix(&clock)),
+                            _ => (1, unix(&clock) - 50),
+                        };
+                        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(before.min(1 << 40));
+                        match how {
+                            0 => list.revoke_id(issuer, &id),
+                            1 => list.revoke_text(issuer, text),
+                            2 => list.revoke_session(issuer, &(number % 2).to_string()),
+                            3 => list.revoke_subject(issuer, &format!("user {}", number % 3), at),
+                            _ => list.revoke_client(issuer, "web", at),
+                        }
+                        revoked.push(Revoked { modulo, number: *number, before });
+                    }
+                    Event::Connect(now) => {
+                        connected = now;
+                        if connected { list.connected() } else { list.disconnected("lost") }
+                    }
+                    Event::Say(now) => *check.lock().unwrap() = now,
                     Event::Reload(which) => {
                         cached.reload(server(AUDIENCES[which], 1 << 20)).unwrap();
                         plain.reload(server(AUDIENCES[which], 0)).unwrap();
