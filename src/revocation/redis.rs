@@ -25,9 +25,9 @@
 //!   tell says the [`Stance`](crate::checks::Stance): by default they are refused with 503.
 //! * Before the list was read for the first time it cannot tell. [`ready`](RedisStore::ready) waits
 //!   for that.
-//! * A connection that is lost is made anew after 50 ms, and later after up to 5 s, each time with
-//!   jitter. Nothing is missed meanwhile: the list is read again, and what Redis does not have is
-//!   written again. So a Redis that has lost its memory gets it back from any replica.
+//! * A connection that is lost is made anew at once, and after a failure in 50 ms and more, up to
+//!   5 s, with jitter. Nothing is missed meanwhile: the list is read again, and what Redis does not
+//!   have is written again. So a Redis that has lost its memory gets it back from any replica.
 //! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
 //!   [`stored`](RedisStore::stored) says whether it was.
 //!
@@ -55,23 +55,20 @@ mod session;
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Client, IntoConnectionInfo, ProtocolVersion};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 pub use self::error::RedisError;
-use self::session::{Question, Session, answer};
+use self::session::{Completeness, Question, Session, answer};
 use super::RevocationList;
-use crate::clock::after;
 use crate::sync::jitter;
 use crate::trace::event;
-
-/// A list counts as complete for so long after Redis was last known to have told everything.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest wait between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -110,7 +107,8 @@ impl RedisStore {
         list.disconnected("the revocation list has not been read from Redis yet");
         let (questions, asked) = mpsc::channel(WAITING);
         let (state, complete) = watch::channel(false);
-        let keeper = Keeper { client, name: name.to_owned(), list: list.clone(), state, questions: asked };
+        let completeness = Arc::new(Completeness::new(list.clone(), state));
+        let keeper = Keeper { client, name: name.to_owned(), completeness, questions: asked, question: None };
         let task = runtime.spawn(keeper.run()).abort_handle();
         Ok(Self { questions, complete, task })
     }
@@ -162,59 +160,59 @@ impl fmt::Debug for RedisStore {
 struct Keeper {
     client: Client,
     name: String,
-    list: RevocationList,
-    state: watch::Sender<bool>,
+    completeness: Arc<Completeness>,
     questions: mpsc::Receiver<Question>,
+    /// What the last connection left without an answer.
+    question: Option<Question>,
 }
 
 /// However it ends: when the store is dropped, or the runtime shuts down.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.list.disconnected("the revocation list is not shared by Redis any more");
+        self.completeness.end("the revocation list is not shared by Redis any more".into());
     }
 }
 
 impl Keeper {
     async fn run(mut self) {
-        let mut known_until = Instant::now();
         loop {
-            let mut session = self.begin(known_until).await;
-            self.list.connected();
-            self.state.send_replace(true);
-            let end = session.serve(&mut self.questions).await;
-            known_until = after(session.told_all_at(), KNOWN_FOR);
+            let mut session = self.begin().await;
+            let end = session.serve(&mut self.questions, &mut self.question).await;
             event!(debug, "the connection to Redis has ended", reason = end);
         }
     }
 
-    /// Connects and reads the list, as often as it takes. What was known counts until then.
-    async fn begin(&mut self, known_until: Instant) -> Session {
-        let Self { client, name, list, state, questions } = self;
-        let mut why = RedisError::new("the connection to Redis is lost");
+    /// Connects and reads the list, as often as it takes.
+    async fn begin(&mut self) -> Session {
+        let Self { client, name, completeness, questions, question } = self;
+        let mut failed: Option<RedisError> = None;
         let (mut wait, mut longest) = (Duration::ZERO, PAUSES.0);
         loop {
             let pause = sleep(wait);
             let mut attempt = pin!(async {
                 pause.await;
-                Session::open(client, name, list).await
+                Session::open(client, name, completeness).await
             });
-            why = loop {
+            let error = loop {
+                // the first attempt may well answer what is asked
+                let why = failed.as_ref();
                 tokio::select! {
                     opened = &mut attempt => match opened {
                         Ok(session) => return session,
                         Err(error) => break error,
                     },
-                    Some(question) = questions.recv() => answer(question, Err(why.clone())),
-                    () = sleep_until(known_until), if *state.borrow() => {
-                        state.send_replace(false);
-                        list.disconnected(why.reason());
-                    }
+                    Some(asked) = questions.recv(), if why.is_some() => answer(asked, why.cloned().map_or(Ok(()), Err)),
+                    () = completeness.is_over() => completeness.end("the connection to Redis is lost".into()),
                 }
             };
-            event!(debug, "Redis was tried in vain", reason = why);
-            if !*state.borrow() {
-                list.disconnected(why.reason());
+            event!(debug, "Redis was tried in vain", reason = error);
+            if completeness.has_ended() {
+                completeness.end(error.reason());
             }
+            if let Some(question) = question.take() {
+                answer(question, Err(error.clone()));
+            }
+            failed = Some(error);
             wait = longest.mul_f64(0.5 + jitter() / 2.0);
             longest = longest.saturating_mul(2).min(PAUSES.1);
         }

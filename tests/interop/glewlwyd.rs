@@ -39,7 +39,7 @@ pub(crate) struct Glewlwyd {
 impl Glewlwyd {
     pub(crate) async fn start() -> Self {
         let port = free_port().await;
-        let folder = std::env::temp_dir().join(format!("tower-bearer-glewlwyd-{port}"));
+        let folder = std::env::temp_dir().join(format!("tower-bearer-glewlwyd-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let tables = "zcat /usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz | sqlite3 database";
         let status = Command::new("sh").args(["-c", tables]).current_dir(&folder).status().await.unwrap();

@@ -29,7 +29,7 @@ impl RedisServer {
     /// One that has a place, and does not run yet.
     pub(crate) async fn not_yet(arguments: &'static [&'static str]) -> Self {
         let port = free_port().await;
-        let folder = std::env::temp_dir().join(format!("tower-bearer-redis-{port}"));
+        let folder = std::env::temp_dir().join(format!("tower-bearer-redis-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         Self { port, folder, process: None, arguments }
     }

@@ -1,26 +1,31 @@
 //! A connection on which revocations come and go.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::future::{pending, ready};
 use std::iter;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo, PushKind, Value};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::RedisError;
 use crate::clock::after;
 use crate::revocation::{Entry, Local, LocalEntries, RevocationList};
-use crate::sync::random;
+use crate::sync::{lock, random};
 use crate::trace::event;
 
-/// How often Redis is asked whether it is still there, and how long after it was last known to be its
-/// answer is awaited: a little less than a second, after which the list is not complete.
+/// The list counts as complete for so long after Redis was last known to have told everything.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// How often Redis is asked whether it is still there, and how long it may take.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-const ANSWER_WITHIN: Duration = Duration::from_millis(950);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How marks of the set begin; no entry does.
@@ -47,6 +52,45 @@ pub(super) fn answer(question: Question, answer: Result<(), RedisError>) {
     drop(question.send(answer));
 }
 
+/// Whether the list has all that was revoked elsewhere.
+pub(super) struct Completeness {
+    list: RevocationList,
+    state: watch::Sender<bool>,
+    /// When Redis was last known to have told everything.
+    told_all_at: Mutex<Instant>,
+}
+
+impl Completeness {
+    pub(super) fn new(list: RevocationList, state: watch::Sender<bool>) -> Self {
+        Self { list, state, told_all_at: Mutex::new(Instant::now()) }
+    }
+
+    fn told_all_at(&self) -> Instant {
+        *lock(&self.told_all_at)
+    }
+
+    fn renew(&self, told_all_at: Instant) {
+        *lock(&self.told_all_at) = told_all_at;
+        self.state.send_replace(true);
+        self.list.connected();
+    }
+
+    /// Waits until too much time has passed; for ever if it was said that it has.
+    pub(super) async fn is_over(&self) {
+        if self.has_ended() { pending().await } else { sleep_until(after(self.told_all_at(), KNOWN_FOR)).await }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        !*self.state.borrow()
+    }
+
+    /// Says that it has ended, or another reason.
+    pub(super) fn end(&self, why: Cow<'static, str>) {
+        self.state.send_replace(false);
+        self.list.disconnected(why);
+    }
+}
+
 pub(super) struct Session {
     connection: MultiplexedConnection,
     name: Arc<str>,
@@ -55,8 +99,9 @@ pub(super) struct Session {
     /// Set when messages were thrown away.
     overflowed: Arc<AtomicBool>,
     local: LocalEntries,
-    /// When Redis was last known to have told everything.
-    told_all_at: Instant,
+    completeness: Arc<Completeness>,
+    /// Whether the list was read.
+    has_read: bool,
     /// What stands in the set beside the entries, for as long as it is the set that was read.
     mark: Option<String>,
     sweep_at: Instant,
@@ -66,7 +111,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects, and makes the list and Redis the same.
-    pub(super) async fn open(client: &Client, name: &str, list: &RevocationList) -> Result<Self, RedisError> {
+    pub(super) async fn open(
+        client: &Client,
+        name: &str,
+        completeness: &Arc<Completeness>,
+    ) -> Result<Self, RedisError> {
         let overflowed = Arc::new(AtomicBool::new(false));
         let (sender, messages) = mpsc::channel(MESSAGES);
         let lost = Arc::clone(&overflowed);
@@ -84,28 +133,26 @@ impl Session {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         // first, so that what is revoked while the list is read comes by one way or the other
         connection.subscribe(name).await?;
-        let now = Instant::now();
+        let list = completeness.list.clone();
         let mut session = Self {
             connection,
             name: name.into(),
-            list: list.clone(),
             messages,
             overflowed,
             local: list.local_entries(),
-            told_all_at: now,
+            list,
+            completeness: Arc::clone(completeness),
+            has_read: false,
             mark: None,
-            sweep_at: now,
+            sweep_at: Instant::now(),
             behind: None,
         };
         let missing = session.read().await?;
-        session.ask().await?;
         session.tell(&missing).await?;
         session.mark().await?;
+        session.has_read = true;
+        session.ask().await?;
         Ok(session)
-    }
-
-    pub(super) fn told_all_at(&self) -> Instant {
-        self.told_all_at
     }
 
     /// Takes in what is there. Returns what is here only.
@@ -140,42 +187,54 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on until something fails, and tells what.
-    pub(super) async fn serve(&mut self, questions: &mut mpsc::Receiver<Question>) -> RedisError {
+    /// Goes on until something fails, and tells what; and leaves the question that was not answered.
+    pub(super) async fn serve(
+        &mut self,
+        questions: &mut mpsc::Receiver<Question>,
+        question: &mut Option<Question>,
+    ) -> RedisError {
         loop {
-            if let Err(error) = self.step(questions).await {
+            if let Err(error) = self.step(questions, question).await {
                 return error;
             }
         }
     }
 
     /// Waits until there is something to do, and does some of each, so that nothing waits for all of another.
-    async fn step(&mut self, questions: &mut mpsc::Receiver<Question>) -> Result<(), RedisError> {
-        let due = after(self.told_all_at, ASK_EVERY);
-        let (mut local, mut question) = (None, None);
+    async fn step(
+        &mut self,
+        questions: &mut mpsc::Receiver<Question>,
+        question: &mut Option<Question>,
+    ) -> Result<(), RedisError> {
+        let due = after(self.completeness.told_all_at(), ASK_EVERY);
+        let mut local = None;
         tokio::select! {
             () = sleep_until(due) => {}
             Some(message) = self.messages.recv() => self.take_in(&message)?,
             Some(entry) = self.local.next() => local = Some(entry),
-            Some(asked) = questions.recv() => question = Some(asked),
+            Some(asked) = questions.recv(), if question.is_none() => *question = Some(asked),
+            () = ready(()), if question.is_some() => {}
         }
         if due <= Instant::now() {
             self.ask().await?;
-            self.list.connected();
+        }
+        if self.sweep_at <= Instant::now() {
+            self.sweep().await?;
+        }
+        if question.is_none() {
+            *question = questions.try_recv().ok();
         }
         self.tell_local(local).await?;
-        if self.behind.as_ref().is_some_and(|(_, again)| *again <= Instant::now()) {
+        let again = self.behind.as_ref().is_some_and(|(_, again)| *again <= Instant::now());
+        if again || question.is_some() && self.behind.is_some() {
             self.tell_all().await?;
-            // another server may stand behind the address now
-            self.behind.take().map_or(Ok(()), |(why, _)| Err(why))?;
         }
-        if let Some(question) = question.or_else(|| questions.try_recv().ok()) {
-            let told = self.tell_what_is_asked_for().await;
-            let refused = self.behind.as_ref().map_or(Ok(()), |(why, _)| Err(why.clone()));
-            answer(question, told.clone().and(refused));
-            told?;
+        let refused = self.behind.as_ref().map_or(Ok(()), |(why, _)| Err(why.clone()));
+        if let Some(question) = question.take() {
+            answer(question, refused.clone());
         }
-        Ok(())
+        // another server may stand behind the address now
+        if again { refused } else { Ok(()) }
     }
 
     /// Asks whether Redis is there, and has the set still.
@@ -186,14 +245,17 @@ impl Session {
         if mark.is_some() && score == Value::Nil {
             return Err(RedisError::new("Redis has lost the list, and gets it again"));
         }
-        if self.sweep_at <= Instant::now() {
-            self.sweep_at = after(Instant::now(), SWEEP_EVERY);
-            let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
-            let expired = now.saturating_sub(SWEEP_AFTER).to_string();
-            let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&name, "-inf", &expired]).await?;
-            if let Err(why) = swept {
-                event!(debug, "expired revocations stay in Redis", reason = why);
-            }
+        Ok(())
+    }
+
+    /// Takes out of the set what has expired, by Redis' own clock.
+    async fn sweep(&mut self) -> Result<(), RedisError> {
+        self.sweep_at = after(Instant::now(), SWEEP_EVERY);
+        let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
+        let expired = now.saturating_sub(SWEEP_AFTER).to_string();
+        let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&self.name.clone(), "-inf", &expired]).await?;
+        if let Err(why) = swept {
+            event!(debug, "expired revocations stay in Redis", reason = why);
         }
         Ok(())
     }
@@ -209,11 +271,6 @@ impl Session {
             }
         }
         self.tell(&entries).await
-    }
-
-    async fn tell_what_is_asked_for(&mut self) -> Result<(), RedisError> {
-        self.tell_local(None).await?;
-        if self.behind.is_some() { self.tell_all().await } else { Ok(()) }
     }
 
     /// Tells all of the list, and so makes up for what could not be written.
@@ -250,8 +307,17 @@ impl Session {
         let mut command = ::redis::cmd(command);
         command.arg(arguments);
         let asked = Instant::now();
-        let limit = after(self.told_all_at, ANSWER_WITHIN);
-        let answer = timeout_at(limit, command.query_async(&mut self.connection)).await;
+        let answer = {
+            let mut answer = pin!(timeout(ANSWER_WITHIN, command.query_async(&mut self.connection)));
+            tokio::select! {
+                biased;
+                answer = &mut answer => answer,
+                () = self.completeness.is_over() => {
+                    self.completeness.end("Redis has not answered for a second".into());
+                    answer.await
+                }
+            }
+        };
         let answer = match answer.map_err(|_| RedisError::new("Redis does not answer in time"))? {
             Ok(answer) => Ok(answer),
             Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Err(error.into()),
@@ -265,7 +331,9 @@ impl Session {
         if self.overflowed.load(Ordering::Acquire) {
             return Err(RedisError::new("too many revocations came at once, and are read anew"));
         }
-        self.told_all_at = asked;
+        if self.has_read {
+            self.completeness.renew(asked);
+        }
         Ok(answer)
     }
 
