@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreProviderMetadata};
+use openidconnect::url::form_urlencoded::byte_serialize;
 use openidconnect::{
     AsyncHttpClient, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
     EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
@@ -104,6 +106,23 @@ impl Client {
         let (client, token) = (self.discovered().await?, RefreshToken::new(token));
         let exchange = client.exchange_refresh_token(&token)?.add_extra_param("resource", AUDIENCE);
         Ok(granted(exchange.request_async(&self.http).await)?.as_ref().map(issued))
+    }
+
+    /// Gives a refresh token back (RFC 7009), if the identity service takes it: all that was issued with it is then no good any more.
+    pub async fn revoke(&self, token: &str) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            revocation_endpoint: Option<String>,
+        }
+        let metadata = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let metadata = self.http.0.get(metadata).send().await?.error_for_status()?.bytes().await?;
+        let Some(endpoint) = serde_json::from_slice::<Metadata>(&metadata)?.revocation_endpoint else { return Ok(()) };
+        let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let Credentials { id, secret } = &self.credentials;
+        let request = self.http.0.post(endpoint).basic_auth(encoded(id), Some(encoded(secret)));
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.body(format!("token={}", encoded(token))).send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// Fetches a token for this client itself (RFC 6749 §4.4).

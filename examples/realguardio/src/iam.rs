@@ -1,5 +1,9 @@
 //! The identity service: where users sign in, and who issues tokens. A small authorization server on top of the library's test issuer, with real keys: the
-//! authorization-code flow with PKCE (RFC 7636), refresh tokens that are used once, and client credentials. Not for production; `--issuer` takes one that is.
+//! authorization-code flow with PKCE (RFC 7636), refresh tokens that are used once, and client credentials; opaque access tokens ([`opaque`]); and sign-outs, of which
+//! every service is told ([`sign_out`]). Not for production; `--issuer` takes one that is.
+
+mod opaque;
+mod sign_out;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +20,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
+use tower_bearer::config::Clock;
 use tower_bearer::testing::{Idp, TokenBuilder};
 
+use self::opaque::Kept;
+use crate::client;
 use crate::guard::AUDIENCE;
 
 /// How long access tokens are good: short, so that the gateway has something to refresh.
@@ -35,7 +42,7 @@ pub struct User {
 }
 
 /// A client with a secret.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Registered {
     pub secret: String,
     /// Where users are sent back to; machines have none.
@@ -44,15 +51,21 @@ pub struct Registered {
     pub scopes: Vec<&'static str>,
     /// What it is when it acts for itself.
     pub roles: Vec<&'static str>,
+    /// Where it wants to be told that a session has ended. Those who do are services, which may also ask about tokens.
+    pub logout_uri: Option<String>,
 }
 
 /// The service.
 #[derive(Clone)]
 pub struct Iam {
-    idp: Idp,
+    /// What signs.
+    pub idp: Idp,
+    /// Tells the time of opaque tokens; without, tokens are JWTs.
+    opaque: Option<Arc<dyn Clock>>,
     users: Arc<HashMap<&'static str, User>>,
     clients: Arc<HashMap<String, Registered>>,
     state: Arc<Mutex<Memory>>,
+    http: reqwest::Client,
 }
 
 /// What has begun and is not over.
@@ -60,10 +73,21 @@ pub struct Iam {
 struct Memory {
     /// Requests whose user has not signed in yet.
     asked: HashMap<String, Asked>,
-    /// Codes that have not been redeemed yet, each good for once.
-    codes: HashMap<String, (Asked, &'static str, Instant)>,
-    /// Refresh tokens: client and user.
-    refresh: HashMap<String, (String, &'static str)>,
+    /// Codes that have not been redeemed yet, each good for once, with their session.
+    codes: HashMap<String, (Asked, String, Instant)>,
+    /// The sessions of users, from sign-in to sign-out.
+    sessions: HashMap<String, &'static str>,
+    /// Refresh tokens.
+    refresh: HashMap<String, Refresh>,
+    /// What opaque access tokens stand for.
+    kept: HashMap<String, Kept>,
+}
+
+/// What a refresh token is good for. It is known for as long as its session, though it is used once.
+struct Refresh {
+    client: String,
+    session: String,
+    used: bool,
 }
 
 /// An authorization request (RFC 6749 §4.1.1).
@@ -83,8 +107,8 @@ struct Asked {
 #[derive(Deserialize)]
 struct SignIn {
     request: String,
-    user: String,
-    password: String,
+    #[serde(flatten)]
+    login: Login,
 }
 
 #[derive(Deserialize)]
@@ -100,54 +124,85 @@ struct TokenRequest {
 
 impl Iam {
     /// An identity service at the address that the issuer has for a name.
-    pub fn new(idp: Idp, users: HashMap<&'static str, User>, clients: HashMap<String, Registered>) -> Self {
-        Self { idp, users: Arc::new(users), clients: Arc::new(clients), state: Arc::default() }
+    pub fn new(
+        idp: Idp,
+        users: HashMap<&'static str, User>,
+        clients: HashMap<String, Registered>,
+    ) -> reqwest::Result<Self> {
+        let (users, clients, http) = (Arc::new(users), Arc::new(clients), client::http_client()?);
+        Ok(Self { idp, opaque: None, users, clients, state: Arc::default(), http })
     }
 
     fn access_token(&self, subject: &str, client: &str) -> TokenBuilder {
         let token = self.idp.token(subject).audience(AUDIENCE).expires_in(LIFETIME);
-        token.header("typ", "at+jwt").claim("client_id", client)
+        token.header("typ", "at+jwt").claim("jti", random()).claim("client_id", client)
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Access token, refresh token and, at the first time, ID token of a user.
-    fn tokens(&self, user: &'static str, client: &str, asked: Option<&Asked>) -> Value {
-        let Some(known) = self.users.get(user) else { return Value::Null };
-        let roles = known.roles.iter().fold(self.access_token(user, client), |token, role| token.role(*role));
+    /// Begins a session of a user, if there is one of this name.
+    fn begin(&self, user: &str) -> Option<String> {
+        let (session, user) = (random(), *self.users.get_key_value(user)?.0);
+        self.memory().sessions.insert(session.clone(), user);
+        Some(session)
+    }
+
+    /// Signs a user in without a browser, for tests: begins a session, and returns its tokens.
+    pub fn sign_in(&self, user: &str, client: &str) -> Option<Value> {
+        self.tokens(&self.begin(user)?, client, None)
+    }
+
+    /// Access token, refresh token and, at the first time, ID token of a session; none if it has ended.
+    fn tokens(&self, session: &str, client: &str, asked: Option<&Asked>) -> Option<Value> {
+        let user = *self.memory().sessions.get(session)?;
+        let known = self.users.get(user)?;
+        let token = self.access_token(user, client).claim("sid", session).claim("locations", known.locations.clone());
+        let access_token = self.issue(&known.roles.iter().fold(token, |token, role| token.role(*role)));
         let refresh = random();
-        self.memory().refresh.insert(refresh.clone(), (client.to_owned(), user));
+        let mut memory = self.memory();
+        // whoever has signed out in the meantime gets nothing
+        if !memory.sessions.contains_key(session) {
+            memory.kept.remove(&access_token);
+            return None;
+        }
+        let (client_id, session_id) = (client.to_owned(), session.to_owned());
+        memory.refresh.insert(refresh.clone(), Refresh { client: client_id, session: session_id, used: false });
+        drop(memory);
         let mut answer = json!({
-            "access_token": roles.claim("locations", known.locations.clone()).sign(),
+            "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": LIFETIME.as_secs(),
             "refresh_token": refresh,
         });
         if let Some(asked) = asked {
             let token = self.idp.token(user).audience(client).expires_in(LIFETIME).header("typ", "JWT");
+            let token = token.claim("sid", session);
             let token = asked.nonce.iter().fold(token, |token, nonce| token.claim("nonce", nonce.clone()));
             answer["id_token"] = token.sign().into();
         }
-        answer
+        Some(answer)
     }
 }
 
 /// The service's routes.
 pub fn service(iam: Iam) -> Router {
-    Router::new()
+    let introspection = if iam.opaque.is_some() { opaque::routes() } else { Router::new() };
+    introspection
         .route("/.well-known/openid-configuration", get(metadata))
         .route("/jwks", get(async |State(iam): State<Iam>| Json(iam.idp.jwks())))
         .route("/authorize", get(authorize).post(sign_in))
         .route("/token", post(token))
+        .route("/revoke", post(sign_out::revoke))
+        .route("/sign-out", get(async || sign_out::page("")).post(sign_out::everywhere))
         .with_state(iam)
 }
 
 async fn metadata(State(iam): State<Iam>) -> Json<Value> {
     let issuer = iam.idp.issuer();
     let at = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
-    Json(json!({
+    let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": at("/authorize"),
         "token_endpoint": at("/token"),
@@ -158,7 +213,16 @@ async fn metadata(State(iam): State<Iam>) -> Json<Value> {
         "code_challenge_methods_supported": ["S256"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
-    }))
+        "revocation_endpoint": at("/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+    });
+    if iam.opaque.is_some() {
+        metadata["introspection_endpoint"] = at("/introspect").into();
+        metadata["introspection_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
+    }
+    Json(metadata)
 }
 
 /// Shows the login page. The request waits here, so that nothing of it stands in the page.
@@ -181,24 +245,45 @@ async fn authorize(State(iam): State<Iam>, Query(asked): Query<Asked>) -> Respon
 }
 
 fn page(request: &str, message: &str) -> Response {
-    // both are ours, and hold nothing that HTML could mistake
+    let request = format!("<input type=hidden name=request value={request}>");
+    form("/authorize", "Sign in", &request, "Sign in at the identity service.", message)
+}
+
+/// A page that asks for name and password.
+fn form(action: &str, title: &str, hidden: &str, text: &str, message: &str) -> Response {
+    // all of it is ours, and holds nothing that HTML could mistake
     let page = Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Sign in</title>\
+        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>\
          <style>body{{font:16px system-ui;max-width:22rem;margin:4rem auto}}input,button{{font:inherit;width:100%;margin:.3rem 0;padding:.5rem}}</style>\
-         <h1>RealGuardIO</h1><p>Sign in at the identity service.</p><p role=alert>{message}</p>\
-         <form method=post action=/authorize><input type=hidden name=request value={request}>\
+         <h1>RealGuardIO</h1><p>{text}</p><p role=alert>{message}</p>\
+         <form method=post action={action}>{hidden}\
          <input name=user placeholder=user autocomplete=username autofocus><input name=password type=password placeholder=password>\
-         <button>Sign in</button></form></html>"
+         <button>{title}</button></form></html>"
     ));
     ([(header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'")], page).into_response()
+}
+
+/// What somebody has typed who says who they are.
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+    password: String,
+}
+
+impl Login {
+    const WRONG: &str = "The name or the password is wrong.";
+
+    fn is_right(&self, iam: &Iam) -> bool {
+        iam.users.contains_key(self.user.as_str()) && self.password == "realguardio"
+    }
 }
 
 async fn sign_in(State(iam): State<Iam>, Form(form): Form<SignIn>) -> Response {
     let Some(asked) = iam.memory().asked.get(&form.request).cloned() else {
         return (StatusCode::BAD_REQUEST, "nobody has asked for this").into_response();
     };
-    let user = iam.users.keys().find(|user| **user == form.user).filter(|_| form.password == "realguardio");
-    let Some(user) = user else { return page(&form.request, "The name or the password is wrong.") };
+    let session = form.login.is_right(&iam).then(|| iam.begin(&form.login.user)).flatten();
+    let Some(session) = session else { return page(&form.request, Login::WRONG) };
     let code = random();
     let answer = [("code", &code), ("state", &asked.state)];
     let Ok(back) = reqwest::Url::parse_with_params(&asked.redirect_uri, answer) else {
@@ -206,7 +291,7 @@ async fn sign_in(State(iam): State<Iam>, Form(form): Form<SignIn>) -> Response {
     };
     let mut memory = iam.memory();
     memory.asked.remove(&form.request);
-    memory.codes.insert(code, (asked, *user, Instant::now()));
+    memory.codes.insert(code, (asked, session, Instant::now()));
     // with GET, whatever the form's method was
     Redirect::to(back.as_str()).into_response()
 }
@@ -224,10 +309,13 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
             let refresh = request.refresh_token.unwrap_or_default();
             // good for once, and for its own client
             let mut memory = iam.memory();
-            let own = memory.refresh.get(&refresh).is_some_and(|(owner, _)| *owner == client);
-            let user = own.then(|| memory.refresh.remove(&refresh)).flatten().map(|(_, user)| user);
+            let own = memory.refresh.get_mut(&refresh).filter(|own| own.client == client && !own.used);
+            let session = own.map(|own| {
+                own.used = true;
+                own.session.clone()
+            });
             drop(memory);
-            user.map(|user| iam.tokens(user, &client, None))
+            session.and_then(|session| iam.tokens(&session, &client, None))
         }
         "client_credentials" => {
             let own = iam.clients.get(&client);
@@ -237,7 +325,7 @@ async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<T
                 return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
             }
             let token = iam.access_token(&client, &client).scope(&scope);
-            let token = roles.into_iter().fold(token, TokenBuilder::role).sign();
+            let token = iam.issue(&roles.into_iter().fold(token, TokenBuilder::role));
             let lifetime = LIFETIME.as_secs();
             Some(json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": scope }))
         }
@@ -259,9 +347,9 @@ fn redeem(iam: &Iam, client: &str, request: &TokenRequest) -> Option<Value> {
         && Some(&asked.redirect_uri) == request.redirect_uri.as_ref()
         && asked.code_challenge == challenge
         && since.elapsed() < CODE_LIFETIME;
-    let (asked, user, _) = good.then(|| memory.codes.remove(code)).flatten()?;
+    let (asked, session, _) = good.then(|| memory.codes.remove(code)).flatten()?;
     drop(memory);
-    Some(iam.tokens(user, client, Some(&asked)))
+    iam.tokens(&session, client, Some(&asked))
 }
 
 /// Returns the client of `Authorization: Basic` (RFC 6749 §2.3.1).
@@ -293,7 +381,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_code_is_good_for_a_minute() {
-        let iam = Iam::new(Idp::new("https://id.test/"), HashMap::from([("alice", User::default())]), HashMap::new());
+        let users = HashMap::from([("alice", User::default())]);
+        let iam = Iam::new(Idp::new("https://id.test/"), users, HashMap::new()).unwrap();
         let asked = Asked {
             response_type: "code".to_owned(),
             client_id: "gateway".to_owned(),
@@ -314,7 +403,8 @@ mod tests {
             resource: None,
         };
         for (waited, good) in [(CODE_LIFETIME - Duration::from_secs(1), true), (CODE_LIFETIME, false)] {
-            iam.memory().codes.insert("code".to_owned(), (asked.clone(), "alice", Instant::now()));
+            let session = iam.begin("alice").unwrap();
+            iam.memory().codes.insert("code".to_owned(), (asked.clone(), session, Instant::now()));
             tokio::time::advance(waited).await;
             assert_eq!(redeem(&iam, "gateway", &request).is_some(), good, "{waited:?}");
         }

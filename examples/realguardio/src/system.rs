@@ -99,8 +99,8 @@ pub struct System {
     pub customers: Running,
     pub systems: Running,
     pub statistics: Running,
-    /// The identity service, and the issuer in it, unless it is another's.
-    pub identity: Option<(Running, Idp)>,
+    /// The identity service, running and as a value, unless it is another's.
+    pub identity: Option<(Running, Iam)>,
     pub issuer: String,
     follower: Option<JoinHandle<()>>,
 }
@@ -184,8 +184,8 @@ impl System {
                 let issuer = url(&listener)?;
                 (user.secret, machine.secret) = (iam::random(), iam::random());
                 let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(Arc::clone(&clock));
-                let iam = Iam::new(idp.clone(), users(), clients(&user, &machine, &redirect));
-                (issuer, Some((Running::start(listener, iam::service(iam))?, idp)))
+                let iam = Iam::new(idp, users(), clients(&user, &machine, &redirect))?;
+                (issuer, Some((Running::start(listener, iam::service(iam.clone()))?, iam)))
             }
         };
 
@@ -268,8 +268,7 @@ fn users() -> HashMap<&'static str, User> {
 
 /// The clients of our identity service: the gateway, the service that follows events, and a dashboard.
 fn clients(user: &Credentials, machine: &Credentials, redirect: &str) -> HashMap<String, Registered> {
-    let own =
-        |secret: &str, scopes| Registered { secret: secret.to_owned(), redirect_uri: None, scopes, roles: Vec::new() };
+    let own = |secret: &str, scopes| Registered { secret: secret.to_owned(), scopes, ..Registered::default() };
     let gateway = Registered { redirect_uri: Some(redirect.to_owned()), ..own(&user.secret, vec![]) };
     let dashboard = Registered { roles: vec![AUDITOR], ..own("realguardio", vec!["stats:read"]) };
     HashMap::from([

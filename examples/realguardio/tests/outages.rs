@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use person::Person;
 use realguardio::guard::AUDIENCE;
-use realguardio::iam::LIFETIME;
+use realguardio::iam::{Iam, LIFETIME};
 use realguardio::system::{Authorization, Options, System};
 use tower_bearer::testing::{Idp, ManualClock};
 
@@ -43,7 +43,7 @@ async fn status(url: &str, token: Option<&str>) -> u16 {
 #[tokio::test]
 async fn who_has_no_keys_yet_while_the_identity_service_is_down_says_so_and_recovers() {
     let (mut system, _) = start(Authorization::Fetch).await;
-    let (iam, idp) = system.identity.as_mut().unwrap();
+    let (iam, Iam { idp, .. }) = system.identity.as_mut().unwrap();
     // nobody has asked for anything yet, and keys are fetched when they are needed
     iam.stop().await;
     let (systems, token) = (format!("{}/systems", system.systems.url), admin(idp));
@@ -101,7 +101,7 @@ async fn whoever_is_signed_in_stays_so_while_the_identity_service_is_down() {
 async fn keys_are_rotated_and_users_notice_nothing() {
     let (mut system, clock) = start(Authorization::Fetch).await;
     let gateway = system.gateway.url.clone();
-    let (_, idp) = system.identity.as_mut().unwrap();
+    let (_, Iam { idp, .. }) = system.identity.as_mut().unwrap();
     let mut alice = Person::new();
     alice.sign_in(&gateway, "alice").await;
     let statistics = format!("{}/statistics", system.statistics.url);
@@ -179,7 +179,7 @@ async fn a_copy_goes_on_while_the_customer_service_is_down_and_catches_up() {
     assert_eq!(alice.submit("/systems/1/arm", &[]).await.status, 200);
 
     system.customers.resume().await.unwrap();
-    let (_, idp) = system.identity.as_ref().unwrap();
+    let (_, Iam { idp, .. }) = system.identity.as_ref().unwrap();
     let token = idp.token("alice").audience(AUDIENCE).role("employee").sign();
     let role = r#"{"location": 2, "grantee": {"employee": "alice"}, "role": "armer"}"#;
     let give = reqwest::Client::new().put(format!("{}/customers/1/roles", system.customers.url)).bearer_auth(token);
@@ -216,7 +216,7 @@ async fn what_is_no_answer_to_a_question_of_this_browser_signs_nobody_in() {
     assert_eq!(alice.submit("/authorize", &fields).await.status, 400);
     assert_eq!(alice.cookie(&gateway, "__Host-session"), None);
     // and nothing is to be had without the cookie, whatever else is said
-    let token = admin(&system.identity.as_ref().unwrap().1);
+    let token = admin(&system.identity.as_ref().unwrap().1.idp);
     let bare = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let by_header = bare.get(&gateway).bearer_auth(&token).send().await.unwrap();
     let by_cookie = bare.get(&gateway).header("cookie", format!("access_token={token}")).send().await.unwrap();

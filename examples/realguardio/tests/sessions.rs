@@ -93,14 +93,16 @@ impl World {
         let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(clock.clone());
         let employee = || User { roles: vec!["employee"], locations: json!({}) };
         let users = HashMap::from([("alice", employee()), ("bob", employee()), ("<b>&\"eve", employee())]);
-        let registered =
-            |redirect_uri, scopes| Registered { secret: "secret".to_owned(), redirect_uri, scopes, roles: Vec::new() };
+        let registered = |redirect_uri, scopes| {
+            let secret = "secret".to_owned();
+            Registered { secret, redirect_uri, scopes, ..Registered::default() }
+        };
         let clients = HashMap::from([
             ("gateway".to_owned(), registered(redirect_uri, vec![])),
             ("systems".to_owned(), registered(None, vec!["events:read"])),
         ]);
         let script = Arc::new(Mutex::new(Script::Plain));
-        let app: Router = iam::service(Iam::new(idp.clone(), users, clients));
+        let app: Router = iam::service(Iam::new(idp.clone(), users, clients).unwrap());
         let iam = Running::start(listener, app.layer(from_fn_with_state(Arc::clone(&script), play))).unwrap();
         let options = Options {
             authorization: Authorization::Fetch,

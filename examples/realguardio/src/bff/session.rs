@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tower_bearer::authz::Access;
 use tower_bearer::config::Clock;
 use tower_bearer::credential::TokenSource;
-use tower_bearer::{ErrorKind, ResourceServer};
+use tower_bearer::{Error, ErrorKind, ResourceServer};
 
 use super::{Bff, pages};
 use crate::actor::Claims;
@@ -91,10 +91,15 @@ impl Sessions {
         give(jar, SESSION, &session).map_err(|_| "the tokens do not fit into a cookie".into())
     }
 
-    /// Ends the browser's session, and all copies of it.
+    /// Ends the browser's session, and all copies of it: here at once, and by the identity service everywhere.
     pub async fn end(&self, jar: PrivateCookieJar) -> PrivateCookieJar {
         if let Some(session) = read::<Session>(&jar, SESSION) {
             self.ended.insert(session.id, ()).await;
+            if let Some(token) = session.refresh_token
+                && let Err(error) = self.client.revoke(&token).await
+            {
+                tracing::warn!(error, "a session has ended here only: its tokens live on until they expire");
+            }
         }
         end(jar, SESSION)
     }
@@ -109,7 +114,7 @@ impl Sessions {
                 return Ok(Some(session));
             }
             // nobody can say now, as the guard will
-            Err(error) if error.kind() == ErrorKind::KeysUnavailable => return Ok(Some(session)),
+            Err(error) if is_unsure(&error) => return Ok(Some(session)),
             verdict => verdict.is_ok(),
         };
         if session.refresh_token.is_none() {
@@ -138,13 +143,19 @@ impl Sessions {
             match self.server.authenticate(&access_token).await {
                 Ok(_) => {}
                 // it is kept though it cannot be checked now: the refresh token before it may be used up
-                Err(error) if matches!(error.kind(), ErrorKind::KeysUnavailable | ErrorKind::UnknownKey) => {}
+                Err(error) if is_unsure(&error) || error.kind() == ErrorKind::UnknownKey => {}
                 Err(error) => return Err(error.into()),
             }
             Ok(Some(Session { access_token, refresh_token: refresh_token.or_else(|| Some(token.clone())), ..session }))
         };
         self.refreshed.try_get_with(before, refresh).await
     }
+}
+
+/// Tells whether a token may be good, and nobody can say now.
+fn is_unsure(error: &Error) -> bool {
+    use ErrorKind::{CheckUnavailable, IntrospectionUnavailable, KeysUnavailable};
+    matches!(error.kind(), CheckUnavailable | IntrospectionUnavailable | KeysUnavailable)
 }
 
 /// Opens the session for those behind, keeps it fresh, and turns refusals into pages.
