@@ -43,9 +43,9 @@
 //! the replicas that run write it again. Those that start in the moment between do not know better.
 //!
 //! Whoever may write to the set may revoke what he likes, and whoever may take single entries out of
-//! it undoes them for replicas that start later. Give the services a user of their own, with
-//! `+@connection +subscribe +publish +time +zscan +zscore +zadd +zremrangebyscore`, the key and the
-//! channel.
+//! it undoes them for replicas that start later. Give the services a user of their own, for the key
+//! and the channel, with
+//! `+@connection +subscribe +publish +time +zscan +zscore +zadd +zremrangebyscore`.
 //!
 //! A `rediss://` URL means TLS. It needs a feature of the `redis` crate that the application turns
 //! on, such as `tokio-rustls-comp`, as there are several.

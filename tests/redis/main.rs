@@ -172,6 +172,47 @@ async fn ten_thousand_revocations_at_once_arrive() {
     assert!(c.knows(&a));
 }
 
+/// More than wait to be taken in: the list is read anew then.
+#[tokio::test]
+async fn a_storm_of_messages_arrives_one_way_or_the_other() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let a = Replica::ready(&redis.url()).await;
+    let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 600;
+    let commands: Vec<_> = (0..5000)
+        .map(|id| format!("j.{id:032x}.-.{until}"))
+        .map(|entry| format!("ZADD {NAME} {until} {entry}\r\nPUBLISH {NAME} {entry}"))
+        .collect();
+    redis.command(&commands.join("\r\n")).await;
+    within(Duration::from_secs(10), "all are known", || a.list.len() == 5000).await;
+    within(Duration::from_secs(10), "it can tell", || a.is_complete()).await;
+}
+
+#[tokio::test]
+async fn the_rights_that_are_documented_are_enough() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let rights = "+@connection +subscribe +publish +time +zscan +zscore +zadd +zremrangebyscore";
+    assert!(include_str!("../../src/revocation/redis.rs").contains(rights), "as it is written there");
+    let user = format!("ACL SETUSER orders on >secret resetchannels ~{NAME} &{NAME} -@all {rights}");
+    assert_eq!(redis.command(&user).await, "+OK\r\n");
+    let url = format!("redis://orders:secret@127.0.0.1:{}", redis.port);
+    let (a, b) = (Replica::ready(&url).await, Replica::ready(&url).await);
+    a.revoke("1");
+    a.redis.stored().await.unwrap();
+    within(SOON, "known at the other", || b.list.len() == 1).await;
+    assert!(redis.command("ACL LOG").await.starts_with("*0"), "nothing was refused");
+
+    // less is not
+    redis.command("ACL SETUSER orders -zadd").await;
+    a.revoke("2");
+    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis refuses: NOPERM");
+}
+
 #[tokio::test]
 async fn a_service_starts_while_redis_is_down_and_cannot_tell_until_it_is_there() {
     if left_out() {
