@@ -14,7 +14,8 @@
 //!
 //! # Several replicas
 //!
-//! A list is one process's. A *store* lets several share theirs. It is code that
+//! A list is one process's. A *store* lets several share theirs, such as `redis::RedisStore` of the
+//! feature `redis`. It is code that
 //!
 //! 1. calls [`disconnected`](RevocationList::disconnected), before the first request comes;
 //! 2. joins [`local_entries`](RevocationList::local_entries), and then tells the others all
