@@ -9,5 +9,14 @@ mod pace;
 mod question;
 mod signed;
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::pace::{Pace, Turn};
+use crate::error::{Error, ErrorKind};
+
+/// Why it is not known whether a token is good, for a moment.
+pub(crate) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::IntrospectionUnavailable, detail).with_retry_after(Duration::from_secs(1))
+}

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claims::{Claim, Path, Roles, Scopes, Segment};
+#[cfg(feature = "introspection")]
+use crate::introspection::Introspection;
 use crate::jose::Algorithm;
 
 pub(crate) use self::address::Address;
@@ -312,6 +314,29 @@ impl Issuer {
     /// The path has at most 8 names. If it leads through an array to several values, none counts.
     pub fn tenant_at(mut self, path: impl IntoIterator<Item = impl Into<Segment>>) -> Self {
         self.terms.tenant = Some(Path::new(path));
+        self
+    }
+
+    /// Asks the issuer about its opaque tokens, and by choice about its JWTs, too (RFC 7662).
+    ///
+    /// What it answers is held against the same terms as the claims of a JWT, but for the type, the
+    /// algorithm and the key. An answer that names no audience is refused unless
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) or another of these settings says
+    /// otherwise. Not for issuers that are found at run time.
+    ///
+    /// A token that has the form of a JWT is a JWT: one that is refused is not asked about.
+    ///
+    /// ```
+    /// use tower_bearer::Issuer;
+    /// use tower_bearer::introspection::{ClientAuthentication, Introspection, Secret};
+    ///
+    /// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+    /// let issuer = Issuer::new("https://id.example.com/").introspection(Introspection::new(client));
+    /// ```
+    #[cfg(feature = "introspection")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "introspection")))]
+    pub fn introspection(mut self, introspection: Introspection) -> Self {
+        self.terms.introspection = Some(introspection);
         self
     }
 

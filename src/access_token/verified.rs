@@ -7,7 +7,11 @@ use crate::crypto::SignatureVerified;
 use crate::error::Error;
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
+#[cfg(feature = "introspection")]
+use crate::revocation::unchangeable;
 use crate::revocation::{Identity, Revocable, RevocationList};
+#[cfg(feature = "introspection")]
+use crate::validate::Stated;
 use crate::validate::{Claimed, Plausible};
 
 /// What is known of a verified token.
@@ -33,7 +37,26 @@ impl<C> Verified<C> {
         revocations: Option<&RevocationList>,
     ) -> Result<Self, Error> {
         let text = token.signed().message();
-        let token = token.into_claimed(verified);
+        Self::read(token.into_claimed(verified), text, read, revocations)
+    }
+
+    /// The same, given what the issuer has said of this token.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn stated(
+        token: Stated,
+        text: &str,
+        read: fn(&Json) -> Result<C, Error>,
+        revocations: Option<&RevocationList>,
+    ) -> Result<Self, Error> {
+        Self::read(token.into_claimed(), unchangeable(text.as_bytes()), read, revocations)
+    }
+
+    fn read(
+        token: Claimed,
+        text: &[u8],
+        read: fn(&Json) -> Result<C, Error>,
+        revocations: Option<&RevocationList>,
+    ) -> Result<Self, Error> {
         let claims = read(&token.json).map_err(|error| error.at(&token.policy.issuer))?;
         let revocable = revocations.map(|list| Arc::new(Revocable::new(list, &identity(&token, text))));
         Ok(Self(Arc::new(Inner { token, revocable, claims })))

@@ -9,6 +9,8 @@ use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
 use crate::error::ConfigProblemKind::{Conflict, Invalid};
 use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
+#[cfg(feature = "introspection")]
+use crate::introspection::Introspection;
 use crate::jose::{Algorithm, Json, Value, media_type};
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4:
@@ -85,6 +87,9 @@ pub(crate) struct Terms {
     /// The ARNs of the application load balancers that may have signed, if the tokens are theirs.
     /// Their keys have an address each, by their `kid`, below that of `jwks_uri`.
     pub(crate) load_balancers: Option<Vec<Box<str>>>,
+    /// How it is asked about tokens, if it is.
+    #[cfg(feature = "introspection")]
+    pub(crate) introspection: Option<Introspection>,
     /// What a preset finds wrong with what it was given.
     pub(crate) faults: Vec<(&'static str, &'static str)>,
 }
@@ -118,6 +123,8 @@ impl Default for Terms {
             tenant: None,
             principals: None,
             load_balancers: None,
+            #[cfg(feature = "introspection")]
+            introspection: None,
             faults: Vec::new(),
         }
     }
@@ -229,6 +236,10 @@ impl Terms {
             |kind, setting: &str, fix: String| problems.push_as(kind, format!("issuers[{issuer}].{setting}"), fix);
         if issuer.is_empty() {
             problem(Invalid, "id", "the issuer is empty; it must equal the tokens' iss".to_owned());
+        }
+        #[cfg(feature = "introspection")]
+        for (setting, fix) in self.introspection.iter().flat_map(Introspection::faults) {
+            problem(Invalid, &format!("introspection.{setting}"), fix.to_owned());
         }
         for (kind, setting, fix) in self.faults() {
             problem(kind, setting, fix.to_owned());

@@ -8,9 +8,13 @@
 mod tests;
 
 use std::borrow::Cow;
+#[cfg(feature = "introspection")]
+use std::collections::HashMap;
 
 use base64_simd::{AsOut, Base64, URL_SAFE, URL_SAFE_NO_PAD};
 use memchr::memchr_iter;
+#[cfg(feature = "introspection")]
+use serde::de::IgnoredAny;
 
 use super::Algorithm;
 use super::json::{Json, Value};
@@ -83,6 +87,18 @@ impl<'t> Compact<'t> {
         let padded = [header, claims, signed.signature].into_iter().any(is_padded);
         Ok(Self { json, algorithm, signed, padded })
     }
+}
+
+/// Tells whether a token has the form of a JWT, be it a good one or not: three parts in base64url,
+/// of which the first is an object with `alg`.
+#[cfg(feature = "introspection")]
+pub(crate) fn is_jwt(token: &str) -> bool {
+    let parts: Vec<_> = token.split('.').map(decode_base64url).collect();
+    let [Some(header), Some(_), Some(_)] = parts.as_slice() else { return false };
+    // as lenient as the most lenient reader, so that nothing that one takes for a JWT is another
+    // thing here
+    let members: Result<HashMap<String, IgnoredAny>, _> = serde_json::from_slice(header);
+    members.is_ok_and(|members| members.contains_key("alg"))
 }
 
 impl<'t> Signed<'t> {

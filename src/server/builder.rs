@@ -13,12 +13,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::de::DeserializeOwned;
 
+use super::ResourceServer;
+#[cfg(feature = "introspection")]
+use super::asking::Askers;
+use super::engine::Engine;
 use super::lookup::IssuerLookup;
 use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
 use super::trust::{FetchSettings, FetchTerms};
-use super::{Engine, ResourceServer};
 use crate::checks::Checks;
 use crate::claims::read_claims;
 use crate::clock::{Clock, SharedClock};
@@ -349,6 +352,8 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 problems.push_as(ConfigProblemKind::Conflict, format!("issuers[{}]", issuer.issuer), fix);
             }
         }
+        #[cfg(feature = "introspection")]
+        Askers::<C>::check(&issuers, &mut problems);
         problems.or(())?;
         for trusted in issuers.iter() {
             // they may have been kept by a former server
@@ -361,10 +366,22 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         }
         let former = former.map(|former| &former.lookup);
         let lookup = IssuerLookup::new(settings.resolvers, lookup, Arc::clone(&policy), former);
-        let cache = TokenCache::new(settings.token_cache, max_token_bytes);
+        let asks = issuers.iter().any(|trusted| trusted.is_asked());
+        let cache = Arc::new(TokenCache::new(settings.token_cache, max_token_bytes, asks));
         let checks = Some(settings.checks).filter(|checks| !checks.is_empty()).map(Arc::new);
         let revocations = settings.revocations;
-        Ok(Engine { issuers, lookup, policy, cache, checks, revocations, key_wait, read })
+        Ok(Engine {
+            #[cfg(feature = "introspection")]
+            askers: Askers::new(&issuers, &cache, read, revocations.as_ref()),
+            issuers,
+            lookup,
+            policy,
+            cache,
+            checks,
+            revocations,
+            key_wait,
+            read,
+        })
     }
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ResourceServer;
+use super::engine::Engine;
+use super::trust::TrustedIssuer;
 use super::verifier::{Lack, Unverified};
-use super::{Engine, ResourceServer, TrustedIssuer};
 use crate::credential::BearerToken;
 use crate::error::Error;
 use crate::issuer::{Policy, Terms};
@@ -33,7 +35,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         match engine.verify_or_order(token, None, None, &verify) {
             Ok(claimed) => Ok(claimed),
             Err(Unverified::Refused(error)) => Err(error),
-            Err(Unverified::Lacking(wait)) => engine.wait(&token.into_owned(), wait, &verify).await,
+            Err(Unverified::Lacking(wait)) => engine.wait(&token.into_owned(), wait, engine.deadline(), &verify).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Verified tokens, so that one that comes again costs a look-up.
 //!
-//! Only what was verified is kept, under the whole token, compared byte for byte. A hit is no
+//! Only what was verified is kept, under the whole token, compared byte for byte; or under its
+//! [`Digest`], if it is opaque and its issuer has vouched for it. A hit is no
 //! verdict: the times, the issuer, and that it still vouches for the token, are checked anew
 //! ([`Entry::recall`]). What does not hold any more goes the long way and is refused there, for its
 //! reason.
@@ -10,7 +11,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState as KeyedState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -65,6 +66,31 @@ pub(super) struct TokenCache<C> {
     swept: AtomicU64,
     /// When its weight was last reported.
     reported: AtomicU64,
+    /// Whether some tokens are kept under their digests.
+    has_digests: bool,
+    /// The secret key of the digests.
+    digests: KeyedState,
+}
+
+/// What an opaque token is kept under: the text is a credential, and nothing here needs it. It is a
+/// keyed hash of 128 bits (SipHash), of which nobody outside learns anything.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Digest([u8; 17]);
+
+impl Digest {
+    fn of(token: &[u8], key: &KeyedState) -> Self {
+        let [high, low] = [0_u8, 1].map(|half| key.hash_one((half, token)).to_be_bytes());
+        let mut digest = [0; 17];
+        // the first byte stays zero, which no token has
+        for (byte, hashed) in digest.iter_mut().skip(1).zip(high.into_iter().chain(low)) {
+            *byte = hashed;
+        }
+        Self(digest)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 type Entries<C> = Cache<Key<Arc<[u8]>>, Arc<Entry<C>>, Weight, RandomState, DropLater>;
@@ -96,7 +122,8 @@ struct Key<T> {
 
 impl<C: Send + Sync + 'static> TokenCache<C> {
     /// Makes a cache of so many bytes, for tokens of up to so many; none at all for 0.
-    pub(super) fn new(capacity: u64, max_len: usize) -> Self {
+    /// `asks` says whether issuers are asked about tokens.
+    pub(super) fn new(capacity: u64, max_len: usize, asks: bool) -> Self {
         let shards = usize::try_from(capacity / MIN_SHARD).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut options = OptionsBuilder::new();
@@ -112,13 +139,34 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
             entries,
             swept: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            has_digests: asks,
+            digests: KeyedState::new(),
         }
+    }
+
+    /// Returns what an opaque token is kept under.
+    pub(super) fn digest(&self, token: &[u8]) -> Digest {
+        Digest::of(token, &self.digests)
     }
 
     /// Returns a token that was verified before, if all that may have changed since still holds.
     pub(super) fn get(&self, text: &[u8], lookup: &IssuerLookup, clock: &SharedClock) -> Option<Verified<C>> {
         // what is too long is refused, and not worth a hash
         let entries = self.entries.as_ref().filter(|_| text.len() <= self.max_len)?;
+        let found = self.find(entries, text, lookup, clock);
+        if found.is_some() || !self.has_digests {
+            return found;
+        }
+        self.find(entries, self.digest(text).as_bytes(), lookup, clock)
+    }
+
+    fn find(
+        &self,
+        entries: &Entries<C>,
+        text: &[u8],
+        lookup: &IssuerLookup,
+        clock: &SharedClock,
+    ) -> Option<Verified<C>> {
         let hash = self.hasher.hash_one(text);
         let slot = self.slot(hash)?;
         if slot.hash.load(Ordering::Relaxed) == hash {
@@ -139,7 +187,8 @@ impl<C: Send + Sync + 'static> TokenCache<C> {
         Some(token)
     }
 
-    /// Keeps a token that was verified. `issuer` is its issuer, if that is configured.
+    /// Keeps a token that was verified, under its text or its digest. `issuer` is its issuer, if
+    /// that is configured.
     pub(super) fn insert(
         &self,
         text: &[u8],

@@ -13,6 +13,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::error::{ConfigError, ConfigProblemKind};
+#[cfg(feature = "introspection")]
+use crate::inquiry::Endpoint;
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{Allowance, DynKeySource, KeySource, Keys, StaticKeys, Timing};
 #[cfg(feature = "http-client")]
@@ -44,6 +46,23 @@ pub(super) struct TrustedIssuer {
     /// How the keys are fetched, if over HTTP; `None` for those of the application's own source, and
     /// those that never change.
     pub(super) over_http: Option<FetchTerms>,
+    /// Where the issuer is asked about tokens, if it is.
+    #[cfg(feature = "introspection")]
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+}
+
+impl TrustedIssuer {
+    /// Tells whether the issuer is asked about tokens.
+    #[cfg(feature = "introspection")]
+    pub(super) fn is_asked(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
+    #[cfg(not(feature = "introspection"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(super) fn is_asked(&self) -> bool {
+        false
+    }
 }
 
 /// How a resolver has let in an issuer, and whether that was proven.
@@ -90,6 +109,15 @@ impl Trust {
             problems.push(path("also_known_as"), "an issuer that is found at run time is found by one identifier");
         }
         let (mut symmetric, mut over_http) = (None, None);
+        #[cfg(feature = "introspection")]
+        let endpoint = fetch_terms.endpoint(&issuer, problems);
+        #[cfg(feature = "introspection")]
+        let keys = match keys {
+            KeyOrigin::Http if terms.introspection.as_ref().is_some_and(|asked| asked.without_keys) => {
+                KeyOrigin::Static(StaticKeys::none())
+            }
+            keys => keys,
+        };
         let keys = match keys {
             KeyOrigin::Static(keys) => {
                 symmetric = keys.symmetric;
@@ -118,7 +146,14 @@ impl Trust {
             }
         };
         let policy = Arc::new(issuer.terms.into_policy(issuer.id, server, symmetric, problems));
-        Some(TrustedIssuer { admission: None, policy, keys: keys?, over_http })
+        Some(TrustedIssuer {
+            admission: None,
+            policy,
+            keys: keys?,
+            over_http,
+            #[cfg(feature = "introspection")]
+            endpoint,
+        })
     }
 }
 
@@ -208,6 +243,25 @@ impl FetchTerms {
         #[cfg(feature = "http-client")]
         let same = same && self.access.same_as(&other.access);
         same
+    }
+
+    /// Checks where an issuer is asked about tokens, if it is.
+    #[cfg(feature = "introspection")]
+    fn endpoint(&self, issuer: &Issuer, problems: &mut ConfigError) -> Option<Arc<Endpoint>> {
+        let path = |field: &str| format!("issuers[{}].{field}", issuer.id());
+        let settings = issuer.terms.introspection.clone()?;
+        if self.allowance.is_some() {
+            let fix = "an issuer that is found at run time is not asked about tokens";
+            problems.push(path("introspection"), fix);
+            return None;
+        }
+        match Endpoint::new(&self.access, issuer.id(), settings) {
+            Ok(endpoint) => Some(Arc::new(endpoint)),
+            Err((setting, fix)) => {
+                problems.push(path(setting), fix);
+                None
+            }
+        }
     }
 
     /// Checks the addresses and keeps the keys that come from there, or goes on with those that are

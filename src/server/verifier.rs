@@ -21,9 +21,29 @@ use crate::validate::Plausible;
 /// By what a token that was verified once is still believed: its key, for as long as the issuer has
 /// it.
 pub(super) struct Warrant {
+    /// `None` if the issuer was asked instead.
+    key: Option<KeyWarrant>,
+    /// Until when the issuer's answer is believed, if it was asked.
+    until: Option<Moment>,
+}
+
+struct KeyWarrant {
     key: Arc<VerifyingKey>,
     /// A generation of the issuer's keys in which the key has been seen, most often the newest.
     generation: AtomicU64,
+}
+
+impl Warrant {
+    /// Of a token that was asked about and not verified.
+    #[cfg(feature = "introspection")]
+    pub(super) fn of_answer(until: Moment) -> Self {
+        Self { key: None, until: Some(until) }
+    }
+
+    /// The same for as long as an answer is believed, if there was a question.
+    pub(super) fn until(self, until: Option<Moment>) -> Self {
+        Self { until, ..self }
+    }
 }
 
 /// A no: for good, or for want of something that may come.
@@ -87,13 +107,19 @@ impl TrustedIssuer {
                 error.into()
             }
         })?;
-        let warrant = Warrant { key: Arc::clone(key), generation: AtomicU64::new(generation) };
+        let key = KeyWarrant { key: Arc::clone(key), generation: AtomicU64::new(generation) };
+        let warrant = Warrant { key: Some(key), until: None };
         Ok((plausible, verified, warrant))
     }
 
     /// Tells whether a token would still be verified, as far as that is not said by the token
-    /// itself: its very key is in the set in hand, which is not too old.
+    /// itself: its very key is in the set in hand, which is not too old, and the issuer's answer is
+    /// still believed.
     pub(super) fn vouches(&self, warrant: &Warrant, now: Moment) -> bool {
+        if warrant.until.is_some_and(|until| until.passed(now).is_some()) {
+            return false;
+        }
+        let Some(warrant) = &warrant.key else { return true };
         let current = self.keys.current_with_task(now.instant);
         let Some(snapshot) = current.as_ref() else { return false };
         let Some(keys) = snapshot.keys(self.max_stale(), now) else { return false };

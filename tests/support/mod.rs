@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of test binaries")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod endpoint;
 pub mod load_balancer;
 pub mod orders;
 pub mod resolver;

@@ -34,6 +34,12 @@ pub struct StaticKeys {
 }
 
 impl StaticKeys {
+    /// No keys at all, of an issuer that is asked instead.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn none() -> Self {
+        Self { set: KeySet::default(), symmetric: None }
+    }
+
     /// Reads a JWK Set (RFC 7517 §5).
     ///
     /// A token with a `kid` is verified with the keys of this `kid` only. A token without one is

@@ -1,0 +1,244 @@
+//! One question, as a task that no request can cancel.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::access_token::Verified;
+use crate::clock::{Moment, UnixTime, after};
+use crate::error::{Error, ErrorKind};
+use crate::inquiry::{Endpoint, Pace, unavailable};
+use crate::introspection::{Fault, JwtCheck, Said};
+use crate::jose::Json;
+use crate::jwks::GRACE;
+use crate::revocation::RevocationList;
+use crate::server::token_cache::{Digest, TokenCache};
+use crate::server::trust::TrustedIssuer;
+use crate::server::verifier::Warrant;
+use crate::sync::{caught, lock};
+use crate::trace::{count, event};
+use crate::validate::{About, Stated};
+
+/// What an answer is good for.
+pub(in crate::server) enum Answer<C> {
+    /// An opaque token is verified by it.
+    Verified(Verified<C>),
+    /// A JWT is active, by its issuer's word until then.
+    Active(Moment),
+}
+
+/// What all questions to an issuer share.
+pub(super) struct Asking<C> {
+    pub(super) trusted: Arc<TrustedIssuer>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) cache: Arc<TokenCache<C>>,
+    pub(super) read: fn(&Json) -> Result<C, Error>,
+    pub(super) revocations: Option<RevocationList>,
+    pub(super) pace: Mutex<Pace>,
+    pub(super) open: Mutex<HashMap<Digest, OpenQuestion<C>>>,
+    /// Tokens that were refused by what the issuer has said, each until when.
+    pub(super) refused: Cache<Digest, (Instant, Error)>,
+    /// How many questions have been asked.
+    pub(super) asked: AtomicU64,
+}
+
+/// A question that somebody is waiting for.
+pub(super) struct OpenQuestion<C> {
+    _turn: OwnedSemaphorePermit,
+    number: u64,
+    /// When it has ended on any runtime that is driven.
+    ends: Instant,
+    answer: watch::Receiver<Option<Result<Answer<C>, Error>>>,
+}
+
+/// How to wait for an answer.
+pub(super) struct Answering<C>(watch::Receiver<Option<Result<Answer<C>, Error>>>);
+
+/// The task of a question. Dropped in whatever way that ends.
+pub(super) struct Task<C> {
+    asking: Arc<Asking<C>>,
+    digest: Digest,
+    number: u64,
+    sender: watch::Sender<Option<Result<Answer<C>, Error>>>,
+}
+
+impl<C> OpenQuestion<C> {
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.ends <= now
+    }
+
+    pub(super) fn answering(&self) -> Answering<C> {
+        Answering(self.answer.clone())
+    }
+}
+
+impl<C> Answering<C> {
+    pub(super) async fn ended(mut self) -> Result<Answer<C>, Error> {
+        let answer = self.0.wait_for(Option::is_some).await.map(|answer| answer.clone());
+        answer.ok().flatten().unwrap_or_else(|| Err(cut_short()))
+    }
+}
+
+impl<C: Send + Sync + 'static> Asking<C> {
+    /// Returns how long a question can take, with discovery, and newer keys for a signed answer.
+    pub(super) fn longest(&self) -> Duration {
+        self.trusted.keys.max_fetch().saturating_mul(2).saturating_add(GRACE)
+    }
+
+    /// Returns why a token was refused a moment ago.
+    pub(super) fn refused(&self, digest: &Digest, now: Instant) -> Option<Error> {
+        let (until, error) = self.refused.get(digest)?;
+        if until > now {
+            return Some(error);
+        }
+        self.refused.remove(digest);
+        None
+    }
+
+    /// Returns how to wait for the answer, if somebody has asked already.
+    pub(super) fn answering(&self, digest: &Digest, now: Instant) -> Option<Answering<C>> {
+        let open = lock(&self.open);
+        open.get(digest).filter(|question| !question.is_late(now)).map(OpenQuestion::answering)
+    }
+
+    /// Opens a question, of which there must be none open.
+    pub(super) fn open_question(
+        self: &Arc<Self>,
+        digest: Digest,
+        turn: OwnedSemaphorePermit,
+        open: &mut HashMap<Digest, OpenQuestion<C>>,
+    ) -> (Task<C>, Answering<C>) {
+        let (sender, answer) = watch::channel(None);
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let ends = after(Instant::now(), self.longest());
+        open.insert(digest, OpenQuestion { _turn: turn, number, ends, answer: answer.clone() });
+        (Task { asking: Arc::clone(self), digest, number, sender }, Answering(answer))
+    }
+
+    /// Asks, judges and remembers.
+    async fn answer(
+        &self,
+        token: &str,
+        digest: Digest,
+        (about, expires): (About, Option<UnixTime>),
+    ) -> Result<Answer<C>, Error> {
+        let (policy, keys) = (&self.trusted.policy, &self.trusted.keys);
+        let within = keys.max_fetch();
+        let asked = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, within / 3)).await;
+        let said = asked.unwrap_or_else(|_| Err(Fault::outage("the issuer has not answered in time")));
+        let now = policy.server.clock.moment();
+        let judged = said.and_then(|said| match said {
+            Said::Active(active) => {
+                let until = now.after(self.ttl(about));
+                match Stated::check(active, about, policy, (now.wall, until.wall)) {
+                    Ok(stated) => Ok(Ok((stated, until))),
+                    // what the issuer writes wrongly is not the caller's fault
+                    Err(error) if error.kind() == ErrorKind::MalformedClaim => {
+                        Err(Fault::of_answer(format!("the answer is of no use: {error}")))
+                    }
+                    Err(error) => Ok(Err(error)),
+                }
+            }
+            Said::Inactive => Ok(Err(Error::new(ErrorKind::Inactive, "its issuer says so").at(&policy.issuer))),
+            // they were read before
+            Said::Signed(_) => Err(Fault::of_answer("the signed answer was not read")),
+        });
+        let judged = judged.map_err(|fault| self.failed(fault, now.instant))?;
+        lock(&self.pace).succeeded(now.instant);
+        let verdict = judged.and_then(|(stated, until)| {
+            // nothing is believed beyond the token's own end
+            let end = expires.map_or(stated.expires(), |expires| expires.min(stated.expires())).min(until.wall);
+            let until = now.after(end.ahead(now.wall).unwrap_or_default());
+            if about == About::Jwt {
+                return Ok(Answer::Active(until));
+            }
+            let verified = Verified::stated(stated, token, self.read, self.revocations.as_ref())?;
+            if until.passed(now).is_none() {
+                let (trusted, warrant) = (Some(Arc::clone(&self.trusted)), Warrant::of_answer(until));
+                self.cache.insert(digest.as_bytes(), &verified, trusted, warrant, now.wall);
+            }
+            Ok(Answer::Verified(verified))
+        });
+        let label = policy.issuer.to_string();
+        match &verdict {
+            Ok(_) => count!("tower_bearer_introspections_total", "issuer" => label, "result" => "active"),
+            Err(error) => {
+                count!("tower_bearer_introspections_total", "issuer" => label, "result" => "refused");
+                let how_long = self.endpoint.settings().remember_inactive;
+                if !how_long.is_zero() {
+                    self.refused.insert(digest, (after(now.instant, how_long), error.clone()));
+                }
+            }
+        }
+        verdict
+    }
+
+    /// Returns for how long an answer is believed.
+    fn ttl(&self, about: About) -> Duration {
+        let settings = self.endpoint.settings();
+        match (about, settings.jwts) {
+            (About::Jwt, JwtCheck::Every(every)) => every,
+            (About::Jwt, JwtCheck::Never) | (About::Opaque, _) => settings.ttl,
+        }
+    }
+
+    /// Notes that a question has no answer to go by, and tells the operator.
+    fn failed(&self, fault: Fault, now: Instant) -> Error {
+        let wait = lock(&self.pace).failed(&fault, now);
+        let issuer = &self.trusted.policy.issuer;
+        event!(warn, "could not ask an issuer about a token", issuer = issuer, error = fault.detail);
+        count!("tower_bearer_introspections_total", "issuer" => issuer.to_string(), "result" => "failed");
+        Error::new(ErrorKind::IntrospectionUnavailable, fault.detail).with_retry_after(wait).at(issuer)
+    }
+}
+
+impl<C: Send + Sync + 'static> Task<C> {
+    pub(super) async fn answer(self, token: String, about: (About, Option<UnixTime>)) {
+        // reading claims is code of the application
+        let answer = caught(self.asking.answer(&token, self.digest, about)).await;
+        let answer = answer.unwrap_or_else(|| {
+            lock(&self.asking.pace).dropped();
+            Err(unavailable("reading its claims panicked"))
+        });
+        self.close();
+        let _ = self.sender.send(Some(answer));
+    }
+}
+
+impl<C> Task<C> {
+    /// Lets the next one about the same token be asked.
+    fn close(&self) -> bool {
+        let closed = {
+            let mut open = lock(&self.asking.open);
+            let ours = open.get(&self.digest).is_some_and(|open| open.number == self.number);
+            if ours { open.remove(&self.digest) } else { None }
+        };
+        closed.is_some()
+    }
+}
+
+impl<C> Drop for Task<C> {
+    fn drop(&mut self) {
+        if self.close() {
+            lock(&self.asking.pace).dropped();
+        }
+    }
+}
+
+impl<C> Clone for Answer<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Verified(verified) => Self::Verified(verified.clone()),
+            Self::Active(until) => Self::Active(*until),
+        }
+    }
+}
+
+fn cut_short() -> Error {
+    unavailable("the question to the issuer was cut short")
+}
