@@ -27,6 +27,7 @@ use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
 use tower_bearer::config::Clock;
 use tower_bearer::deadline::DeadlineLayer;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::tonic::RequestExt;
 use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, ResourceServer};
@@ -247,4 +248,33 @@ async fn a_grpc_stream_ends_with_unauthenticated() {
         let expected = if by_hand { 58..=61 } else { 88..=91 };
         assert!(expected.contains(&took), "{took} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_stream_of_a_revoked_token_ends_at_once_and_says_why() {
+    let (idp, list) = (Idp::new("https://id.test/").clock(clock()), RevocationList::new(60 * MINUTE));
+    let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock()).revocation_list(list.clone());
+    let mut client = client(&server.build().unwrap(), false).await;
+    let token = idp.token("alice").claim("sid", "s1").sign();
+    let signed = || format!("Bearer {token}").parse().unwrap();
+    let mut watch = Request::new(WatchRequest { id: 1 });
+    watch.metadata_mut().insert("authorization", signed());
+    let mut stream = client.watch(watch).await.unwrap().into_inner();
+    let start = Instant::now();
+    let mut seen = 0;
+    let status = loop {
+        match stream.message().await {
+            Ok(Some(_)) if seen == 5 => list.revoke_session("https://id.test/", "s1"),
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended as if all were well"),
+            Err(status) => break status,
+        }
+        seen += 1;
+    };
+    assert_eq!((status.code(), status.message()), (Code::Unauthenticated, "the token was revoked"));
+    assert_eq!((seen, start.elapsed().as_secs()), (6, 5));
+    let mut place = Request::new(PlaceRequest { item: "lamp".into() });
+    place.metadata_mut().insert("authorization", signed());
+    let refused = client.place(place).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::Unauthenticated, "the token was revoked"));
 }

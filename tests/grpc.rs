@@ -18,6 +18,7 @@ use tonic::service::LayerExt;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 use tonic_web::GrpcWebLayer;
+use tower_bearer::checks::{Answer, Denied, Presented, Stance, TokenCheck};
 use tower_bearer::reject::ProblemJson;
 use tower_bearer::testing::Idp;
 use tower_bearer::tonic::RequestExt;
@@ -101,6 +102,49 @@ async fn a_unary_call_is_answered_by_status_codes_of_grpc() {
         let status = client.place(request).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (code, kind.to_string().as_str()), "{kind:?}");
     }
+}
+
+/// Says what the subject is called.
+struct Named;
+
+impl TokenCheck for Named {
+    fn name(&self) -> &'static str {
+        "named"
+    }
+
+    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+        assert_eq!(request.head().unwrap().uri().path(), "/shop.Orders/Place");
+        let token = token.clone();
+        Answer::later(async move {
+            match token.subject().unwrap_or_default() {
+                "revoked" => Answer::No(Denied::revoked("")),
+                "banned" => Answer::No(Denied::access_denied("")),
+                "poor" => Answer::No(Denied::insufficient_scope(Rule::scope("orders:pay"))),
+                "unknown" => Answer::cannot_tell(""),
+                _ => Answer::Yes,
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn checks_are_answered_by_status_codes_of_grpc() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>();
+    // a call may change something, whatever it is called
+    let server = server.check_with(Named, Stance::dangerously_let_in_safe_methods()).build().unwrap();
+    let mut client = OrdersClient::connect(serve(BearerAuthLayer::new(server)).await).await.unwrap();
+    let token = |subject: &str| idp.token(subject).claim("tenant_id", "north").scope("orders:write").sign();
+    for (subject, code, kind) in [
+        ("revoked", Code::Unauthenticated, ErrorKind::Revoked),
+        ("banned", Code::PermissionDenied, ErrorKind::AccessDenied),
+        ("poor", Code::PermissionDenied, ErrorKind::InsufficientScope),
+        ("unknown", Code::Unavailable, ErrorKind::CheckUnavailable),
+    ] {
+        let status = client.place(with(lamp(), &token(subject))).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (code, kind.to_string().as_str()), "{subject}");
+    }
+    assert!(client.place(with(lamp(), &token("alice"))).await.is_ok());
 }
 
 #[tokio::test]
