@@ -67,37 +67,28 @@ use crate::trace::{count, event};
 /// With `sid`, the tokens of the session are revoked; without, those of the user that were issued
 /// before the logout token. So the access tokens must have the same `sid`, or `sub`.
 pub struct LogoutReceiver<C = ()> {
-    shared: Arc<Shared<C>>,
-}
-
-struct Shared<C> {
     server: ResourceServer<C>,
     list: RevocationList,
     terms: LogoutTerms,
     seen: Arc<Seen>,
-    told: Option<Arc<dyn Fn(&LogoutToken) + Send + Sync>>,
+    tell: Option<Tell>,
 }
+
+type Tell = Arc<dyn Fn(&LogoutToken) + Send + Sync>;
 
 impl<C> LogoutReceiver<C> {
     /// Receives the logout tokens that are for this client, from all issuers that the server
     /// trusts.
     pub fn new(server: ResourceServer<C>, list: RevocationList, client_id: impl Into<String>) -> Self {
         let terms = LogoutTerms { clients: vec![client_id.into().into()], untyped: false };
-        Self { shared: Arc::new(Shared { server, list, terms, seen: Arc::default(), told: None }) }
-    }
-
-    fn with(self, change: impl FnOnce(&mut Shared<C>)) -> Self {
-        let Shared { server, list, terms, seen, told } = &*self.shared;
-        let (server, list, terms) = (server.clone(), list.clone(), terms.clone());
-        let mut shared = Shared { server, list, terms, seen: Arc::clone(seen), told: told.clone() };
-        change(&mut shared);
-        Self { shared: Arc::new(shared) }
+        Self { server, list, terms, seen: Arc::default(), tell: None }
     }
 
     /// Receives the tokens that are for this client, too; may be called several times.
     #[must_use]
-    pub fn add_client(self, client_id: impl Into<String>) -> Self {
-        self.with(|shared| shared.terms.clients.push(client_id.into().into()))
+    pub fn add_client(mut self, client_id: impl Into<String>) -> Self {
+        self.terms.clients.push(client_id.into().into());
+        self
     }
 
     /// Accepts tokens that have no `typ`, or say `JWT`: Keycloak before 25, authentik before
@@ -105,15 +96,17 @@ impl<C> LogoutReceiver<C> {
     ///
     /// What else is demanded tells them apart from all other tokens.
     #[must_use]
-    pub fn accept_untyped(self) -> Self {
-        self.with(|shared| shared.terms.untyped = true)
+    pub fn accept_untyped(mut self) -> Self {
+        self.terms.untyped = true;
+        self
     }
 
     /// Tells the application of each logout, after the tokens were revoked: to end sessions of its
     /// own.
     #[must_use]
-    pub fn on_logout(self, tell: impl Fn(&LogoutToken) + Send + Sync + 'static) -> Self {
-        self.with(|shared| shared.told = Some(Arc::new(tell)))
+    pub fn on_logout(mut self, tell: impl Fn(&LogoutToken) + Send + Sync + 'static) -> Self {
+        self.tell = Some(Arc::new(tell));
+        self
     }
 }
 
@@ -134,22 +127,21 @@ impl<C: Send + Sync + 'static> LogoutReceiver<C> {
     }
 
     async fn receive_bytes(&self, token: &[u8]) -> Result<LogoutToken, Error> {
-        let shared = &*self.shared;
-        let claimed = shared.server.verify_logout(token, &shared.terms).await?;
+        let claimed = self.server.verify_logout(token, &self.terms).await?;
         let token = LogoutToken::read(&claimed)?;
         let (issuer, now) = (token.issuer(), claimed.policy.server.clock.now());
-        if !shared.seen.is_new(issuer, token.id(), token.expires(), now) {
+        if !self.seen.is_new(issuer, token.id(), token.expires(), now) {
             return Err(Error::new(ErrorKind::Revoked, "the logout token has come before").at(&claimed.policy.issuer));
         }
         let before = token.next_second().to_system_time();
         match (token.session_id(), token.subject().zip(before)) {
-            (Some(session), _) => shared.list.revoke_session(issuer, session),
-            (None, Some((subject, before))) => shared.list.revoke_subject(issuer, subject, before),
+            (Some(session), _) => self.list.revoke_session(issuer, session),
+            (None, Some((subject, before))) => self.list.revoke_subject(issuer, subject, before),
             (None, None) => {}
         }
         event!(info, "somebody has signed out at the issuer", issuer = issuer);
-        if let Some(told) = &shared.told {
-            told(&token);
+        if let Some(tell) = &self.tell {
+            tell(&token);
         }
         Ok(token)
     }
@@ -230,13 +222,14 @@ fn response(status: StatusCode, error: Option<(&str, &str)>) -> Response<String>
 
 impl<C> Clone for LogoutReceiver<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        let Self { server, list, terms, seen, tell } = self;
+        let (server, list, terms) = (server.clone(), list.clone(), terms.clone());
+        Self { server, list, terms, seen: Arc::clone(seen), tell: tell.clone() }
     }
 }
 
 impl<C> fmt::Debug for LogoutReceiver<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clients = &self.shared.terms.clients;
-        f.debug_struct("LogoutReceiver").field("clients", clients).finish_non_exhaustive()
+        f.debug_struct("LogoutReceiver").field("clients", &self.terms.clients).finish_non_exhaustive()
     }
 }

@@ -296,7 +296,8 @@ async fn replicate(from: &RevocationList, to: &RevocationList) -> tokio::task::J
         while let Some(next) = local.next().await {
             match next {
                 Local::Entry(entry) => to.take_in([entry.to_string().parse::<Entry>().unwrap()]),
-                _ => missed += 1,
+                Local::Missed => missed += 1,
+                other => panic!("{other:?}"),
             }
         }
         missed
