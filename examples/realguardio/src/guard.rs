@@ -2,15 +2,19 @@
 //! is decided in the services, where the data are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use serde::de::DeserializeOwned;
 use tower_bearer::authz::{Access, AuthzRules};
 use tower_bearer::config::Clock;
+use tower_bearer::introspection::{ClientAuthentication, Introspection};
 use tower_bearer::reject::ProblemJson;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::trust::Trust;
 use tower_bearer::{BearerAuthLayer, ConfigError, Issuer, ResourceServer, Rule};
 
+use crate::client::Credentials;
 use crate::domain::{ADMIN, AUDITOR, EMPLOYEE};
 
 /// The audience of all services of the system: they relay their callers' tokens to each other.
@@ -19,17 +23,38 @@ pub const AUDIENCE: &str = "https://realguardio.example";
 /// The layer of a service.
 pub type Guard<C = ()> = BearerAuthLayer<C, ProblemJson>;
 
+/// Where each service is told that users have signed out. This needs no access token, since what comes there is signed.
+pub const LOGOUT: &str = "/backchannel-logout";
+
+/// For how long a service believes what it was told of an opaque token. Sign-outs do not wait for that, since services are told of them; all else that the
+/// identity service takes back does.
+const BELIEVED: Duration = Duration::from_secs(10);
+
 /// The identity service: what it signs must be an access token by RFC 9068, and no ID token.
 pub fn issuer(url: &str) -> Issuer {
     Issuer::new(url).rfc9068()
 }
 
-/// A service that believes one issuer, and has keys of its own from there.
-pub fn server<C>(trust: impl Into<Trust>, clock: Arc<dyn Clock>) -> Result<ResourceServer<C>, ConfigError>
+/// How a service asks the identity service what an opaque token stands for: as a client of its own.
+pub fn introspection(own: &Credentials) -> Introspection {
+    Introspection::new(ClientAuthentication::basic(&own.id, own.secret.as_str())).ttl(BELIEVED)
+}
+
+/// What a service remembers of sign-outs. No access token lives for more than an hour.
+pub fn revocation_list(clock: Arc<dyn Clock>) -> RevocationList {
+    RevocationList::builder(Duration::from_secs(60 * 60)).clock(clock).build()
+}
+
+/// A service that believes one issuer, and has keys of its own from there; but none of the tokens that were revoked.
+pub fn server<C>(
+    trust: impl Into<Trust>,
+    revoked: RevocationList,
+    clock: Arc<dyn Clock>,
+) -> Result<ResourceServer<C>, ConfigError>
 where
     C: DeserializeOwned + Send + Sync + 'static,
 {
-    ResourceServer::new(AUDIENCE).trust(trust).clock(clock).claims::<C>().build()
+    ResourceServer::new(AUDIENCE).trust(trust).revocation_list(revoked).clock(clock).claims::<C>().build()
 }
 
 /// Lets callers in by the rules, and keeps their token's text for calls to other services.

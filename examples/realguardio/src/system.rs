@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use axum::Router;
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_bearer::config::Clock;
 use tower_bearer::keys::Algorithm;
+use tower_bearer::logout::LogoutReceiver;
 use tower_bearer::testing::Idp;
+use tower_bearer::{ConfigError, ResourceServer};
 
-use crate::actor::Claims;
 use crate::authorizer::{Authorizer, Delegated, FromCustomers, FromReplica, FromToken, Replica};
 use crate::bff::{self, Bff};
 use crate::client::{self, Client, Credentials};
@@ -41,6 +43,16 @@ pub enum Authorization {
     Delegate,
 }
 
+/// What our identity service issues.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TokenKind {
+    /// JWTs, which each service verifies by itself
+    #[default]
+    Jwt,
+    /// texts that say nothing: each service asks the identity service what they stand for
+    Opaque,
+}
+
 /// What can be chosen.
 #[derive(clap::Parser, Clone)]
 #[command(about = "A system of services that tower-bearer guards")]
@@ -48,6 +60,9 @@ pub struct Options {
     /// How the security-system service decides
     #[arg(long, value_enum, default_value_t)]
     pub authorization: Authorization,
+    /// What access tokens are
+    #[arg(long, value_enum, default_value_t, conflicts_with = "issuer")]
+    pub tokens: TokenKind,
     /// The gateway's port on the loopback address; 0 is any that is free
     #[arg(long, default_value_t)]
     pub port: u16,
@@ -161,11 +176,14 @@ impl System {
     /// Starts everything, with some customers in it. What tokens and sessions say of time is held against this clock.
     pub async fn start(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let gateway_at = TcpListener::bind(("127.0.0.1", options.port)).await?;
+        let (customers_at, systems_at, statistics_at) = (bind().await?, bind().await?, bind().await?);
         let gateway = url(&gateway_at)?.replace("127.0.0.1", "localhost");
         let redirect = format!("{gateway}/callback");
         let credentials = |id: &str, secret: &str| Credentials { id: id.to_owned(), secret: secret.to_owned() };
         let mut user = credentials(&options.client_id, &options.client_secret);
         let mut machine = credentials(&options.machine_id, &options.machine_secret);
+        let other = |id: &str| credentials(id, &iam::random());
+        let (directory, figures) = (other("customers"), other("statistics"));
         if options.issuer.is_some() {
             if user.secret.is_empty() {
                 return Err(
@@ -184,18 +202,27 @@ impl System {
                 let issuer = url(&listener)?;
                 (user.secret, machine.secret) = (iam::random(), iam::random());
                 let idp = Idp::with_algorithms(&issuer, &[Algorithm::Rs256]).clock(Arc::clone(&clock));
-                let iam = Iam::new(idp, users(), clients(&user, &machine, &redirect))?;
+                let services = [
+                    (&user, &gateway_at),
+                    (&machine, &systems_at),
+                    (&directory, &customers_at),
+                    (&figures, &statistics_at),
+                ];
+                let iam = Iam::new(idp, users(), clients(services, &redirect)?)?;
+                let iam = match options.tokens {
+                    TokenKind::Jwt => iam,
+                    TokenKind::Opaque => iam.opaque(Arc::clone(&clock)),
+                };
                 (issuer, Some((Running::start(listener, iam::service(iam.clone()))?, iam)))
             }
         };
 
-        // each service finds the keys by discovery, for itself
-        let server = || guard::server(guard::issuer(&issuer), Arc::clone(&clock));
-        let typed = || guard::server::<Claims>(guard::issuer(&issuer), Arc::clone(&clock));
-        let directory = Customers::create().await?;
-        seed(&directory).await.map_err(|problem| format!("{problem:?}"))?;
-        let app = customers::service(directory, guard::guard(server()?, guard::customers()?)?);
-        let customers = Running::start(bind().await?, app)?;
+        let believes = Believes { issuer: &issuer, tokens: options.tokens, clock: &clock };
+        let data = Customers::create().await?;
+        seed(&data).await.map_err(|problem| format!("{problem:?}"))?;
+        let (server, logout) = believes.server(&directory)?;
+        let app = customers::service(data, guard::guard(server, guard::customers()?)?);
+        let customers = Running::start(customers_at, app.route_service(guard::LOGOUT, logout))?;
 
         let replica = Replica::create().await?;
         let authorizer = options.authorization.authorizer(&customers.url, &replica)?;
@@ -203,20 +230,48 @@ impl System {
         for location in [1, 1, 2, 3] {
             storage.add(LocationId(location)).await.map_err(|problem| format!("{problem:?}"))?;
         }
-        let app = systems::service(storage.clone(), guard::guard(typed()?, guard::systems()?)?);
-        let systems = Running::start(bind().await?, app)?;
-        let app = statistics::service(storage, guard::guard(typed()?, guard::statistics()?)?);
-        let statistics = Running::start(bind().await?, app)?;
+        let (server, logout) = believes.server(&machine)?;
+        let app = systems::service(storage.clone(), guard::guard(server, guard::systems()?)?);
+        let systems = Running::start(systems_at, app.route_service(guard::LOGOUT, logout))?;
+        let (server, logout) = believes.server(&figures)?;
+        let app = statistics::service(storage, guard::guard(server, guard::statistics()?)?);
+        let statistics = Running::start(statistics_at, app.route_service(guard::LOGOUT, logout))?;
 
+        let (server, logout) = believes.server(&user)?;
         let user = Client::new(&issuer, user, redirect.clone())?;
         let services = (systems.url.clone(), statistics.url.clone());
-        let bff = Bff::new(user, typed()?, services, Arc::clone(&clock))?;
-        let mut running = Running::start(gateway_at, bff::service(bff)?)?;
+        let bff = Bff::new(user, server, services, Arc::clone(&clock))?;
+        let mut running = Running::start(gateway_at, bff::service(bff)?.route_service(guard::LOGOUT, logout))?;
         running.url = gateway;
         let machine = Client::new(&issuer, machine, redirect)?;
         let follow = options.authorization.follows().then(|| follow(replica, customers.url.clone(), machine));
         let follower = follow.map(tokio::spawn);
         Ok(Self { gateway: running, customers, systems, statistics, identity, issuer, follower })
+    }
+}
+
+/// What all services believe.
+struct Believes<'s> {
+    issuer: &'s str,
+    tokens: TokenKind,
+    clock: &'s Arc<dyn Clock>,
+}
+
+impl Believes<'_> {
+    /// What a service needs that is known to the identity service by these credentials: what its layer asks, and what it is told of sign-outs by. Each
+    /// finds keys and addresses by discovery, for itself.
+    fn server<C>(&self, own: &Credentials) -> Result<(ResourceServer<C>, LogoutReceiver<C>), ConfigError>
+    where
+        C: DeserializeOwned + Send + Sync + 'static,
+    {
+        let issuer = guard::issuer(self.issuer);
+        let issuer = match self.tokens {
+            TokenKind::Jwt => issuer,
+            TokenKind::Opaque => issuer.introspection(guard::introspection(own)),
+        };
+        let revoked = guard::revocation_list(Arc::clone(self.clock));
+        let server = guard::server(issuer, revoked.clone(), Arc::clone(self.clock))?;
+        Ok((server.clone(), LogoutReceiver::new(server, revoked, &own.id)))
     }
 }
 
@@ -266,16 +321,27 @@ fn users() -> HashMap<&'static str, User> {
     ])
 }
 
-/// The clients of our identity service: the gateway, the service that follows events, and a dashboard.
-fn clients(user: &Credentials, machine: &Credentials, redirect: &str) -> HashMap<String, Registered> {
-    let own = |secret: &str, scopes| Registered { secret: secret.to_owned(), scopes, ..Registered::default() };
-    let gateway = Registered { redirect_uri: Some(redirect.to_owned()), ..own(&user.secret, vec![]) };
-    let dashboard = Registered { roles: vec![AUDITOR], ..own("realguardio", vec!["stats:read"]) };
-    HashMap::from([
-        (user.id.clone(), gateway),
-        (machine.id.clone(), own(&machine.secret, vec!["events:read"])),
+/// The clients of our identity service: the services, each with where it listens, and a dashboard. Users sign in at the first; the second follows events.
+fn clients(
+    [gateway, systems, customers, statistics]: [(&Credentials, &TcpListener); 4],
+    redirect: &str,
+) -> std::io::Result<HashMap<String, Registered>> {
+    let service = |(own, at): (&Credentials, _), scopes| {
+        let logout_uri = Some(format!("{}{}", url(at)?, guard::LOGOUT));
+        let registered = Registered { secret: own.secret.clone(), scopes, logout_uri, ..Registered::default() };
+        Ok::<_, std::io::Error>((own.id.clone(), registered))
+    };
+    let (id, gateway) = service(gateway, vec![])?;
+    let gateway = Registered { redirect_uri: Some(redirect.to_owned()), ..gateway };
+    let (secret, roles, scopes) = ("realguardio".to_owned(), vec![AUDITOR], vec!["stats:read"]);
+    let dashboard = Registered { secret, roles, scopes, ..Registered::default() };
+    Ok(HashMap::from([
+        (id, gateway),
+        service(systems, vec!["events:read"])?,
+        service(customers, vec![])?,
+        service(statistics, vec![])?,
         ("dashboard".to_owned(), dashboard),
-    ])
+    ]))
 }
 
 /// Follows the customer service's events for as long as it runs.

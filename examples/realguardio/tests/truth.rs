@@ -1,6 +1,6 @@
 //! The truth table: who may do what, whatever the service asks and however it is asked. The same rows hold for all four ways to decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,16 @@ use axum::Router;
 use http::{Method, StatusCode};
 use realguardio::actor::Claims;
 use realguardio::authorizer::Replica;
+use realguardio::client::Credentials;
 use realguardio::customers::{self, Customers, Employee, Grant, Grantee, Numbered};
 use realguardio::domain::{CustomerId, LocationId, Role, SystemId};
+use realguardio::iam::{self, Iam, Registered};
 use realguardio::proto::security_systems_client::SecuritySystemsClient;
 use realguardio::proto::{ListRequest, SystemRequest};
-use realguardio::system::Authorization;
+use realguardio::system::{Authorization, TokenKind};
 use realguardio::systems::Systems;
 use realguardio::{bff, guard, statistics, systems};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
@@ -22,6 +25,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tower_bearer::keys::Algorithm;
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder, routes_without_rule};
+use tower_bearer::{Issuer, ResourceServer};
 
 const WAYS: [Authorization; 4] =
     [Authorization::Provide, Authorization::Fetch, Authorization::Replicate, Authorization::Delegate];
@@ -105,10 +109,14 @@ const DEFECTS: [Defect; 10] = [
     Defect::OtherIssuer,
 ];
 
+/// Those of what a token says, and not of how: an opaque one can have them, too.
+const SAID: [Defect; 5] =
+    [Defect::Expired, Defect::NotYetValid, Defect::WrongAudience, Defect::NoSubject, Defect::OtherIssuer];
+
 impl Defect {
-    fn of(self, token: TokenBuilder) -> String {
+    fn of(self, token: TokenBuilder) -> TokenBuilder {
         let id_token = |token: TokenBuilder| token.header("typ", "JWT").claim("nonce", "n").without("client_id");
-        let token = match self {
+        match self {
             Self::Expired => token.expired(),
             Self::NotYetValid => token.not_yet_valid(),
             Self::WrongAudience => token.audience("https://elsewhere.example"),
@@ -119,14 +127,15 @@ impl Defect {
             Self::ForgedBySecret => token.secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef"),
             Self::Unsigned => token.unsigned(),
             Self::OtherIssuer => token.issuer("https://evil.example/"),
-        };
-        token.sign()
+        }
     }
 }
 
-/// The three services, which trust a test issuer.
+/// The three services, which trust a test issuer, and ask it about opaque tokens.
 struct World {
     idp: Idp,
+    iam: Iam,
+    issuer: Issuer,
     clock: ManualClock,
     customers: Customers,
     replica: Replica,
@@ -154,10 +163,37 @@ fn grant(location: LocationId, grantee: Grantee, role: Role) -> Grant {
     Grant { location, grantee, role }
 }
 
+/// What a service believes.
+fn server<C>(issuer: &Issuer, idp: &Idp, clock: &ManualClock) -> ResourceServer<C>
+where
+    C: DeserializeOwned + Send + Sync + 'static,
+{
+    let (trust, clock) = ((issuer.clone(), idp.clone()), Arc::new(clock.clone()));
+    guard::server(trust, guard::revocation_list(clock.clone()), clock).unwrap()
+}
+
 impl World {
     async fn new(way: Authorization) -> Self {
+        Self::with(way, TokenKind::Jwt).await
+    }
+
+    async fn with(way: Authorization, tokens: TokenKind) -> Self {
         let (idp, clock) = (Idp::new("https://iam.realguardio.example/"), ManualClock::new());
         let idp = idp.clock(clock.clone());
+        let service =
+            Registered { secret: "secret".to_owned(), logout_uri: Some(String::new()), ..Registered::default() };
+        let clients = HashMap::from([("service".to_owned(), service)]);
+        let iam = Iam::new(idp.clone(), HashMap::new(), clients).unwrap();
+        let (iam, issuer) = match tokens {
+            TokenKind::Jwt => (iam, guard::issuer(idp.issuer())),
+            TokenKind::Opaque => {
+                let iam = iam.opaque(Arc::new(clock.clone()));
+                let (at, _) = serve(iam::service(iam.clone())).await;
+                let own = Credentials { id: "service".to_owned(), secret: "secret".to_owned() };
+                let introspection = guard::introspection(&own).endpoint(format!("{at}/introspect"));
+                (iam, guard::issuer(idp.issuer()).introspection(introspection))
+            }
+        };
         let customers = Customers::create().await.unwrap();
         let shop = customers.add_customer("shop").await.unwrap();
         let bank = customers.add_customer("bank").await.unwrap();
@@ -190,12 +226,11 @@ impl World {
             ("bob", json!({ vault_id: ["viewer", "armer", "disarmer"] })),
         ]);
 
-        let trust = || (guard::issuer(idp.issuer()), idp.clone());
-        let server = || guard::server(trust(), Arc::new(clock.clone())).unwrap();
-        let typed = || guard::server::<Claims>(trust(), Arc::new(clock.clone())).unwrap();
+        let server = server(&issuer, &idp, &clock);
+        let typed = || self::server::<Claims>(&issuer, &idp, &clock);
         let rules = guard::customers().unwrap();
         let (customers_at, customer_service) =
-            serve(customers::service(customers.clone(), guard::guard(server(), rules).unwrap())).await;
+            serve(customers::service(customers.clone(), guard::guard(server, rules).unwrap())).await;
         let replica = Replica::create().await.unwrap();
         let authorizer = way.authorizer(&customers_at, &replica).unwrap();
         let storage = Systems::create(authorizer).await.unwrap();
@@ -209,6 +244,8 @@ impl World {
         let http = reqwest::Client::new();
         let world = Self {
             idp,
+            iam,
+            issuer,
             clock,
             customers,
             replica,
@@ -229,7 +266,7 @@ impl World {
     /// Follows the customer service's events, as a machine.
     async fn follow(&self) {
         let after = self.replica.last().await.unwrap();
-        let token = self.token("feed").scope("events:read").sign();
+        let token = self.iam.issue(&self.token("feed").scope("events:read"));
         let events = self
             .http
             .get(format!("{}/events?after={after}", self.customers_at))
@@ -249,14 +286,13 @@ impl World {
 
     /// A security-system service of its own: with a server that has no keys yet.
     async fn another(&self, storage: Systems) -> String {
-        let trust = (guard::issuer(self.idp.issuer()), self.idp.clone());
-        let typed = guard::server::<Claims>(trust, Arc::new(self.clock.clone())).unwrap();
+        let typed = server::<Claims>(&self.issuer, &self.idp, &self.clock);
         serve(systems::service(storage, guard::guard(typed, guard::systems().unwrap()).unwrap())).await.0
     }
 
     /// An employee's token, as the identity service issues it.
     fn employee(&self, name: &str) -> String {
-        self.token_of(name).unwrap().sign()
+        self.signed(name).unwrap()
     }
 
     /// The token of one of the table's callers, before it is signed.
@@ -283,8 +319,9 @@ impl World {
         })
     }
 
+    /// Their token, as it is presented.
     fn signed(&self, who: &str) -> Option<String> {
-        self.token_of(who).map(|token| token.sign())
+        self.token_of(who).map(|token| self.iam.issue(&token))
     }
 
     /// Does it by REST.
@@ -380,22 +417,24 @@ impl World {
 
 #[tokio::test]
 async fn the_same_truths_hold_for_every_way_to_decide_by_rest_and_by_grpc() {
-    for way in WAYS {
-        let world = World::new(way).await;
+    let opaque = [Authorization::Provide, Authorization::Fetch].map(|way| (way, TokenKind::Opaque));
+    for (way, tokens) in WAYS.map(|way| (way, TokenKind::Jwt)).into_iter().chain(opaque) {
+        let world = World::with(way, tokens).await;
         let mut client = world.grpc().await;
         for (who, outcomes) in TABLE {
             let token = world.signed(who);
             for (deed, expected) in DEEDS.into_iter().zip(outcomes) {
                 world.prepare(deed).await;
                 if let Some(outcome) = world.call(&mut client, token.as_deref(), deed).await {
-                    assert_eq!(outcome, expected, "{way:?}, gRPC: {who}, {deed:?}");
+                    assert_eq!(outcome, expected, "{way:?}, {tokens:?}, gRPC: {who}, {deed:?}");
                 }
                 if matches!(deed, Create) && expected == Done {
                     // a system more would be one more to list
                     continue;
                 }
                 world.prepare(deed).await;
-                assert_eq!(world.rest(token.as_deref(), deed).await, expected, "{way:?}, REST: {who}, {deed:?}");
+                let outcome = world.rest(token.as_deref(), deed).await;
+                assert_eq!(outcome, expected, "{way:?}, {tokens:?}, REST: {who}, {deed:?}");
             }
         }
         let root = world.signed("admin");
@@ -406,17 +445,20 @@ async fn the_same_truths_hold_for_every_way_to_decide_by_rest_and_by_grpc() {
 
 #[tokio::test]
 async fn a_token_with_a_defect_is_nobodys_whoevers_it_was_and_whatever_is_asked() {
-    // whoever decides is never asked
-    let world = World::new(Authorization::Provide).await;
-    let mut client = world.grpc().await;
-    for who in ["admin", "alice", "bob", "tom", "machine"] {
-        for defect in DEFECTS {
-            let token = defect.of(world.token_of(who).unwrap());
-            for deed in DEEDS {
-                if let Some(outcome) = world.call(&mut client, Some(&token), deed).await {
-                    assert_eq!(outcome, Unauthenticated, "gRPC: {who}, {defect:?}, {deed:?}");
+    for (tokens, defects) in [(TokenKind::Jwt, DEFECTS.as_slice()), (TokenKind::Opaque, &SAID)] {
+        // whoever decides is never asked
+        let world = World::with(Authorization::Provide, tokens).await;
+        let mut client = world.grpc().await;
+        for who in ["admin", "alice", "bob", "tom", "machine"] {
+            for defect in defects {
+                let token = world.iam.issue(&defect.of(world.token_of(who).unwrap()));
+                for deed in DEEDS {
+                    if let Some(outcome) = world.call(&mut client, Some(&token), deed).await {
+                        assert_eq!(outcome, Unauthenticated, "{tokens:?}, gRPC: {who}, {defect:?}, {deed:?}");
+                    }
+                    let outcome = world.rest(Some(&token), deed).await;
+                    assert_eq!(outcome, Unauthenticated, "{tokens:?}, REST: {who}, {defect:?}, {deed:?}");
                 }
-                assert_eq!(world.rest(Some(&token), deed).await, Unauthenticated, "REST: {who}, {defect:?}, {deed:?}");
             }
         }
     }
@@ -590,7 +632,10 @@ async fn keys_are_rotated_and_the_issuer_goes_down_and_nothing_falls_open() {
     assert_eq!(world.rest(world.signed("alice").as_deref(), View).await, Done, "signed with the new key");
     world.idp.outage();
     assert_eq!(world.rest(world.signed("alice").as_deref(), View).await, Done, "whose key is known");
-    assert_eq!(world.rest(Some(&Defect::Expired.of(world.token_of("alice").unwrap())), View).await, Unauthenticated);
+    assert_eq!(
+        world.rest(Some(&Defect::Expired.of(world.token_of("alice").unwrap()).sign()), View).await,
+        Unauthenticated
+    );
     assert_eq!(world.rest(None, View).await, Unauthenticated);
 
     // one that starts while the issuer is down has no keys, and says so

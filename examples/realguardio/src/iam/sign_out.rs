@@ -1,21 +1,12 @@
 //! The end of sessions. None of their tokens is good any more, and each service is told so at once, since it cannot see that of a JWT (OpenID Connect Back-Channel Logout).
 
-use std::time::Duration;
-
 use axum::extract::{Form, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{Iam, Login, authenticated, form, random, refuse};
-
-/// What says that a token is about a sign-out, and no other.
-const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-
-/// For how long a logout token is good.
-const LIFETIME: Duration = Duration::from_secs(60);
 
 impl Iam {
     /// Ends sessions: what was issued in them is not known any more. Returns them, with their users.
@@ -56,10 +47,9 @@ impl Iam {
 
     /// Tells a service that a session has ended.
     async fn tell(self, client: String, uri: String, session: String, user: &'static str) {
-        let token = self.idp.token(user).audience(client.as_str()).expires_in(LIFETIME).header("typ", "logout+jwt");
-        let token = token.without("client_id").claim("jti", random()).claim("sid", session);
+        let token = self.idp.logout_token(&client).claim("jti", random()).claim("sub", user).claim("sid", session);
         // a JWT needs no encoding
-        let body = format!("logout_token={}", token.claim("events", json!({ EVENT: {} })).sign());
+        let body = format!("logout_token={}", token.sign());
         let request = self.http.post(&uri).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         // it is not told again: its next process knows of nothing, and tokens do not live long
         match request.send().await.and_then(reqwest::Response::error_for_status) {
