@@ -98,7 +98,7 @@ async function newProvider(issuer) {
       return grant;
     },
     interactions: { url: (ctx, { uid }) => `/control/interaction/${uid}` },
-    extraTokenClaims: (ctx, token) => ({ tenant_id: 't-1', ...(token.accountId && { roles: ['customer'] }) }),
+    extraTokenClaims: (ctx, token) => ({ tenant_id: 't-1', ...(token.accountId && { roles: ['machine'] }) }),
     // JWTs say nothing about the session by themselves
     formats: { customizers: { jwt: (ctx, token, { payload }) => void (payload.sid = token.sid) } },
     // the logout tokens' receiver is on the loopback, from which they are kept by default
