@@ -227,13 +227,14 @@ impl Stance {
     }
 
     /// Lets the request in if its method is safe (RFC 9110 §9.2.1: `GET`, `HEAD`, `OPTIONS`,
-    /// `TRACE`), and refuses all others: what could change something, all of gRPC, and tokens that
-    /// came without a request.
+    /// `TRACE`), and refuses all others: what could change something, gRPC, upgrades such as to
+    /// WebSockets, and tokens that came without a request.
     ///
     /// # Security
     ///
     /// Whoever can disturb the check may read with a token that it would refuse. Whether a `GET`
-    /// changes nothing is the service's to see to.
+    /// changes nothing is the service's to see to. tonic serves gRPC whatever the method and the
+    /// content type of the request are: do not choose this in front of it.
     #[must_use]
     pub fn dangerously_let_in_safe_methods() -> Self {
         Self(Posture::LetInSafe)

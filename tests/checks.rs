@@ -221,6 +221,11 @@ async fn what_cannot_be_told_goes_by_the_stance() {
                 let response = send(&app, request.body(Body::empty()).unwrap()).await;
                 assert_eq!(response.status(), expected, "{method} {stance:?}");
             }
+            for (name, value) in [("content-type", "Application/gRPC+proto"), ("upgrade", "websocket")] {
+                let mut request = get_with("/", &token);
+                request.headers_mut().insert(name, value.parse().unwrap());
+                assert_eq!(send(&app, request).await.status(), for_others, "{name}, whatever the method");
+            }
             let without_request = server.authenticate(&token).await.is_ok();
             assert_eq!(without_request, for_others == 200, "nobody knows what it is for");
             check.says(Say::Revoked);

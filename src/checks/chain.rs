@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::presented::{Kept, Presented};
 use super::{Answer, Posture, Stance, TokenCheck};
 use crate::access_token::{AccessToken, Permitted};
+use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
 use crate::revocation::Finding;
 use crate::trace::{count, event};
@@ -153,7 +154,7 @@ impl Stance {
         let let_in = match self.0 {
             Posture::Refuse => false,
             Posture::LetIn => true,
-            Posture::LetInSafe => request.head().is_some_and(|head| head.method().is_safe()),
+            Posture::LetInSafe => request.head().is_some_and(RequestHead::is_safe),
         };
         if let_in {
             event!(debug, "let in without an answer of a check", check = check, reason = why);

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use http::header::{ACCEPT, UPGRADE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, Version};
 
 use crate::error::{Error, ErrorKind};
+
+/// How the types of gRPC and grpc-web begin.
+const GRPC: &[u8] = b"application/grpc";
 
 /// The head of a request: method, address, version, headers and extensions.
 ///
@@ -62,6 +65,17 @@ impl<'r> RequestHead<'r> {
     /// (RFC 9110 §7.8, RFC 8441).
     pub(super) fn asks_for_upgrade(self) -> bool {
         self.headers.contains_key(UPGRADE) || *self.method == Method::CONNECT
+    }
+
+    /// Tells whether this can change nothing, as far as it says so itself (RFC 9110 §9.2.1): an
+    /// upgrade opens the way for more, and gRPC is called by name, whatever the method.
+    pub(crate) fn is_safe(self) -> bool {
+        let mut types = self.headers.get_all(CONTENT_TYPE).iter();
+        let grpc = |value: &HeaderValue| {
+            let start = value.as_bytes().trim_ascii_start().get(..GRPC.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        };
+        self.method.is_safe() && !self.asks_for_upgrade() && !types.any(grpc)
     }
 
     /// Tells whether this is what a browser's `EventSource` sends: a GET that accepts an event
