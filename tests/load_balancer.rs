@@ -20,6 +20,8 @@ use tower::service_fn;
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::TokenSource;
 use tower_bearer::keys::{FetchError, Freshness, HttpClient, SavedKeys};
+use tower_bearer::logout::LogoutReceiver;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::trust::{IssuerResolver, Trust};
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
@@ -249,4 +251,32 @@ async fn an_issuer_that_is_found_at_run_time_cannot_have_such_keys() {
     let server = ResourceServer::new("https://api.test").trust_with(Anything).http_client(client(&region));
     assert_eq!(kind(&server.build().unwrap(), &token(&key)).await, Some(ErrorKind::UnknownIssuer));
     assert!(region.asked().is_empty());
+}
+
+#[tokio::test]
+async fn another_ones_load_balancer_signs_nobody_out() {
+    let region = Region::default();
+    let (key, server, list) = (region.key(), server(&region), RevocationList::new(Duration::from_secs(HOUR)));
+    let receiver = LogoutReceiver::new(server, list.clone(), "shop").accept_untyped();
+    let other = ARN.replace("shop", "evil");
+    for (signer, expected) in [(&*other, Some(ErrorKind::WrongClaim)), (ARN, None)] {
+        let mut claims = user();
+        claims["aud"] = "shop".into();
+        claims["jti"] = "1".into();
+        claims["events"] = serde_json::json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        (claims["iat"], claims["exp"]) = (now.into(), (now + HOUR).into());
+        let mut header = key.header(&claims);
+        header["signer"] = signer.into();
+        // what needs no padding looks like any other token
+        for json in [&mut header, &mut claims] {
+            json["filler"] = "".into();
+            json["filler"] = "a".repeat(3 - json.to_string().len() % 3).into();
+        }
+        let token = key.sign_with(&header, &claims);
+        let token = token.trim_end_matches('=');
+        assert!(!token.contains('='));
+        assert_eq!(receiver.receive(token).await.err().map(|error| error.kind()), expected, "{signer}");
+        assert_eq!(list.is_empty(), expected.is_some());
+    }
 }

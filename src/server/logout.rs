@@ -69,6 +69,8 @@ impl LogoutTerms {
             leeway: theirs.leeway,
             max_lifetime: Some(MAX_LIFETIME),
             max_stale: theirs.max_stale,
+            // whose keys are not theirs alone
+            load_balancers: theirs.load_balancers.clone(),
             types: types.iter().map(|typ| (*typ).into()).collect(),
             untyped: self.untyped,
             logout: true,
