@@ -119,7 +119,7 @@ impl RevocationList {
     #[must_use = "a token without `jti`, of a server without a list, is not revoked"]
     pub fn revoke_token<C: ?Sized>(&self, token: &AccessToken<C>) -> bool {
         let known = token.revocable();
-        match (known, token.jwt_id()) {
+        match (known, token.jwt_id().filter(|jti| !jti.is_empty())) {
             (Some(revocable), _) => revocable.revoke_in(self),
             (None, Some(jti)) => self.revoke_id(token.issuer(), jti),
             (None, None) => return false,

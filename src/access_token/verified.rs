@@ -92,7 +92,7 @@ fn identity<'t>(token: &'t Claimed, text: &'t [u8]) -> Identity<'t> {
     let Claimed { json, policy, dates, .. } = token;
     Identity {
         issuer: &policy.issuer,
-        id: string(json, "jti"),
+        id: string(json, "jti").filter(|id| !id.is_empty()),
         session: session(json),
         subject: subject(json),
         client: client(token),
