@@ -66,7 +66,8 @@ use crate::trace::{event, gauge};
 /// How many entries a list holds, unless told otherwise: some 10 MB.
 const CAPACITY: usize = 100_000;
 
-/// The most that the terms of any issuer allow after `exp`.
+/// The most that the terms of any issuer allow after `exp`; and so far ahead may `iat` lie, for the
+/// sake of clocks that differ.
 const LEEWAY: Duration = Duration::from_secs(300);
 
 /// The tokens that were revoked; see the [module](self).
@@ -215,8 +216,7 @@ impl RevocationList {
     }
 
     fn put(&self, entries: &[Entry]) {
-        let now = self.now();
-        let full = self.0.table.put(entries, millis(now.0), self.last(now));
+        let full = self.0.table.put(entries, millis(self.surely().0), self.last(self.now()));
         if full {
             event!(warn, "the revocation list is full, and revokes all tokens that were issued before");
         }
@@ -225,13 +225,19 @@ impl RevocationList {
         self.0.watchers.wake(entries.iter().map(|entry| entry.mark).chain(full.then_some(Mark::ALL)));
     }
 
-    /// In seconds, when all tokens have expired that were issued until now.
+    /// In seconds, when all tokens have expired that were issued until now, by whichever clock.
     fn last(&self, now: UnixTime) -> u64 {
-        now.0.saturating_add(self.0.longest_life).saturating_add(LEEWAY).as_secs().saturating_add(1)
+        now.0.saturating_add(self.0.longest_life).saturating_add(LEEWAY.saturating_mul(2)).as_secs().saturating_add(1)
     }
 
     fn now(&self) -> UnixTime {
         self.0.clock.now()
+    }
+
+    /// What it surely is at least. By a clock that must be wrong nothing is forgotten, since it may be
+    /// put right.
+    fn surely(&self) -> UnixTime {
+        Some(self.now()).filter(|now| !now.is_before_1970()).unwrap_or(UnixTime(Duration::ZERO))
     }
 
     fn longest_life(&self) -> Duration {
@@ -241,7 +247,7 @@ impl RevocationList {
     /// Finds by which of its marks a token is revoked.
     fn find(&self, marks: &[Mark], issued: Option<u64>) -> Option<Kind> {
         // the clock is read if there is an entry, which is rare
-        self.0.table.find(marks, |span| span.revokes(issued) && span.until > self.now().0.as_secs())
+        self.0.table.find(marks, |span| span.revokes(issued) && span.until > self.surely().0.as_secs())
     }
 
     fn is_connected(&self) -> bool {
@@ -270,7 +276,7 @@ impl RevocationList {
     /// Returns all entries, wherever they were made: for a store that must be told all of them.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.table.entries(self.now().0.as_secs())
+        self.0.table.entries(self.surely().0.as_secs())
     }
 
     /// Returns the revocations that are made here from now on, those by

@@ -135,6 +135,10 @@ async fn a_verified_token_can_be_revoked_itself() {
         assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked));
         assert_eq!(world.kind(&other).await, None);
     }
+    // an empty jti is that of others, too
+    let [token, other] = ["alice", "bob"].map(|subject| world.token().claim("sub", subject).claim("jti", "").sign());
+    assert!(world.list.revoke_token(&world.server.authenticate(&token).await.unwrap()));
+    assert_eq!((world.kind(&token).await, world.kind(&other).await), (Some(ErrorKind::Revoked), None));
     // of a server without a list, only the jti is known
     let plain = ResourceServer::new("https://api.test").trust(&world.idp).clock(world.clock.clone()).build().unwrap();
     let token = world.token().claim("jti", "j3").sign();
@@ -281,9 +285,52 @@ async fn a_full_list_revokes_all_that_was_issued_before() {
         list.revoke_id(ISSUER, &format!("more{number}"));
     }
     assert_eq!(list.len(), 4);
-    clock.advance(HOUR + 6 * MINUTE);
+    clock.advance(HOUR + 11 * MINUTE);
     list.revoke_id(ISSUER, "later");
     assert_eq!((list.len(), list.entries().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_token_that_is_dated_ahead_lives_from_now_on() {
+    let world = world();
+    let now = seconds(world.clock.now());
+    for (ahead, kind, forgotten) in
+        [(0, None, false), (250, None, false), (5 * 3600, Some(ErrorKind::CheckUnavailable), true)]
+    {
+        let jti = format!("ahead {ahead}");
+        let token = world.token().claim("jti", &*jti).claim("iat", now + ahead).claim("exp", now + ahead + 3600).sign();
+        assert_eq!(world.kind(&token).await, kind, "{ahead}");
+        world.list.revoke_id(ISSUER, &jti);
+        assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked), "{ahead}");
+        assert_eq!(
+            forgotten,
+            world.list.entries()[0].until() < SystemTime::UNIX_EPOCH + Duration::from_secs(now + ahead + 3600)
+        );
+    }
+    world.clock.advance(2 * HOUR);
+    let token = world.token().claim("jti", "ahead 18000").claim("iat", now + 18000).claim("exp", now + 21600).sign();
+    assert_eq!(world.kind(&token).await, Some(ErrorKind::CheckUnavailable), "it may have been forgotten");
+}
+
+#[tokio::test]
+async fn a_clock_that_must_be_wrong_forgets_nothing() {
+    let (right, wrong) = (ManualClock::new(), Arc::new(AtomicBool::new(false)));
+    let clock = {
+        let (right, wrong) = (right.clone(), Arc::clone(&wrong));
+        move || if wrong.load(Ordering::SeqCst) { SystemTime::UNIX_EPOCH - HOUR } else { right.now() }
+    };
+    let idp = Idp::new(ISSUER).clock(right);
+    let list = RevocationList::builder(HOUR).clock(clock.clone()).build();
+    let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock).revocation_list(list.clone());
+    let server = server.build().unwrap();
+    list.revoke_id(ISSUER, "j1");
+    wrong.store(true, Ordering::SeqCst);
+    list.revoke_id(ISSUER, "j2");
+    assert_eq!(list.entries().len(), 2);
+    wrong.store(false, Ordering::SeqCst);
+    for jti in ["j1", "j2"] {
+        assert_eq!(kind(&server, &idp.token("alice").claim("jti", jti).sign()).await, Some(ErrorKind::Revoked));
+    }
 }
 
 /// Tells one list what another has revoked, as a store would.

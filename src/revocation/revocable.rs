@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::RevocationList;
 use super::entry::{Kind, Mark, millis};
 #[cfg(feature = "deadline")]
 use super::watchers::Ticket;
+use super::{LEEWAY, RevocationList};
 use crate::clock::UnixTime;
 
 /// What a token says about itself.
@@ -57,8 +57,11 @@ impl Revocable {
         ];
         let named = named.into_iter().filter_map(|(kind, name)| Some((kind, name?.as_bytes())));
         let marks = named.chain([(Kind::Text, token.text)]).map(|(kind, value)| Mark::new(kind, token.issuer, value));
-        // one that does not say when it was issued was issued before now
-        let from = token.issued.unwrap_or_else(|| list.now());
+        // one that does not say when it was issued was issued before now, and so was one that is
+        // dated ahead
+        let now = list.now();
+        let latest = UnixTime(now.0.saturating_add(LEEWAY));
+        let from = token.issued.filter(|issued| *issued <= latest).unwrap_or(now);
         let life = token.expires.0.saturating_sub(from.0);
         Self {
             marks: marks.chain([Mark::ALL]).collect(),
