@@ -60,6 +60,7 @@ use self::table::Table;
 #[cfg(feature = "deadline")]
 use self::watchers::Watchers;
 use crate::clock::{Clock, SharedClock, SystemClock, UnixTime};
+use crate::jose::decode_base64url;
 use crate::sync::lock;
 use crate::trace::{event, gauge};
 
@@ -333,10 +334,34 @@ fn before(time: SystemTime) -> u64 {
     millis(since).saturating_add(part).min(ALWAYS.saturating_sub(1))
 }
 
-/// Returns what of a token's text nobody but its issuer can change: of a JWT, what is signed.
+/// Returns what of a token's text nobody but its issuer can change: of a JWT, what is signed. What
+/// does not begin with a header may have dots, too, and what tells it apart behind the last.
 pub(crate) fn unchangeable(token: &[u8]) -> &[u8] {
     let mut parts = token.split(|byte| *byte == b'.');
-    let is_jwt = parts.by_ref().count() == 3;
+    let header = parts.next().and_then(|part| str::from_utf8(part).ok());
+    let header = header.and_then(|part| decode_base64url(part.trim_end_matches('=')));
+    let is_jwt = header.is_some_and(|header| header.trim_ascii_start().starts_with(b"{")) && parts.count() == 2;
     let signature = memchr::memrchr(b'.', token).filter(|_| is_jwt);
     signature.and_then(|dot| token.get(..dot)).unwrap_or(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_of_a_jwt_is_left_out_and_nothing_of_what_looks_like_one() {
+        for (token, expected) in [
+            ("eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "eyJhbGciOiJFUzI1NiJ9.e30"),
+            ("eyJhbGciOiJFUzI1NiJ9IA==.e30=.c2ln", "eyJhbGciOiJFUzI1NiJ9IA==.e30="),
+            ("v1.public.secret", "v1.public.secret"),
+            ("abcd.public.secret", "abcd.public.secret"),
+            ("eyJhbGciOiJFUzI1NiJ9.e30", "eyJhbGciOiJFUzI1NiJ9.e30"),
+            ("a.b.c.d.e", "a.b.c.d.e"),
+            ("..", ".."),
+            ("", ""),
+        ] {
+            assert_eq!(unchangeable(token.as_bytes()), expected.as_bytes());
+        }
+    }
 }
