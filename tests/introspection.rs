@@ -546,3 +546,123 @@ async fn jwts_and_opaque_tokens_of_one_issuer_go_through_one_layer_over_http() {
     assert_eq!(status(&idp.token("bob").sign()).await, StatusCode::OK);
     assert_eq!(endpoint.calls(), 2, "a JWT is not asked about");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_explanation_has_what_the_issuer_says_for_a_step() {
+    let endpoint = Endpoint::of_alice();
+    let server = endpoint.server(as_it_is).build().unwrap();
+    let good = server.explain("good").await;
+    assert!(good.accepted);
+    let names: Vec<_> = good.steps.iter().map(|step| step.name).collect();
+    assert_eq!(names, ["form", "issuer", "introspection"]);
+    let bad = server.explain("hunter2").await;
+    let text = bad.to_string();
+    assert!(!bad.accepted && text.contains("introspection      FAILED") && !text.contains("hunter2"), "{text}");
+    let idp = Idp::new("https://id.test");
+    let introspection = Introspection::new(ClientAuthentication::tls_client("orders"));
+    let introspection = introspection.endpoint("https://id.test/introspect").jwts(JwtCheck::Every(seconds(30)));
+    let issuer = Issuer::new("https://id.test").introspection(introspection);
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).http_client(endpoint.client());
+    let revoked = server.build().unwrap().explain(&idp.token("bob").sign()).await.to_string();
+    assert!(
+        revoked.contains("key and signature  passed") && revoked.contains("introspection      FAILED"),
+        "{revoked}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_answer_counts_by_what_its_issuer_has_signed_inside_it() {
+    let idp = Idp::new("https://id.test");
+    let inside = |active: bool| {
+        let mut claims: serde_json::Value = serde_json::from_str(&alice()).unwrap();
+        claims["active"] = active.into();
+        claims
+    };
+    let answer = || {
+        let answer = idp.token("nobody").header("typ", "token-introspection+jwt").audience("orders");
+        answer.claim("token_introspection", inside(true))
+    };
+    use ErrorKind as K;
+    let of_no_use = Some(K::IntrospectionUnavailable);
+    let other = Idp::new("https://id.test");
+    for (number, (text, expected)) in [
+        (answer().sign(), None),
+        (answer().header("typ", "application/Token-Introspection+JWT").sign(), None),
+        (answer().audience(serde_json::json!(["x", "orders"])).sign(), None),
+        (answer().claim("token_introspection", inside(false)).sign(), Some(K::Inactive)),
+        (answer().claim("active", true).claim("token_introspection", inside(false)).sign(), Some(K::Inactive)),
+        (answer().claim("active", true).without("token_introspection").sign(), of_no_use),
+        (answer().claim("token_introspection", "x").sign(), of_no_use),
+        (answer().header("typ", "JWT").sign(), of_no_use),
+        (answer().without_header("typ").sign(), of_no_use),
+        (answer().header("typ", "at+jwt").sign(), of_no_use),
+        (answer().audience("https://api.test").sign(), of_no_use),
+        (answer().without("aud").sign(), of_no_use),
+        (answer().issuer("https://other.test").sign(), of_no_use),
+        (answer().without("iss").sign(), of_no_use),
+        (answer().without("iat").sign(), of_no_use),
+        (answer().claim("iat", 1_000_000_000).sign(), of_no_use),
+        (answer().claim("iat", 4_000_000_000_u64).sign(), of_no_use),
+        (answer().claim("iat", "now").sign(), of_no_use),
+        (answer().wrong_key().sign(), of_no_use),
+        (answer().unsigned().sign(), of_no_use),
+        (answer().unknown_kid().sign(), of_no_use),
+        (other.token("nobody").header("typ", "token-introspection+jwt").audience("orders").sign(), of_no_use),
+        (r#"{"active":true}"#.to_owned(), of_no_use),
+        (String::new(), of_no_use),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let shown = text.clone();
+        let endpoint = Endpoint::new(move |asked| {
+            assert_eq!(asked.headers[header::ACCEPT], "application/token-introspection+jwt");
+            let mut answer = Response::new(Body::from(text.clone()));
+            let typ = "application/token-introspection+jwt".parse().unwrap();
+            answer.headers_mut().insert(header::CONTENT_TYPE, typ);
+            answer
+        });
+        let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret")).signed();
+        let issuer = Issuer::new("https://id.test").introspection(introspection.endpoint("https://id.test/introspect"));
+        let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone()));
+        let server = server.http_client(endpoint.client()).build().unwrap();
+        assert_eq!(kind(&server, "good").await, expected, "{number}: {shown}");
+    }
+    // and without a signature it counts for nothing
+    let endpoint = Endpoint::of_alice();
+    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret")).signed();
+    let issuer = Issuer::new("https://id.test").introspection(introspection.endpoint("https://id.test/introspect"));
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp)).http_client(endpoint.client());
+    assert_eq!(kind(&server.build().unwrap(), "good").await, of_no_use);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_token_or_a_secret_is_shown() {
+    let endpoint = Endpoint::new(|asked| {
+        let token = asked.form["token"].clone();
+        let mut answer = json(500, &format!(r#"{{"error":"{token}","error_description":"{token} s3cret"}}"#));
+        answer.headers_mut().insert("www-authenticate", token.parse().unwrap());
+        answer
+    });
+    let server = endpoint.server(as_it_is).build().unwrap();
+    let error = server.authenticate("hunter2").await.unwrap_err();
+    let client = ClientAuthentication::basic("orders", "s3cret");
+    let introspection = Introspection::new(client.clone()).endpoint("https://id.test/x?key=hunter2");
+    let issuer = Issuer::new("https://id.test").introspection(introspection.clone());
+    for shown in [
+        error.to_string(),
+        format!("{error:?}"),
+        format!("{server:?}"),
+        format!("{client:?} {introspection:?} {issuer:?}"),
+    ] {
+        assert!(!shown.contains("hunter2") && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_bodies_is_found_when_the_server_is_built() {
+    let endpoint = Endpoint::of_alice();
+    let service = tower_bearer::keys::HttpClient::from_service::<_, Body, _>(endpoint.router());
+    let problem = endpoint.server(as_it_is).http_client(service).build().unwrap_err().to_string();
+    assert!(problem.contains("from_service_with_bodies"), "{problem}");
+}

@@ -110,7 +110,10 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     let late = answer.late();
                     let ended = answer.ended(token.as_bearer().as_str(), &self.lookup);
                     match timeout_at(deadline, ended).await.unwrap_or(Err(late))? {
-                        Answer::Verified(verified) => return Ok(verified),
+                        Answer::Verified(verified) => {
+                            count!("tower_bearer_token_cache_total", "result" => "miss");
+                            return Ok(verified);
+                        }
                         Answer::Active(until) => (self.look(token.as_bearer(), Some(until)), Some(until)),
                     }
                 }
@@ -258,6 +261,19 @@ impl<C: Send + Sync + 'static> Engine<C> {
         count!("tower_bearer_token_cache_total", "result" => "miss");
         self.cache.report(now.wall);
         Ok(Found::Verified(verified))
+    }
+
+    /// Returns what form a token has, and which issuer is asked about it in place of its keys.
+    #[cfg(feature = "introspection")]
+    pub(super) fn asked_instead(&self, token: BearerToken<'_>) -> Option<(&'static str, Arc<str>)> {
+        let (form, question) = match Compact::parse(token) {
+            Ok(compact) => {
+                let trusted = self.select(compact.json.root().get("iss"), None).ok()?;
+                ("a JWT", trusted.question_without_keys(&compact, self.policy.clock.now()).ok()??)
+            }
+            Err(error) => ("an opaque token", self.askers.about_opaque(token.as_str(), error).ok()?),
+        };
+        Some((form, Arc::clone(question.issuer())))
     }
 
     /// Selects the issuer that a token names: a configured one, or one that was found at run time.

@@ -92,12 +92,17 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         // first, so that the issuer is decided on and its keys are there
         let verdict = self.authenticate(token).await;
         let mut steps = Vec::new();
+        if self.explain_question(token, &verdict, &mut steps) {
+            self.explain_checks(&verdict, &mut steps);
+            return Explanation { steps, accepted: verdict.is_ok() };
+        }
         let plausible = self.explain_claims(token, &verdict, &mut steps);
         let checked = verdict.as_ref().err().and_then(Error::check);
         let (signature, claims) = match &verdict {
             Ok(_) => (Outcome::Passed, Outcome::Passed),
             // it was verified before it was asked about
             Err(_) if checked.is_some() => (Outcome::Passed, Outcome::Passed),
+            Err(error) if is_of_answer(error) => (Outcome::Passed, Outcome::Passed),
             Err(error) if !plausible || is_of_time(error) => (Outcome::Skipped, Outcome::Skipped),
             Err(error) if error.kind() == ErrorKind::MalformedClaim => {
                 (Outcome::Passed, Outcome::Failed(error.clone()))
@@ -109,7 +114,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         for step in &mut steps {
             match &verdict {
                 Ok(_) => step.outcome = Outcome::Passed,
-                Err(error) if error.check().is_some() => step.outcome = Outcome::Passed,
+                Err(error) if error.check().is_some() || is_of_answer(error) => step.outcome = Outcome::Passed,
                 Err(error) if is_of_time(error) && step.name == "times" => {
                     step.outcome = Outcome::Failed(error.clone());
                 }
@@ -118,8 +123,35 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         }
         steps.push(Step { name: "key and signature", found: String::new(), outcome: signature });
         steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
+        if let Some(error) = verdict.as_ref().err().filter(|error| is_of_answer(error)) {
+            steps.push(Step { name: INTROSPECTION, found: String::new(), outcome: Outcome::Failed(error.clone()) });
+        }
         self.explain_checks(&verdict, &mut steps);
         Explanation { steps, accepted: verdict.is_ok() }
+    }
+
+    /// Explains a token that its issuer is asked about in place of its keys; returns whether it is
+    /// one. What the issuer has answered is not kept, so all that it decides is one step.
+    #[cfg(feature = "introspection")]
+    fn explain_question<T>(&self, token: &str, verdict: &Result<T, Error>, steps: &mut Vec<Step>) -> bool {
+        let engine = self.engine.load();
+        let Ok(bearer) = BearerToken::from_bytes(token.as_bytes(), engine.policy.max_token_len) else { return false };
+        let Some((form, issuer)) = engine.asked_instead(bearer) else { return false };
+        let answered = match verdict {
+            Err(error) if error.check().is_none() => Outcome::Failed(error.clone()),
+            Ok(_) | Err(_) => Outcome::Passed,
+        };
+        let passed = |name, found| Step { name, found, outcome: Outcome::Passed };
+        steps.push(passed("form", format!("{form} of {} characters", token.len())));
+        steps.push(passed("issuer", issuer.to_string()));
+        steps.push(Step { name: INTROSPECTION, found: "as its issuer says".to_owned(), outcome: answered });
+        true
+    }
+
+    #[cfg(not(feature = "introspection"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    fn explain_question<T>(&self, _: &str, _: &Result<T, Error>, _: &mut [Step]) -> bool {
+        false
     }
 
     /// Explains what the checks say, which are asked in their order, as far as the first that does
@@ -171,6 +203,13 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         });
         passed
     }
+}
+
+/// The step of what the issuer has said when it was asked.
+const INTROSPECTION: &str = "introspection";
+
+fn is_of_answer(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Inactive | ErrorKind::IntrospectionUnavailable)
 }
 
 fn is_of_time(error: &Error) -> bool {

@@ -17,6 +17,10 @@ pub(in crate::server) struct Question {
 }
 
 impl Question {
+    pub(in crate::server) fn issuer(&self) -> &Arc<str> {
+        &self.trusted.policy.issuer
+    }
+
     /// Says what to answer if it is not asked.
     pub(in crate::server) fn into_error(self) -> Error {
         unavailable("its issuer was not asked").at(&self.trusted.policy.issuer)
