@@ -4,6 +4,8 @@
 
 mod claim;
 mod field;
+#[cfg(feature = "introspection")]
+mod introspection;
 mod issuer;
 mod preset;
 mod readers;

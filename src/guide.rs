@@ -3,6 +3,10 @@
 #[doc = include_str!("guide/calls.md")]
 pub mod calls {}
 
+#[cfg(feature = "introspection")]
+#[doc = include_str!("guide/opaque.md")]
+pub mod opaque {}
+
 #[doc = include_str!("guide/providers.md")]
 pub mod providers {}
 

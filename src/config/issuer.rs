@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use super::claim::ClaimConfig;
 use super::field::{Field, OneOrMany, Place, settings};
+#[cfg(feature = "introspection")]
+use super::introspection::IntrospectionConfig;
 use super::preset::PresetConfig;
 use super::readers::{PathConfig, RolesConfig, ScopesConfig};
 use crate::claims::Path;
@@ -82,9 +84,25 @@ settings! {
         scopes: ScopesConfig => |terms, scopes, place| Terms { scopes: scopes.change(terms.scopes, place), ..terms },
         /// Where the roles are.
         roles: RolesConfig => |terms, roles, place| Terms { roles: roles.read(terms.roles, place), ..terms },
+        /// How the issuer is asked about tokens, if it is.
+        introspection: IntrospectionConfig => |terms, asked, place| asked_about(terms, asked, place),
         /// Where the tenant is.
         tenant_at: PathConfig => |terms, path| Terms { tenant: Some(Path::new(path.read())), ..terms },
     }
+}
+
+#[cfg(feature = "introspection")]
+fn asked_about(terms: Terms, asked: IntrospectionConfig, place: &mut Place<'_>) -> Terms {
+    Terms { introspection: asked.read(place), ..terms }
+}
+
+#[cfg(not(feature = "introspection"))]
+type IntrospectionConfig = serde::de::IgnoredAny;
+
+#[cfg(not(feature = "introspection"))]
+fn asked_about(terms: Terms, _: IntrospectionConfig, place: &mut Place<'_>) -> Terms {
+    place.problem("an issuer can be asked about tokens only with the feature `introspection`");
+    terms
 }
 
 /// A claim that stands for an absent `aud`.
