@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use crate::error::ConfigProblem;
+use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtCheck};
 use crate::issuer::{Argument, Issuer, Preset, presets};
 use crate::jose::Algorithm;
 
@@ -64,7 +65,18 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "scopes": { "at": "/a/b~1c~0", "and": ["https://x/y", ["d", { "value_of": "e" }]], "separated_by": ",", "only_with_prefix": "p:" },
         "roles": { "at": ["r"], "separated_by": ";", "only_with_prefix": "q", "only_granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
+        "introspection": {
+            "client": { "private_key_jwt": { "client_id": "c", "algorithm": "ES256", "key": "-", "kid": "k" } },
+            "endpoint": "https://id.test/introspect",
+            "ttl_seconds": 20,
+            "remember_inactive_seconds": 1,
+            "signed": true,
+            "jwts_every_seconds": 300,
+            "without_keys": true,
+            "only_prefix": "id_",
+        },
     });
+    let client = ClientAuthentication::private_key_jwt("c", ClientKey::pem(Algorithm::Es256, "-").kid("k"));
     let by_hand = Issuer::new("https://id.test/")
         .also_known_as("id")
         .also_known_as("id.test")
@@ -112,7 +124,17 @@ fn every_setting_is_what_the_method_of_its_name_does() {
                 .only_granted_in(Segment::value_of("org"))
                 .only_renamed([("ops", "admin"), ("ops", "user")]),
         )
-        .tenant_at(["firebase", "tenant"]);
+        .tenant_at(["firebase", "tenant"])
+        .introspection(
+            Introspection::new(client)
+                .endpoint("https://id.test/introspect")
+                .ttl(Duration::from_secs(20))
+                .remember_inactive(Duration::from_secs(1))
+                .signed()
+                .jwts(JwtCheck::Every(Duration::from_secs(300)))
+                .without_keys()
+                .only_prefix("id_"),
+        );
     assert_eq!(issuer(config.clone()), format!("{by_hand:?}"));
     let schema: Value = serde_json::from_str(ResourceServerConfig::JSON_SCHEMA).unwrap();
     let known = schema["$defs"]["Issuer"]["properties"].as_object().unwrap();

@@ -255,7 +255,17 @@ impl Introspection {
 }
 
 impl fmt::Debug for Introspection {
+    /// Leaves out the address, which may hold a key of some API.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Introspection").field("client", &self.client).field("ttl", &self.ttl).finish_non_exhaustive()
+        f.debug_struct("Introspection")
+            .field("client", &self.client)
+            .field("dialect", &self.dialect)
+            .field("ttl", &self.ttl)
+            .field("remember_inactive", &self.remember_inactive)
+            .field("signed", &self.signed)
+            .field("jwts", &self.jwts)
+            .field("without_keys", &self.without_keys)
+            .field("takes_all", &self.takes_all())
+            .finish_non_exhaustive()
     }
 }
