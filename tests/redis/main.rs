@@ -17,6 +17,7 @@ use server::{DURABLE, RedisServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
+use tower_bearer::logout::LogoutReceiver;
 use tower_bearer::revocation::RevocationList;
 use tower_bearer::revocation::redis::{RedisError, RedisStore};
 use tower_bearer::testing::Idp;
@@ -146,6 +147,17 @@ async fn a_revoked_token_is_refused_at_every_replica_and_all_are_while_nobody_ca
     let kind = async |token: &str| at_b.authenticate(token).await.err().map(|error| error.kind());
     assert_eq!(kind(&alices).await, Some(ErrorKind::Revoked));
     assert_eq!(kind(&bobs).await, None);
+
+    // the issuer calls one of them when a user signs out
+    let carols = idp.token("carol").audience("https://api.test").claim("sid", "s1").sign();
+    at_b.authenticate(&carols).await.unwrap();
+    let receiver = LogoutReceiver::new(at_a.clone(), a.list.clone(), "shop");
+    receiver.receive(&idp.logout_token("shop").claim("sid", "s1").sign()).await.unwrap();
+    let start = Instant::now();
+    while kind(&carols).await != Some(ErrorKind::Revoked) {
+        assert!(start.elapsed() < SOON, "signed out at the other");
+        sleep(Duration::from_millis(5)).await;
+    }
 
     redis.pause().await;
     within(SOON, "it cannot tell", || !b.is_complete()).await;
