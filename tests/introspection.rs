@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +20,11 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtCheck, Secret};
 use tower_bearer::testing::Idp;
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
+
+/// A moment of 2027.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + seconds(1_800_000_000)
+}
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -37,13 +42,13 @@ async fn kinds(server: &ResourceServer, tokens: impl Iterator<Item = String>) ->
 #[tokio::test(start_paused = true)]
 async fn a_token_is_what_its_issuer_says() {
     let endpoint = Endpoint::of_alice();
-    let server = endpoint.server(as_it_is).build().unwrap();
+    let server = endpoint.server(as_it_is).clock(now).build().unwrap();
     server.ready().await.unwrap();
     let token = server.authenticate("good-1").await.unwrap();
     assert_eq!((token.subject(), token.issuer(), token.client_id()), (Some("alice"), "https://id.test", Some("shop")));
     assert!(token.has_scope("orders:read") && !token.has_scope("orders:write"));
     assert_eq!(token.audiences().collect::<Vec<_>>(), ["https://api.test"]);
-    assert!(token.expires_in(std::time::SystemTime::now()).unwrap() <= seconds(60), "it is believed no longer");
+    assert!(token.expires_in(now()).unwrap() <= seconds(60), "it is believed no longer");
     assert_eq!(kind(&server, "bad").await, Some(ErrorKind::Inactive));
     assert_eq!(endpoint.calls(), 2);
     // and what it said is remembered
@@ -54,7 +59,7 @@ async fn a_token_is_what_its_issuer_says() {
 #[tokio::test(start_paused = true)]
 async fn what_an_issuer_answers_is_held_against_its_terms() {
     let endpoint = Endpoint::of_alice();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let with = |name: &str, value: &str| {
         let mut claims: serde_json::Value = serde_json::from_str(&alice()).unwrap();
         claims[name] = serde_json::from_str(value).unwrap();
@@ -127,7 +132,7 @@ async fn what_an_issuer_answers_is_held_against_its_terms() {
     {
         let shown = body.clone();
         endpoint.answer(move |_| json(200, &body));
-        let server = endpoint.server(as_it_is).build().unwrap();
+        let server = endpoint.server(as_it_is).clock(self::now).build().unwrap();
         assert_eq!(kind(&server, &format!("token-{number}")).await, expected, "{shown}");
     }
 }

@@ -116,7 +116,7 @@ impl Trust {
             KeyOrigin::Http if terms.introspection.as_ref().is_some_and(|asked| asked.without_keys) => {
                 KeyOrigin::Static(StaticKeys::none())
             }
-            keys => keys,
+            keys @ (KeyOrigin::Http | KeyOrigin::Source(_) | KeyOrigin::Static(_)) => keys,
         };
         let keys = match keys {
             KeyOrigin::Static(keys) => {

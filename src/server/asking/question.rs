@@ -129,7 +129,8 @@ impl<C: Send + Sync + 'static> Asking<C> {
     ) -> Result<Answer<C>, Error> {
         let (policy, keys) = (&self.trusted.policy, &self.trusted.keys);
         let within = keys.max_fetch();
-        let asked = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, within / 3)).await;
+        let one = within.checked_div(3).unwrap_or(within);
+        let asked = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, one)).await;
         let said = asked.unwrap_or_else(|_| Err(Fault::outage("the issuer has not answered in time")));
         let now = policy.server.clock.moment();
         let judged = said.and_then(|said| match said {
@@ -152,7 +153,8 @@ impl<C: Send + Sync + 'static> Asking<C> {
         lock(&self.pace).succeeded(now.instant);
         let verdict = judged.and_then(|(stated, until)| {
             // nothing is believed beyond the token's own end
-            let end = expires.map_or(stated.expires(), |expires| expires.min(stated.expires())).min(until.wall);
+            let end = stated.expires().min(until.wall);
+            let end = expires.map_or(end, |expires| expires.min(end));
             let until = now.after(end.ahead(now.wall).unwrap_or_default());
             if about == About::Jwt {
                 return Ok(Answer::Active(until));
