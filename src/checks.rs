@@ -5,7 +5,7 @@
 //! verified and before anybody else gets it. It answers yes, no, or that it cannot tell. What then
 //! becomes of the request says its [`Stance`]. Add it by
 //! [`check`](crate::config::ResourceServerBuilder::check); several are asked in their order. A
-//! [`RevocationList`](crate::revocation::RevocationList) is asked before them.
+//! [`RevocationList`] is asked before them.
 //!
 //! # Examples
 //!
