@@ -5,7 +5,8 @@
 )]
 #![doc = include_str!("../README.md")]
 
-// The modules stand in the order in which a request meets them, and each uses only those above it.
+// The modules stand in the order of the proofs, and each uses only those above it. A request comes
+// in at the end: by layer, service, guard and server.
 
 // beneath the story
 
@@ -23,7 +24,7 @@ mod error;
 
 // 1 the token is taken from the request
 
-// Exactly one credential, by the grammar.
+// Exactly one credential; and a token's grammar, checked once it is not a known one.
 pub mod credential;
 
 // 2 it is taken apart; nothing is believed yet
@@ -36,7 +37,7 @@ pub mod claims;
 
 // 3 the issuer is selected: policy, pure data
 
-// How an issuer is asked about tokens, and what its answer says.
+// How an issuer is asked about tokens, as settings; and what its answer says, as data.
 #[cfg(feature = "introspection")]
 #[cfg_attr(docsrs, doc(cfg(feature = "introspection")))]
 pub mod introspection;
@@ -60,12 +61,12 @@ mod possession;
 /// Pure: compact token, policy, time → plausible token.
 mod validate;
 
-// 6 the signature is verified, the application's claims are read
+// 6 the evidence: a signature or an issuer's answer, and a sender who may use the token
 
 // Tokens that are not good any more.
 pub mod revocation;
 
-/// Tokens that their issuer is asked about: the question, and how often.
+/// The question to an issuer over HTTP, and the pace after failures.
 #[cfg(feature = "introspection")]
 mod inquiry;
 
