@@ -185,3 +185,31 @@ fn a_text_that_might_not_fit_is_not_decoded() {
     assert_eq!(decode_into("AAAA", &mut [0; 2]), None);
     assert_eq!(decode_into("AAAAA", &mut [0; 3]), None);
 }
+
+#[cfg(feature = "introspection")]
+#[test]
+fn the_form_of_a_jwt_is_told_without_a_look_at_whether_it_is_a_good_one() {
+    let part = |text: &str| encode_base64url(text.as_bytes());
+    let jwt = |header: &str| is_jwt(&format!("{}.{}.c2ln", part(header), part("{}")));
+    for header in [
+        r#"{"alg":"ES256"}"#,
+        r#"{"alg":"none"}"#,
+        r#"{"alg":7}"#,
+        r#" {"typ":"x", "alg":null}"#,
+        r#"{"alg":"ES256","alg":"none"}"#,
+        r#"{"crit":["x"],"alg":"XX"}"#,
+    ] {
+        assert!(jwt(header), "{header}");
+    }
+    for header in [r#"{"typ":"JWT"}"#, "[]", "\"alg\"", "{\"alg\":", "", "\u{1}"] {
+        assert!(!jwt(header), "{header}");
+    }
+    let header = part(r#"{"alg":"ES256"}"#);
+    assert!(is_jwt(&format!("{header}.e30.")), "unsigned, and a JWT all the same");
+    for opaque in
+        ["", "a", "a.b", "a.b.c", &header, &format!("{header}.e30"), &format!("{header}.e30.a.b.c"), "ory_at_x.y"]
+    {
+        assert!(!is_jwt(opaque), "{opaque}");
+    }
+    assert!(!is_jwt(&format!("{header}.e30.+/=")));
+}
