@@ -2,10 +2,10 @@
 //! token was revoked.
 //!
 //! A [`TokenCheck`] is asked on every request, be its token known or not, after the token was
-//! verified and before anybody else gets it. It answers yes, no, or that it cannot tell. What then
-//! becomes of the request says its [`Stance`]. Add it by
-//! [`check`](crate::config::ResourceServerBuilder::check); several are asked in their order. A
-//! [`RevocationList`] is asked before them.
+//! verified and before anybody else gets it. It answers yes, no, or that it cannot tell; its
+//! [`Stance`] says what becomes of the request then. Add it by
+//! [`check`](crate::config::ResourceServerBuilder::check). Several are asked in the order in which
+//! they were added, after the [`RevocationList`].
 //!
 //! # Examples
 //!
@@ -56,7 +56,7 @@
 //! let server = ResourceServer::new("https://api.example.com")
 //!     .trust(Issuer::new("https://id.example.com/"))
 //!     .check(Banned(HashSet::new()))
-//!     // each token is asked about twice a minute at most
+//!     // an answer about a token counts for 30 s
 //!     .check(CachedCheck::new(Accounts, Duration::from_secs(30), 10_000))
 //!     .build()?;
 //! # let _ = server;
@@ -86,9 +86,9 @@ use crate::revocation::RevocationList;
 ///
 /// # Security
 ///
-/// It is asked within `call` of the layer's service, on the runtime's thread: what blocks belongs
-/// into a future, [`Answer::later`]. The token that it is given may still be refused by a check
-/// that is asked later.
+/// It is asked within `call` of the layer's service, on a thread of the runtime, and must not
+/// block: what has to wait returns [`Answer::later`]. A check that is asked later may still refuse
+/// the token.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no check of tokens",
     note = "implement `TokenCheck`; a `TokenOnlyCheck` becomes one by `CachedCheck::new`"
@@ -114,8 +114,8 @@ impl<T: TokenCheck + ?Sized> TokenCheck for Arc<T> {
 impl RevocationList {
     /// Revokes this one token: by its `jti`, if it has one, else by its text.
     ///
-    /// The server that has verified it must be one that asks a list, be it this one or another;
-    /// else nothing but its `jti` is known here. Returns whether it could be revoked.
+    /// A token without `jti` must have been verified by a server with a revocation list, be it this
+    /// one or another: only then is its text known here. Returns whether it could be revoked.
     #[must_use = "a token without `jti`, of a server without a list, is not revoked"]
     pub fn revoke_token<C: ?Sized>(&self, token: &AccessToken<C>) -> bool {
         let known = token.revocable();
@@ -135,9 +135,11 @@ pub enum Answer {
     Yes,
     /// The token is refused.
     No(Denied),
-    /// Nobody knows, and why: for the operator, without secrets. The check's [`Stance`] decides.
+    /// The check cannot tell. The text says why, for the operator and without secrets. The check's
+    /// [`Stance`] decides.
     CannotTell(Cow<'static, str>),
-    /// The answer takes a while: the request waits, for 5 s at most; after that, it cannot be told.
+    /// The answer takes a while. The request waits for 5 s at most; after that, the check counts as
+    /// one that cannot tell.
     Later(Pin<Box<dyn Future<Output = Self> + Send>>),
 }
 
@@ -173,7 +175,7 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// Refuses a token that is not good any more: 401, and the client gets another one.
+    /// Refuses a token that is not good any more: 401, so that the client gets another one.
     pub fn revoked(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind: ErrorKind::Revoked, detail: detail.into(), rule: None }
     }
@@ -183,7 +185,7 @@ impl Denied {
         Self { kind: ErrorKind::AccessDenied, detail: detail.into(), rule: None }
     }
 
-    /// Refuses a token that lacks what the rule says: 403, and the client is told the scopes.
+    /// Refuses a token that does not meet the rule: 403, and the client is told the scopes.
     pub fn insufficient_scope(rule: Rule) -> Self {
         Self { kind: ErrorKind::InsufficientScope, detail: "".into(), rule: Some(rule) }
     }

@@ -319,12 +319,13 @@ impl Issuer {
 
     /// Asks the issuer about its opaque tokens, and by choice about its JWTs, too (RFC 7662).
     ///
-    /// What it answers is held against the same terms as the claims of a JWT, but for the type, the
-    /// algorithm and the key. An answer that names no audience is refused unless
-    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) or another of these settings says
-    /// otherwise. Not for issuers that are found at run time.
+    /// The answer must meet the same terms as the claims of a JWT, but for the type, the algorithm
+    /// and the key. An answer that names no audience is refused, unless
+    /// [`accept_absent_aud_if`](Self::accept_absent_aud_if) or one of its siblings says otherwise.
+    /// Issuers that are found at run time cannot be asked.
     ///
-    /// A token that has the form of a JWT is a JWT: one that is refused is not asked about.
+    /// A token that has the form of a JWT is never opaque: if it is refused, the issuer is not
+    /// asked about it.
     ///
     /// ```
     /// use tower_bearer::Issuer;

@@ -1,5 +1,5 @@
-//! Users sign out at the issuer, and their tokens end here: a [`LogoutReceiver`] is the address to
-//! which an issuer sends its logout tokens (OpenID Connect Back-Channel Logout 1.0), and feeds a
+//! Users sign out at the issuer, and their tokens end here. A [`LogoutReceiver`] receives the
+//! logout tokens that an issuer sends (OpenID Connect Back-Channel Logout 1.0), and feeds a
 //! [`RevocationList`].
 //!
 //! # Examples
@@ -55,17 +55,17 @@ use crate::trace::{count, event};
 /// Receives logout tokens, and revokes what they say; see the [module](self).
 ///
 /// A tower service for `POST`, which answers as the specification says: 200, or 400 with an error
-/// in JSON; and 503 if the issuer's keys cannot be had, which is not the issuer's fault. A token is
-/// verified by the issuer's keys, as access tokens are, and must be
+/// in JSON. It answers 503 with `Retry-After` if the issuer's keys cannot be had, and 405 to other
+/// methods. A logout token is verified by the issuer's keys, as access tokens are. It must be
 ///
-/// * of the type `logout+jwt`, with `iss`, `iat`, `exp` and `jti`, and for no longer than a day;
+/// * of the type `logout+jwt`, with `iss`, `iat`, `exp` and `jti`, and valid for a day at most;
 /// * for one of this receiver's clients (`aud`);
-/// * about the one event of logout, and about no other;
+/// * about the event of back-channel logout (`events`), and about no other;
 /// * about a session (`sid`), a user (`sub`), or both;
-/// * without a `nonce`, and new: none counts twice.
+/// * without a `nonce`, and new: none counts twice in one process.
 ///
-/// With `sid`, the tokens of the session are revoked; without, those of the user that were issued
-/// before the logout token. So the access tokens must have the same `sid`, or `sub`.
+/// If it has a `sid`, the tokens of that session are revoked; else the user's that were issued
+/// before the logout token. So access tokens must have the same `sid`, or the same `sub`.
 pub struct LogoutReceiver<C = ()> {
     server: ResourceServer<C>,
     list: RevocationList,
@@ -84,17 +84,17 @@ impl<C> LogoutReceiver<C> {
         Self { server, list, terms, seen: Arc::default(), tell: None }
     }
 
-    /// Receives the tokens that are for this client, too; may be called several times.
+    /// Also receives the logout tokens that are for this client; may be called several times.
     #[must_use]
     pub fn add_client(mut self, client_id: impl Into<String>) -> Self {
         self.terms.clients.push(client_id.into().into());
         self
     }
 
-    /// Accepts tokens that have no `typ`, or say `JWT`: Keycloak before 25, authentik before
-    /// 2025.12.
+    /// Also accepts logout tokens whose `typ` is absent or `JWT`, as Keycloak before 25 and
+    /// authentik before 2025.12 write them.
     ///
-    /// What else is demanded tells them apart from all other tokens.
+    /// The other conditions still tell them apart from all other tokens.
     #[must_use]
     pub fn accept_untyped(mut self) -> Self {
         self.terms.untyped = true;
@@ -116,8 +116,8 @@ impl<C: Send + Sync + 'static> LogoutReceiver<C> {
     ///
     /// # Errors
     ///
-    /// As an access token is refused, see [`ErrorKind`]; [`Revoked`](ErrorKind::Revoked) if it has
-    /// come before.
+    /// The same [`ErrorKind`]s as for an access token; [`Revoked`](ErrorKind::Revoked) if this
+    /// logout token has come before.
     ///
     /// # Cancel safety
     ///

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | one token | [`revoke_token`](RevocationList::revoke_token), [`revoke_id`](RevocationList::revoke_id), [`revoke_text`](RevocationList::revoke_text) |
 //! | a session, as after a logout | [`revoke_session`](RevocationList::revoke_session) |
-//! | what a user has: after a change of password, or a ban | [`revoke_subject`](RevocationList::revoke_subject) |
-//! | what a client has, whose secret is known | [`revoke_client`](RevocationList::revoke_client) |
+//! | a user's tokens, after a change of password or a ban | [`revoke_subject`](RevocationList::revoke_subject) |
+//! | a client's tokens, after its secret has leaked | [`revoke_client`](RevocationList::revoke_client) |
 //!
 //! A list belongs to a server by
 //! [`revocation_list`](crate::config::ResourceServerBuilder::revocation_list). It is cheap to clone:
@@ -25,13 +25,13 @@
 //! 4. calls [`connected`](RevocationList::connected) once it has all, and `disconnected` as soon as
 //!    it may miss something. After that it begins again with the second step.
 //!
-//! An [`Entry`] has a short text form and knows [until](Entry::until) when it matters. To take one
-//! in twice, or in another order, changes nothing, so that a store need not remember what it has
-//! told. Nothing takes a revocation back.
+//! An [`Entry`] has a short text form, and knows [until](Entry::until) when it matters. It changes
+//! nothing if one is taken in twice, or in another order, so a store need not remember what it has
+//! told. A revocation cannot be taken back.
 //!
 //! While a list is disconnected, it still refuses the tokens that it knows to be revoked. Of all
-//! others it cannot tell. What becomes of their requests says the
-//! [`Stance`](crate::checks::Stance); by default they are refused with 503.
+//! others it cannot tell. The [`Stance`](crate::checks::Stance) says what becomes of their
+//! requests; by default they are refused with 503.
 
 mod entry;
 mod local;
@@ -127,8 +127,8 @@ pub struct RevocationListBuilder {
 impl RevocationListBuilder {
     /// Sets how many entries are held; 100,000 by default, which take some 10 MB.
     ///
-    /// A revocation that finds no room revokes *all* tokens that were issued before: everybody gets
-    /// a new one, and nobody's revocation is lost.
+    /// A revocation that finds no room revokes *all* tokens that were issued before that moment:
+    /// everybody needs a new one, and no revocation is lost.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self
@@ -156,8 +156,8 @@ impl RevocationListBuilder {
 }
 
 impl RevocationList {
-    /// Makes an empty list for tokens that live so long, from `iat` to `exp`; the issuers'
-    /// [`leeway`](crate::Issuer::leeway) need not be counted.
+    /// Makes an empty list for tokens that live no longer than this, from `iat` to `exp`. The
+    /// issuers' [`leeway`](crate::Issuer::leeway) need not be counted.
     ///
     /// Of a token that lives longer, the list cannot tell whether it was revoked, since it may have
     /// forgotten: see [`Stance`](crate::checks::Stance).
@@ -166,7 +166,8 @@ impl RevocationList {
         Self::builder(longest_life).build()
     }
 
-    /// Begins the configuration of a list for tokens that live so long.
+    /// Begins the configuration of a list for tokens that live no longer than this, from `iat` to
+    /// `exp`.
     pub fn builder(longest_life: Duration) -> RevocationListBuilder {
         RevocationListBuilder { longest_life, capacity: CAPACITY, clock: SharedClock::new(SystemClock) }
     }
@@ -192,10 +193,10 @@ impl RevocationList {
         self.revoke(Kind::Client, issuer, client.as_bytes(), before(issued_before));
     }
 
-    /// Revokes one token, by its text. The text is not kept, but a hash of it.
+    /// Revokes one token, by its text, of which only a hash is kept.
     ///
-    /// Of a JWT it is the text without the signature that counts: of some signatures, anybody can
-    /// make another that is valid, too.
+    /// The signature of a JWT does not count: anybody can turn some valid signatures into others
+    /// that are valid, too.
     pub fn revoke_text(&self, issuer: &str, token: &str) {
         self.revoke(Kind::Text, issuer, unchangeable(token.as_bytes()), ALWAYS);
     }
@@ -264,7 +265,7 @@ impl RevocationList {
         &self.0.watchers
     }
 
-    /// Returns how many entries there are; some of them may be of no use any more.
+    /// Returns how many entries there are; some of them may have expired.
     pub fn len(&self) -> usize {
         self.0.table.len()
     }

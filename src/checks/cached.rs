@@ -23,13 +23,13 @@ pub trait TokenOnlyCheck: Send + Sync + 'static {
 
 /// Remembers the answers of a check, each for a while: for checks that ask somebody else.
 ///
-/// Yes and no are remembered, and that the check cannot tell is not. Which token it is says
-/// [`token_hash`](Presented::token_hash), which takes a microsecond for a long token: a check that
-/// answers faster needs no cache.
+/// Yes and no are remembered; that the check cannot tell is not. Requests that come before the
+/// first answer is there ask, too. A token is found by its [`token_hash`](Presented::token_hash),
+/// which takes a microsecond for a long token: a check that answers faster needs no cache.
 ///
 /// # Security
 ///
-/// What changes is noticed so much later.
+/// A change is noticed only when the remembered answer has run out.
 pub struct CachedCheck<T> {
     check: T,
     keep: Duration,
@@ -46,7 +46,7 @@ struct Known {
 }
 
 impl<T: TokenOnlyCheck> CachedCheck<T> {
-    /// Remembers the answer for each token for so long, for so many tokens at most.
+    /// Keeps each answer for the time `keep`, and the answers for `max_tokens` tokens at most.
     pub fn new(check: T, keep: Duration, max_tokens: u64) -> Self {
         Self { check, keep, answers: Cache::new(max_tokens) }
     }

@@ -28,10 +28,11 @@ impl<'r> Presented<'r> {
         self.head
     }
 
-    /// Returns a hash by which the token may be known elsewhere: SHA-256 of its text, of a JWT
-    /// without the signature (and the dot before it), since of some signatures anybody can make
-    /// another that is valid, too. It is made when it is first asked for, in some 2 ns for each
-    /// byte of the token.
+    /// Returns the SHA-256 of the token's text, by which the token may be known elsewhere.
+    ///
+    /// The signature of a JWT, and the dot before it, are left out: anybody can turn some valid
+    /// signatures into others that are valid, too. The hash is made when it is first asked for, in
+    /// some 2 ns for each byte of the token.
     pub fn token_hash(&self) -> [u8; 32] {
         *self.hash.get_or_init(|| sha256(&[unchangeable(self.token)]))
     }

@@ -47,9 +47,9 @@ kinds! {
     /// is fixed.
     pub enum ErrorKind {
         /// The application's own decision: this caller may not do this to this object. The layer
-        /// never says so; a handler that returns it as an [`Error`](crate::Error) or, in gRPC, as a
-        /// status is answered as the layer answers. No other token of this caller's would help, so
-        /// nothing asks the client for one.
+        /// itself never says so, but a [check](crate::checks) may; and a handler that returns it as
+        /// an [`Error`](crate::Error) or, in gRPC, as a status is answered as the layer answers. No
+        /// other token of this caller's would help, so nothing asks the client for one.
         AccessDenied = "the caller may not do this",
         /// No key that the token may be signed with verifies the signature.
         BadSignature = "the token's signature is invalid",

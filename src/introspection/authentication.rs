@@ -7,8 +7,8 @@ use crate::jose::Algorithm;
 
 /// How this service authenticates to the issuer that it asks about tokens (RFC 7662 §2.1).
 ///
-/// The client should be one of its own, and not the one that gets the tokens: Keycloak, for one,
-/// answers to that one that its tokens are not active.
+/// Register a client for this service, and do not use the one that gets the tokens: to that one,
+/// Keycloak answers that the tokens are not active.
 ///
 /// `Debug` names the method and the client, and no secret.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl ClientAuthentication {
     /// Sends identifier and secret in the header `Authorization`, as they are: for servers that do
     /// not decode them.
     ///
-    /// The identifier can have no colon then.
+    /// The identifier must not contain a colon.
     pub fn basic_without_encoding(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self::of(client_id, Method::Basic { secret: secret.into(), encoded: false })
     }
@@ -66,13 +66,13 @@ impl ClientAuthentication {
         Self::of(client_id, Method::PrivateKey(key))
     }
 
-    /// Sends the identifier only (RFC 8705 §2): the certificate is shown by the client that is set
-    /// by [`http_client`](crate::config::ResourceServerBuilder::http_client).
+    /// Sends the identifier only, for mutual TLS (RFC 8705 §2). The certificate is shown by the
+    /// HTTP client that [`http_client`](crate::config::ResourceServerBuilder::http_client) sets.
     pub fn tls_client(client_id: impl Into<String>) -> Self {
         Self::of(client_id, Method::Tls)
     }
 
-    /// Sends an access token of this service (RFC 7662 §2.1).
+    /// Sends an access token of this service as `Authorization: Bearer` (RFC 7662 §2.1).
     pub fn bearer(token: impl Into<Secret>) -> Self {
         Self::of("", Method::Bearer(token.into()))
     }

@@ -30,9 +30,11 @@ const MAX_REMEMBER: Duration = Duration::from_secs(10);
 /// for their turn as they wait for keys. A question that was asked goes on whatever becomes of the
 /// request.
 ///
-/// After a failure (no connection, a timeout, 429, 5xx, an answer that cannot be read) the issuer
-/// is left alone for 1 s, then 2 s, up to 60 s, and then asked about one token. Meanwhile tokens
-/// that are not known are refused at once, with 503.
+/// After a failure that every token would meet (no connection, a timeout, 401, 403, 429, 502 to
+/// 504), the issuer is left alone for 1 s, then 2 s, up to 60 s, or for as long as its
+/// `Retry-After` says. Then it is asked about one token. Meanwhile unknown tokens are refused at
+/// once, with 503. Any other answer of no use may be due to its token. It has the same effect only
+/// if the issuer has given no good answer for 10 s.
 ///
 /// # Examples
 ///
@@ -79,11 +81,11 @@ pub(crate) enum Dialect {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JwtCheck {
-    /// It is not: its signature and the times of the token are enough.
+    /// Not at all: the signature and the times of the JWT are enough.
     #[default]
     Never,
-    /// When a JWT first comes, and then each time that so much time has passed; with zero, for
-    /// each request.
+    /// When a JWT first comes, and again each time that this interval has passed; with zero, on
+    /// each request. At most 1 h.
     Every(Duration),
 }
 
@@ -139,22 +141,22 @@ impl Introspection {
         self
     }
 
-    /// Believes an answer for so long, and never beyond the token's `exp`; 60 s by default, 1 h at
-    /// most. With zero, each request asks.
+    /// Sets for how long an answer is believed, which is never beyond the token's `exp`; 60 s by
+    /// default, 1 h at most. With zero, each request asks.
     ///
     /// # Security
     ///
-    /// A token that is revoked is accepted for so long.
+    /// A token that is revoked meanwhile is accepted until the answer has run out.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Remembers for so long that a token is not active; 5 s by default, 10 s at most, and with
-    /// zero it is asked each time.
+    /// Sets for how long it is remembered that a token is not active; 5 s by default, 10 s at most.
+    /// With zero, each request asks.
     ///
-    /// At most 10,000 are remembered, beside the tokens that are good. A token that an issuer makes
-    /// known late is refused for so long.
+    /// At most 10,000 such tokens are remembered. A token that becomes active just after the
+    /// question is refused until this time is over.
     pub fn remember_inactive(mut self, how_long: Duration) -> Self {
         self.remember_inactive = how_long;
         self
@@ -183,15 +185,15 @@ impl Introspection {
         self
     }
 
-    /// Says that the issuer has no keys: all its tokens are asked about, those that are JWTs and
-    /// name it (`iss`), too. No keys are fetched, and nothing waits for any.
+    /// Says that the issuer has no keys: it is asked about all its tokens, including the JWTs that
+    /// name it in `iss`. No keys are fetched, and nothing waits for any.
     pub fn without_keys(mut self) -> Self {
         self.without_keys = true;
         self
     }
 
-    /// Asks about opaque tokens only that begin so: where several issuers have opaque tokens, this
-    /// tells them apart. It replaces an [`only_if`](Self::only_if).
+    /// Asks only about opaque tokens that begin with this prefix: it tells apart the tokens of
+    /// several issuers. It replaces an [`only_if`](Self::only_if).
     ///
     /// The issuers are looked at in the order in which they were trusted. One without such a
     /// condition gets the tokens that are left.
@@ -200,7 +202,7 @@ impl Introspection {
         self
     }
 
-    /// Asks about opaque tokens only for which this function says yes. It replaces an
+    /// Asks only about opaque tokens for which this function returns `true`. It replaces an
     /// [`only_prefix`](Self::only_prefix).
     ///
     /// # Security

@@ -36,7 +36,7 @@ pub struct LocalEntries {
     receiver: Receiver<Entry>,
 }
 
-/// What comes next of [`LocalEntries`].
+/// What [`LocalEntries`] yields: a revocation, or that some were missed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Local {

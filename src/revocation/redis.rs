@@ -19,22 +19,24 @@
 //!
 //! # What holds
 //!
-//! * What is revoked at one replica is known at all others **within a second**, or they say that they
-//!   cannot tell: Redis is asked five times a second whether it is still there, so that a connection
-//!   on which nothing comes any more is noticed, too. What becomes of requests while a list cannot
-//!   tell says the [`Stance`](crate::checks::Stance): by default they are refused with 503.
-//! * Before the list was read for the first time it cannot tell. [`ready`](RedisStore::ready) waits
+//! * What is revoked at one replica is known at all others **within a second**, or they say that
+//!   they cannot tell: Redis is asked five times a second whether it is still there, so that a
+//!   connection on which nothing comes any more is noticed, too. The
+//!   [`Stance`](crate::checks::Stance) says what becomes of requests while a list cannot tell: by
+//!   default they are refused with 503.
+//! * A list cannot tell until it was read for the first time. [`ready`](RedisStore::ready) waits
 //!   for that.
-//! * A connection that is lost is made anew at once, and after a failure in 50 ms and more, up to
-//!   5 s, with jitter. Nothing is missed meanwhile: the list is read again, and what Redis does not
-//!   have is written again. So a Redis that has lost its memory gets it back from any replica.
+//! * A connection that is lost is made anew at once. If that fails, it is tried again after 50 ms,
+//!   and then after longer waits, up to 5 s, with jitter. Nothing is missed meanwhile: the list is
+//!   read again, and what Redis does not have is written again. So a Redis that has lost its memory
+//!   gets it back from any replica.
 //! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
 //!   [`stored`](RedisStore::stored) says whether it was.
 //!
 //! # What Redis needs
 //!
-//! Version 6 or newer, or something that speaks its protocol (RESP3), such as Valkey; one server that
-//! can be written to, found at one address, and no cluster of which that address is but a part.
+//! Version 6 or newer, or something that speaks its protocol (RESP3), such as Valkey. It must be
+//! one server, at one address, that can be written to. Redis Cluster is not supported.
 //!
 //! It holds one sorted set, of the list's name: each [entry](super::Entry) with the time until which
 //! it matters; an hour later it is taken out. A channel of the same name tells of new ones. No token
@@ -78,7 +80,8 @@ const WAITING: usize = 64;
 
 /// Shares a [`RevocationList`] with other replicas by Redis; see the [module](self).
 ///
-/// When it is dropped, it ends, and the list cannot tell any more.
+/// When it is dropped, sharing ends, and the list cannot tell any more whether a token was revoked
+/// elsewhere.
 #[must_use = "it ends when it is dropped"]
 pub struct RedisStore {
     questions: mpsc::Sender<Question>,
@@ -129,8 +132,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// It does not, and why. It is revoked here all the same, and will be written as soon as that is
-    /// possible.
+    /// Something does not stand in Redis; the error says why. It is revoked here all the same, and
+    /// will be written as soon as that is possible.
     ///
     /// # Cancel safety
     ///

@@ -247,12 +247,14 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Sets how long a request waits for keys that have to be fetched, or for a resolver's
-    /// decision; 2 s by default, 30 s at most, and with 0 it does not wait.
+    /// Sets how long a request waits for keys that have to be fetched, for a resolver's decision,
+    /// or for what an issuer answers about a token; 2 s by default, 30 s at most, and with 0 it
+    /// does not wait.
     ///
-    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch goes
-    /// on. Where the issuer is slow to answer, a service that starts had better wait for
-    /// [`ready`](crate::ResourceServer::ready) than let its first requests wait for longer.
+    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch, or
+    /// the question, goes on. Where the issuer is slow to answer, a service that starts had better
+    /// wait for [`ready`](crate::ResourceServer::ready) than let its first requests wait for
+    /// longer.
     ///
     /// ```
     /// # use std::time::Duration;
