@@ -671,3 +671,22 @@ async fn a_client_that_sends_no_bodies_is_found_when_the_server_is_built() {
     let problem = endpoint.server(as_it_is).http_client(service).build().unwrap_err().to_string();
     assert!(problem.contains("from_service_with_bodies"), "{problem}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_caller_with_odd_tokens_does_not_lock_the_others_out() {
+    let endpoint =
+        Endpoint::new(
+            |asked| {
+                if asked.form["token"].starts_with("good") { json(200, &alice()) } else { json(500, "") }
+            },
+        );
+    let server = endpoint.server(as_it_is).build().unwrap();
+    assert_eq!(kind(&server, "good").await, None);
+    // nobody else comes for a while, as in any small service
+    advance(seconds(20)).await;
+    for number in 0..120 {
+        kind(&server, &format!("odd-{number}")).await;
+        advance(seconds(1)).await;
+    }
+    assert_eq!(kind(&server, "good-2").await, None);
+}

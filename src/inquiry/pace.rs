@@ -3,7 +3,8 @@
 //! * After a failure that every token would meet, nothing is asked for 1 s, then 2 s, up to 60 s, or
 //!   for as long as the issuer says. Then one question is asked, and its end decides.
 //! * An answer that is of no use may be due to its token, which anybody can make up. While others
-//!   get good answers, it stops nobody.
+//!   get good answers, it stops nobody; else all for 1 s each time, and for no longer: a caller with
+//!   such a token must not keep the others out.
 
 use std::time::Duration;
 
@@ -65,11 +66,13 @@ impl Pace {
         if well && !fault.outage && self.until.is_none() {
             return MIN_PAUSE;
         }
-        let doubled = MIN_PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        let pause = doubled.min(MAX_PAUSE).max(fault.retry_after.unwrap_or_default());
+        let grown = if fault.outage { self.failures } else { 0 };
+        let doubled = MIN_PAUSE.saturating_mul(1_u32.checked_shl(grown).unwrap_or(u32::MAX));
+        let wish = fault.retry_after.filter(|_| fault.outage).unwrap_or_default();
+        let pause = doubled.min(MAX_PAUSE).max(wish);
         // of several questions that were on their way, each has the same to say
         let begun = self.until.is_some_and(|until| until > now);
-        if !begun {
+        if !begun && fault.outage {
             self.failures = self.failures.saturating_add(1);
         }
         let until = after(now, pause);

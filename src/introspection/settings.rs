@@ -33,8 +33,8 @@ const MAX_REMEMBER: Duration = Duration::from_secs(10);
 /// After a failure that every token would meet (no connection, a timeout, 401, 403, 429, 502 to
 /// 504), the issuer is left alone for 1 s, then 2 s, up to 60 s, or for as long as its
 /// `Retry-After` says. Then it is asked about one token. Meanwhile unknown tokens are refused at
-/// once, with 503. Any other answer of no use may be due to its token. It has the same effect only
-/// if the issuer has given no good answer for 10 s.
+/// once, with 503. Any other answer of no use may be due to its token. It stops the others only if
+/// the issuer has given no good answer for 10 s, and for 1 s each time.
 ///
 /// # Examples
 ///
