@@ -673,6 +673,24 @@ async fn a_client_that_sends_no_bodies_is_found_when_the_server_is_built() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_jwts_own_times_count_and_the_answer_need_not_repeat_them() {
+    let endpoint = Endpoint::new(|_| json(200, r#"{"active":true}"#));
+    let idp = Idp::new("https://id.test");
+    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+    let introspection = introspection.endpoint("https://id.test/introspect").jwts(JwtCheck::Every(seconds(30)));
+    for issuer in [
+        Issuer::new("https://id.test").max_age(seconds(3600)),
+        Issuer::new("https://id.test").max_lifetime(seconds(24 * 3600)),
+        Issuer::new("https://id.test").leeway(Duration::ZERO),
+    ] {
+        let trust = (issuer.introspection(introspection.clone()), idp.clone());
+        let server = ResourceServer::new("https://api.test").trust(trust).http_client(endpoint.client());
+        let server = server.build().unwrap();
+        assert_eq!(kind(&server, &idp.token("bob").sign()).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_caller_with_odd_tokens_does_not_lock_the_others_out() {
     let endpoint =
         Endpoint::new(

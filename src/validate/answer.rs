@@ -65,7 +65,13 @@ fn checks<'t>(
     let (mut dates, mut binding) = (None, None);
     judge("issuer", &|| seen(claims, ["iss"]), check_issuer(claims, policy))?;
     judge("token type", &|| seen(claims, ["token_type", "token_use"]), check_token_type(claims))?;
-    let times = Dates::read(&registered, Some(as_numeric_date(end)), policy, now).map(|read| dates = Some(read));
+    let unsaid = Some(as_numeric_date(end));
+    let times = match about {
+        About::Opaque => Dates::read(&registered, unsaid, policy, now),
+        // how long it may live was held against its own dates
+        About::Jwt => Dates::read_repeated(&registered, unsaid, policy, now),
+    };
+    let times = times.map(|read| dates = Some(read));
     judge("times", &|| seen(claims, ["exp", "nbf", "iat"]), times)?;
     match about {
         About::Opaque => check_claims(&registered, json, policy, &mut judge)?,

@@ -27,21 +27,44 @@ impl Dates {
         policy: &Policy,
         now: UnixTime,
     ) -> Result<Self, Error> {
-        let read = |name, claim: Option<Value<'_>>| claim.map(|value| numeric_date(name, value)).transpose();
-        let (expires, not_before, issued) =
-            (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
         // what never expires is valid for longer than any limit
-        let unsaid = unsaid.filter(|_| policy.terms.max_lifetime.is_none());
-        let expires = expires.or(unsaid).ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
-        let dates = Self { expires, not_before, issued };
+        let dates = Self::parse(claims, unsaid.filter(|_| policy.terms.max_lifetime.is_none()))?;
         dates.check(policy, now)?;
         dates.check_lifetime(policy)?;
         Ok(dates)
     }
 
+    /// Reads those of an answer about a token whose own dates were read before: what the answer
+    /// repeats must hold, and it need not repeat them.
+    #[cfg(feature = "introspection")]
+    pub(super) fn read_repeated(
+        claims: &Registered<'_>,
+        unsaid: Option<UnixTime>,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Self, Error> {
+        let dates = Self::parse(claims, unsaid)?;
+        dates.check_span(policy, now)?;
+        Ok(dates)
+    }
+
+    fn parse(claims: &Registered<'_>, unsaid: Option<UnixTime>) -> Result<Self, Error> {
+        let read = |name, claim: Option<Value<'_>>| claim.map(|value| numeric_date(name, value)).transpose();
+        let (expires, not_before, issued) =
+            (read("exp", claims.exp)?, read("nbf", claims.nbf)?, read("iat", claims.iat)?);
+        let expires = expires.or(unsaid).ok_or_else(|| Error::new(ErrorKind::MissingClaim, "exp is absent"))?;
+        Ok(Self { expires, not_before, issued })
+    }
+
     /// Checks them against the present, which is all that time can change: when a token first
     /// comes, and each time that it comes again.
     pub(crate) fn check(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
+        self.check_span(policy, now)?;
+        self.check_age(policy, now)
+    }
+
+    /// Checks that it is neither too late nor too early.
+    fn check_span(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
         let leeway = policy.terms.leeway;
         if now.is_before_1970() {
             let detail =
@@ -53,7 +76,11 @@ impl Dates {
             let detail = format!("exp passed {} s ago, with a leeway of {} s", ago.as_secs(), leeway.as_secs());
             return Err(Error::new(ErrorKind::Expired, detail));
         }
-        not_ahead("nbf", self.not_before, leeway, now)?;
+        not_ahead("nbf", self.not_before, leeway, now)
+    }
+
+    fn check_age(&self, policy: &Policy, now: UnixTime) -> Result<(), Error> {
+        let leeway = policy.terms.leeway;
         if policy.terms.max_lifetime.or(policy.terms.max_age).is_some() {
             // one that is dated ahead would be good for longer than it says
             not_ahead("iat", self.issued, leeway, now)?;
