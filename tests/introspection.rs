@@ -691,6 +691,44 @@ async fn a_jwts_own_times_count_and_the_answer_need_not_repeat_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_is_asked_about_each_time_is_good_without_leeway_too() {
+    let endpoint = Endpoint::of_alice();
+    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+    let introspection = introspection.endpoint("https://id.test/introspect").without_keys().ttl(Duration::ZERO);
+    let issuer = Issuer::new("https://id.test").leeway(Duration::ZERO).introspection(introspection);
+    let server = ResourceServer::new("https://api.test").trust(issuer).http_client(endpoint.client()).build().unwrap();
+    assert_eq!((kind(&server, "good").await, kind(&server, "good").await), (None, None));
+    assert_eq!(endpoint.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_believed_from_when_it_was_asked_for() {
+    let endpoint = Endpoint::of_alice();
+    endpoint.takes(seconds(4));
+    let server = endpoint.server(|asked| asked.ttl(seconds(20))).key_wait_timeout(seconds(10)).build().unwrap();
+    assert_eq!(kind(&server, "good").await, None);
+    endpoint.takes(Duration::ZERO);
+    endpoint.answer(|_| json(200, r#"{"active":false}"#));
+    advance(seconds(15)).await;
+    assert_eq!(kind(&server, "good").await, None);
+    advance(seconds(1)).await;
+    assert_eq!(kind(&server, "good").await, Some(ErrorKind::Inactive));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_slept_through_the_night_is_none() {
+    let endpoint = Endpoint::of_alice();
+    endpoint.takes(seconds(1));
+    let clock = tower_bearer::testing::ManualClock::at(std::time::UNIX_EPOCH + seconds(1_800_000_000));
+    let server = endpoint.server(as_it_is).clock(clock.clone()).build().unwrap();
+    let (verdict, ()) = tokio::join!(kind(&server, "good"), async {
+        sleep(Duration::from_millis(500)).await;
+        clock.advance(seconds(8 * 3600));
+    });
+    assert_eq!(verdict, Some(ErrorKind::IntrospectionUnavailable));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_caller_with_odd_tokens_does_not_lock_the_others_out() {
     let endpoint =
         Endpoint::new(

@@ -24,6 +24,9 @@ use crate::sync::{caught, lock};
 use crate::trace::{count, event};
 use crate::validate::{About, Stated};
 
+/// A token for which no end is said does not end before it can be used.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What an answer is good for.
 pub(in crate::server) enum Answer<C> {
     /// An opaque token is verified by it.
@@ -130,13 +133,18 @@ impl<C: Send + Sync + 'static> Asking<C> {
         let (policy, keys) = (&self.trusted.policy, &self.trusted.keys);
         let within = keys.max_fetch();
         let one = within.checked_div(3).unwrap_or(within);
+        let begun = policy.server.clock.moment();
         let asked = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, one)).await;
-        let said = asked.unwrap_or_else(|_| Err(Fault::outage("the issuer has not answered in time")));
         let now = policy.server.clock.moment();
+        // no timeout counts while the machine sleeps
+        let in_time = begun.passed(now).is_none_or(|took| took < self.longest());
+        let said = asked.ok().filter(|_| in_time);
+        let said = said.unwrap_or_else(|| Err(Fault::outage("the issuer has not answered in time")));
         let judged = said.and_then(|said| match said {
             Said::Active(active) => {
-                let until = now.after(self.ttl(about));
-                match Stated::check(active, about, policy, (now.wall, until.wall)) {
+                // it may be as old as the question
+                let until = begun.after(self.ttl(about));
+                match Stated::check(active, about, policy, (now.wall, until.wall.max(now.after(SHORTEST).wall))) {
                     Ok(stated) => Ok(Ok((stated, until))),
                     // what the issuer writes wrongly is not the caller's fault
                     Err(error) if error.kind() == ErrorKind::MalformedClaim => {
@@ -155,7 +163,8 @@ impl<C: Send + Sync + 'static> Asking<C> {
             // nothing is believed beyond the token's own end
             let end = stated.expires().min(until.wall);
             let end = expires.map_or(end, |expires| expires.min(end));
-            let until = now.after(end.ahead(now.wall).unwrap_or_default());
+            let ends = now.after(end.ahead(now.wall).unwrap_or_default());
+            let until = Moment { instant: until.instant.min(ends.instant), wall: until.wall.min(ends.wall) };
             if about == About::Jwt {
                 return Ok(Answer::Active(until));
             }
