@@ -50,6 +50,7 @@ use crate::clock::whole_seconds_up;
 use crate::error::{Error, ErrorKind};
 use crate::revocation::RevocationList;
 use crate::server::{LogoutTerms, ResourceServer};
+use crate::sync::caught;
 use crate::trace::{count, event};
 
 /// Receives logout tokens, and revokes what they say; see the [module](self).
@@ -102,7 +103,7 @@ impl<C> LogoutReceiver<C> {
     }
 
     /// Tells the application of each logout, after the tokens were revoked: to end sessions of its
-    /// own.
+    /// own. If it panics, the issuer is answered 503, and may send the token again.
     #[must_use]
     pub fn on_logout(mut self, tell: impl Fn(&LogoutToken) + Send + Sync + 'static) -> Self {
         self.tell = Some(Arc::new(tell));
@@ -117,7 +118,8 @@ impl<C: Send + Sync + 'static> LogoutReceiver<C> {
     /// # Errors
     ///
     /// The same [`ErrorKind`]s as for an access token; [`Revoked`](ErrorKind::Revoked) if this
-    /// logout token has come before.
+    /// logout token has come before, and [`CheckUnavailable`](ErrorKind::CheckUnavailable) if the
+    /// closure of [`on_logout`](Self::on_logout) panics.
     ///
     /// # Cancel safety
     ///
@@ -140,8 +142,12 @@ impl<C: Send + Sync + 'static> LogoutReceiver<C> {
             (None, None) => {}
         }
         event!(info, "somebody has signed out at the issuer", issuer = issuer);
-        if let Some(tell) = &self.tell {
-            tell(&token);
+        if let Some(tell) = &self.tell
+            && caught(async { tell(&token) }).await.is_none()
+        {
+            self.seen.forget(issuer, token.id());
+            let error = Error::new(ErrorKind::CheckUnavailable, "the application's on_logout has panicked");
+            return Err(error.at(&claimed.policy.issuer));
         }
         Ok(token)
     }

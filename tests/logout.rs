@@ -299,6 +299,28 @@ async fn the_application_is_told_after_the_tokens_were_revoked() {
 }
 
 #[tokio::test]
+async fn a_logout_that_the_application_could_not_hear_of_may_come_again() {
+    let calls: Arc<Mutex<u32>> = Arc::default();
+    let counted = Arc::clone(&calls);
+    let world = world_with(|receiver| {
+        receiver.on_logout(move |_| {
+            let call = {
+                let mut calls = counted.lock().unwrap();
+                *calls += 1;
+                *calls
+            };
+            assert!(call > 1, "its database is down");
+        })
+    });
+    let token = world.logout().sign();
+    assert_eq!(told(world.post(&token).await).await, (503, "temporarily_unavailable".to_owned()));
+    assert_eq!(world.list.len(), 1, "it is revoked all the same");
+    assert_eq!(world.post(&token).await.status(), 200);
+    assert_eq!(world.post(&token).await.status(), 400);
+    assert_eq!(*calls.lock().unwrap(), 2);
+}
+
+#[tokio::test]
 async fn what_is_said_of_access_tokens_does_not_count_for_logout() {
     let idp = Idp::new(ISSUER);
     let list = RevocationList::new(60 * MINUTE);

@@ -18,7 +18,7 @@ impl Seen {
     /// Remembers a token; tells whether it has not come before. What finds no room counts as new: to
     /// sign somebody out twice harms less than not at all, and only the issuer can make so many.
     pub(super) fn is_new(&self, issuer: &str, id: &str, expires: UnixTime, now: UnixTime) -> bool {
-        let key = sha256(&[&sha256(&[issuer.as_bytes()]), id.as_bytes()]);
+        let key = key(issuer, id);
         let mut seen = lock(&self.0);
         if seen.get(&key).is_some_and(|until| *until > now) {
             return false;
@@ -31,6 +31,15 @@ impl Seen {
         }
         true
     }
+
+    /// Lets a token come again: what it says was not done.
+    pub(super) fn forget(&self, issuer: &str, id: &str) {
+        lock(&self.0).remove(&key(issuer, id));
+    }
+}
+
+fn key(issuer: &str, id: &str) -> [u8; 32] {
+    sha256(&[&sha256(&[issuer.as_bytes()]), id.as_bytes()])
 }
 
 #[cfg(test)]
