@@ -569,4 +569,6 @@ async fn other_names_of_an_issuer_and_of_a_session_are_the_same() {
     assert_eq!(kind(&server, &token).await, None, "an issuer is called as it is configured");
     list.revoke_session(ISSUER, "s1");
     assert_eq!(kind(&server, &token).await, Some(ErrorKind::Revoked));
+    let token = idp.token("alice").claim("sid", 7).claim("session_id", "s1").sign();
+    assert_eq!(kind(&server, &token).await, Some(ErrorKind::Revoked), "what is no text hides nothing");
 }

@@ -116,7 +116,8 @@ pub(super) fn subject(json: &Json) -> Option<&str> {
 }
 
 pub(super) fn session(json: &Json) -> Option<&str> {
-    claim(json, "sid").or_else(|| claim(json, "session_id")).and_then(Value::as_str)
+    // a name that is no text is none, and must not hide the other
+    string(json, "sid").or_else(|| string(json, "session_id"))
 }
 
 pub(super) fn client(token: &Claimed) -> Option<&str> {
