@@ -33,6 +33,7 @@
 //! others it cannot tell. The [`Stance`](crate::checks::Stance) says what becomes of their
 //! requests; by default they are refused with 503.
 
+mod connection;
 mod entry;
 mod local;
 #[cfg(feature = "redis")]
@@ -45,10 +46,10 @@ mod watchers;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use self::connection::Connection;
 use self::entry::{ALWAYS, Kind, Mark, Span, millis};
 pub use self::entry::{Entry, NotAnEntry};
 use self::local::Listeners;
@@ -61,7 +62,6 @@ use self::table::Table;
 use self::watchers::Watchers;
 use crate::clock::{Clock, SharedClock, SystemClock, UnixTime};
 use crate::jose::decode_base64url;
-use crate::sync::lock;
 use crate::trace::{event, gauge};
 
 /// How many entries a list holds, unless told otherwise: some 10 MB.
@@ -108,9 +108,7 @@ struct Shared {
     table: Table,
     longest_life: Duration,
     clock: SharedClock,
-    connected: AtomicBool,
-    /// Why it is not.
-    outage: Mutex<Cow<'static, str>>,
+    connection: Connection,
     listeners: Listeners,
     #[cfg(feature = "deadline")]
     watchers: Watchers,
@@ -146,8 +144,7 @@ impl RevocationListBuilder {
             table: Table::new(self.capacity),
             longest_life: self.longest_life,
             clock: self.clock,
-            connected: AtomicBool::new(true),
-            outage: Mutex::default(),
+            connection: Connection::default(),
             listeners: Listeners::default(),
             #[cfg(feature = "deadline")]
             watchers: Watchers::default(),
@@ -253,11 +250,16 @@ impl RevocationList {
     }
 
     fn is_connected(&self) -> bool {
-        self.0.connected.load(Ordering::Acquire)
+        self.0.connection.stands()
     }
 
     fn why_disconnected(&self) -> Cow<'static, str> {
-        lock(&self.0.outage).clone()
+        self.0.connection.outage()
+    }
+
+    #[cfg(feature = "redis")]
+    fn connection(&self) -> &Connection {
+        &self.0.connection
     }
 
     #[cfg(feature = "deadline")]
@@ -297,18 +299,12 @@ impl RevocationList {
     /// Says that this list may not have all that was revoked elsewhere, and why: for the operator,
     /// without secrets.
     pub fn disconnected(&self, why: impl Into<Cow<'static, str>>) {
-        let why = why.into();
-        if self.0.connected.swap(false, Ordering::AcqRel) {
-            event!(warn, "the revocation list may be incomplete", reason = why);
-        }
-        *lock(&self.0.outage) = why;
+        self.0.connection.end(why.into());
     }
 
     /// Says that this list has all that was revoked elsewhere, and goes on getting it.
     pub fn connected(&self) {
-        if !self.0.connected.swap(true, Ordering::AcqRel) {
-            event!(info, "the revocation list is complete");
-        }
+        self.0.connection.begin();
     }
 }
 

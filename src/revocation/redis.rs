@@ -26,10 +26,10 @@
 //!   default they are refused with 503.
 //! * A list cannot tell until it was read for the first time. [`ready`](RedisStore::ready) waits
 //!   for that.
-//! * A connection that is lost is made anew at once. If that fails, it is tried again after 50 ms,
-//!   and then after longer waits, up to 5 s, with jitter. Nothing is missed meanwhile: the list is
-//!   read again, and what Redis does not have is written again. So a Redis that has lost its memory
-//!   gets it back from any replica.
+//! * A connection that is lost is made anew at once. If that fails, or the connection had not lasted
+//!   for 5 s, it is tried again after 50 ms, and then after longer waits, up to 5 s, with jitter.
+//!   Nothing is missed meanwhile: the list is read again, and what Redis does not have is written
+//!   again. So a Redis that has lost its memory gets it back from any replica.
 //! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
 //!   [`stored`](RedisStore::stored) says whether it was.
 //!
@@ -64,7 +64,7 @@ use ::redis::{Client, IntoConnectionInfo, ProtocolVersion};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 pub use self::error::RedisError;
 use self::session::{Completeness, Question, Session, answer};
@@ -84,6 +84,7 @@ const WAITING: usize = 64;
 /// elsewhere.
 #[must_use = "it ends when it is dropped"]
 pub struct RedisStore {
+    list: RevocationList,
     questions: mpsc::Sender<Question>,
     complete: watch::Receiver<bool>,
     task: AbortHandle,
@@ -100,20 +101,31 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// The URL is not one of Redis, or there is no Tokio runtime.
+    /// The URL is not one of Redis, there is no Tokio runtime, or the list has a store already: one
+    /// could not tell when the other cannot.
     pub fn share(list: &RevocationList, url: &str, name: &str) -> Result<Self, RedisError> {
         let info = url.into_connection_info()?;
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings))?;
         let runtime = Handle::try_current().map_err(|_| RedisError::new("there is no Tokio runtime"))?;
 
+        if !list.connection().take() {
+            return Err(RedisError::new("the revocation list is shared by another store already"));
+        }
         list.disconnected("the revocation list has not been read from Redis yet");
         let (questions, asked) = mpsc::channel(WAITING);
         let (state, complete) = watch::channel(false);
         let completeness = Arc::new(Completeness::new(list.clone(), state));
-        let keeper = Keeper { client, name: name.to_owned(), completeness, questions: asked, question: None };
+        let keeper = Keeper {
+            client,
+            name: name.to_owned(),
+            completeness,
+            questions: asked,
+            question: None,
+            pause: Duration::ZERO,
+        };
         let task = runtime.spawn(keeper.run()).abort_handle();
-        Ok(Self { questions, complete, task })
+        Ok(Self { list: list.clone(), questions, complete, task })
     }
 
     /// Waits until the list is complete; at once if it is.
@@ -149,6 +161,7 @@ impl RedisStore {
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.task.abort();
+        self.list.connection().give_back();
     }
 }
 
@@ -167,6 +180,8 @@ struct Keeper {
     questions: mpsc::Receiver<Question>,
     /// What the last connection left without an answer.
     question: Option<Question>,
+    /// How long to wait before the next attempt to connect, at most.
+    pause: Duration,
 }
 
 /// However it ends: when the store is dropped, or the runtime shuts down.
@@ -180,20 +195,25 @@ impl Keeper {
     async fn run(mut self) {
         loop {
             let mut session = self.begin().await;
+            let begun = Instant::now();
             let end = session.serve(&mut self.questions, &mut self.question).await;
             event!(debug, "the connection to Redis has ended", reason = end);
+            // what ends as soon as it has begun does so again
+            if begun.elapsed() >= PAUSES.1 {
+                self.pause = Duration::ZERO;
+            }
         }
     }
 
     /// Connects and reads the list, as often as it takes.
     async fn begin(&mut self) -> Session {
-        let Self { client, name, completeness, questions, question } = self;
+        let Self { client, name, completeness, questions, question, pause } = self;
         let mut failed: Option<RedisError> = None;
-        let (mut wait, mut longest) = (Duration::ZERO, PAUSES.0);
         loop {
-            let pause = sleep(wait);
+            let wait = sleep(pause.mul_f64(0.5 + jitter() / 2.0));
+            *pause = pause.saturating_mul(2).clamp(PAUSES.0, PAUSES.1);
             let mut attempt = pin!(async {
-                pause.await;
+                wait.await;
                 Session::open(client, name, completeness).await
             });
             let error = loop {
@@ -216,8 +236,6 @@ impl Keeper {
                 answer(question, Err(error.clone()));
             }
             failed = Some(error);
-            wait = longest.mul_f64(0.5 + jitter() / 2.0);
-            longest = longest.saturating_mul(2).min(PAUSES.1);
         }
     }
 }

@@ -362,6 +362,50 @@ async fn what_is_no_revocation_is_not_passed_over() {
     assert!(!b.is_complete());
 }
 
+/// A runtime may live, and nobody drive it.
+#[test]
+fn a_list_whose_store_is_not_driven_cannot_tell() {
+    if left_out() {
+        return;
+    }
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (driven, idle) = (runtime(), runtime());
+    let redis = driven.block_on(RedisServer::start(&[]));
+    let a = idle.block_on(Replica::ready(&redis.url()));
+    assert!(a.is_complete());
+    driven.block_on(within(SOON, "it cannot tell", || !a.is_complete()));
+    idle.block_on(within(Duration::from_secs(10), "it can tell", || a.is_complete()));
+}
+
+/// Else the one would say that nothing is missing while the other is cut off.
+#[tokio::test]
+async fn a_list_has_one_store() {
+    let list = RevocationList::new(Duration::from_secs(60));
+    let store = RedisStore::share(&list, "redis://127.0.0.1:1/", NAME).unwrap();
+    let error = RedisStore::share(&list, "redis://127.0.0.1:2/", NAME).unwrap_err();
+    assert_eq!(error.to_string(), "the revocation list is shared by another store already");
+    drop(store);
+    let _next = RedisStore::share(&list, "redis://127.0.0.1:2/", NAME).unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_end_at_once_are_not_made_anew_at_once() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let a = Replica::ready(&redis.url()).await;
+    let mut told = 0;
+    for _ in 0..100 {
+        // how many connections were told, each of which ends by it
+        let answer = redis.command(&format!("PUBLISH {NAME} nonsense")).await;
+        told += usize::from(answer == ":1\r\n");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!((1..=10).contains(&told), "{told}");
+    within(Duration::from_secs(20), "it can tell", || a.is_complete()).await;
+}
+
 #[tokio::test]
 async fn a_list_that_is_not_shared_any_more_cannot_tell() {
     if left_out() {
