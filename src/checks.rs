@@ -140,6 +140,9 @@ pub enum Answer {
     CannotTell(Cow<'static, str>),
     /// The answer takes a while. The request waits for 5 s at most; after that, the check counts as
     /// one that cannot tell.
+    ///
+    /// This needs a Tokio runtime with its timers enabled. A future that blocks its thread and never
+    /// yields is not ended after 5 s.
     Later(Pin<Box<dyn Future<Output = Self> + Send>>),
 }
 

@@ -126,7 +126,9 @@ impl RevocationListBuilder {
     /// Sets how many entries are held; 100,000 by default, which take some 10 MB.
     ///
     /// A revocation that finds no room revokes *all* tokens that were issued before that moment:
-    /// everybody needs a new one, and no revocation is lost.
+    /// everybody needs a new one. No revocation is lost, but for tokens whose `iat` is ahead of this
+    /// list's clock. With a store, each time that all entries are read again is such a moment, for as
+    /// long as they do not fit: choose a capacity that is never reached.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self
@@ -157,7 +159,9 @@ impl RevocationList {
     /// issuers' [`leeway`](crate::Issuer::leeway) need not be counted.
     ///
     /// Of a token that lives longer, the list cannot tell whether it was revoked, since it may have
-    /// forgotten: see [`Stance`](crate::checks::Stance).
+    /// forgotten: see [`Stance`](crate::checks::Stance). How long a token without `iat` lives is not
+    /// known. It counts as issued when it is verified, so that one which lives longer than this may be
+    /// accepted after its revocation was forgotten.
     #[must_use]
     pub fn new(longest_life: Duration) -> Self {
         Self::builder(longest_life).build()

@@ -39,8 +39,9 @@
 //! one server, at one address, that can be written to. Redis Cluster is not supported.
 //!
 //! It holds one sorted set, of the list's name: each [entry](super::Entry) with the time until which
-//! it matters; an hour later it is taken out. A channel of the same name tells of new ones. No token
-//! and no identifier is in either, but hashes. A mark in the set shows that it is still the one that
+//! it matters; an hour later it is taken out. A channel of the same name tells of new ones. A
+//! channel belongs to all of Redis' numbered databases: lists in different ones need different names,
+//! too. No token and no identifier is in either, but hashes. A mark in the set shows that it is still the one that
 //! was read: if Redis has thrown it away (`maxmemory-policy allkeys-…`) or somebody has emptied it,
 //! the replicas that run write it again. Those that start in the moment between do not know better.
 //!
