@@ -164,6 +164,11 @@ impl Introspection {
 
     /// Demands signed answers (RFC 9701), verified by the issuer's keys. Their `aud` must be the
     /// identifier of our client.
+    ///
+    /// # Security
+    ///
+    /// A signed answer does not name the token that it is about. That it belongs to this question
+    /// is known by TLS, and by its `iat`, which may lie a minute back.
     pub fn signed(mut self) -> Self {
         self.signed = true;
         self

@@ -60,7 +60,7 @@ const MAX_ERROR_LEN: usize = 4 * 1024;
 /// The client decides where a host name leads: for issuers that are found at run time, see to it
 /// that it does not reach private addresses that it should not. Turn off redirects, of a
 /// [`reqwest::Client`] with `redirect(Policy::none())`: a request is sent before its answer can be
-/// refused.
+/// refused. A question about a token takes that token along, and perhaps the client's secret.
 ///
 /// # Examples
 ///
