@@ -205,8 +205,12 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns when the user has signed in (`auth_time`, RFC 9470 §6.1.1), if the token says so.
     pub fn auth_time(&self) -> Option<SystemTime> {
-        let date = self.claim("auth_time").and_then(|value| numeric_date("auth_time", value).ok());
-        date.and_then(UnixTime::to_system_time)
+        self.authenticated().and_then(UnixTime::to_system_time)
+    }
+
+    /// Returns when the user has signed in; what is no date says nothing.
+    pub(crate) fn authenticated(&self) -> Option<UnixTime> {
+        self.claim("auth_time").and_then(|value| numeric_date("auth_time", value).ok())
     }
 
     /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has

@@ -56,6 +56,9 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::WrongAudience
         | K::WrongClaim
         | K::WrongType => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_token")),
+        K::InsufficientAuthentication => {
+            (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("insufficient_user_authentication"))
+        }
         K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
         K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
             (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)
@@ -95,8 +98,13 @@ fn write(challenge: Challenge, error: &Error) -> Option<HeaderValue> {
             ["Bearer realm=", realm, ", error=\"", code, "\", error_description=\"", description, "\""].concat()
         }
     };
-    if let Some(scope) = error.scope() {
-        value.push_str(&[", scope=\"", scope, "\""].concat());
+    let max_age = error.max_age().map(|longest| longest.as_secs().to_string());
+    for (name, needed) in
+        [("scope", error.scope()), ("acr_values", error.acr_values()), ("max_age", max_age.as_deref())]
+    {
+        if let Some(needed) = needed {
+            value.push_str(&[", ", name, "=\"", needed, "\""].concat());
+        }
     }
     // it is ASCII by construction; were it not, the refusal would stand without it
     HeaderValue::try_from(value).ok()
@@ -108,6 +116,13 @@ pub(crate) fn grpc_status(kind: ErrorKind) -> impl Iterator<Item = (HeaderName, 
     let message = HeaderValue::try_from(percent_encoded(kind.text())).ok();
     let values = [("grpc-status", Some(status)), ("grpc-message", message)];
     values.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)))
+}
+
+/// Writes the values of `WWW-Authenticate` in the metadata of gRPC; there are some only where the
+/// client can do nothing without them.
+pub(crate) fn grpc_challenges(error: &Error) -> impl Iterator<Item = HeaderValue> {
+    let told = error.kind() == ErrorKind::InsufficientAuthentication;
+    told.then(|| challenges(error)).into_iter().flatten()
 }
 
 /// Percent-encodes a `grpc-message`: all but `%x20-24 / %x26-7E`.

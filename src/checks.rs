@@ -188,7 +188,8 @@ impl Denied {
         Self { kind: ErrorKind::AccessDenied, detail: detail.into(), rule: None }
     }
 
-    /// Refuses a token that does not meet the rule: 403, and the client is told the scopes.
+    /// Refuses a token that does not meet the rule: 403, and the client is told the scopes; 401, and
+    /// it is told how the user must sign in, where that is all that the token lacks.
     pub fn insufficient_scope(rule: Rule) -> Self {
         Self { kind: ErrorKind::InsufficientScope, detail: "".into(), rule: Some(rule) }
     }

@@ -52,6 +52,10 @@ struct Inner {
 pub(crate) struct Needed {
     /// All scopes to ask for, separated by spaces.
     pub(crate) scope: Option<Box<str>>,
+    /// Ways to sign in, of which one is needed, separated by spaces, the preferred first.
+    pub(crate) acr_values: Option<Box<str>>,
+    /// How long ago the user may have signed in.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// The protection space that challenges name (RFC 9110 §11.5).
@@ -158,6 +162,18 @@ impl Error {
     /// missing.
     pub fn scope(&self) -> Option<&str> {
         self.0.needed.scope.as_deref()
+    }
+
+    /// Returns the ways to sign in, separated by spaces, of which the operation asks for one (RFC
+    /// 9470 §3), where that is missing.
+    pub fn acr_values(&self) -> Option<&str> {
+        self.0.needed.acr_values.as_deref()
+    }
+
+    /// Returns how long ago the user may have signed in for the operation (RFC 9470 §3), where that
+    /// is missing. The client is told whole seconds.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.0.needed.max_age
     }
 
     /// Returns how long a caller should wait before it tries again, where that would help.

@@ -141,6 +141,9 @@ impl Rejection {
             for (name, value) in challenge::grpc_status(self.error.kind()) {
                 headers.insert(name, value);
             }
+            for value in challenge::grpc_challenges(&self.error) {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             return;
         }

@@ -38,13 +38,13 @@ impl<P: Permission, C: ?Sized> Require<P, C> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InsufficientScope`](crate::ErrorKind::InsufficientScope) otherwise.
+    /// As [`AccessToken::require`], by which this decides.
     pub fn new(token: AccessToken<C>) -> Result<Self, Error> {
-        if needed::<P>().all(|rule| token.permits(rule)) {
-            Ok(Self { token, permission: PhantomData })
-        } else {
-            Err(Rule::of::<P>().refuse(&token))
+        if !needed::<P>().all(|rule| token.permits(rule)) {
+            // as a whole, to be told what all of it needs
+            token.require(&Rule::of::<P>())?;
         }
+        Ok(Self { token, permission: PhantomData })
     }
 
     /// Returns the token.

@@ -1,8 +1,11 @@
 //! For tonic's methods: [`RequestExt`], errors as [`Status`], and `NamedService` through the
 //! layers.
 
+use ::tonic::metadata::MetadataMap;
 use ::tonic::server::NamedService;
 use ::tonic::{Code, Request, Status};
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
 
 use crate::access_token::AccessToken;
 use crate::authz::Permission;
@@ -59,7 +62,8 @@ pub trait RequestExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// `PERMISSION_DENIED` if it does not; else as [`access_token`](Self::access_token).
+    /// `PERMISSION_DENIED` if it does not; `UNAUTHENTICATED` if the user must only sign in again
+    /// ([`Rule::acr`](crate::Rule::acr)); else as [`access_token`](Self::access_token).
     fn require<P: Permission>(&self) -> Result<Require<P>, Status>;
 }
 
@@ -93,11 +97,17 @@ mod sealed {
 }
 
 impl From<Error> for Status {
-    /// The caller gets the fixed text of the error's kind; the [`Error`] itself is the status's
+    /// The caller gets the fixed text of the error's kind, and in the metadata the challenge of a
+    /// step-up ([`InsufficientAuthentication`](crate::ErrorKind::InsufficientAuthentication)); the [`Error`] itself is the status's
     /// source.
     fn from(error: Error) -> Self {
         let code = Code::from_i32(challenge::wire(error.kind()).grpc.into());
-        let mut status = Self::new(code, error.kind().to_string());
+        let mut metadata = HeaderMap::new();
+        for value in challenge::grpc_challenges(&error) {
+            metadata.append(WWW_AUTHENTICATE, value);
+        }
+        let metadata = MetadataMap::from_headers(metadata);
+        let mut status = Self::with_metadata(code, error.kind().to_string(), metadata);
         status.set_source(std::sync::Arc::new(error));
         status
     }

@@ -53,19 +53,23 @@ all_of!(A B C D);
 all_of!(A B C D E);
 all_of!(A B C D E F);
 
-/// Defines operations and what they need: `scope("…")`, `role("…")`, `&`, `|` and parentheses.
+/// Defines operations and what they need: `scope("…")`, `role("…")`, `acr(["…"])`,
+/// `authenticated_within(duration)`, `&`, `|` and parentheses.
 ///
-/// A scope that breaks the grammar of RFC 6749 §3.3 does not compile.
+/// A scope or an `acr` that breaks the grammar of RFC 6749 §3.3 does not compile.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
 /// use tower_bearer::{Rule, permissions};
 ///
 /// permissions! {
 ///     /// May list orders.
 ///     pub ReadOrders = scope("orders:read");
 ///     Refund = scope("orders:write") & (role("cashier") | role("admin"));
+///     /// Only just after a sign-in.
+///     CloseAccount = scope("account") & acr(["mfa"]) & authenticated_within(Duration::from_secs(60));
 /// }
 ///
 /// assert_eq!(Rule::of::<ReadOrders>(), Rule::scope("orders:read"));
@@ -74,6 +78,10 @@ all_of!(A B C D E F);
 ///
 /// ```compile_fail
 /// tower_bearer::permissions! { ReadOrders = scope("orders read"); }
+/// ```
+///
+/// ```compile_fail
+/// tower_bearer::permissions! { ReadOrders = acr([]); }
 /// ```
 #[macro_export]
 macro_rules! permissions {
@@ -86,13 +94,27 @@ macro_rules! permissions {
         // the rule is read twice: as a constant, which is only made if each scope can stand in a token, and
         // as a value
         const _: bool = {
-            #[allow(dead_code, reason = "a rule need not use both")]
+            #[allow(dead_code, reason = "a rule need not use all")]
             const fn scope(scope: &str) -> bool {
                 assert!($crate::claims::is_scope_token(scope), "a scope consists of visible ASCII characters other than \" and \\");
                 true
             }
-            #[allow(dead_code, reason = "a rule need not use both")]
+            #[allow(dead_code, reason = "a rule need not use all")]
             const fn role(_: &str) -> bool {
+                true
+            }
+            #[allow(dead_code, reason = "a rule need not use all")]
+            const fn acr<const N: usize>(values: [&str; N]) -> bool {
+                assert!(N > 0, "name the ways to sign in of which one is needed");
+                let mut next = 0;
+                while next < N {
+                    assert!(scope(values[next]), "an acr consists of visible ASCII characters other than \" and \\");
+                    next += 1;
+                }
+                true
+            }
+            #[allow(dead_code, reason = "a rule need not use all")]
+            const fn authenticated_within(_: ::core::time::Duration) -> bool {
                 true
             }
             $rule
@@ -100,13 +122,21 @@ macro_rules! permissions {
 
         impl $crate::authz::Permission for $name {
             fn rules() -> impl ::core::iter::Iterator<Item = &'static $crate::Rule> {
-                #[allow(dead_code, reason = "a rule need not use both")]
+                #[allow(dead_code, reason = "a rule need not use all")]
                 fn scope(scope: &'static str) -> $crate::Rule {
                     $crate::Rule::scope(scope)
                 }
-                #[allow(dead_code, reason = "a rule need not use both")]
+                #[allow(dead_code, reason = "a rule need not use all")]
                 fn role(role: &'static str) -> $crate::Rule {
                     $crate::Rule::role(role)
+                }
+                #[allow(dead_code, reason = "a rule need not use all")]
+                fn acr<const N: usize>(values: [&'static str; N]) -> $crate::Rule {
+                    $crate::Rule::acr(values)
+                }
+                #[allow(dead_code, reason = "a rule need not use all")]
+                fn authenticated_within(longest: ::core::time::Duration) -> $crate::Rule {
+                    $crate::Rule::authenticated_within(longest)
                 }
                 static RULE: ::std::sync::LazyLock<$crate::Rule> = ::std::sync::LazyLock::new(|| $rule);
                 ::core::iter::once(&*RULE)

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::error::{Needed, ProtectionSpace};
@@ -12,6 +13,7 @@ const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::EncryptedToken, 401, 16, "invalid_token"),
     (ErrorKind::Expired, 401, 16, "invalid_token"),
     (ErrorKind::Inactive, 401, 16, "invalid_token"),
+    (ErrorKind::InsufficientAuthentication, 401, 16, "insufficient_user_authentication"),
     (ErrorKind::InsufficientScope, 403, 7, "insufficient_scope"),
     (ErrorKind::IntrospectionUnavailable, 503, 14, ""),
     (ErrorKind::KeysUnavailable, 503, 14, ""),
@@ -72,7 +74,7 @@ fn every_text_may_stand_in_an_error_description() {
 #[test]
 fn what_a_caller_lacks_is_named_and_what_operators_know_is_not() {
     let api = Arc::new(ProtectionSpace::new("api").unwrap());
-    let needed = Needed { scope: Some("a b".into()) };
+    let needed = Needed { scope: Some("a b".into()), ..Needed::default() };
     let error = Error::new(ErrorKind::InsufficientScope, "secret detail").needing(needed).in_space(Some(&api));
     let text = "Bearer realm=\"api\", error=\"insufficient_scope\", \
          error_description=\"the token does not permit this operation\", scope=\"a b\"";
@@ -83,6 +85,21 @@ fn what_a_caller_lacks_is_named_and_what_operators_know_is_not() {
     let unavailable = Error::from(ErrorKind::KeysUnavailable).in_space(Some(&api));
     assert_eq!(challenges(&unavailable).count(), 0);
     assert!(challenges_of_401(&unavailable).eq(["Bearer realm=\"api\""]));
+}
+
+#[test]
+fn a_sign_in_is_asked_for_in_whole_seconds_and_in_grpc_too() {
+    let needed = Needed {
+        acr_values: Some("urn:x:gold silver".into()),
+        max_age: Some(Duration::from_millis(300_999)),
+        ..Needed::default()
+    };
+    let error = Error::new(ErrorKind::InsufficientAuthentication, "secret detail").needing(needed);
+    let text = "Bearer realm=\"\", error=\"insufficient_user_authentication\", \
+         error_description=\"the user must sign in again, or in a stronger way\", \
+         acr_values=\"urn:x:gold silver\", max_age=\"300\"";
+    assert!(challenges(&error).eq([text]) && grpc_challenges(&error).eq([text]));
+    assert_eq!(grpc_challenges(&ErrorKind::InsufficientScope.into()).count(), 0);
 }
 
 #[test]

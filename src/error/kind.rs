@@ -31,13 +31,15 @@ macro_rules! kinds {
 kinds! {
     /// What happened to a refused request.
     ///
-    /// What the caller sees of it (RFC 6750 §3.1; gRPC has no challenge):
+    /// What the caller sees of it (RFC 6750 §3.1; in gRPC there is no challenge but where the table
+    /// says so):
     ///
     /// | kind | HTTP | gRPC | `WWW-Authenticate` |
     /// |---|---|---|---|
     /// | [`MissingToken`](Self::MissingToken) | 401 | 16 `UNAUTHENTICATED` | `Bearer realm="…"`, no error code |
     /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
     /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
+    /// | [`InsufficientAuthentication`](Self::InsufficientAuthentication) | 401 | 16 `UNAUTHENTICATED` | `error="insufficient_user_authentication"`, `acr_values="…"`, `max_age="…"`; in gRPC's metadata, too |
     /// | [`AccessDenied`](Self::AccessDenied), [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
     /// | [`CheckUnavailable`](Self::CheckUnavailable), [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
     /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
@@ -69,6 +71,9 @@ kinds! {
         /// Its issuer says that the token is not active (RFC 7662 §2.2): it has expired, was revoked,
         /// or never was one.
         Inactive = "the token is not active",
+        /// The token is valid and permits this operation to its user, who must have signed in more
+        /// recently, or in another way (RFC 9470 §3 `insufficient_user_authentication`).
+        InsufficientAuthentication = "the user must sign in again, or in a stronger way",
         /// The token is valid, but does not permit this operation (RFC 6750 §3.1
         /// `insufficient_scope`).
         InsufficientScope = "the token does not permit this operation",

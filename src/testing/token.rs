@@ -95,6 +95,12 @@ impl TokenBuilder {
         self
     }
 
+    /// Lets the user have signed in this long before the token is issued (`auth_time`).
+    pub fn authenticated_before(self, ago: Duration) -> Self {
+        let auth_time = self.issued.saturating_sub(ago.as_secs());
+        self.claim("auth_time", auth_time)
+    }
+
     /// Sets `aud`.
     pub fn audience(self, audience: impl Into<Value>) -> Self {
         self.claim("aud", audience)
