@@ -35,6 +35,35 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     backend::sha256(parts)
 }
 
+/// A secret that makes and knows authentication codes: HMAC (RFC 2104) with SHA-256.
+#[cfg(feature = "dpop")]
+pub(crate) struct MacKey(backend::Mac);
+
+#[cfg(feature = "dpop")]
+impl MacKey {
+    /// Takes a secret of any length; `None` if the back end does not want it.
+    pub(crate) fn new(secret: &[u8]) -> Option<Self> {
+        backend::Mac::new(secret).map(Self)
+    }
+
+    /// Makes the code of the parts, one after the other.
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.0.sign(parts)
+    }
+
+    /// Tells whether these are the first bytes of the code of the parts; in constant time.
+    pub(crate) fn knows(&self, parts: &[&[u8]], first: &[u8]) -> bool {
+        self.0.knows(parts, first)
+    }
+}
+
+/// A new secret that nobody can guess; `None` if the system has none to give.
+#[cfg(feature = "dpop")]
+pub(crate) fn random_secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    backend::fill_random(&mut secret).then_some(secret)
+}
+
 /// A key that verifies signatures of exactly one algorithm (RFC 8725 §3.1).
 pub(crate) struct VerifyingKey {
     pub(crate) algorithm: Algorithm,

@@ -21,12 +21,11 @@
 
 mod answer;
 mod authentication;
-mod secret;
 mod settings;
 
 pub(crate) use self::answer::{Active, Fault, SIGNED, Said, read_claims};
 pub(crate) use self::authentication::Method;
 pub use self::authentication::{ClientAuthentication, ClientKey};
-pub use self::secret::Secret;
 pub(crate) use self::settings::Dialect;
 pub use self::settings::{Introspection, JwtCheck};
+pub use crate::secret::Secret;

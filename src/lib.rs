@@ -22,6 +22,14 @@ mod clock;
 /// What can go wrong.
 mod error;
 
+/// A secret of this service, wherever it is.
+#[cfg(any(feature = "dpop", feature = "introspection"))]
+mod secret;
+
+/// A Redis: its address, its errors, and the pace of attempts to connect.
+#[cfg(feature = "redis")]
+mod redis;
+
 // 1 the token is taken from the request
 
 // Exactly one credential; and a token's grammar, checked once it is not a known one.
@@ -52,6 +60,11 @@ mod crypto;
 
 /// Key sets: what they are and verify, where they come from, when they are fetched.
 mod jwks;
+
+// Proofs of possession of a key (RFC 9449).
+#[cfg(feature = "dpop")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+pub mod dpop;
 
 // 5 the registered claims are checked
 

@@ -76,3 +76,34 @@ pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
     hash
 }
+
+#[cfg(feature = "dpop")]
+pub(super) struct Mac(hmac::Key);
+
+#[cfg(feature = "dpop")]
+impl Mac {
+    pub(super) fn new(secret: &[u8]) -> Option<Self> {
+        Some(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+    }
+
+    pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        parts.iter().for_each(|part| context.update(part));
+        let mut code = [0; 32];
+        // both are 32 bytes
+        code.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        code
+    }
+
+    /// Compares in constant time.
+    pub(super) fn knows(&self, parts: &[&[u8]], first: &[u8]) -> bool {
+        let code = self.sign(parts);
+        let same = |code: &[u8]| aws_lc_rs::constant_time::verify_slices_are_equal(code, first).is_ok();
+        !first.is_empty() && code.get(..first.len()).is_some_and(same)
+    }
+}
+
+#[cfg(feature = "dpop")]
+pub(super) fn fill_random(bytes: &mut [u8]) -> bool {
+    aws_lc_rs::rand::fill(bytes).is_ok()
+}

@@ -59,3 +59,33 @@ fn is_on_curve(curve: Curve, point: &[u8]) -> bool {
 pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
 }
+
+#[cfg(feature = "dpop")]
+pub(super) struct Mac(hmac::Hmac<Sha256>);
+
+#[cfg(feature = "dpop")]
+impl Mac {
+    pub(super) fn new(secret: &[u8]) -> Option<Self> {
+        hmac::Mac::new_from_slice(secret).ok().map(Self)
+    }
+
+    pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
+        hmac::Mac::finalize(self.of(parts)).into_bytes().into()
+    }
+
+    /// Compares in constant time.
+    pub(super) fn knows(&self, parts: &[&[u8]], first: &[u8]) -> bool {
+        hmac::Mac::verify_truncated_left(self.of(parts), first).is_ok()
+    }
+
+    fn of(&self, parts: &[&[u8]]) -> hmac::Hmac<Sha256> {
+        parts.iter().fold(self.0.clone(), |mac, part| hmac::Mac::chain_update(mac, part))
+    }
+}
+
+#[cfg(feature = "dpop")]
+pub(super) fn fill_random(bytes: &mut [u8]) -> bool {
+    use rand_core::RngCore as _;
+
+    rand_core::OsRng.try_fill_bytes(bytes).is_ok()
+}

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::secret::Secret;
 use crate::jose::Algorithm;
+use crate::secret::Secret;
 
 /// How this service authenticates to the issuer that it asks about tokens (RFC 7662 §2.1).
 ///

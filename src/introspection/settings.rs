@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authentication::{ClientAuthentication, Method};
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// For so long an answer is believed, unless told otherwise.
 const TTL: Duration = Duration::from_secs(60);

@@ -53,28 +53,23 @@
 //! A `rediss://` URL means TLS. It needs a feature of the `redis` crate that the application turns
 //! on, such as `tokio-rustls-comp`, as there are several.
 
-mod error;
 mod session;
 
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ::redis::{Client, IntoConnectionInfo, ProtocolVersion};
+use ::redis::Client;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-pub use self::error::RedisError;
 use self::session::{Completeness, Question, Session, answer};
 use super::RevocationList;
-use crate::sync::jitter;
+pub use crate::redis::RedisError;
+use crate::redis::{Backoff, client};
 use crate::trace::event;
-
-/// The shortest and the longest wait between two attempts to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// So many callers wait to hear whether what they have revoked is stored.
 const WAITING: usize = 64;
@@ -105,9 +100,7 @@ impl RedisStore {
     /// The URL is not one of Redis, there is no Tokio runtime, or the list has a store already: one
     /// could not tell when the other cannot.
     pub fn share(list: &RevocationList, url: &str, name: &str) -> Result<Self, RedisError> {
-        let info = url.into_connection_info()?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings))?;
+        let client = client(url)?;
         let runtime = Handle::try_current().map_err(|_| RedisError::new("there is no Tokio runtime"))?;
 
         if !list.connection().take() {
@@ -123,7 +116,7 @@ impl RedisStore {
             completeness,
             questions: asked,
             question: None,
-            pause: Duration::ZERO,
+            backoff: Backoff::default(),
         };
         let task = runtime.spawn(keeper.run()).abort_handle();
         Ok(Self { list: list.clone(), questions, complete, task })
@@ -181,8 +174,7 @@ struct Keeper {
     questions: mpsc::Receiver<Question>,
     /// What the last connection left without an answer.
     question: Option<Question>,
-    /// How long to wait before the next attempt to connect, at most.
-    pause: Duration,
+    backoff: Backoff,
 }
 
 /// However it ends: when the store is dropped, or the runtime shuts down.
@@ -199,20 +191,16 @@ impl Keeper {
             let begun = Instant::now();
             let end = session.serve(&mut self.questions, &mut self.question).await;
             event!(debug, "the connection to Redis has ended", reason = end);
-            // what ends as soon as it has begun does so again
-            if begun.elapsed() >= PAUSES.1 {
-                self.pause = Duration::ZERO;
-            }
+            self.backoff.note_end(begun.elapsed());
         }
     }
 
     /// Connects and reads the list, as often as it takes.
     async fn begin(&mut self) -> Session {
-        let Self { client, name, completeness, questions, question, pause } = self;
+        let Self { client, name, completeness, questions, question, backoff } = self;
         let mut failed: Option<RedisError> = None;
         loop {
-            let wait = sleep(pause.mul_f64(0.5 + jitter() / 2.0));
-            *pause = pause.saturating_mul(2).clamp(PAUSES.0, PAUSES.1);
+            let wait = sleep(backoff.next());
             let mut attempt = pin!(async {
                 wait.await;
                 Session::open(client, name, completeness).await

@@ -14,8 +14,8 @@ use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::error::RedisError;
 use crate::clock::after;
+use crate::redis::RedisError;
 use crate::revocation::{Entry, Local, LocalEntries, RevocationList};
 use crate::sync::{lock, random};
 use crate::trace::event;

@@ -12,9 +12,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A secret of this service: its text, a file that holds it, or a function that knows it.
 ///
-/// A file and a function are asked anew for each request to the issuer, so that a secret can be
-/// replaced while the service runs. `Debug` says where the secret is, and not what it is; no error
-/// and no log repeats it.
+/// A file and a function are asked again and again, so that a secret can be replaced while the
+/// service runs: for each request to an issuer, and once a minute for nonces. `Debug` says where the
+/// secret is, and not what it is; no error and no log repeats it.
 ///
 /// # Examples
 ///
@@ -50,8 +50,8 @@ impl Secret {
 
     /// Asks this function for the secret each time that it is needed.
     ///
-    /// It is called on a thread that may block. While it fails, the issuer is not asked, and tokens
-    /// that are not known yet are refused with 503.
+    /// It is called on a thread that may block. While it fails, an issuer is not asked, and tokens
+    /// that are not known yet are refused with 503; nonces go on with the secret that they have.
     pub fn from_fn<F, E>(function: F) -> Self
     where
         F: Fn() -> Result<String, E> + Send + Sync + 'static,
@@ -60,7 +60,7 @@ impl Secret {
         Self(Origin::Function(Arc::new(move || function().map_err(Into::into))))
     }
 
-    /// Tells whether it can be had without a wait.
+    /// Tells whether it can be had without a wait, and never changes.
     pub(crate) fn is_at_hand(&self) -> bool {
         matches!(self.0, Origin::Text(_))
     }
