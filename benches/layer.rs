@@ -22,7 +22,7 @@ use http::{Request, Response};
 use serde_json::json;
 use tokio::time::Instant;
 use tower::{Layer, service_fn};
-use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
+use tower_bearer::checks::{Answer, Denied, RequestContext, TokenCheck};
 use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
@@ -110,7 +110,7 @@ fn checks() -> Vec<Case> {
             "yes"
         }
 
-        fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+        fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
             if token.subject() == Some("mallory") { Answer::No(Denied::revoked("")) } else { Answer::Yes }
         }
     }
@@ -118,7 +118,7 @@ fn checks() -> Vec<Case> {
     let token = token(&idp, Algorithm::Es256);
     let (empty, full) = (RevocationList::new(LIFE), RevocationList::new(LIFE));
     for n in 0..3333 {
-        full.revoke_id(idp.issuer(), &format!("id-{n}"));
+        full.revoke_jti(idp.issuer(), &format!("id-{n}"));
         full.revoke_session(idp.issuer(), &format!("session-{n}"));
         full.revoke_subject(idp.issuer(), &format!("subject-{n}"), SystemTime::UNIX_EPOCH + 100 * 365 * LIFE);
     }

@@ -3,7 +3,7 @@
 //!
 //! A [`TokenCheck`] is asked on every request, be its token known or not, after the token was
 //! verified and before anybody else gets it. It answers yes, no, or that it cannot tell; its
-//! [`Stance`] says what becomes of the request then. Add it by
+//! [`OnUnavailable`] says what becomes of the request then. Add it by
 //! [`check`](crate::config::ResourceServerBuilder::check). Several are asked in the order in which
 //! they were added, after the [`RevocationList`].
 //!
@@ -14,7 +14,7 @@
 //! ```
 //! use std::collections::HashSet;
 //! use std::time::Duration;
-//! use tower_bearer::checks::{Answer, CachedCheck, Denied, Presented, TokenCheck, TokenOnlyCheck};
+//! use tower_bearer::checks::{Answer, CachedCheck, Denied, RequestContext, TokenCheck, TokenOnlyCheck};
 //! use tower_bearer::{AccessToken, Issuer, ResourceServer};
 //!
 //! struct Banned(HashSet<String>);
@@ -24,7 +24,7 @@
 //!         "banned"
 //!     }
 //!
-//!     fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+//!     fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
 //!         let banned = token.subject().is_some_and(|subject| self.0.contains(subject));
 //!         if banned { Answer::No(Denied::access_denied("the user is banned")) } else { Answer::Yes }
 //!     }
@@ -66,7 +66,7 @@
 
 mod cached;
 mod chain;
-mod presented;
+mod request_context;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -75,8 +75,8 @@ use std::sync::Arc;
 
 pub use self::cached::{CachedCheck, TokenOnlyCheck};
 pub(crate) use self::chain::{Asked, Checks};
-pub(crate) use self::presented::Kept;
-pub use self::presented::Presented;
+pub(crate) use self::request_context::Kept;
+pub use self::request_context::RequestContext;
 use crate::access_token::AccessToken;
 use crate::authz::Rule;
 use crate::error::{Error, ErrorKind};
@@ -98,7 +98,7 @@ pub trait TokenCheck: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Decides about a token that was verified, and that its sender may use.
-    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer;
+    fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer;
 }
 
 impl<T: TokenCheck + ?Sized> TokenCheck for Arc<T> {
@@ -106,7 +106,7 @@ impl<T: TokenCheck + ?Sized> TokenCheck for Arc<T> {
         (**self).name()
     }
 
-    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
         (**self).check(token, request)
     }
 }
@@ -121,7 +121,7 @@ impl RevocationList {
         let known = token.revocable();
         match (known, token.jwt_id().filter(|jti| !jti.is_empty())) {
             (Some(revocable), _) => revocable.revoke_in(self),
-            (None, Some(jti)) => self.revoke_id(token.issuer(), jti),
+            (None, Some(jti)) => self.revoke_jti(token.issuer(), jti),
             (None, None) => return false,
         }
         true
@@ -136,7 +136,7 @@ pub enum Answer {
     /// The token is refused.
     No(Denied),
     /// The check cannot tell. The text says why, for the operator and without secrets. The check's
-    /// [`Stance`] decides.
+    /// [`OnUnavailable`] decides.
     CannotTell(Cow<'static, str>),
     /// The answer takes a while. The request waits for 5 s at most; after that, the check counts as
     /// one that cannot tell.
@@ -205,21 +205,21 @@ impl Denied {
 /// What becomes of a request if a check cannot tell whether its token is good. By default, it is
 /// refused.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Stance(Posture);
+pub struct OnUnavailable(Fail);
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Posture {
+enum Fail {
     #[default]
-    Refuse,
-    LetIn,
-    LetInSafe,
+    Closed,
+    Open,
+    OpenForSafe,
 }
 
-impl Stance {
+impl OnUnavailable {
     /// Refuses the request: 503 with `Retry-After`.
     #[must_use]
-    pub fn refuse() -> Self {
-        Self(Posture::Refuse)
+    pub fn fail_closed() -> Self {
+        Self(Fail::Closed)
     }
 
     /// Lets the request in.
@@ -228,8 +228,8 @@ impl Stance {
     ///
     /// Whoever can disturb the check gets in with a token that it would refuse.
     #[must_use]
-    pub fn dangerously_let_in() -> Self {
-        Self(Posture::LetIn)
+    pub fn dangerously_fail_open() -> Self {
+        Self(Fail::Open)
     }
 
     /// Lets the request in if its method is safe (RFC 9110 §9.2.1: `GET`, `HEAD`, `OPTIONS`,
@@ -242,7 +242,7 @@ impl Stance {
     /// changes nothing is the service's to see to. tonic serves gRPC whatever the method and the
     /// content type of the request are: do not choose this in front of it.
     #[must_use]
-    pub fn dangerously_let_in_safe_methods() -> Self {
-        Self(Posture::LetInSafe)
+    pub fn dangerously_fail_open_for_safe_methods() -> Self {
+        Self(Fail::OpenForSafe)
     }
 }

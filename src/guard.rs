@@ -135,7 +135,7 @@ impl Guard {
     }
 
     /// Lets a request in with its token, or as an anonymous one, if that is how it may come in.
-    pub(crate) fn admit<B, C: Send + Sync + 'static>(
+    pub(crate) fn let_in<B, C: Send + Sync + 'static>(
         &self,
         requirement: Requirement,
         verdict: Result<AccessToken<C>, Error>,

@@ -11,7 +11,7 @@
 //! use tower_bearer::{Issuer, ResourceServer};
 //!
 //! # fn main() -> Result<(), tower_bearer::ConfigError> {
-//! let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+//! let client = ClientAuthentication::client_secret_basic("orders-api", Secret::file("/run/secrets/orders-api"));
 //! let server = ResourceServer::new("https://api.example.com")
 //!     .trust(Issuer::new("https://id.example.com/").introspection(Introspection::new(client)))
 //!     .build()?;
@@ -27,5 +27,5 @@ pub(crate) use self::answer::{Active, Fault, SIGNED, Said, read_claims};
 pub(crate) use self::authentication::Method;
 pub use self::authentication::{ClientAuthentication, ClientKey};
 pub(crate) use self::settings::Dialect;
-pub use self::settings::{Introspection, JwtCheck};
+pub use self::settings::{Introspection, JwtIntrospection};
 pub use crate::secret::Secret;

@@ -331,7 +331,7 @@ impl Issuer {
     /// use tower_bearer::Issuer;
     /// use tower_bearer::introspection::{ClientAuthentication, Introspection, Secret};
     ///
-    /// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+    /// let client = ClientAuthentication::client_secret_basic("orders-api", Secret::file("/run/secrets/orders-api"));
     /// let issuer = Issuer::new("https://id.example.com/").introspection(Introspection::new(client));
     /// ```
     #[cfg(feature = "introspection")]

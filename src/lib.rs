@@ -81,7 +81,7 @@ pub mod revocation;
 
 /// The question to an issuer over HTTP, and the pace after failures.
 #[cfg(feature = "introspection")]
-mod inquiry;
+mod introspection_client;
 
 /// The evidence: a token whose signature was verified, and one that its sender may use.
 mod access_token;

@@ -81,7 +81,7 @@ impl<C> LogoutReceiver<C> {
     /// Receives the logout tokens that are for this client, from all issuers that the server
     /// trusts.
     pub fn new(server: ResourceServer<C>, list: RevocationList, client_id: impl Into<String>) -> Self {
-        let terms = LogoutTerms { clients: vec![client_id.into().into()], untyped: false };
+        let terms = LogoutTerms { clients: vec![client_id.into().into()], legacy_typ: false };
         Self { server, list, terms, seen: Arc::default(), tell: None }
     }
 
@@ -97,8 +97,8 @@ impl<C> LogoutReceiver<C> {
     ///
     /// The other conditions still tell them apart from all other tokens.
     #[must_use]
-    pub fn accept_untyped(mut self) -> Self {
-        self.terms.untyped = true;
+    pub fn accept_legacy_typ(mut self) -> Self {
+        self.terms.legacy_typ = true;
         self
     }
 

@@ -3,7 +3,7 @@
 //!
 //! | what | by |
 //! |---|---|
-//! | one token | [`revoke_token`](RevocationList::revoke_token), [`revoke_id`](RevocationList::revoke_id), [`revoke_text`](RevocationList::revoke_text) |
+//! | one token | [`revoke_token`](RevocationList::revoke_token), [`revoke_jti`](RevocationList::revoke_jti), [`revoke_text`](RevocationList::revoke_text) |
 //! | a session, as after a logout | [`revoke_session`](RevocationList::revoke_session) |
 //! | a user's tokens, after a change of password or a ban | [`revoke_subject`](RevocationList::revoke_subject) |
 //! | a client's tokens, after its secret has leaked | [`revoke_client`](RevocationList::revoke_client) |
@@ -20,7 +20,7 @@
 //! 1. calls [`disconnected`](RevocationList::disconnected), before the first request comes;
 //! 2. joins [`local_entries`](RevocationList::local_entries), and then tells the others all
 //!    [`entries`](RevocationList::entries) that are there already;
-//! 3. takes in what the others have revoked, by [`take_in`](RevocationList::take_in): all of it
+//! 3. takes in what the others have revoked, by [`merge`](RevocationList::merge): all of it
 //!    first, and then each revocation as it comes;
 //! 4. calls [`connected`](RevocationList::connected) once it has all, and `disconnected` as soon as
 //!    it may miss something. After that it begins again with the second step.
@@ -30,7 +30,7 @@
 //! told. A revocation cannot be taken back.
 //!
 //! While a list is disconnected, it still refuses the tokens that it knows to be revoked. Of all
-//! others it cannot tell. The [`Stance`](crate::checks::Stance) says what becomes of their
+//! others it cannot tell. The [`OnUnavailable`](crate::checks::OnUnavailable) says what becomes of their
 //! requests; by default they are refused with 503.
 
 mod connection;
@@ -51,9 +51,9 @@ use std::time::{Duration, SystemTime};
 
 use self::connection::Connection;
 use self::entry::{ALWAYS, Kind, Mark, Span, millis};
-pub use self::entry::{Entry, NotAnEntry};
+pub use self::entry::{Entry, ParseEntryError};
 use self::local::Listeners;
-pub use self::local::{Local, LocalEntries};
+pub use self::local::{LocalEntries, LocalEvent};
 #[cfg(feature = "deadline")]
 pub(crate) use self::revocable::Watch;
 pub(crate) use self::revocable::{Finding, Identity, Revocable};
@@ -106,7 +106,7 @@ pub struct RevocationList(Arc<Shared>);
 
 struct Shared {
     table: Table,
-    longest_life: Duration,
+    max_lifetime: Duration,
     clock: SharedClock,
     connection: Connection,
     listeners: Listeners,
@@ -117,7 +117,7 @@ struct Shared {
 /// Configures a [`RevocationList`].
 #[must_use]
 pub struct RevocationListBuilder {
-    longest_life: Duration,
+    max_lifetime: Duration,
     capacity: usize,
     clock: SharedClock,
 }
@@ -144,7 +144,7 @@ impl RevocationListBuilder {
     pub fn build(self) -> RevocationList {
         RevocationList(Arc::new(Shared {
             table: Table::new(self.capacity),
-            longest_life: self.longest_life,
+            max_lifetime: self.max_lifetime,
             clock: self.clock,
             connection: Connection::default(),
             listeners: Listeners::default(),
@@ -159,22 +159,22 @@ impl RevocationList {
     /// issuers' [`leeway`](crate::Issuer::leeway) need not be counted.
     ///
     /// Of a token that lives longer, the list cannot tell whether it was revoked, since it may have
-    /// forgotten: see [`Stance`](crate::checks::Stance). How long a token without `iat` lives is not
+    /// forgotten: see [`OnUnavailable`](crate::checks::OnUnavailable). How long a token without `iat` lives is not
     /// known. It counts as issued when it is verified, so that one which lives longer than this may be
     /// accepted after its revocation was forgotten.
     #[must_use]
-    pub fn new(longest_life: Duration) -> Self {
-        Self::builder(longest_life).build()
+    pub fn new(max_lifetime: Duration) -> Self {
+        Self::builder(max_lifetime).build()
     }
 
     /// Begins the configuration of a list for tokens that live no longer than this, from `iat` to
     /// `exp`.
-    pub fn builder(longest_life: Duration) -> RevocationListBuilder {
-        RevocationListBuilder { longest_life, capacity: CAPACITY, clock: SharedClock::new(SystemClock) }
+    pub fn builder(max_lifetime: Duration) -> RevocationListBuilder {
+        RevocationListBuilder { max_lifetime, capacity: CAPACITY, clock: SharedClock::new(SystemClock) }
     }
 
     /// Revokes one token, by its `jti`.
-    pub fn revoke_id(&self, issuer: &str, jti: &str) {
+    pub fn revoke_jti(&self, issuer: &str, jti: &str) {
         self.revoke(Kind::Id, issuer, jti.as_bytes(), ALWAYS);
     }
 
@@ -230,7 +230,7 @@ impl RevocationList {
 
     /// In seconds, when all tokens have expired that were issued until now, by whichever clock.
     fn last(&self, now: UnixTime) -> u64 {
-        now.0.saturating_add(self.0.longest_life).saturating_add(LEEWAY.saturating_mul(2)).as_secs().saturating_add(1)
+        now.0.saturating_add(self.0.max_lifetime).saturating_add(LEEWAY.saturating_mul(2)).as_secs().saturating_add(1)
     }
 
     fn now(&self) -> UnixTime {
@@ -243,8 +243,8 @@ impl RevocationList {
         Some(self.now()).filter(|now| !now.is_before_1970()).unwrap_or(UnixTime(Duration::ZERO))
     }
 
-    fn longest_life(&self) -> Duration {
-        self.0.longest_life
+    fn max_lifetime(&self) -> Duration {
+        self.0.max_lifetime
     }
 
     /// Finds by which of its marks a token is revoked.
@@ -288,14 +288,14 @@ impl RevocationList {
     }
 
     /// Returns the revocations that are made here from now on, those by
-    /// [`take_in`](Self::take_in) left out.
+    /// [`merge`](Self::merge) left out.
     #[must_use]
     pub fn local_entries(&self) -> LocalEntries {
         self.0.listeners.join()
     }
 
     /// Takes in what was revoked elsewhere: one entry, or all that a store has.
-    pub fn take_in(&self, entries: impl IntoIterator<Item = Entry>) {
+    pub fn merge(&self, entries: impl IntoIterator<Item = Entry>) {
         let entries: Vec<_> = entries.into_iter().collect();
         self.put(&entries);
     }

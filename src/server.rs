@@ -32,7 +32,7 @@ pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use self::verifier::Unverified;
 use crate::access_token::{AccessToken, Candidate, Verified};
-use crate::checks::{Asked, Checks, Kept, Presented};
+use crate::checks::{Asked, Checks, Kept, RequestContext};
 use crate::credential::{Credential, RequestHead};
 use crate::error::{Error, ProtectionSpace};
 use crate::possession::Binding;
@@ -146,7 +146,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// request, if it came with one.
     pub(crate) fn attempt(&self, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
         let engine = self.engine.load();
-        let request = Presented::new(head, &credential.token);
+        let request = RequestContext::new(head, &credential.token);
         let (token, wait) = match engine.begin(&credential.token) {
             Ok(verified) => return engine.settle(verified, &request),
             Err(Unverified::Refused(error)) => return Attempt::Done(Err(engine.refuse(error))),
@@ -159,7 +159,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             let verified = engine.finish(&token, wait).await.map_err(|error| engine.refuse(error))?;
             let attempt = {
                 // who is not asked need not see the request
-                let request = request.as_ref().map_or_else(Presented::default, Kept::presented);
+                let request = request.as_ref().map_or_else(RequestContext::default, Kept::context);
                 engine.settle(verified, &request)
             };
             attempt.verdict().await
@@ -184,7 +184,7 @@ impl<C> ResourceServer<C> {
 
 impl<C: Send + Sync + 'static> Engine<C> {
     /// Decides on a verified token for the request that it came with, be it known or not.
-    fn settle(&self, verified: Verified<C>, request: &Presented<'_>) -> Attempt<C> {
+    fn settle(&self, verified: Verified<C>, request: &RequestContext<'_>) -> Attempt<C> {
         let candidate = match Candidate::prove(verified, Binding::prove) {
             Ok(candidate) => candidate,
             Err(error) => return Attempt::Done(Err(self.refuse(error))),

@@ -84,7 +84,7 @@ where
                 Guard::admit_anonymous(Anonymous::in_space(server.space()), &mut request);
                 Ok(())
             }
-            Some(Attempt::Done(verdict)) => guard.admit(requirement, verdict, caller, &mut request),
+            Some(Attempt::Done(verdict)) => guard.let_in(requirement, verdict, caller, &mut request),
             Some(Attempt::Waiting(verdict)) => {
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
@@ -158,12 +158,12 @@ struct Waiting<S, B, C> {
 struct Finish<R> {
     reject: R,
     /// Boxed, since it is rare: a future is moved about.
-    about: Option<Box<About>>,
+    for_response: Option<Box<ForResponse>>,
 }
 
 /// What must be known of the request when its response is there.
 #[derive(Default)]
-struct About {
+struct ForResponse {
     add: Additions,
     /// For a `Reject` that reads it.
     head: Option<Box<Request<()>>>,
@@ -171,8 +171,8 @@ struct About {
 
 impl<R> Finish<R> {
     fn new(reject: R, add: Additions) -> Self {
-        let about = (add != Additions::default()).then(|| Box::new(About { add, head: None }));
-        Self { reject, about }
+        let for_response = (add != Additions::default()).then(|| Box::new(ForResponse { add, head: None }));
+        Self { reject, for_response }
     }
 
     /// Keeps the head of a request that the inner service is called with, which may refuse it too.
@@ -182,7 +182,7 @@ impl<R> Finish<R> {
     {
         if self.reject.reads_request() {
             let head = head(request, guard.shown());
-            self.about.get_or_insert_default().head = Some(head);
+            self.for_response.get_or_insert_default().head = Some(head);
         }
     }
 
@@ -194,7 +194,7 @@ impl<R> Finish<R> {
         let rejection = Rejection::new(error, request);
         let head = self.reject.reads_request().then(|| head(request, guard.shown()));
         let mut response = reject(&self.reject, rejection.with_request(head));
-        let add = self.about.as_ref().map(|about| about.add).unwrap_or_default();
+        let add = self.for_response.as_ref().map(|about| about.add).unwrap_or_default();
         add.of_refusal().add_to(&mut response);
         response
     }
@@ -204,10 +204,10 @@ impl<R> Finish<R> {
     where
         R: Reject<B2>,
     {
-        if outcome.is_pending() || (is_default::<R>() && self.about.is_none()) {
+        if outcome.is_pending() || (is_default::<R>() && self.for_response.is_none()) {
             return outcome;
         }
-        let About { add, head } = self.about.take().map(|about| *about).unwrap_or_default();
+        let ForResponse { add, head } = self.for_response.take().map(|about| *about).unwrap_or_default();
         if !is_default::<R>() {
             outcome = outcome.map_ok(|response| rewrite(&self.reject, response, head));
         }
@@ -259,7 +259,7 @@ where
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let Waiting { caller, ready, request, guard, requirement, .. } = &mut **waiting;
                     let mut request = request.take().expect("polled after completion");
-                    let admitted = guard.admit(*requirement, verdict, caller.take(), &mut request);
+                    let admitted = guard.let_in(*requirement, verdict, caller.take(), &mut request);
                     Progress::decided(admitted, request, guard, ready, finish)
                 }
             };

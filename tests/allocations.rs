@@ -15,7 +15,7 @@ use http::{Extensions, Method, Request, Response};
 use support::get_with;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::authz::{Access, AuthzRules};
-use tower_bearer::checks::{Answer, Presented, TokenCheck};
+use tower_bearer::checks::{Answer, RequestContext, TokenCheck};
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::keys::StaticKeys;
 use tower_bearer::reject::{ProblemJson, Reject};
@@ -92,7 +92,7 @@ fn what_is_asked_in_memory_costs_no_allocation() {
             "yes"
         }
 
-        fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+        fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
             assert_eq!((token.subject(), request.head().unwrap().method()), (Some("alice"), &Method::GET));
             Answer::Yes
         }
@@ -104,7 +104,7 @@ fn what_is_asked_in_memory_costs_no_allocation() {
     assert_eq!(allocations(server(), || get_with("/", &token), 200), insert(), "an empty list");
     list.revoke_subject("https://id.test/", "bob", SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40));
     list.revoke_session("https://id.test/", "s1");
-    list.revoke_id("https://id.test/", "j1");
+    list.revoke_jti("https://id.test/", "j1");
     assert_eq!(allocations(server(), || get_with("/", &token), 200), insert(), "a list");
     assert_eq!(allocations(server().check(Yes).check(Yes), || get_with("/", &token), 200), insert(), "and checks");
     // the hashes, and what holds them with the list; what makes them is not Rust's allocator's business

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use tower_bearer::checks::{Denied, Stance};
+use tower_bearer::checks::{Denied, OnUnavailable};
 use tower_bearer::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::RequestHead;
@@ -56,7 +56,7 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<LogoutToken>();
     shared::<Entry>();
     shared::<Denied>();
-    shared::<Stance>();
+    shared::<OnUnavailable>();
     shared::<Require<ReadOrders, NotDebug>>();
     shared::<RequireLayer>();
     shared::<ResourceServer<NotDebug>>();

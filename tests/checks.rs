@@ -15,7 +15,7 @@ use axum::routing::{any, get as route};
 use http::{Method, Request, Response, header};
 use support::{challenge, get_with, send};
 use tokio::time::{Instant, sleep};
-use tower_bearer::checks::{Answer, CachedCheck, Denied, Presented, Stance, TokenCheck, TokenOnlyCheck};
+use tower_bearer::checks::{Answer, CachedCheck, Denied, OnUnavailable, RequestContext, TokenCheck, TokenOnlyCheck};
 use tower_bearer::explain::Outcome;
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, ResourceServer, Rule};
@@ -101,7 +101,7 @@ impl TokenCheck for Check {
         self.name
     }
 
-    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
         assert_eq!(token.subject(), Some("alice"));
         self.seen.lock().unwrap().push(request.head().map(|head| head.method().clone()));
         self.ask()
@@ -204,14 +204,14 @@ async fn what_cannot_be_told_goes_by_the_stance() {
     let unsafe_methods =
         [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::from_bytes(b"PURGE").unwrap()];
     for later in [None, Some(Duration::from_secs(1))] {
-        for (stance, for_safe, for_others) in [
-            (Stance::refuse(), 503, 503),
-            (Stance::default(), 503, 503),
-            (Stance::dangerously_let_in(), 200, 200),
-            (Stance::dangerously_let_in_safe_methods(), 200, 503),
+        for (on_unavailable, for_safe, for_others) in [
+            (OnUnavailable::fail_closed(), 503, 503),
+            (OnUnavailable::default(), 503, 503),
+            (OnUnavailable::dangerously_fail_open(), 200, 200),
+            (OnUnavailable::dangerously_fail_open_for_safe_methods(), 200, 503),
         ] {
             let check = Check { later, ..Check::new(Say::CannotTell) };
-            let (idp, server) = world(|server| server.check_with(check.clone(), stance));
+            let (idp, server) = world(|server| server.check_with(check.clone(), on_unavailable));
             let token = idp.token("alice").sign();
             let app = app(BearerAuthLayer::new(server.clone()));
             let methods = safe.iter().map(|method| (method, for_safe));
@@ -219,7 +219,7 @@ async fn what_cannot_be_told_goes_by_the_stance() {
                 let request =
                     Request::builder().method(method).uri("/").header("authorization", format!("Bearer {token}"));
                 let response = send(&app, request.body(Body::empty()).unwrap()).await;
-                assert_eq!(response.status(), expected, "{method} {stance:?}");
+                assert_eq!(response.status(), expected, "{method} {on_unavailable:?}");
             }
             for (name, value) in [("content-type", "Application/gRPC+proto"), ("upgrade", "websocket")] {
                 let mut request = get_with("/", &token);
@@ -405,7 +405,7 @@ async fn a_token_is_known_by_what_its_issuer_has_signed() {
             "hashes"
         }
 
-        fn check(&self, _: &AccessToken, request: &Presented<'_>) -> Answer {
+        fn check(&self, _: &AccessToken, request: &RequestContext<'_>) -> Answer {
             assert_eq!(request.token_hash(), request.token_hash());
             assert!(!format!("{request:?}").contains("eyJ"));
             self.0.lock().unwrap().push(request.token_hash());

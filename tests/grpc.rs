@@ -18,7 +18,7 @@ use tonic::service::LayerExt;
 use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 use tonic_web::GrpcWebLayer;
-use tower_bearer::checks::{Answer, Denied, Presented, Stance, TokenCheck};
+use tower_bearer::checks::{Answer, Denied, OnUnavailable, RequestContext, TokenCheck};
 use tower_bearer::reject::ProblemJson;
 use tower_bearer::testing::Idp;
 use tower_bearer::tonic::RequestExt;
@@ -112,7 +112,7 @@ impl TokenCheck for Named {
         "named"
     }
 
-    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
         assert_eq!(request.head().unwrap().uri().path(), "/shop.Orders/Place");
         let token = token.clone();
         Answer::later(async move {
@@ -132,7 +132,7 @@ async fn checks_are_answered_by_status_codes_of_grpc() {
     let idp = Idp::new("https://id.test/");
     let server = ResourceServer::new("https://api.test").trust(&idp).claims::<Tenant>();
     // a call may change something, whatever it is called
-    let server = server.check_with(Named, Stance::dangerously_let_in_safe_methods()).build().unwrap();
+    let server = server.check_with(Named, OnUnavailable::dangerously_fail_open_for_safe_methods()).build().unwrap();
     let mut client = OrdersClient::connect(serve(BearerAuthLayer::new(server)).await).await.unwrap();
     let token = |subject: &str| idp.token(subject).claim("tenant_id", "north").scope("orders:write").sign();
     for (subject, code, kind) in [

@@ -17,7 +17,7 @@ use support::endpoint::{Endpoint, alice, json};
 use support::{challenge, get_with, kind, send};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance, sleep, timeout};
-use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtCheck, Secret};
+use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtIntrospection, Secret};
 use tower_bearer::testing::Idp;
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
@@ -141,7 +141,7 @@ async fn what_an_issuer_answers_is_held_against_its_terms() {
 async fn demands_on_claims_hold_for_answers_too() {
     let endpoint = Endpoint::of_alice();
     let introspection = || {
-        let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+        let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
         introspection.endpoint("https://id.test/introspect").without_keys()
     };
     let verdict = |issuer: Issuer| {
@@ -235,13 +235,13 @@ async fn a_revoked_token_is_accepted_for_no_longer_than_the_ttl() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_active_is_remembered_for_a_moment_or_not_at_all() {
     let endpoint = Endpoint::of_alice();
-    let server = endpoint.server(|asked| asked.remember_inactive(seconds(10))).build().unwrap();
+    let server = endpoint.server(|asked| asked.inactive_ttl(seconds(10))).build().unwrap();
     assert_eq!(kind(&server, "bad").await, Some(ErrorKind::Inactive));
     advance(Duration::from_millis(9_900)).await;
     assert_eq!((kind(&server, "bad").await, endpoint.calls()), (Some(ErrorKind::Inactive), 1));
     advance(Duration::from_millis(100)).await;
     assert_eq!((kind(&server, "bad").await, endpoint.calls()), (Some(ErrorKind::Inactive), 2));
-    let server = endpoint.server(|asked| asked.remember_inactive(Duration::ZERO)).build().unwrap();
+    let server = endpoint.server(|asked| asked.inactive_ttl(Duration::ZERO)).build().unwrap();
     kinds(&server, ["bad".to_owned()].into_iter()).await;
     kinds(&server, ["bad".to_owned()].into_iter()).await;
     assert_eq!(endpoint.calls(), 4);
@@ -379,8 +379,9 @@ async fn a_jwt_is_asked_about_after_it_was_verified_and_only_then() {
         json(200, if asked.form["token"].len() > 100 { r#"{"active":true}"# } else { r#"{"active":false}"# })
     });
     let idp = Idp::new("https://id.test");
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
-    let introspection = introspection.endpoint("https://id.test/introspect").jwts(JwtCheck::Every(seconds(30)));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
+    let introspection =
+        introspection.endpoint("https://id.test/introspect").introspect_jwts(JwtIntrospection::Every(seconds(30)));
     let issuer = Issuer::new("https://id.test").introspection(introspection);
     let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).http_client(endpoint.client());
     let server = server.build().unwrap();
@@ -416,7 +417,7 @@ async fn opaque_tokens_of_several_issuers_are_told_apart() {
         json(200, &alice().replace("\"iss\":\"https://id.test\",", ""))
     });
     let issuer = |id: &str| {
-        let introspection = Introspection::new(ClientAuthentication::tls_client("orders"));
+        let introspection = Introspection::new(ClientAuthentication::tls_client_auth("orders"));
         (Issuer::new(id), introspection.endpoint(format!("{id}/introspect")).without_keys())
     };
     let [(one, one_asked), (two, two_asked), (rest, rest_asked)] =
@@ -444,7 +445,7 @@ async fn opaque_tokens_of_several_issuers_are_told_apart() {
 
 #[test]
 fn settings_that_would_leak_or_mean_nothing_are_refused() {
-    let client = || ClientAuthentication::basic("orders", "s3cret");
+    let client = || ClientAuthentication::client_secret_basic("orders", "s3cret");
     let problem = |introspection: Introspection| {
         let issuer = Issuer::new("https://id.test").introspection(introspection);
         ResourceServer::new("https://api.test").trust(issuer).build().unwrap_err().to_string()
@@ -455,14 +456,17 @@ fn settings_that_would_leak_or_mean_nothing_are_refused() {
         (Introspection::new(client()).endpoint("ftp://id.test/"), "https"),
         (Introspection::new(client()).endpoint("introspect"), "not a URL"),
         (Introspection::new(client()).ttl(seconds(3601)), "more than an hour"),
-        (Introspection::new(client()).jwts(JwtCheck::Every(seconds(3601))), "more than an hour"),
-        (Introspection::new(client()).remember_inactive(seconds(11)), "more than 10 s"),
+        (Introspection::new(client()).introspect_jwts(JwtIntrospection::Every(seconds(3601))), "more than an hour"),
+        (Introspection::new(client()).inactive_ttl(seconds(11)), "more than 10 s"),
         (Introspection::new(client()).only_prefix(""), "the prefix is empty"),
         (Introspection::new(client()).signed().without_keys(), "verified by the issuer's keys"),
         (Introspection::new(ClientAuthentication::bearer("x")).signed(), "which bearer does not say"),
-        (Introspection::new(client()).without_keys().jwts(JwtCheck::Every(seconds(1))), "all tokens are asked about"),
-        (Introspection::new(ClientAuthentication::basic("", "x")), "identifier is empty"),
-        (Introspection::new(ClientAuthentication::basic_without_encoding("a:b", "x")), "colon"),
+        (
+            Introspection::new(client()).without_keys().introspect_jwts(JwtIntrospection::Every(seconds(1))),
+            "all tokens are asked about",
+        ),
+        (Introspection::new(ClientAuthentication::client_secret_basic("", "x")), "identifier is empty"),
+        (Introspection::new(ClientAuthentication::client_secret_basic_without_encoding("a:b", "x")), "colon"),
     ] {
         let problem = problem(introspection);
         assert!(problem.contains(expected) && problem.contains("introspection"), "{problem}");
@@ -478,7 +482,7 @@ async fn a_secret_is_asked_for_anew_and_its_absence_is_nobodys_fault_but_ours() 
     });
     let secrets = std::sync::Arc::new(std::sync::Mutex::new(vec!["second", "first"]));
     let secret = Secret::from_fn(move || secrets.lock().unwrap().pop().map(str::to_owned).ok_or("hunter2"));
-    let introspection = Introspection::new(ClientAuthentication::post("orders", secret));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_post("orders", secret));
     let introspection = introspection.endpoint("https://id.test/introspect").without_keys();
     let issuer = Issuer::new("https://id.test").introspection(introspection);
     let server = ResourceServer::new("https://api.test").trust(issuer).http_client(endpoint.client()).build().unwrap();
@@ -541,7 +545,7 @@ async fn jwts_and_opaque_tokens_of_one_issuer_go_through_one_layer_over_http() {
         .route("/jwks", any(move || async move { keys }))
         .fallback_service(endpoint.router());
     tokio::spawn(async move { axum::serve(listener, served).await });
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
     let issuer = Issuer::new(&*base).introspection(introspection);
     let server = ResourceServer::new("https://api.test").trust(issuer).build().unwrap();
     let app = Router::new().fallback(any(|| async {})).layer(BearerAuthLayer::new(server));
@@ -564,8 +568,9 @@ async fn an_explanation_has_what_the_issuer_says_for_a_step() {
     let text = bad.to_string();
     assert!(!bad.accepted && text.contains("introspection      FAILED") && !text.contains("hunter2"), "{text}");
     let idp = Idp::new("https://id.test");
-    let introspection = Introspection::new(ClientAuthentication::tls_client("orders"));
-    let introspection = introspection.endpoint("https://id.test/introspect").jwts(JwtCheck::Every(seconds(30)));
+    let introspection = Introspection::new(ClientAuthentication::tls_client_auth("orders"));
+    let introspection =
+        introspection.endpoint("https://id.test/introspect").introspect_jwts(JwtIntrospection::Every(seconds(30)));
     let issuer = Issuer::new("https://id.test").introspection(introspection);
     let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).http_client(endpoint.client());
     let revoked = server.build().unwrap().explain(&idp.token("bob").sign()).await.to_string();
@@ -627,7 +632,7 @@ async fn a_signed_answer_counts_by_what_its_issuer_has_signed_inside_it() {
             answer.headers_mut().insert(header::CONTENT_TYPE, typ);
             answer
         });
-        let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret")).signed();
+        let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret")).signed();
         let issuer = Issuer::new("https://id.test").introspection(introspection.endpoint("https://id.test/introspect"));
         let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone()));
         let server = server.http_client(endpoint.client()).build().unwrap();
@@ -635,7 +640,7 @@ async fn a_signed_answer_counts_by_what_its_issuer_has_signed_inside_it() {
     }
     // and without a signature it counts for nothing
     let endpoint = Endpoint::of_alice();
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret")).signed();
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret")).signed();
     let issuer = Issuer::new("https://id.test").introspection(introspection.endpoint("https://id.test/introspect"));
     let server = ResourceServer::new("https://api.test").trust((issuer, idp)).http_client(endpoint.client());
     assert_eq!(kind(&server.build().unwrap(), "good").await, of_no_use);
@@ -651,7 +656,7 @@ async fn nothing_of_a_token_or_a_secret_is_shown() {
     });
     let server = endpoint.server(as_it_is).build().unwrap();
     let error = server.authenticate("hunter2").await.unwrap_err();
-    let client = ClientAuthentication::basic("orders", "s3cret");
+    let client = ClientAuthentication::client_secret_basic("orders", "s3cret");
     let introspection = Introspection::new(client.clone()).endpoint("https://id.test/x?key=hunter2");
     let issuer = Issuer::new("https://id.test").introspection(introspection.clone());
     for shown in [
@@ -676,8 +681,9 @@ async fn a_client_that_sends_no_bodies_is_found_when_the_server_is_built() {
 async fn a_jwts_own_times_count_and_the_answer_need_not_repeat_them() {
     let endpoint = Endpoint::new(|_| json(200, r#"{"active":true}"#));
     let idp = Idp::new("https://id.test");
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
-    let introspection = introspection.endpoint("https://id.test/introspect").jwts(JwtCheck::Every(seconds(30)));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
+    let introspection =
+        introspection.endpoint("https://id.test/introspect").introspect_jwts(JwtIntrospection::Every(seconds(30)));
     for issuer in [
         Issuer::new("https://id.test").max_age(seconds(3600)),
         Issuer::new("https://id.test").max_lifetime(seconds(24 * 3600)),
@@ -693,7 +699,7 @@ async fn a_jwts_own_times_count_and_the_answer_need_not_repeat_them() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_asked_about_each_time_is_good_without_leeway_too() {
     let endpoint = Endpoint::of_alice();
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
     let introspection = introspection.endpoint("https://id.test/introspect").without_keys().ttl(Duration::ZERO);
     let issuer = Issuer::new("https://id.test").leeway(Duration::ZERO).introspection(introspection);
     let server = ResourceServer::new("https://api.test").trust(issuer).http_client(endpoint.client()).build().unwrap();

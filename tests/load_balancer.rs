@@ -257,7 +257,7 @@ async fn an_issuer_that_is_found_at_run_time_cannot_have_such_keys() {
 async fn another_ones_load_balancer_signs_nobody_out() {
     let region = Region::default();
     let (key, server, list) = (region.key(), server(&region), RevocationList::new(Duration::from_secs(HOUR)));
-    let receiver = LogoutReceiver::new(server, list.clone(), "shop").accept_untyped();
+    let receiver = LogoutReceiver::new(server, list.clone(), "shop").accept_legacy_typ();
     let other = ARN.replace("shop", "evil");
     for (signer, expected) in [(&*other, Some(ErrorKind::WrongClaim)), (ARN, None)] {
         let mut claims = user();

@@ -160,7 +160,7 @@ async fn neither_kind_of_token_is_taken_for_the_other() {
     let issuer = Issuer::new(ISSUER).only_types(["JWT", "logout+jwt", "at+jwt"]);
     let server =
         ResourceServer::new("shop").trust((issuer, idp.clone())).revocation_list(list.clone()).build().unwrap();
-    let receiver = LogoutReceiver::new(server.clone(), list, "shop").accept_untyped();
+    let receiver = LogoutReceiver::new(server.clone(), list, "shop").accept_legacy_typ();
     for typ in ["JWT", "logout+jwt"] {
         let access = idp.token("alice").header("typ", typ).claim("sid", "s1");
         let logout = idp.logout_token("shop").header("typ", typ).claim("sub", "bob");
@@ -281,7 +281,7 @@ async fn the_application_is_told_after_the_tokens_were_revoked() {
     let list: Arc<Mutex<Option<RevocationList>>> = Arc::default();
     let world = world_with(|receiver| {
         let (told, list) = (Arc::clone(&told), Arc::clone(&list));
-        receiver.add_client("admin").accept_untyped().on_logout(move |token| {
+        receiver.add_client("admin").accept_legacy_typ().on_logout(move |token| {
             assert!(!format!("{token:?}").contains("alice"));
             let text = |text: Option<&str>| text.map(str::to_owned);
             let revoked = list.lock().unwrap().as_ref().map_or(0, RevocationList::len);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use axum::Router;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use support::{get, get_with, send};
-use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
+use tower_bearer::checks::{Answer, Denied, RequestContext, TokenCheck};
 use tower_bearer::keys::FetchError;
 use tower_bearer::logout::LogoutReceiver;
 use tower_bearer::revocation::RevocationList;
@@ -98,7 +98,7 @@ impl TokenCheck for Say {
         self.0
     }
 
-    fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
         match token.subject() {
             Some("banned") => Answer::No(Denied::access_denied("secret")),
             Some("unknown") => Answer::cannot_tell("secret"),

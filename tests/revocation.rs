@@ -22,11 +22,11 @@ use http_body_util::BodyExt;
 use support::{get_with, kind, send};
 use tokio::time::Instant;
 use tokio_stream::wrappers::IntervalStream;
-use tower_bearer::checks::Stance;
+use tower_bearer::checks::OnUnavailable;
 use tower_bearer::config::{Clock, ResourceServerBuilder};
 use tower_bearer::deadline::DeadlineLayer;
 use tower_bearer::keys::Algorithm;
-use tower_bearer::revocation::{Entry, Local, RevocationList};
+use tower_bearer::revocation::{Entry, LocalEvent, RevocationList};
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
 use tower_bearer::{AccessToken, BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
@@ -73,7 +73,7 @@ fn seconds(time: SystemTime) -> u64 {
 async fn a_token_is_revoked_by_what_it_says_known_or_not() {
     type Revoke = fn(&RevocationList, &str, SystemTime, &str);
     let rows: [(&str, Revoke); 6] = [
-        ("jti", |list, issuer, _, _| list.revoke_id(issuer, "j1")),
+        ("jti", |list, issuer, _, _| list.revoke_jti(issuer, "j1")),
         ("session", |list, issuer, _, _| list.revoke_session(issuer, "s1")),
         ("subject", |list, issuer, now, _| list.revoke_subject(issuer, "alice", now + MINUTE)),
         ("client", |list, issuer, now, _| list.revoke_client(issuer, "c1", now + MINUTE)),
@@ -214,23 +214,23 @@ async fn another_signature_does_not_bring_a_token_back() {
 
 #[tokio::test]
 async fn a_list_that_may_be_incomplete_goes_by_the_stance() {
-    for (stance, status) in [
-        (Stance::refuse(), StatusCode::SERVICE_UNAVAILABLE),
-        (Stance::dangerously_let_in(), StatusCode::OK),
-        (Stance::dangerously_let_in_safe_methods(), StatusCode::OK),
+    for (on_unavailable, status) in [
+        (OnUnavailable::fail_closed(), StatusCode::SERVICE_UNAVAILABLE),
+        (OnUnavailable::dangerously_fail_open(), StatusCode::OK),
+        (OnUnavailable::dangerously_fail_open_for_safe_methods(), StatusCode::OK),
     ] {
-        let world = world_with(|server, list| server.revocation_list_with(list, stance));
+        let world = world_with(|server, list| server.revocation_list_with(list, on_unavailable));
         let app = Router::new()
             .route("/", route(async || "well").post(async || "done"))
             .layer(BearerAuthLayer::new(world.server.clone()));
         let [good, bad] = ["j1", "j2"].map(|jti| world.token().claim("jti", jti).sign());
-        world.list.revoke_id(ISSUER, "j2");
+        world.list.revoke_jti(ISSUER, "j2");
         for _ in 0..2 {
             world.list.connected();
             assert_eq!(send(&app, get_with("/", &good)).await.status(), 200);
             world.list.disconnected("the store is down");
             let response = send(&app, get_with("/", &good)).await;
-            assert_eq!(response.status(), status, "{stance:?}");
+            assert_eq!(response.status(), status, "{on_unavailable:?}");
             if let Some(error) = response.extensions().get::<tower_bearer::Error>() {
                 assert_eq!(error.kind(), ErrorKind::CheckUnavailable);
                 assert!(error.to_string().contains("the store is down"), "{error}");
@@ -238,8 +238,8 @@ async fn a_list_that_may_be_incomplete_goes_by_the_stance() {
             assert_eq!(send(&app, get_with("/", &bad)).await.status(), 401, "what is known to be bad stays so");
             let mut post = get_with("/", &good);
             *post.method_mut() = http::Method::POST;
-            let expected = if stance == Stance::dangerously_let_in() { 200 } else { 503 };
-            assert_eq!(send(&app, post).await.status(), expected, "{stance:?}");
+            let expected = if on_unavailable == OnUnavailable::dangerously_fail_open() { 200 } else { 503 };
+            assert_eq!(send(&app, post).await.status(), expected, "{on_unavailable:?}");
         }
     }
 }
@@ -257,7 +257,7 @@ async fn nothing_can_be_told_about_a_token_that_lives_longer_than_is_remembered(
     let token = world.token().expires_in(2 * HOUR).sign();
     let error = world.server.authenticate(&token).await.unwrap_err();
     assert!(error.to_string().contains("lives for 7200 s, and the revocation list remembers for 3600 s"), "{error}");
-    world.list.revoke_id(ISSUER, "j1");
+    world.list.revoke_jti(ISSUER, "j1");
     assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked), "but what is revoked is known to be");
 }
 
@@ -271,10 +271,10 @@ async fn a_full_list_revokes_all_that_was_issued_before() {
     let token = |jti: &str| idp.token("alice").claim("jti", jti).claim("iat", seconds(clock.now())).sign();
     let [revoked, innocent] = ["j4", "other"].map(token);
     for number in 1..=3 {
-        list.revoke_id(ISSUER, &format!("j{number}"));
+        list.revoke_jti(ISSUER, &format!("j{number}"));
     }
     assert_eq!((kind(&server, &revoked).await, kind(&server, &innocent).await), (None, None));
-    list.revoke_id(ISSUER, "j4");
+    list.revoke_jti(ISSUER, "j4");
     assert_eq!(kind(&server, &revoked).await, Some(ErrorKind::Revoked));
     let error = server.authenticate(&innocent).await.unwrap_err();
     assert!(error.to_string().contains("with all that were issued before"), "{error}");
@@ -282,11 +282,11 @@ async fn a_full_list_revokes_all_that_was_issued_before() {
     assert_eq!(kind(&server, &token("new")).await, None, "a new token is good");
     assert_eq!(kind(&server, &idp.token("bob").without("iat").sign()).await, Some(ErrorKind::Revoked));
     for number in 0..1000 {
-        list.revoke_id(ISSUER, &format!("more{number}"));
+        list.revoke_jti(ISSUER, &format!("more{number}"));
     }
     assert_eq!(list.len(), 4);
     clock.advance(HOUR + 11 * MINUTE);
-    list.revoke_id(ISSUER, "later");
+    list.revoke_jti(ISSUER, "later");
     assert_eq!((list.len(), list.entries().len()), (1, 1));
 }
 
@@ -300,7 +300,7 @@ async fn a_token_that_is_dated_ahead_lives_from_now_on() {
         let jti = format!("ahead {ahead}");
         let token = world.token().claim("jti", &*jti).claim("iat", now + ahead).claim("exp", now + ahead + 3600).sign();
         assert_eq!(world.kind(&token).await, kind, "{ahead}");
-        world.list.revoke_id(ISSUER, &jti);
+        world.list.revoke_jti(ISSUER, &jti);
         assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked), "{ahead}");
         assert_eq!(
             forgotten,
@@ -323,9 +323,9 @@ async fn a_clock_that_must_be_wrong_forgets_nothing() {
     let list = RevocationList::builder(HOUR).clock(clock.clone()).build();
     let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock).revocation_list(list.clone());
     let server = server.build().unwrap();
-    list.revoke_id(ISSUER, "j1");
+    list.revoke_jti(ISSUER, "j1");
     wrong.store(true, Ordering::SeqCst);
-    list.revoke_id(ISSUER, "j2");
+    list.revoke_jti(ISSUER, "j2");
     assert_eq!(list.entries().len(), 2);
     wrong.store(false, Ordering::SeqCst);
     for jti in ["j1", "j2"] {
@@ -338,12 +338,12 @@ async fn replicate(from: &RevocationList, to: &RevocationList) -> tokio::task::J
     let (mut local, from, to) = (from.local_entries(), from.clone(), to.clone());
     tokio::spawn(async move {
         let mut missed = 0;
-        to.take_in(from.entries());
+        to.merge(from.entries());
         drop(from);
         while let Some(next) = local.next().await {
             match next {
-                Local::Entry(entry) => to.take_in([entry.to_string().parse::<Entry>().unwrap()]),
-                Local::Missed => missed += 1,
+                LocalEvent::Entry(entry) => to.merge([entry.to_string().parse::<Entry>().unwrap()]),
+                LocalEvent::Missed => missed += 1,
                 other => panic!("{other:?}"),
             }
         }
@@ -356,13 +356,13 @@ async fn replicas_know_what_one_of_them_has_revoked() {
     let (here, there) = (world(), RevocationList::new(HOUR));
     let tokens: Vec<_> = (0..20).map(|number| here.token().claim("jti", format!("j{number}")).sign()).collect();
     for number in 0..10 {
-        there.revoke_id(ISSUER, &format!("j{number}"));
+        there.revoke_jti(ISSUER, &format!("j{number}"));
     }
     let one = replicate(&there, &here.list).await;
     let other = replicate(&here.list, &there).await;
     tokio::task::yield_now().await;
     for number in 10..15 {
-        there.revoke_id(ISSUER, &format!("j{number}"));
+        there.revoke_jti(ISSUER, &format!("j{number}"));
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     for (number, token) in tokens.iter().enumerate() {
@@ -370,7 +370,7 @@ async fn replicas_know_what_one_of_them_has_revoked() {
     }
     // what was taken in is not told again, or they would never be silent
     let mut local = here.list.local_entries();
-    there.revoke_id(ISSUER, "j15");
+    there.revoke_jti(ISSUER, "j15");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(local.next().now_or_never().is_none());
     assert_eq!(here.list.len(), 16);
@@ -379,7 +379,7 @@ async fn replicas_know_what_one_of_them_has_revoked() {
         there.revoke_session(ISSUER, &format!("s{number}"));
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
-    here.list.take_in(there.entries());
+    here.list.merge(there.entries());
     assert_eq!(here.list.len(), 16 + 300);
     other.abort();
     let _ = other.await;
@@ -395,13 +395,13 @@ async fn a_snapshot_may_be_old_doubled_and_in_any_order() {
     elsewhere.revoke_subject(ISSUER, "alice", world.clock.now() + MINUTE);
     let now = elsewhere.entries();
     elsewhere.revoke_subject(ISSUER, "alice", world.clock.now() - HOUR);
-    elsewhere.revoke_id(ISSUER, "j7");
+    elsewhere.revoke_jti(ISSUER, "j7");
     let mut snapshot = [now, elsewhere.entries(), elsewhere.entries()].concat();
     snapshot.reverse();
-    world.list.take_in(snapshot);
+    world.list.merge(snapshot);
     assert_eq!((world.list.len(), world.kind(&token).await), (2, Some(ErrorKind::Revoked)));
     let expired = "j.00112233445566778899aabbccddeeff.-.1".parse::<Entry>().unwrap();
-    world.list.take_in([expired]);
+    world.list.merge([expired]);
     assert_eq!(world.list.len(), 2);
 }
 
@@ -409,7 +409,7 @@ async fn a_snapshot_may_be_old_doubled_and_in_any_order() {
 async fn a_reload_may_bring_a_list_and_take_it_away() {
     let world = world();
     let token = world.token().sign();
-    world.list.revoke_id(ISSUER, "j1");
+    world.list.revoke_jti(ISSUER, "j1");
     assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked));
     let plain = || ResourceServer::new("https://api.test").trust(&world.idp).clock(world.clock.clone());
     world.server.reload(plain()).unwrap();
@@ -426,7 +426,7 @@ async fn a_list_is_asked_before_the_checks_and_is_a_step() {
             "never"
         }
 
-        fn check(&self, _: &AccessToken, _: &tower_bearer::checks::Presented<'_>) -> tower_bearer::checks::Answer {
+        fn check(&self, _: &AccessToken, _: &tower_bearer::checks::RequestContext<'_>) -> tower_bearer::checks::Answer {
             panic!("asked about a token that was revoked")
         }
     }
@@ -474,7 +474,7 @@ async fn whoever_watches_a_token_is_told_and_nobody_else() {
     // woken, and none of theirs after all: it was issued later
     world.list.revoke_subject(ISSUER, "alice", world.clock.now() - HOUR);
     assert_eq!(look(0), (false, 1, None));
-    world.list.take_in({
+    world.list.merge({
         let elsewhere = RevocationList::builder(HOUR).clock(world.clock.clone()).build();
         elsewhere.revoke_subject(ISSUER, "alice", world.clock.now() + MINUTE);
         elsewhere.entries()
@@ -522,7 +522,7 @@ async fn open_streams_end_when_their_token_is_revoked() {
     let list = world.list.clone();
     let revoked = async move {
         tokio::time::sleep(Duration::from_millis(2500)).await;
-        list.revoke_id(ISSUER, "s2");
+        list.revoke_jti(ISSUER, "s2");
     };
     let items = token.deadline().end_with(numbers(), 99).collect::<Vec<_>>();
     assert_eq!(futures_util::join!(items, revoked).0, [0, 1, 2, 99]);
@@ -549,7 +549,7 @@ fn a_revocation_is_seen_by_whoever_comes_after_it() {
         });
         for (number, token) in tokens.iter().enumerate() {
             assert!(runtime.block_on(server.authenticate(token)).is_ok());
-            list.revoke_id(ISSUER, &format!("j{number}"));
+            list.revoke_jti(ISSUER, &format!("j{number}"));
             assert!(runtime.block_on(server.authenticate(token)).is_err());
         }
         done.store(true, Ordering::SeqCst);

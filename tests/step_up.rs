@@ -21,7 +21,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Code;
 use tonic::transport::Server;
 use tower_bearer::authz::{Access, AuthzRules};
-use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
+use tower_bearer::checks::{Answer, Denied, RequestContext, TokenCheck};
 use tower_bearer::reject::ProblemJson;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -137,7 +137,7 @@ impl TokenCheck for Suspicious {
         "suspicious"
     }
 
-    fn check(&self, token: &AccessToken, _: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
         let fresh = Rule::authenticated_within(FIVE_MINUTES);
         if token.permits(&fresh) { Answer::Yes } else { Answer::No(Denied::insufficient_scope(fresh)) }
     }

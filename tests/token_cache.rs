@@ -17,7 +17,7 @@ use serde::Deserialize;
 use support::kind;
 use support::resolver::Table;
 use tokio::time::sleep;
-use tower_bearer::checks::{Answer, Denied, Presented, TokenCheck};
+use tower_bearer::checks::{Answer, Denied, RequestContext, TokenCheck};
 use tower_bearer::config::{Clock, ResourceServerBuilder};
 use tower_bearer::keys::{Algorithm, FetchError, StaticKeys};
 use tower_bearer::revocation::RevocationList;
@@ -458,7 +458,7 @@ impl TokenCheck for Check {
         "check"
     }
 
-    fn check(&self, _: &AccessToken, _: &Presented<'_>) -> Answer {
+    fn check(&self, _: &AccessToken, _: &RequestContext<'_>) -> Answer {
         match *self.0.lock().unwrap() {
             Say::Yes => Answer::Yes,
             Say::No => Answer::No(Denied::access_denied("")),
@@ -579,7 +579,7 @@ proptest! {
                         };
                         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(before.min(1 << 40));
                         match how {
-                            0 => list.revoke_id(issuer, &id),
+                            0 => list.revoke_jti(issuer, &id),
                             1 => list.revoke_text(issuer, text),
                             2 => list.revoke_session(issuer, &(number % 2).to_string()),
                             3 => list.revoke_subject(issuer, &format!("user {}", number % 3), at),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-use super::{Answer, Denied, Presented, TokenCheck};
+use super::{Answer, Denied, RequestContext, TokenCheck};
 use crate::access_token::AccessToken;
 use crate::clock::after;
 
@@ -24,7 +24,7 @@ pub trait TokenOnlyCheck: Send + Sync + 'static {
 /// Remembers the answers of a check, each for a while: for checks that ask somebody else.
 ///
 /// Yes and no are remembered; that the check cannot tell is not. Requests that come before the
-/// first answer is there ask, too. A token is found by its [`token_hash`](Presented::token_hash),
+/// first answer is there ask, too. A token is found by its [`token_hash`](RequestContext::token_hash),
 /// which takes a microsecond for a long token: a check that answers faster needs no cache.
 ///
 /// # Security
@@ -57,7 +57,7 @@ impl<T: TokenOnlyCheck> TokenCheck for CachedCheck<T> {
         self.check.name()
     }
 
-    fn check(&self, token: &AccessToken, request: &Presented<'_>) -> Answer {
+    fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
         let (key, asked) = ((Arc::clone(&token.policy().issuer), request.token_hash()), Instant::now());
         if let Some(known) = self.answers.get(&key).filter(|known| asked < known.until) {
             return known.denied.map_or(Answer::Yes, Answer::No);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::presented::{Kept, Presented};
-use super::{Answer, Posture, Stance, TokenCheck};
+use super::request_context::{Kept, RequestContext};
+use super::{Answer, Fail, OnUnavailable, TokenCheck};
 use crate::access_token::{AccessToken, Permitted};
 use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
@@ -29,8 +29,8 @@ pub(crate) const REVOCATIONS: &str = "revocations";
 #[derive(Default)]
 pub(crate) struct Checks {
     /// What becomes of requests if the list of revoked tokens cannot tell.
-    pub(crate) revocations: Option<Stance>,
-    pub(crate) own: Vec<(Arc<dyn TokenCheck>, Stance)>,
+    pub(crate) revocations: Option<OnUnavailable>,
+    pub(crate) own: Vec<(Arc<dyn TokenCheck>, OnUnavailable)>,
 }
 
 /// What comes of asking.
@@ -54,11 +54,11 @@ impl Checks {
     pub(crate) fn ask<C: Send + Sync + 'static>(
         checks: Option<&Arc<Self>>,
         token: &AccessToken<C>,
-        request: &Presented<'_>,
+        request: &RequestContext<'_>,
     ) -> Asked {
         let Some(checks) = checks else { return Asked::Now(Ok(Permitted::by_all_checks())) };
-        if let Some(stance) = checks.revocations
-            && let Err(error) = stance.judge(REVOCATIONS, token.find_revocation(), request)
+        if let Some(on_unavailable) = checks.revocations
+            && let Err(error) = on_unavailable.judge(REVOCATIONS, token.find_revocation(), request)
         {
             return Asked::Now(Err(error.at(&token.policy().issuer)));
         }
@@ -68,8 +68,8 @@ impl Checks {
         checks.ask_own(&token.erase(), request)
     }
 
-    fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &Presented<'_>) -> Asked {
-        for (place, (check, stance)) in self.own.iter().enumerate() {
+    fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &RequestContext<'_>) -> Asked {
+        for (place, (check, on_unavailable)) in self.own.iter().enumerate() {
             let answer = match check.check(token, request) {
                 Answer::Later(answer) => {
                     let (checks, token, kept) = (Arc::clone(self), token.clone(), request.keep());
@@ -77,7 +77,7 @@ impl Checks {
                 }
                 answer @ (Answer::Yes | Answer::No(_) | Answer::CannotTell(_)) => answer,
             };
-            if let Err(error) = stance.settle(check.name(), answer, token, request) {
+            if let Err(error) = on_unavailable.settle(check.name(), answer, token, request) {
                 return Asked::Now(Err(error));
             }
         }
@@ -93,14 +93,14 @@ impl Checks {
         kept: &Kept,
     ) -> Result<Permitted, Error> {
         let mut pending = Some(first);
-        for (check, stance) in self.own.iter().skip(place) {
+        for (check, on_unavailable) in self.own.iter().skip(place) {
             let answer = match pending.take() {
                 Some(pending) => Answer::Later(pending),
-                None => check.check(token, &kept.presented()),
+                None => check.check(token, &kept.context()),
             };
             let answer = timeout(LONGEST, at_last(answer)).await;
             let answer = answer.unwrap_or_else(|_| Answer::cannot_tell("it took longer than 5 s"));
-            stance.settle(check.name(), answer, token, &kept.presented())?;
+            on_unavailable.settle(check.name(), answer, token, &kept.context())?;
         }
         Ok(Permitted::by_all_checks())
     }
@@ -114,14 +114,14 @@ async fn at_last(mut answer: Answer) -> Answer {
     answer
 }
 
-impl Stance {
+impl OnUnavailable {
     /// Makes a verdict of what a check says.
     fn settle(
         self,
         check: &'static str,
         answer: Answer,
         token: &AccessToken,
-        request: &Presented<'_>,
+        request: &RequestContext<'_>,
     ) -> Result<(), Error> {
         let named = |error: Error| error.by_check(check).at(&token.policy().issuer);
         match answer {
@@ -138,7 +138,7 @@ impl Stance {
     }
 
     /// Makes a verdict of what the list of revoked tokens says.
-    fn judge(self, check: &'static str, finding: Finding, request: &Presented<'_>) -> Result<(), Error> {
+    fn judge(self, check: &'static str, finding: Finding, request: &RequestContext<'_>) -> Result<(), Error> {
         match finding {
             Finding::Clear => Ok(()),
             Finding::Revoked(kind) => {
@@ -149,12 +149,12 @@ impl Stance {
         }
     }
 
-    fn unknown(self, check: &'static str, why: Cow<'static, str>, request: &Presented<'_>) -> Result<(), Error> {
+    fn unknown(self, check: &'static str, why: Cow<'static, str>, request: &RequestContext<'_>) -> Result<(), Error> {
         count!("tower_bearer_checks_total", "check" => check, "outcome" => "unknown");
         let let_in = match self.0 {
-            Posture::Refuse => false,
-            Posture::LetIn => true,
-            Posture::LetInSafe => request.head().is_some_and(RequestHead::is_safe),
+            Fail::Closed => false,
+            Fail::Open => true,
+            Fail::OpenForSafe => request.head().is_some_and(RequestHead::is_safe),
         };
         if let_in {
             event!(debug, "let in without an answer of a check", check = check, reason = why);

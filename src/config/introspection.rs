@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::field::{Place, settings};
 use crate::error::ConfigProblemKind::{Conflict, Missing};
-use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtCheck, Secret};
+use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
 use crate::jose::Algorithm;
 
 settings! {
@@ -29,11 +29,11 @@ settings! {
         /// most 3600, and with 0 each request asks.
         ttl_seconds: u64 => |asked, seconds| asked.ttl(Duration::from_secs(seconds)),
         /// For how long it is remembered that a token is not active; 5 by default, at most 10.
-        remember_inactive_seconds: u64 => |asked, seconds| asked.remember_inactive(Duration::from_secs(seconds)),
+        inactive_ttl_seconds: u64 => |asked, seconds| asked.inactive_ttl(Duration::from_secs(seconds)),
         /// Whether answers must be signed (RFC 9701).
         signed: bool => |asked, on| if on { asked.signed() } else { asked },
         /// How often the issuer is asked about a JWT, too; with 0, for each request.
-        jwts_every_seconds: u64 => |asked, seconds| asked.jwts(JwtCheck::Every(Duration::from_secs(seconds))),
+        introspect_jwts_every_seconds: u64 => |asked, seconds| asked.introspect_jwts(JwtIntrospection::Every(Duration::from_secs(seconds))),
         /// Whether the issuer has no keys, so that it is asked about all its tokens.
         without_keys: bool => |asked, on| if on { asked.without_keys() } else { asked },
         /// How the issuer's opaque tokens begin.
@@ -47,15 +47,15 @@ settings! {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Client"))]
 enum ClientConfig {
     /// Identifier and secret in the header, form-encoded (RFC 6749 §2.3.1).
-    Basic(WithSecret),
+    ClientSecretBasic(WithSecret),
     /// Identifier and secret in the header, for servers that do not decode them.
-    BasicWithoutEncoding(WithSecret),
+    ClientSecretBasicWithoutEncoding(WithSecret),
     /// Identifier and secret in the body.
-    Post(WithSecret),
+    ClientSecretPost(WithSecret),
     /// A signed JWT (RFC 7523).
     PrivateKeyJwt(WithKey),
     /// The identifier, and the certificate of the HTTP client.
-    TlsClient(WithoutSecret),
+    TlsClientAuth(WithoutSecret),
     /// An access token of this service.
     Bearer(WithToken),
 }
@@ -159,7 +159,7 @@ impl IntrospectionConfig {
             place.problem_as(Missing, "it is not said as which client to ask; name client, or kubernetes");
         }
         // the settings are looked at all the same
-        let any = || Introspection::new(ClientAuthentication::tls_client("-"));
+        let any = || Introspection::new(ClientAuthentication::tls_client_auth("-"));
         let (known, asked) = (asked.is_some(), asked.unwrap_or_else(any));
         let asked = self.change(asked, place);
         known.then_some(asked)
@@ -169,11 +169,15 @@ impl IntrospectionConfig {
 impl ClientConfig {
     fn read(self, place: &mut Place<'_>) -> Option<ClientAuthentication> {
         Some(match self {
-            Self::Basic(with) => ClientAuthentication::basic(with.client_id, with.client_secret),
-            Self::BasicWithoutEncoding(with) => {
-                ClientAuthentication::basic_without_encoding(with.client_id, with.client_secret)
+            Self::ClientSecretBasic(with) => {
+                ClientAuthentication::client_secret_basic(with.client_id, with.client_secret)
             }
-            Self::Post(with) => ClientAuthentication::post(with.client_id, with.client_secret),
+            Self::ClientSecretBasicWithoutEncoding(with) => {
+                ClientAuthentication::client_secret_basic_without_encoding(with.client_id, with.client_secret)
+            }
+            Self::ClientSecretPost(with) => {
+                ClientAuthentication::client_secret_post(with.client_id, with.client_secret)
+            }
             Self::PrivateKeyJwt(WithKey { client_id, algorithm, key, kid }) => {
                 let known = algorithm.parse::<Algorithm>();
                 let algorithm = known.map_err(|error| place.problem(format!("{algorithm:?} is {error}"))).ok()?;
@@ -181,7 +185,7 @@ impl ClientConfig {
                 let key = kid.into_iter().fold(key, ClientKey::kid);
                 ClientAuthentication::private_key_jwt(client_id, key)
             }
-            Self::TlsClient(with) => ClientAuthentication::tls_client(with.client_id),
+            Self::TlsClientAuth(with) => ClientAuthentication::tls_client_auth(with.client_id),
             Self::Bearer(with) => ClientAuthentication::bearer(with.token),
         })
     }
@@ -204,11 +208,11 @@ mod tests {
     #[test]
     fn every_way_to_ask_can_be_configured() {
         for good in [
-            r#"{"client":{"basic":{"client_id":"c","client_secret":"[hunter2"}},"ttl_seconds":"20","only_prefix":"x_"}"#,
-            r#"{"client":{"basic_without_encoding":{"client_id":"c","client_secret":{"file":"/run/s"}}}}"#,
-            r#"{"client":{"post":{"client_id":"c","client_secret":"12345"}},"remember_inactive_seconds":0}"#,
+            r#"{"client":{"client_secret_basic":{"client_id":"c","client_secret":"[hunter2"}},"ttl_seconds":"20","only_prefix":"x_"}"#,
+            r#"{"client":{"client_secret_basic_without_encoding":{"client_id":"c","client_secret":{"file":"/run/s"}}}}"#,
+            r#"{"client":{"client_secret_post":{"client_id":"c","client_secret":"12345"}},"inactive_ttl_seconds":0}"#,
             r#"{"client":{"private_key_jwt":{"client_id":"c","algorithm":"ES256","key":{"file":"/k"},"kid":"1"}},"signed":true}"#,
-            r#"{"client":{"tls_client":{"client_id":"c"}},"jwts_every_seconds":300}"#,
+            r#"{"client":{"tls_client_auth":{"client_id":"c"}},"introspect_jwts_every_seconds":300}"#,
             r#"{"client":{"bearer":{"token":"hunter2"}},"endpoint":"https://id.test/x","without_keys":true}"#,
             r#"{"kubernetes":{"api_server":"https://k8s.test","token":{"file":"/t"}}}"#,
         ] {
@@ -220,21 +224,21 @@ mod tests {
     fn what_is_wrong_is_said_without_the_secret() {
         for (bad, expected) in [
             (r#"{}"#, "as which client"),
-            (r#"{"client":{"basic":{"client_id":"c"}}}"#, "client_secret"),
-            (r#"{"client":{"basic":{"client_id":"c","client_secret":4711}}}"#, "a secret"),
-            (r#"{"client":{"basic":{"client_id":"c","client_secret":{"path":"hunter2"}}}}"#, "a secret"),
+            (r#"{"client":{"client_secret_basic":{"client_id":"c"}}}"#, "client_secret"),
+            (r#"{"client":{"client_secret_basic":{"client_id":"c","client_secret":4711}}}"#, "a secret"),
+            (r#"{"client":{"client_secret_basic":{"client_id":"c","client_secret":{"path":"hunter2"}}}}"#, "a secret"),
             (r#"{"client":{"digest":{}}}"#, "digest"),
             (
                 r#"{"client":{"private_key_jwt":{"client_id":"c","algorithm":"es256","key":"hunter2"}}}"#,
                 "not the exact name",
             ),
             (
-                r#"{"client":{"tls_client":{"client_id":"c"}},"kubernetes":{"api_server":"x","token":"hunter2"}}"#,
+                r#"{"client":{"tls_client_auth":{"client_id":"c"}},"kubernetes":{"api_server":"x","token":"hunter2"}}"#,
                 "drop client or kubernetes",
             ),
-            (r#"{"client":{"tls_client":{"client_id":"c"}},"ttl_seconds":"soon"}"#, "ttl_seconds"),
-            (r#"{"client":{"tls_client":{"client_id":"c"}},"ttl":5}"#, "introspection.ttl"),
-            (r#"{"client":{"tls_client":{"client_id":"c"}},"endpoint":"http://id.test"}"#, "https only"),
+            (r#"{"client":{"tls_client_auth":{"client_id":"c"}},"ttl_seconds":"soon"}"#, "ttl_seconds"),
+            (r#"{"client":{"tls_client_auth":{"client_id":"c"}},"ttl":5}"#, "introspection.ttl"),
+            (r#"{"client":{"tls_client_auth":{"client_id":"c"}},"endpoint":"http://id.test"}"#, "https only"),
         ] {
             let problems = problems(bad).join("; ");
             assert!(problems.contains(expected), "{bad}: {problems}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use crate::error::ConfigProblem;
-use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtCheck};
+use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection};
 use crate::issuer::{Argument, Issuer, Preset, presets};
 use crate::jose::Algorithm;
 
@@ -69,9 +69,9 @@ fn every_setting_is_what_the_method_of_its_name_does() {
             "client": { "private_key_jwt": { "client_id": "c", "algorithm": "ES256", "key": "-", "kid": "k" } },
             "endpoint": "https://id.test/introspect",
             "ttl_seconds": 20,
-            "remember_inactive_seconds": 1,
+            "inactive_ttl_seconds": 1,
             "signed": true,
-            "jwts_every_seconds": 300,
+            "introspect_jwts_every_seconds": 300,
             "without_keys": true,
             "only_prefix": "id_",
         },
@@ -129,9 +129,9 @@ fn every_setting_is_what_the_method_of_its_name_does() {
             Introspection::new(client)
                 .endpoint("https://id.test/introspect")
                 .ttl(Duration::from_secs(20))
-                .remember_inactive(Duration::from_secs(1))
+                .inactive_ttl(Duration::from_secs(1))
                 .signed()
-                .jwts(JwtCheck::Every(Duration::from_secs(300)))
+                .introspect_jwts(JwtIntrospection::Every(Duration::from_secs(300)))
                 .without_keys()
                 .only_prefix("id_"),
         );

@@ -77,15 +77,15 @@ impl Introspection {
     /// Says why an issuer most likely refuses this service.
     fn why_refused(&self) -> &'static str {
         match self.client.name() {
-            "basic" => {
+            "client_secret_basic" => {
                 "are identifier and secret right? They were sent form-encoded (RFC 6749 §2.3.1): if they hold special \
-                 characters and the issuer does not decode them, use ClientAuthentication::post or \
-                 basic_without_encoding; at Keycloak, the client must be confidential, and another than the one that \
-                 got the token"
+                 characters and the issuer does not decode them, use ClientAuthentication::client_secret_post or \
+                 client_secret_basic_without_encoding; at Keycloak, the client must be confidential, and another than \
+                 the one that got the token"
             }
-            "basic_without_encoding" => {
+            "client_secret_basic_without_encoding" => {
                 "are identifier and secret right? They were not form-encoded, as RFC 6749 §2.3.1 demands: if they hold \
-                 special characters, use ClientAuthentication::basic"
+                 special characters, use ClientAuthentication::client_secret_basic"
             }
             "private_key_jwt" => {
                 "does it know the key, by this kid, and its identifier as the aud of the JWT; and are the clocks right?"
@@ -94,7 +94,7 @@ impl Introspection {
                 "may its account create tokenreviews, as the cluster role system:auth-delegator may?"
             }
             "bearer" => "is the token right, and has it the scope for introspection?",
-            "tls_client" => "does the http_client show the certificate that the issuer knows?",
+            "tls_client_auth" => "does the http_client show the certificate that the issuer knows?",
             _ => "are identifier and secret right, and may this client introspect?",
         }
     }

@@ -32,9 +32,9 @@ impl ClientAuthentication {
     ///
     /// Both are form-encoded first, as RFC 6749 §2.3.1 demands. A server that does not decode them
     /// answers 401 if they hold other characters than letters, digits, `-`, `.`, `_` and `*`. For
-    /// such a server there are [`post`](Self::post) and
-    /// [`basic_without_encoding`](Self::basic_without_encoding).
-    pub fn basic(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
+    /// such a server there are [`client_secret_post`](Self::client_secret_post) and
+    /// [`client_secret_basic_without_encoding`](Self::client_secret_basic_without_encoding).
+    pub fn client_secret_basic(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self::of(client_id, Method::Basic { secret: secret.into(), encoded: true })
     }
 
@@ -42,12 +42,12 @@ impl ClientAuthentication {
     /// not decode them.
     ///
     /// The identifier must not contain a colon.
-    pub fn basic_without_encoding(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
+    pub fn client_secret_basic_without_encoding(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self::of(client_id, Method::Basic { secret: secret.into(), encoded: false })
     }
 
     /// Sends identifier and secret in the body (`client_secret_post`).
-    pub fn post(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
+    pub fn client_secret_post(client_id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self::of(client_id, Method::Post(secret.into()))
     }
 
@@ -68,7 +68,7 @@ impl ClientAuthentication {
 
     /// Sends the identifier only, for mutual TLS (RFC 8705 §2). The certificate is shown by the
     /// HTTP client that [`http_client`](crate::config::ResourceServerBuilder::http_client) sets.
-    pub fn tls_client(client_id: impl Into<String>) -> Self {
+    pub fn tls_client_auth(client_id: impl Into<String>) -> Self {
         Self::of(client_id, Method::Tls)
     }
 
@@ -95,9 +95,9 @@ impl ClientAuthentication {
         match &self.method {
             Method::Bearer(_) => None,
             _ if self.client.is_empty() => Some("the client identifier is empty"),
-            Method::Basic { encoded: false, .. } if self.client.contains(':') => {
-                Some("a client identifier with a colon can only be sent encoded; use basic, or post")
-            }
+            Method::Basic { encoded: false, .. } if self.client.contains(':') => Some(
+                "a client identifier with a colon can only be sent encoded; use client_secret_basic, or client_secret_post",
+            ),
             Method::PrivateKey(key) if key.algorithm.is_symmetric() => {
                 Some("a private key is for an asymmetric algorithm, such as ES256")
             }
@@ -107,12 +107,12 @@ impl ClientAuthentication {
 
     pub(crate) fn name(&self) -> &'static str {
         match self.method {
-            Method::Basic { encoded: true, .. } => "basic",
-            Method::Basic { encoded: false, .. } => "basic_without_encoding",
+            Method::Basic { encoded: true, .. } => "client_secret_basic",
+            Method::Basic { encoded: false, .. } => "client_secret_basic_without_encoding",
             Method::Bearer(_) => "bearer",
-            Method::Post(_) => "post",
+            Method::Post(_) => "client_secret_post",
             Method::PrivateKey(_) => "private_key_jwt",
-            Method::Tls => "tls_client",
+            Method::Tls => "tls_client_auth",
         }
     }
 }

@@ -12,8 +12,8 @@ const TTL: Duration = Duration::from_secs(60);
 /// Longer would make the question pointless.
 const MAX_TTL: Duration = Duration::from_secs(60 * 60);
 /// For so long it is remembered that a token is not active.
-const REMEMBER: Duration = Duration::from_secs(5);
-const MAX_REMEMBER: Duration = Duration::from_secs(10);
+const INACTIVE_TTL: Duration = Duration::from_secs(5);
+const MAX_INACTIVE_TTL: Duration = Duration::from_secs(10);
 
 /// How an issuer is asked about tokens (RFC 7662), for
 /// [`Issuer::introspection`](crate::Issuer::introspection).
@@ -43,7 +43,7 @@ const MAX_REMEMBER: Duration = Duration::from_secs(10);
 /// use tower_bearer::Issuer;
 /// use tower_bearer::introspection::{ClientAuthentication, Introspection, Secret};
 ///
-/// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
+/// let client = ClientAuthentication::client_secret_basic("orders-api", Secret::file("/run/secrets/orders-api"));
 /// let issuer = Issuer::new("https://id.example.com/")
 ///     .introspection(Introspection::new(client).ttl(Duration::from_secs(20)));
 /// ```
@@ -54,9 +54,9 @@ pub struct Introspection {
     pub(crate) dialect: Dialect,
     pub(crate) endpoint: Option<Box<str>>,
     pub(crate) ttl: Duration,
-    pub(crate) remember_inactive: Duration,
+    pub(crate) inactive_ttl: Duration,
     pub(crate) signed: bool,
-    pub(crate) jwts: JwtCheck,
+    pub(crate) jwts: JwtIntrospection,
     pub(crate) without_keys: bool,
     only_if: Option<Filter>,
 }
@@ -80,7 +80,7 @@ pub(crate) enum Dialect {
 /// Whether an issuer is asked about its JWTs, too.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum JwtCheck {
+pub enum JwtIntrospection {
     /// Not at all: the signature and the times of the JWT are enough.
     #[default]
     Never,
@@ -98,9 +98,9 @@ impl Introspection {
             dialect: Dialect::OAuth,
             endpoint: None,
             ttl: TTL,
-            remember_inactive: REMEMBER,
+            inactive_ttl: INACTIVE_TTL,
             signed: false,
-            jwts: JwtCheck::Never,
+            jwts: JwtIntrospection::Never,
             without_keys: false,
             only_if: None,
         }
@@ -157,8 +157,8 @@ impl Introspection {
     ///
     /// At most 10,000 such tokens are remembered. A token that becomes active just after the
     /// question is refused until this time is over.
-    pub fn remember_inactive(mut self, how_long: Duration) -> Self {
-        self.remember_inactive = how_long;
+    pub fn inactive_ttl(mut self, how_long: Duration) -> Self {
+        self.inactive_ttl = how_long;
         self
     }
 
@@ -180,12 +180,12 @@ impl Introspection {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtCheck, Secret};
+    /// use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtIntrospection, Secret};
     ///
-    /// let client = ClientAuthentication::basic("orders-api", Secret::file("/run/secrets/orders-api"));
-    /// let introspection = Introspection::new(client).jwts(JwtCheck::Every(Duration::from_secs(300)));
+    /// let client = ClientAuthentication::client_secret_basic("orders-api", Secret::file("/run/secrets/orders-api"));
+    /// let introspection = Introspection::new(client).introspect_jwts(JwtIntrospection::Every(Duration::from_secs(300)));
     /// ```
-    pub fn jwts(mut self, check: JwtCheck) -> Self {
+    pub fn introspect_jwts(mut self, check: JwtIntrospection) -> Self {
         self.jwts = check;
         self
     }
@@ -236,12 +236,12 @@ impl Introspection {
     pub(crate) fn faults(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let empty = matches!(&self.only_if, Some(Filter::Prefix(prefix)) if prefix.is_empty());
         let nameless = matches!(self.client.method, Method::Bearer(_));
-        let asks = matches!(self.jwts, JwtCheck::Every(_));
-        let too_rare = matches!(self.jwts, JwtCheck::Every(every) if every > MAX_TTL);
+        let asks = matches!(self.jwts, JwtIntrospection::Every(_));
+        let too_rare = matches!(self.jwts, JwtIntrospection::Every(every) if every > MAX_TTL);
         let rows = [
             (self.ttl > MAX_TTL, "ttl", "more than an hour, for which a revoked token would be accepted"),
-            (too_rare, "jwts", "more than an hour, for which a revoked token would be accepted"),
-            (self.remember_inactive > MAX_REMEMBER, "remember_inactive", "more than 10 s"),
+            (too_rare, "introspect_jwts", "more than an hour, for which a revoked token would be accepted"),
+            (self.inactive_ttl > MAX_INACTIVE_TTL, "inactive_ttl", "more than 10 s"),
             (empty, "only_prefix", "the prefix is empty, so it tells nothing apart"),
             (
                 self.signed && self.without_keys,
@@ -254,7 +254,11 @@ impl Introspection {
                 "the aud of a signed answer is our client's identifier, which bearer does not say; authenticate in \
                  another way",
             ),
-            (asks && self.without_keys, "jwts", "without keys, all tokens are asked about; drop jwts or without_keys"),
+            (
+                asks && self.without_keys,
+                "introspect_jwts",
+                "without keys, all tokens are asked about; drop introspect_jwts or without_keys",
+            ),
         ];
         let client = self.client.fault().map(|fault| (true, "client", fault));
         rows.into_iter().chain(client).filter_map(|(wrong, setting, fix)| wrong.then_some((setting, fix)))
@@ -268,7 +272,7 @@ impl fmt::Debug for Introspection {
             .field("client", &self.client)
             .field("dialect", &self.dialect)
             .field("ttl", &self.ttl)
-            .field("remember_inactive", &self.remember_inactive)
+            .field("inactive_ttl", &self.inactive_ttl)
             .field("signed", &self.signed)
             .field("jwts", &self.jwts)
             .field("without_keys", &self.without_keys)

@@ -81,7 +81,7 @@ impl Mark {
 /// let text = "u.5f2b0e6b8d0a4c1f9e3d7a6b5c4d3e2f.1790000000000.1790003900";
 /// let entry: Entry = text.parse()?;
 /// assert_eq!(entry.to_string(), text);
-/// # Ok::<_, tower_bearer::revocation::NotAnEntry>(())
+/// # Ok::<_, tower_bearer::revocation::ParseEntryError>(())
 /// ```
 ///
 /// The same entry may be taken in any number of times, and in any order.
@@ -147,10 +147,10 @@ impl fmt::Display for Entry {
 }
 
 impl FromStr for Entry {
-    type Err = NotAnEntry;
+    type Err = ParseEntryError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnEntry> {
-        read(text).filter(|entry| entry.to_string() == text).ok_or(NotAnEntry(()))
+    fn from_str(text: &str) -> Result<Self, ParseEntryError> {
+        read(text).filter(|entry| entry.to_string() == text).ok_or(ParseEntryError(()))
     }
 }
 
@@ -165,15 +165,15 @@ fn read(text: &str) -> Option<Entry> {
 
 /// The text is not that of an [`Entry`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct NotAnEntry(());
+pub struct ParseEntryError(());
 
-impl fmt::Display for NotAnEntry {
+impl fmt::Display for ParseEntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the text is not that of a revocation")
     }
 }
 
-impl std::error::Error for NotAnEntry {}
+impl std::error::Error for ParseEntryError {}
 
 #[cfg(test)]
 mod tests {

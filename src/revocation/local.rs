@@ -39,7 +39,7 @@ pub struct LocalEntries {
 /// What [`LocalEntries`] yields: a revocation, or that some were missed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Local {
+pub enum LocalEvent {
     /// A revocation.
     Entry(Entry),
     /// Some were missed, because more than 256 were waiting. All of them are among
@@ -53,20 +53,20 @@ impl LocalEntries {
     /// # Cancel safety
     ///
     /// May be dropped at any time: nothing is lost.
-    pub async fn next(&mut self) -> Option<Local> {
+    pub async fn next(&mut self) -> Option<LocalEvent> {
         match self.receiver.recv().await {
-            Ok(entry) => Some(Local::Entry(entry)),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Local::Missed),
+            Ok(entry) => Some(LocalEvent::Entry(entry)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(LocalEvent::Missed),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 
     /// Returns the next one if it is there.
     #[cfg(feature = "redis")]
-    pub(super) fn ready(&mut self) -> Option<Local> {
+    pub(super) fn ready(&mut self) -> Option<LocalEvent> {
         match self.receiver.try_recv() {
-            Ok(entry) => Some(Local::Entry(entry)),
-            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Local::Missed),
+            Ok(entry) => Some(LocalEvent::Entry(entry)),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(LocalEvent::Missed),
             Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
         }
     }

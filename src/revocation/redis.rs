@@ -12,7 +12,7 @@
 //! // servers are built with the list, and requests served, for as long as `redis` is kept
 //!
 //! revoked.revoke_session("https://id.example.com/", "08a5019c-17e1-4977-8f42-65a12843ea02");
-//! redis.stored().await?; // it is safe, and the others know it within a second
+//! redis.flush().await?; // it is safe, and the others know it within a second
 //! # Ok(())
 //! # }
 //! ```
@@ -22,7 +22,7 @@
 //! * What is revoked at one replica is known at all others **within a second**, or they say that
 //!   they cannot tell: Redis is asked five times a second whether it is still there, so that a
 //!   connection on which nothing comes any more is noticed, too. The
-//!   [`Stance`](crate::checks::Stance) says what becomes of requests while a list cannot tell: by
+//!   [`OnUnavailable`](crate::checks::OnUnavailable) says what becomes of requests while a list cannot tell: by
 //!   default they are refused with 503.
 //! * A list cannot tell until it was read for the first time. [`ready`](RedisStore::ready) waits
 //!   for that.
@@ -31,7 +31,7 @@
 //!   Nothing is missed meanwhile: the list is read again, and what Redis does not have is written
 //!   again. So a Redis that has lost its memory gets it back from any replica.
 //! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
-//!   [`stored`](RedisStore::stored) says whether it was.
+//!   [`flush`](RedisStore::flush) says whether it was.
 //!
 //! # What Redis needs
 //!
@@ -144,7 +144,7 @@ impl RedisStore {
     /// # Cancel safety
     ///
     /// May be dropped at any time: it is written all the same.
-    pub async fn stored(&self) -> Result<(), RedisError> {
+    pub async fn flush(&self) -> Result<(), RedisError> {
         let gone = || RedisError::new("the runtime that writes to Redis has ended");
         let (question, answer) = oneshot::channel();
         self.questions.send(question).await.map_err(|_| gone())?;

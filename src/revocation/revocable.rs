@@ -67,7 +67,7 @@ impl Revocable {
             marks: marks.chain([Mark::ALL]).collect(),
             issued: token.issued.map(|issued| millis(issued.0)),
             expires: token.expires,
-            too_long: Some(life).filter(|life| *life > list.longest_life()),
+            too_long: Some(life).filter(|life| *life > list.max_lifetime()),
             list: list.clone(),
         }
     }
@@ -93,7 +93,7 @@ impl Revocable {
             Some(life) => format!(
                 "the token lives for {} s, and the revocation list remembers for {} s",
                 life.as_secs(),
-                self.list.longest_life().as_secs()
+                self.list.max_lifetime().as_secs()
             )
             .into(),
             None => self.list.why_disconnected(),

@@ -23,8 +23,8 @@ use super::trust::TrustedIssuer;
 use crate::access_token::Verified;
 use crate::clock::UnixTime;
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
-use crate::inquiry::{Turn, unavailable};
-use crate::introspection::JwtCheck;
+use crate::introspection::JwtIntrospection;
+use crate::introspection_client::{Turn, unavailable};
 use crate::issuer::IssuerSet;
 use crate::jose::{Compact, Json, is_jwt};
 use crate::revocation::RevocationList;
@@ -150,7 +150,7 @@ impl TrustedIssuer {
     /// Returns the question about a JWT that was verified by the issuer's keys, if it is asked, too.
     pub(super) fn question_beside_keys(self: &Arc<Self>) -> Option<Question> {
         let asked = self.policy.terms.introspection.as_ref()?;
-        let asks = matches!(asked.jwts, JwtCheck::Every(_));
+        let asks = matches!(asked.jwts, JwtIntrospection::Every(_));
         asks.then(|| Question { trusted: Arc::clone(self), about: About::Jwt, expires: None })
     }
 }

@@ -249,13 +249,13 @@ impl<C: Send + Sync + 'static> Engine<C> {
         if let Some(question) = trusted.question_without_keys(&compact, now.wall)? {
             return Ok(Found::Question(question));
         }
-        let (plausible, verified, warrant) = trusted.verify(compact, &trusted.policy, now)?;
+        let (plausible, signature, warrant) = trusted.verify(compact, &trusted.policy, now)?;
         #[cfg(feature = "introspection")]
         if let (Some(question), None) = (trusted.question_beside_keys(), believed) {
             return Ok(Found::Question(question));
         }
         self.lookup.note_verified(&trusted);
-        let verified = Verified::new(plausible, verified, self.read, self.revocations.as_ref())?;
+        let verified = Verified::new(plausible, signature, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant.until(believed), now.wall);
         count!("tower_bearer_token_cache_total", "result" => "miss");

@@ -22,7 +22,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct LogoutTerms {
     pub(crate) clients: Vec<Box<str>>,
     /// Whether one that does not say its type, or says `JWT`, will do.
-    pub(crate) untyped: bool,
+    pub(crate) legacy_typ: bool,
 }
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
@@ -60,7 +60,7 @@ impl LogoutTerms {
     /// Changes the terms on which an issuer's access tokens are accepted: keys, algorithms and
     /// clocks are the same, and what is said of access tokens does not count.
     fn of(&self, policy: &Policy) -> Policy {
-        let types: &[&str] = if self.untyped { &["logout+jwt", "jwt"] } else { &["logout+jwt"] };
+        let types: &[&str] = if self.legacy_typ { &["logout+jwt", "jwt"] } else { &["logout+jwt"] };
         let theirs = &policy.terms;
         let terms = Terms {
             also_known_as: theirs.also_known_as.clone(),
@@ -72,7 +72,7 @@ impl LogoutTerms {
             // whose keys are not theirs alone
             load_balancers: theirs.load_balancers.clone(),
             types: types.iter().map(|typ| (*typ).into()).collect(),
-            untyped: self.untyped,
+            untyped: self.legacy_typ,
             logout: true,
             numeric_ids: theirs.numeric_ids,
             ..Terms::default()

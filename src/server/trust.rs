@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::error::{ConfigError, ConfigProblemKind};
 #[cfg(feature = "introspection")]
-use crate::inquiry::Endpoint;
+use crate::introspection_client::Endpoint;
 use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{Allowance, DynKeySource, KeySource, Keys, StaticKeys, Timing};
 #[cfg(feature = "http-client")]

@@ -12,7 +12,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 use tonic::Code;
 use tower_bearer::claims::Principal;
-use tower_bearer::introspection::{ClientAuthentication, ClientKey, Introspection, JwtCheck};
+use tower_bearer::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection};
 use tower_bearer::keys::Algorithm;
 use tower_bearer::logout::LogoutReceiver;
 use tower_bearer::revocation::RevocationList;
@@ -108,7 +108,7 @@ fn server(idp: &OidcProvider, introspection: Introspection) -> ResourceServer<Te
 }
 
 fn basic() -> ClientAuthentication {
-    ClientAuthentication::basic(ASKING.0, ASKING.1)
+    ClientAuthentication::client_secret_basic(ASKING.0, ASKING.1)
 }
 
 /// By every way in which a service can say who it is.
@@ -126,7 +126,7 @@ async fn opaque_tokens_and_jwts_of_one_issuer_come_through_one_layer() {
     for introspection in [
         Introspection::new(basic()),
         Introspection::new(basic()).signed(),
-        Introspection::new(ClientAuthentication::post("post", "secret")),
+        Introspection::new(ClientAuthentication::client_secret_post("post", "secret")),
         Introspection::new(ClientAuthentication::private_key_jwt("assertion", key)),
     ] {
         let said = format!("{introspection:?}");
@@ -164,7 +164,7 @@ async fn tokens_that_are_not_active_are_refused_and_ours_is_the_fault_that_is_ou
     let opaque = idp.token("opaque", Some(API)).await;
     let jwt = idp.token("jwt", Some(API)).await;
     let anywhere = idp.token("opaque", None).await;
-    let elsewhere = |secret| ClientAuthentication::basic("elsewhere", secret);
+    let elsewhere = |secret| ClientAuthentication::client_secret_basic("elsewhere", secret);
     let rows = [
         (Introspection::new(basic()), &*opaque, None),
         (Introspection::new(basic()), "made-up", Some(ErrorKind::Inactive)),
@@ -174,7 +174,7 @@ async fn tokens_that_are_not_active_are_refused_and_ours_is_the_fault_that_is_ou
         (Introspection::new(elsewhere("wrong")), &jwt, None),
         // it does not talk about JWTs
         (
-            Introspection::new(basic()).jwts(JwtCheck::Every(Duration::ZERO)),
+            Introspection::new(basic()).introspect_jwts(JwtIntrospection::Every(Duration::ZERO)),
             &jwt,
             Some(ErrorKind::IntrospectionUnavailable),
         ),
@@ -274,17 +274,20 @@ async fn jwts_of_glewlwyd_are_verified_and_asked_about() {
     }
     let idp = Glewlwyd::start().await;
     let (id, secret) = glewlwyd::CLIENT;
-    let (raw, encoded) =
-        (ClientAuthentication::basic_without_encoding(id, secret), ClientAuthentication::basic(id, secret));
-    let always =
-        |client: &ClientAuthentication| Introspection::new(client.clone()).jwts(JwtCheck::Every(Duration::ZERO));
+    let (raw, encoded) = (
+        ClientAuthentication::client_secret_basic_without_encoding(id, secret),
+        ClientAuthentication::client_secret_basic(id, secret),
+    );
+    let always = |client: &ClientAuthentication| {
+        Introspection::new(client.clone()).introspect_jwts(JwtIntrospection::Every(Duration::ZERO))
+    };
     let server = |introspection: Introspection| {
-        let issuer = Issuer::new(&idp.issuer).introspection(introspection.remember_inactive(Duration::ZERO));
+        let issuer = Issuer::new(&idp.issuer).introspection(introspection.inactive_ttl(Duration::ZERO));
         ResourceServer::new(API).trust(issuer).build().unwrap()
     };
     let kind =
         async |server: &ResourceServer, token: &str| server.authenticate(token).await.err().map(|error| error.kind());
-    let post = ClientAuthentication::post(id, secret);
+    let post = ClientAuthentication::client_secret_post(id, secret);
     let token = idp.client(API).await;
     let active = [
         server(always(&raw)),

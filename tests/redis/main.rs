@@ -53,7 +53,7 @@ impl Replica {
     }
 
     fn revoke(&self, id: &str) {
-        self.list.revoke_id(ISSUER, id);
+        self.list.revoke_jti(ISSUER, id);
     }
 
     /// Tells whether the list can tell.
@@ -65,7 +65,7 @@ impl Replica {
     async fn says(&self, why: &str) -> RedisError {
         let start = Instant::now();
         loop {
-            match self.redis.stored().await {
+            match self.redis.flush().await {
                 Err(error) if error.to_string() == why => return error,
                 other => assert!(start.elapsed() < Duration::from_secs(10), "{other:?}"),
             }
@@ -103,7 +103,7 @@ async fn what_is_revoked_at_one_replica_is_known_at_all_others_and_at_those_that
     b.list.revoke_subject(ISSUER, "alice", SystemTime::now());
     b.list.revoke_client(ISSUER, "shop", SystemTime::now());
     b.list.revoke_text(ISSUER, "opaque");
-    b.redis.stored().await.unwrap();
+    b.redis.flush().await.unwrap();
     within(SOON, "known at the first", || a.list.len() == 5).await;
 
     let c = Replica::ready(&redis.url()).await;
@@ -178,7 +178,7 @@ async fn ten_thousand_revocations_at_once_arrive() {
     for id in 0..10_000 {
         a.revoke(&id.to_string());
     }
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     within(SOON, "all are known", || b.list.len() == 10_000).await;
     assert!(b.knows(&a) && a.is_complete() && b.is_complete());
     let c = Replica::ready(&redis.url()).await;
@@ -216,14 +216,14 @@ async fn the_rights_that_are_documented_are_enough() {
     let url = format!("redis://orders:secret@127.0.0.1:{}", redis.port);
     let (a, b) = (Replica::ready(&url).await, Replica::ready(&url).await);
     a.revoke("1");
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     within(SOON, "known at the other", || b.list.len() == 1).await;
     assert!(redis.command("ACL LOG").await.starts_with("*0"), "nothing was refused");
 
     // less is not
     redis.command("ACL SETUSER orders -zadd").await;
     a.revoke("2");
-    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis refuses: NOPERM");
+    assert_eq!(a.redis.flush().await.unwrap_err().to_string(), "Redis refuses: NOPERM");
 }
 
 #[tokio::test]
@@ -237,12 +237,12 @@ async fn a_service_starts_while_redis_is_down_and_cannot_tell_until_it_is_there(
     assert!(!a.is_complete());
     a.revoke("1");
     assert_eq!(a.list.len(), 1, "it is revoked here all the same");
-    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis cannot be reached");
+    assert_eq!(a.redis.flush().await.unwrap_err().to_string(), "Redis cannot be reached");
 
     redis.begin().await;
     timeout(Duration::from_secs(20), a.redis.ready()).await.unwrap();
     assert!(a.is_complete());
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     assert!(Replica::ready(&redis.url()).await.knows(&a));
 }
 
@@ -256,21 +256,21 @@ async fn nothing_is_missed_when_redis_is_killed_and_restarted() {
         let mut redis = RedisServer::start(arguments).await;
         let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
         a.revoke("before");
-        a.redis.stored().await.unwrap();
+        a.redis.flush().await.unwrap();
         within(SOON, "known at the other", || b.list.len() == 1).await;
 
         redis.kill().await;
         within(SOON, "both cannot tell", || !a.is_complete() && !b.is_complete()).await;
         a.revoke("meanwhile");
         b.revoke("there, too");
-        assert!(a.redis.stored().await.is_err() && b.redis.stored().await.is_err());
+        assert!(a.redis.flush().await.is_err() && b.redis.flush().await.is_err());
         assert!(a.list.len() == 2 && b.list.len() == 2, "what was known stays known");
 
         redis.begin().await;
         within(Duration::from_secs(20), "both can tell", || a.is_complete() && b.is_complete()).await;
         within(SOON, "all is known", || a.list.len() == 3 && b.list.len() == 3).await;
-        a.redis.stored().await.unwrap();
-        b.redis.stored().await.unwrap();
+        a.redis.flush().await.unwrap();
+        b.redis.flush().await.unwrap();
         let c = Replica::ready(&redis.url()).await;
         assert!(c.list.len() == 3, "{arguments:?}: Redis has all again");
     }
@@ -287,14 +287,14 @@ async fn a_redis_that_stands_still_is_noticed_and_nothing_is_missed_when_it_goes
     a.revoke("1");
     // the connection stands, and nothing comes on it
     within(SOON, "both cannot tell", || !a.is_complete() && !b.is_complete()).await;
-    assert!(a.redis.stored().await.is_err());
+    assert!(a.redis.flush().await.is_err());
     redis.resume().await;
     within(Duration::from_secs(20), "both can tell", || a.is_complete() && b.is_complete()).await;
     within(SOON, "it is known", || b.knows(&a)).await;
 
     // a connection that breaks is made anew before a second is over
     redis.command("CLIENT KILL TYPE pubsub").await;
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     within(SOON, "both can tell", || a.is_complete() && b.is_complete()).await;
 }
 
@@ -316,8 +316,8 @@ async fn connections_that_break_again_and_again_lose_nothing() {
         sleep(Duration::from_millis(id % 7)).await;
     }
     within(Duration::from_secs(10), "all are known", || a.list.len() == 200 && b.list.len() == 200).await;
-    a.redis.stored().await.unwrap();
-    b.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
+    b.redis.flush().await.unwrap();
     assert!(Replica::ready(&redis.url()).await.list.len() == 200);
 }
 
@@ -331,13 +331,13 @@ async fn what_redis_refuses_to_write_is_reported_told_to_the_others_and_written_
     let entries = format!("ZCOUNT {NAME} -inf (inf");
     redis.command("CONFIG SET min-replicas-to-write 1").await;
     a.revoke("1");
-    assert_eq!(a.redis.stored().await.unwrap_err().to_string(), "Redis refuses: NOREPLICAS");
+    assert_eq!(a.redis.flush().await.unwrap_err().to_string(), "Redis refuses: NOREPLICAS");
     assert_eq!(a.list.len(), 1);
     within(SOON, "known at the other all the same", || b.list.len() == 1).await;
     assert!(a.is_complete() && b.is_complete(), "each knows what the other does");
     assert_eq!(redis.command(&entries).await, ":0\r\n");
     redis.command("CONFIG SET min-replicas-to-write 0").await;
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     assert_eq!(redis.command(&entries).await, ":1\r\n");
 }
 
@@ -430,7 +430,7 @@ async fn a_set_that_was_emptied_is_written_again() {
     for id in 0..1000 {
         a.revoke(&id.to_string());
     }
-    a.redis.stored().await.unwrap();
+    a.redis.flush().await.unwrap();
     redis.command("FLUSHALL").await;
     // it marks the empty set as its own, and that is noticed, too
     let b = Replica::ready(&redis.url()).await;

@@ -79,7 +79,7 @@ impl Endpoint {
 
     /// A server of one issuer without keys, which is asked here.
     pub fn server(&self, change: impl FnOnce(Introspection) -> Introspection) -> ResourceServerBuilder {
-        let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+        let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
         let introspection = introspection.endpoint(format!("{ISSUER}/introspect")).without_keys();
         let issuer = Issuer::new(ISSUER).introspection(change(introspection));
         tower_bearer::ResourceServer::new("https://api.test").trust(issuer).http_client(self.client())

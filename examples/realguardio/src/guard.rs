@@ -37,7 +37,7 @@ pub fn issuer(url: &str) -> Issuer {
 
 /// How a service asks the identity service what an opaque token stands for: as a client of its own.
 pub fn introspection(own: &Credentials) -> Introspection {
-    Introspection::new(ClientAuthentication::basic(&own.id, own.secret.as_str())).ttl(BELIEVED)
+    Introspection::new(ClientAuthentication::client_secret_basic(&own.id, own.secret.as_str())).ttl(BELIEVED)
 }
 
 /// What a service remembers of sign-outs. No access token lives for more than an hour.

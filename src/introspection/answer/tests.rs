@@ -4,7 +4,7 @@ use crate::introspection::ClientAuthentication;
 const NOW: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
 
 fn settings() -> Introspection {
-    Introspection::new(ClientAuthentication::basic("orders", "s3cret"))
+    Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"))
 }
 
 fn read(settings: &Introspection, status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Result<Said, Fault> {
@@ -90,7 +90,10 @@ fn every_other_status_is_a_fault_of_the_issuer_or_of_this_service() {
         (304, "answer: the issuer answered 304"),
         (307, "answer: the issuer answered 307"),
         (400, "answer: the issuer answered 400 Bad Request (server_error)"),
-        (401, "outage: the issuer answered 401 Unauthorized (server_error): it refuses this service (basic)"),
+        (
+            401,
+            "outage: the issuer answered 401 Unauthorized (server_error): it refuses this service (client_secret_basic)",
+        ),
         (403, "outage: the issuer answered 403"),
         (404, "answer: the issuer answered 404 Not Found (server_error); is this its introspection endpoint?"),
         (405, "answer: the issuer answered 405"),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::after;
 use crate::redis::RedisError;
-use crate::revocation::{Entry, Local, LocalEntries, RevocationList};
+use crate::revocation::{Entry, LocalEntries, LocalEvent, RevocationList};
 use crate::sync::{lock, random};
 use crate::trace::event;
 
@@ -170,7 +170,7 @@ impl Session {
             for entry in &entries {
                 missing.remove(entry);
             }
-            self.list.take_in(entries);
+            self.list.merge(entries);
             if next == "0" {
                 return Ok(missing.into_iter().collect());
             }
@@ -262,13 +262,13 @@ impl Session {
     }
 
     /// Tells what was revoked here until now.
-    async fn tell_local(&mut self, first: Option<Local>) -> Result<(), RedisError> {
+    async fn tell_local(&mut self, first: Option<LocalEvent>) -> Result<(), RedisError> {
         let mut entries = Vec::new();
         // more than can have waited
         for local in first.into_iter().chain(iter::from_fn(|| self.local.ready())).take(PAGE) {
             match local {
-                Local::Entry(entry) => entries.push(entry),
-                Local::Missed => entries = self.list.entries(),
+                LocalEvent::Entry(entry) => entries.push(entry),
+                LocalEvent::Missed => entries = self.list.entries(),
             }
         }
         self.tell(&entries).await
@@ -342,7 +342,7 @@ impl Session {
     fn take_in(&self, message: &PushInfo) -> Result<(), RedisError> {
         let text = message.data.last().and_then(|payload| String::from_redis_value_ref(payload).ok());
         let entries = text.as_deref().unwrap_or_default().split(' ').map(read);
-        self.list.take_in(entries.collect::<Result<Vec<_>, _>>()?);
+        self.list.merge(entries.collect::<Result<Vec<_>, _>>()?);
         Ok(())
     }
 }

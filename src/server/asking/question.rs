@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout};
 use crate::access_token::Verified;
 use crate::clock::{Moment, UnixTime, after};
 use crate::error::{Error, ErrorKind};
-use crate::inquiry::{Endpoint, Pace, unavailable};
-use crate::introspection::{Fault, JwtCheck, Said};
+use crate::introspection::{Fault, JwtIntrospection, Said};
+use crate::introspection_client::{Endpoint, Pace, unavailable};
 use crate::jose::Json;
 use crate::jwks::GRACE;
 use crate::revocation::RevocationList;
@@ -180,7 +180,7 @@ impl<C: Send + Sync + 'static> Asking<C> {
             Ok(_) => count!("tower_bearer_introspections_total", "issuer" => label, "result" => "active"),
             Err(error) => {
                 count!("tower_bearer_introspections_total", "issuer" => label, "result" => "refused");
-                let how_long = self.endpoint.settings().remember_inactive;
+                let how_long = self.endpoint.settings().inactive_ttl;
                 if !how_long.is_zero() {
                     self.refused.insert(digest, (after(now.instant, how_long), error.clone()));
                 }
@@ -193,8 +193,8 @@ impl<C: Send + Sync + 'static> Asking<C> {
     fn ttl(&self, about: About) -> Duration {
         let settings = self.endpoint.settings();
         match (about, settings.jwts) {
-            (About::Jwt, JwtCheck::Every(every)) => every,
-            (About::Jwt, JwtCheck::Never) | (About::Opaque, _) => settings.ttl,
+            (About::Jwt, JwtIntrospection::Every(every)) => every,
+            (About::Jwt, JwtIntrospection::Never) | (About::Opaque, _) => settings.ttl,
         }
     }
 

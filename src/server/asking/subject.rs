@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::UnixTime;
 use crate::error::Error;
-use crate::inquiry::unavailable;
+use crate::introspection_client::unavailable;
 use crate::server::trust::TrustedIssuer;
 use crate::validate::About;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ResourceServerBuilder;
-use crate::checks::{Stance, TokenCheck};
+use crate::checks::{OnUnavailable, TokenCheck};
 use crate::revocation::RevocationList;
 
 impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
@@ -11,17 +11,17 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// request. Several checks are asked in the order in which they were added.
     ///
     /// If the check cannot tell, the request is refused with 503; use
-    /// [`check_with`](Self::check_with) for another [`Stance`].
+    /// [`check_with`](Self::check_with) for another [`OnUnavailable`].
     #[must_use]
     pub fn check(self, check: impl TokenCheck) -> Self {
-        self.check_with(check, Stance::refuse())
+        self.check_with(check, OnUnavailable::fail_closed())
     }
 
-    /// Adds a check, as [`check`](Self::check) does, with the [`Stance`] that says what becomes of
+    /// Adds a check, as [`check`](Self::check) does, with the [`OnUnavailable`] that says what becomes of
     /// requests if the check cannot tell.
     #[must_use]
-    pub fn check_with(mut self, check: impl TokenCheck, stance: Stance) -> Self {
-        self.settings.checks.own.push((Arc::new(check), stance));
+    pub fn check_with(mut self, check: impl TokenCheck, on_unavailable: OnUnavailable) -> Self {
+        self.settings.checks.own.push((Arc::new(check), on_unavailable));
         self
     }
 
@@ -29,19 +29,19 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
     /// asked. Streams that [`deadline`](crate::deadline) watches end when their token gets there.
     ///
     /// If the list cannot tell about a token, the request is refused with 503; use
-    /// [`revocation_list_with`](Self::revocation_list_with) for another [`Stance`]. A second list
+    /// [`revocation_list_with`](Self::revocation_list_with) for another [`OnUnavailable`]. A second list
     /// replaces the first.
     #[must_use]
     pub fn revocation_list(self, list: RevocationList) -> Self {
-        self.revocation_list_with(list, Stance::refuse())
+        self.revocation_list_with(list, OnUnavailable::fail_closed())
     }
 
     /// Refuses the tokens that are in a list of revoked ones, as
-    /// [`revocation_list`](Self::revocation_list) does, with the [`Stance`] that says what becomes
+    /// [`revocation_list`](Self::revocation_list) does, with the [`OnUnavailable`] that says what becomes
     /// of requests if the list cannot tell.
     #[must_use]
-    pub fn revocation_list_with(mut self, list: RevocationList, stance: Stance) -> Self {
-        self.settings.checks.revocations = Some(stance);
+    pub fn revocation_list_with(mut self, list: RevocationList, on_unavailable: OnUnavailable) -> Self {
+        self.settings.checks.revocations = Some(on_unavailable);
         self.settings.revocations = Some(list);
         self
     }

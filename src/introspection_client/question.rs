@@ -145,16 +145,18 @@ mod tests {
             ("a.b-c_d*e", "~!'()", "a.b-c_d*e:%7E%21%27%28%29"),
             ("ü", "€", "%C3%BC:%E2%82%AC"),
         ] {
-            let (authorization, accept, body) = with(ClientAuthentication::basic(client, secret()), password);
+            let (authorization, accept, body) =
+                with(ClientAuthentication::client_secret_basic(client, secret()), password);
             assert_eq!((&*authorization, &*accept, &*body), (&*base64(encoded), "application/json", ASKED));
-            let (authorization, ..) = with(ClientAuthentication::basic_without_encoding(client, secret()), password);
+            let (authorization, ..) =
+                with(ClientAuthentication::client_secret_basic_without_encoding(client, secret()), password);
             assert_eq!(authorization, base64(&format!("{client}:{password}")));
         }
-        let (authorization, _, body) = with(ClientAuthentication::post("a&b", secret()), "c=d e");
+        let (authorization, _, body) = with(ClientAuthentication::client_secret_post("a&b", secret()), "c=d e");
         assert_eq!((&*authorization, body), ("", format!("{ASKED}&client_id=a%26b&client_secret=c%3Dd+e")));
         let (authorization, _, body) = with(ClientAuthentication::bearer(secret()), "2Yotn");
         assert_eq!((&*authorization, &*body), ("Bearer 2Yotn", ASKED));
-        let (authorization, _, body) = with(ClientAuthentication::tls_client("orders"), "");
+        let (authorization, _, body) = with(ClientAuthentication::tls_client_auth("orders"), "");
         assert_eq!((&*authorization, body), ("", format!("{ASKED}&client_id=orders")));
         for wrong in ["a\nb", "a\0"] {
             let client = Introspection::new(ClientAuthentication::bearer(secret()));
@@ -165,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_signed_answer_is_asked_for_where_it_is_demanded() {
-        let settings = Introspection::new(ClientAuthentication::tls_client("orders")).signed();
+        let settings = Introspection::new(ClientAuthentication::tls_client_auth("orders")).signed();
         let request = write(&settings, "").unwrap();
         assert_eq!(request.headers()[ACCEPT], "application/token-introspection+jwt");
     }

@@ -9,15 +9,15 @@ use crate::credential::RequestHead;
 use crate::crypto::sha256;
 use crate::revocation::unchangeable;
 
-/// How a token was presented.
+/// A token's request, as a check sees it.
 #[derive(Default)]
-pub struct Presented<'r> {
+pub struct RequestContext<'r> {
     head: Option<RequestHead<'r>>,
     token: &'r [u8],
     hash: OnceCell<[u8; 32]>,
 }
 
-impl<'r> Presented<'r> {
+impl<'r> RequestContext<'r> {
     pub(crate) fn new(head: Option<RequestHead<'r>>, token: &'r [u8]) -> Self {
         Self { head, token, hash: OnceCell::new() }
     }
@@ -43,9 +43,9 @@ impl<'r> Presented<'r> {
     }
 }
 
-impl fmt::Debug for Presented<'_> {
+impl fmt::Debug for RequestContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presented").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("RequestContext").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
@@ -56,8 +56,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn presented(&self) -> Presented<'_> {
-        Presented::new(self.head.as_ref().map(RequestHead::from), &self.token)
+    pub(crate) fn context(&self) -> RequestContext<'_> {
+        RequestContext::new(self.head.as_ref().map(RequestHead::from), &self.token)
     }
 }
 
