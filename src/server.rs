@@ -146,22 +146,30 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// request, if it came with one.
     pub(crate) fn attempt(&self, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
         let engine = self.engine.load();
-        let request = RequestContext::new(head, &credential.token);
+        match engine.recall(&credential.token) {
+            Some(known) => engine.settle(known, || RequestContext::new(head, &credential.token)),
+            None => Self::begin(&engine, credential, head),
+        }
+    }
+
+    /// Goes the long way with a token that is not known. Apart from the short way, which is to stay
+    /// short.
+    #[cold]
+    fn begin(engine: &Arc<Engine<C>>, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
+        let request = || RequestContext::new(head, &credential.token);
         let (token, wait) = match engine.begin(&credential.token) {
-            Ok(verified) => return engine.settle(verified, &request),
+            Ok(verified) => return engine.settle(verified, request),
             Err(Unverified::Refused(error)) => return Attempt::Done(Err(engine.refuse(error))),
             Err(Unverified::Lacking(lacking)) => lacking,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
-        let engine = Arc::clone(&engine);
-        let request = engine.checks.as_ref().map(|_| request.keep());
+        let engine = Arc::clone(engine);
+        let kept = engine.checks.as_ref().map(|_| request().keep());
         Attempt::Waiting(Box::pin(async move {
             let verified = engine.finish(&token, wait).await.map_err(|error| engine.refuse(error))?;
-            let attempt = {
-                // who is not asked need not see the request
-                let request = request.as_ref().map_or_else(RequestContext::default, Kept::context);
-                engine.settle(verified, &request)
-            };
+            // who is not asked need not see the request
+            let request = || kept.as_ref().map_or_else(RequestContext::default, Kept::context);
+            let attempt = engine.settle(verified, request);
             attempt.verdict().await
         }))
     }
@@ -184,12 +192,23 @@ impl<C> ResourceServer<C> {
 
 impl<C: Send + Sync + 'static> Engine<C> {
     /// Decides on a verified token for the request that it came with, be it known or not.
-    fn settle(&self, verified: Verified<C>, request: &RequestContext<'_>) -> Attempt<C> {
+    ///
+    /// Whatever is not configured costs a branch here, and nothing is made that it would have
+    /// needed: `request` is called only if there is a check to show it to.
+    fn settle<'r>(&self, verified: Verified<C>, request: impl FnOnce() -> RequestContext<'r>) -> Attempt<C> {
         let candidate = match Candidate::prove(verified, Binding::prove) {
             Ok(candidate) => candidate,
             Err(error) => return Attempt::Done(Err(self.refuse(error))),
         };
-        match Checks::ask(self.checks.as_ref(), candidate.token(), request) {
+        match Checks::needed(self.checks.as_ref()) {
+            Err(permitted) => Attempt::Done(Ok(AccessToken::admit(candidate, permitted))),
+            Ok(checks) => self.ask(checks, candidate, &request()),
+        }
+    }
+
+    /// Asks the checks about a token that its sender may use.
+    fn ask(&self, checks: &Arc<Checks>, candidate: Candidate<C>, request: &RequestContext<'_>) -> Attempt<C> {
+        match checks.ask(candidate.token(), request) {
             Asked::Now(Ok(permitted)) => Attempt::Done(Ok(AccessToken::admit(candidate, permitted))),
             Asked::Now(Err(error)) => Attempt::Done(Err(self.refuse(error))),
             Asked::Later(answer) => {

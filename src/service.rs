@@ -94,8 +94,18 @@ where
                 return ResponseFuture { progress: Progress::Waiting { waiting }, finish };
             }
         };
-        let progress = Progress::decided(admitted, request, guard, &mut self.inner, &mut finish);
-        ResponseFuture { progress, finish }
+        // as `Progress::decided`, but the request, which is large, is moved about less
+        match admitted {
+            Ok(()) => {
+                finish.keep_head::<B, B2>(guard, &request);
+                let future = self.inner.call(request);
+                ResponseFuture { progress: Progress::Calling { future }, finish }
+            }
+            Err(error) => {
+                let response = Some(finish.refuse(guard, error, &request));
+                ResponseFuture { progress: Progress::Rejected { response }, finish }
+            }
+        }
     }
 }
 

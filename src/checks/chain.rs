@@ -50,22 +50,26 @@ impl Checks {
         revocations.into_iter().chain(self.own.iter().map(|(check, _)| check.name()))
     }
 
-    /// Asks about a token that its sender may use. With no checks, nothing speaks against it.
+    /// Returns the checks that are to be asked, or the evidence that there are none.
+    pub(crate) fn needed(checks: Option<&Arc<Self>>) -> Result<&Arc<Self>, Permitted> {
+        checks.ok_or_else(Permitted::by_all_checks)
+    }
+
+    /// Asks about a token that its sender may use.
     pub(crate) fn ask<C: Send + Sync + 'static>(
-        checks: Option<&Arc<Self>>,
+        self: &Arc<Self>,
         token: &AccessToken<C>,
         request: &RequestContext<'_>,
     ) -> Asked {
-        let Some(checks) = checks else { return Asked::Now(Ok(Permitted::by_all_checks())) };
-        if let Some(on_unavailable) = checks.revocations
+        if let Some(on_unavailable) = self.revocations
             && let Err(error) = on_unavailable.judge(REVOCATIONS, token.find_revocation(), request)
         {
             return Asked::Now(Err(error.at(&token.policy().issuer)));
         }
-        if checks.own.is_empty() {
+        if self.own.is_empty() {
             return Asked::Now(Ok(Permitted::by_all_checks()));
         }
-        checks.ask_own(&token.erase(), request)
+        self.ask_own(&token.erase(), request)
     }
 
     fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &RequestContext<'_>) -> Asked {
