@@ -4,6 +4,8 @@
 //! access token, under a secret of the service.
 
 mod mint;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -26,9 +26,10 @@ const READ_EVERY: Duration = Duration::from_secs(60);
 /// What the code is for: the same secret may serve another purpose, too.
 const PURPOSE: &[u8] = b"tower-bearer: DPoP nonce, version 1";
 
-/// A time in seconds, then the first half of the code; 28 characters.
+/// A time in seconds, then the first half of the code; and how long that is as text.
 const TIME: usize = 5;
 const CODE: usize = 16;
+const TEXT: usize = 28;
 
 /// A nonce that was made here, or at another replica, for this token, and has not expired.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,8 +138,10 @@ impl Mint {
 
         self.read_in_time(now.instant);
         let mut bytes = [0; TIME + CODE];
-        let decoded = URL_SAFE_NO_PAD.decode(nonce, Out::from_slice(&mut bytes)).map_err(|_| FOREIGN)?;
-        let (time, code) = decoded.split_at_checked(TIME).filter(|(_, code)| code.len() == CODE).ok_or(FOREIGN)?;
+        if nonce.len() != TEXT || URL_SAFE_NO_PAD.decode(nonce, Out::from_slice(&mut bytes)).is_err() {
+            return Err(FOREIGN);
+        }
+        let (time, code) = bytes.split_at_checked(TIME).ok_or(FOREIGN)?;
         let issued = UnixTime(Duration::from_secs(time.iter().fold(0, |time, byte| time << 8 | u64::from(*byte))));
         let parts = [PURPOSE, time, token_hash];
         if !self.0.keys.load().in_use(now.instant).any(|key| key.mac.knows(&parts, code)) {

@@ -5,6 +5,8 @@
 //! remembers until when: what does not expire later than these may be one of them.
 
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Mutex;
