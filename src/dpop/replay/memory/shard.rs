@@ -45,8 +45,11 @@ impl Window {
         Some(until)
     }
 
-    fn expire(&mut self, now: u64) {
+    /// Takes out what has expired; tells how many that were.
+    fn expire(&mut self, now: u64) -> usize {
+        let before = self.order.len();
         while self.pop(now).is_some() {}
+        before.saturating_sub(self.order.len())
     }
 
     fn class(&self) -> Option<u32> {
@@ -76,7 +79,7 @@ impl Shard {
             return Taken::Lacks(needed);
         }
         self.change(key, |window| {
-            window.expire(now);
+            let room = room.saturating_add(window.expire(now));
             if window.known.contains(&jti) {
                 Taken::Again
             } else if until <= window.floor {
@@ -107,9 +110,8 @@ impl Shard {
     pub(super) fn sweep(&mut self, now: u64) {
         let Self { windows, classes, len } = self;
         windows.retain(|key, window| {
-            let (class, before) = (window.class(), window.order.len());
-            window.expire(now);
-            *len = len.saturating_sub(before.saturating_sub(window.order.len()));
+            let class = window.class();
+            *len = len.saturating_sub(window.expire(now));
             reclass(classes, *key, class, window.class());
             !window.order.is_empty() || window.floor > now
         });

@@ -82,7 +82,7 @@ fn a_full_store_forgets_what_expires_first_of_whoever_has_the_most_and_accepts_n
     // what has expired makes room without a loss
     assert_eq!(ask(&store, &used(2, 10, 40_000, 60_000)), 'y');
     assert_eq!(ask(&store, &used(2, 9, 40_000, 45_000)), 'n');
-    assert_eq!((store.len(), weight(&store)), (3, 11));
+    assert_eq!((store.len(), weight(&store)), (4, 20));
 }
 
 #[test]
