@@ -1,4 +1,5 @@
-//! Revocations that replicas share by a real Redis, which is killed, restarted and paused meanwhile.
+//! Revocations, and proofs that were used, which replicas share by a real Redis. It is killed,
+//! restarted and paused meanwhile.
 //!
 //! Left out where `redis-server` is not installed, unless `TOWER_BEARER_INTEROP=all`.
 
@@ -8,6 +9,7 @@
 
 #[path = "../support/program.rs"]
 mod program;
+mod proofs;
 mod server;
 
 use std::collections::HashSet;

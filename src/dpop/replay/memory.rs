@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use self::shard::{Shard, Taken};
+use self::shard::{KEY, Shard, Taken};
 use super::{FirstUse, ProofUse, ReplayStore};
 use crate::clock::UnixTime;
 use crate::sync::lock;
@@ -22,9 +22,6 @@ const SHARDS: usize = 64;
 
 /// How many proofs there is room for, by default.
 const ROOM: usize = 1_000_000;
-
-/// A key needs the room of so many proofs, beside its own.
-const KEY: usize = 8;
 
 /// What has expired is taken out of each part so often, in milliseconds.
 const SWEEP_EVERY: u64 = 10_000;

@@ -10,13 +10,10 @@ use ::redis::Value;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use self::link::Link;
+use self::link::{Link, WITHIN};
 use super::{FirstUse, ProofUse, ReplayStore};
 use crate::jose::encode_base64url;
 use crate::redis::RedisError;
-
-/// How long a request waits for a connection, and then for the answer.
-const WITHIN: Duration = Duration::from_secs(1);
 
 /// So many requests wait for Redis at once.
 const WAITING: usize = 1024;

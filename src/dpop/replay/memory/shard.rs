@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::KEY;
+/// A key needs the room of so many proofs, beside its own.
+pub(super) const KEY: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Shard {

@@ -12,11 +12,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::WITHIN;
 use crate::clock::after;
 use crate::redis::{Backoff, RedisError};
 use crate::sync::lock;
 use crate::trace::event;
+
+/// How long a request waits for a connection, and then for the answer.
+pub(super) const WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
     client: Client,
