@@ -75,7 +75,7 @@ impl SharedClock {
 const BEFORE_1970: Duration = Duration::MAX;
 
 /// A moment as the time since the Unix epoch.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct UnixTime(pub(crate) Duration);
 
 impl UnixTime {

@@ -41,6 +41,7 @@ mod local;
 pub mod redis;
 mod revocable;
 mod table;
+mod times;
 #[cfg(feature = "deadline")]
 mod watchers;
 
@@ -58,6 +59,7 @@ pub use self::local::{LocalEntries, LocalEvent};
 pub(crate) use self::revocable::Watch;
 pub(crate) use self::revocable::{Finding, Identity, Revocable};
 use self::table::Table;
+use self::times::Times;
 #[cfg(feature = "deadline")]
 use self::watchers::Watchers;
 use crate::clock::{Clock, SharedClock, SystemClock, UnixTime};
@@ -74,7 +76,9 @@ const LEEWAY: Duration = Duration::from_secs(300);
 /// The tokens that were revoked; see the [module](self).
 ///
 /// Each revocation names the issuer, as it is configured: identifiers are unique at their issuer
-/// only. It is forgotten when all tokens that it revokes have expired.
+/// only. It is forgotten when all tokens that it revokes have expired, by the wall clock as well as
+/// by the monotonic one: a wall clock that was wrong, and is put right, makes nothing be forgotten
+/// too early. A machine that was suspended, or a test that sets the clock forward, forgets later.
 ///
 /// # Security
 ///
@@ -107,7 +111,7 @@ pub struct RevocationList(Arc<Shared>);
 struct Shared {
     table: Table,
     max_lifetime: Duration,
-    clock: SharedClock,
+    times: Times,
     connection: Connection,
     listeners: Listeners,
     #[cfg(feature = "deadline")]
@@ -125,10 +129,9 @@ pub struct RevocationListBuilder {
 impl RevocationListBuilder {
     /// Sets how many entries are held; 100,000 by default, which take some 10 MB.
     ///
-    /// A revocation that finds no room revokes *all* tokens that were issued before that moment:
-    /// everybody needs a new one. No revocation is lost, but for tokens whose `iat` is ahead of this
-    /// list's clock. With a store, each time that all entries are read again is such a moment, for as
-    /// long as they do not fit: choose a capacity that is never reached.
+    /// A revocation that finds no room revokes *all* tokens that were issued before it: everybody
+    /// needs a new one. It is not lost, but for tokens whose `iat` is ahead of this list's clock, and
+    /// for those that a session gets later: choose a capacity that is never reached.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self
@@ -145,7 +148,7 @@ impl RevocationListBuilder {
         RevocationList(Arc::new(Shared {
             table: Table::new(self.capacity),
             max_lifetime: self.max_lifetime,
-            clock: self.clock,
+            times: Times::new(self.clock),
             connection: Connection::default(),
             listeners: Listeners::default(),
             #[cfg(feature = "deadline")]
@@ -175,23 +178,23 @@ impl RevocationList {
 
     /// Revokes one token, by its `jti`.
     pub fn revoke_jti(&self, issuer: &str, jti: &str) {
-        self.revoke(Kind::Id, issuer, jti.as_bytes(), ALWAYS);
+        self.revoke(Kind::Id, issuer, jti.as_bytes());
     }
 
     /// Revokes all tokens of a session, by their `sid`, or `session_id`.
     pub fn revoke_session(&self, issuer: &str, sid: &str) {
-        self.revoke(Kind::Session, issuer, sid.as_bytes(), ALWAYS);
+        self.revoke(Kind::Session, issuer, sid.as_bytes());
     }
 
     /// Revokes the tokens of a subject (`sub`) that were issued before some time.
     pub fn revoke_subject(&self, issuer: &str, subject: &str, issued_before: SystemTime) {
-        self.revoke(Kind::Subject, issuer, subject.as_bytes(), before(issued_before));
+        self.revoke_before(Kind::Subject, issuer, subject.as_bytes(), before(issued_before));
     }
 
     /// Revokes the tokens of a client that were issued before some time; the client as
     /// [`client_id`](crate::AccessToken::client_id) has it.
     pub fn revoke_client(&self, issuer: &str, client: &str, issued_before: SystemTime) {
-        self.revoke(Kind::Client, issuer, client.as_bytes(), before(issued_before));
+        self.revoke_before(Kind::Client, issuer, client.as_bytes(), before(issued_before));
     }
 
     /// Revokes one token, by its text, of which only a hash is kept.
@@ -199,18 +202,23 @@ impl RevocationList {
     /// The signature of a JWT does not count: anybody can turn some valid signatures into others
     /// that are valid, too.
     pub fn revoke_text(&self, issuer: &str, token: &str) {
-        self.revoke(Kind::Text, issuer, unchangeable(token.as_bytes()), ALWAYS);
+        self.revoke(Kind::Text, issuer, unchangeable(token.as_bytes()));
     }
 
-    fn revoke(&self, kind: Kind, issuer: &str, value: &[u8], before: u64) {
-        let span = Span { before, until: self.last(self.now()) };
+    /// Revokes what is named, for good.
+    fn revoke(&self, kind: Kind, issuer: &str, value: &[u8]) {
+        self.revoke_before(kind, issuer, value, millis(self.0.times.latest().0));
+    }
+
+    fn revoke_before(&self, kind: Kind, issuer: &str, value: &[u8], before: u64) {
+        let span = Span { before, until: self.last() };
         self.revoke_here(Entry { mark: Mark::new(kind, issuer, value), span });
     }
 
     /// Revokes what expires then.
     fn revoke_all_of(&self, mark: Mark, expires: UnixTime) {
         let until = expires.0.saturating_add(LEEWAY).as_secs().saturating_add(1);
-        self.revoke_here(Entry { mark, span: Span { before: ALWAYS, until } });
+        self.revoke_here(Entry { mark, span: Span { before: millis(self.0.times.latest().0), until } });
     }
 
     fn revoke_here(&self, entry: Entry) {
@@ -219,7 +227,8 @@ impl RevocationList {
     }
 
     fn put(&self, entries: &[Entry]) {
-        let full = self.0.table.put(entries, millis(self.surely().0), self.last(self.now()));
+        let Shared { table, times, .. } = &*self.0;
+        let full = table.put(entries, times.present(), times.latest_millis(), self.last());
         if full {
             event!(warn, "the revocation list is full, and revokes all tokens that were issued before");
         }
@@ -229,18 +238,13 @@ impl RevocationList {
     }
 
     /// In seconds, when all tokens have expired that were issued until now, by whichever clock.
-    fn last(&self, now: UnixTime) -> u64 {
-        now.0.saturating_add(self.0.max_lifetime).saturating_add(LEEWAY.saturating_mul(2)).as_secs().saturating_add(1)
+    fn last(&self) -> u64 {
+        let now = self.0.times.latest().0;
+        now.saturating_add(self.0.max_lifetime).saturating_add(LEEWAY.saturating_mul(2)).as_secs().saturating_add(1)
     }
 
     fn now(&self) -> UnixTime {
-        self.0.clock.now()
-    }
-
-    /// What it surely is at least. By a clock that must be wrong nothing is forgotten, since it may be
-    /// put right.
-    fn surely(&self) -> UnixTime {
-        Some(self.now()).filter(|now| !now.is_before_1970()).unwrap_or(UnixTime(Duration::ZERO))
+        self.0.times.now()
     }
 
     fn max_lifetime(&self) -> Duration {
@@ -249,8 +253,8 @@ impl RevocationList {
 
     /// Finds by which of its marks a token is revoked.
     fn find(&self, marks: &[Mark], issued: Option<u64>) -> Option<Kind> {
-        // the clock is read if there is an entry, which is rare
-        self.0.table.find(marks, |span| span.revokes(issued) && span.until > self.surely().0.as_secs())
+        // the clocks are read if there is an entry, which is rare
+        self.0.table.find(marks, |kept| kept.revokes(issued) && !kept.is_over(self.0.times.present()))
     }
 
     fn is_connected(&self) -> bool {
@@ -259,6 +263,11 @@ impl RevocationList {
 
     fn why_disconnected(&self) -> Cow<'static, str> {
         self.0.connection.outage()
+    }
+
+    #[cfg(feature = "redis")]
+    fn times(&self) -> &Times {
+        &self.0.times
     }
 
     #[cfg(feature = "redis")]
@@ -284,7 +293,7 @@ impl RevocationList {
     /// Returns all entries, wherever they were made: for a store that must be told all of them.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.table.entries(self.surely().0.as_secs())
+        self.0.table.entries(self.0.times.present())
     }
 
     /// Returns the revocations that are made here from now on, those by

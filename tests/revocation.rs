@@ -55,6 +55,12 @@ fn world() -> World {
 }
 
 impl World {
+    /// Lets time pass, by both clocks.
+    async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        tokio::time::advance(time).await;
+    }
+
     fn token(&self) -> TokenBuilder {
         let token = self.idp.token("alice").expires_in(HOUR);
         token.claim("jti", "j1").claim("sid", "s1").claim("client_id", "c1").claim("iat", seconds(self.clock.now()))
@@ -69,7 +75,7 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_token_is_revoked_by_what_it_says_known_or_not() {
     type Revoke = fn(&RevocationList, &str, SystemTime, &str);
     let rows: [(&str, Revoke); 6] = [
@@ -114,11 +120,11 @@ async fn a_token_is_revoked_by_what_it_says_known_or_not() {
             }
             assert!(!error.to_string().contains("alice"));
             // and until it has expired, leeway included
-            world.clock.advance(HOUR + Duration::from_secs(29));
+            world.pass(HOUR + Duration::from_secs(29)).await;
             assert_eq!(world.kind(&one).await, Some(ErrorKind::Revoked), "{name}");
-            world.clock.advance(Duration::from_secs(2));
+            world.pass(Duration::from_secs(2)).await;
             assert_eq!(world.kind(&one).await, Some(ErrorKind::Expired), "{name}");
-            world.clock.advance(10 * MINUTE);
+            world.pass(10 * MINUTE).await;
             assert!(world.list.entries().is_empty(), "{name}");
         }
     }
@@ -261,7 +267,7 @@ async fn nothing_can_be_told_about_a_token_that_lives_longer_than_is_remembered(
     assert_eq!(world.kind(&token).await, Some(ErrorKind::Revoked), "but what is revoked is known to be");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_full_list_revokes_all_that_was_issued_before() {
     let clock = ManualClock::new();
     let idp = Idp::new(ISSUER).clock(clock.clone());
@@ -286,11 +292,12 @@ async fn a_full_list_revokes_all_that_was_issued_before() {
     }
     assert_eq!(list.len(), 4);
     clock.advance(HOUR + 11 * MINUTE);
+    tokio::time::advance(HOUR + 11 * MINUTE).await;
     list.revoke_jti(ISSUER, "later");
     assert_eq!((list.len(), list.entries().len()), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_dated_ahead_lives_from_now_on() {
     let world = world();
     let now = seconds(world.clock.now());
@@ -307,7 +314,7 @@ async fn a_token_that_is_dated_ahead_lives_from_now_on() {
             world.list.entries()[0].until() < SystemTime::UNIX_EPOCH + Duration::from_secs(now + ahead + 3600)
         );
     }
-    world.clock.advance(2 * HOUR);
+    world.pass(2 * HOUR).await;
     let token = world.token().claim("jti", "ahead 18000").claim("iat", now + 18000).claim("exp", now + 21600).sign();
     assert_eq!(world.kind(&token).await, Some(ErrorKind::CheckUnavailable), "it may have been forgotten");
 }
@@ -331,6 +338,76 @@ async fn a_clock_that_must_be_wrong_forgets_nothing() {
     for jti in ["j1", "j2"] {
         assert_eq!(kind(&server, &idp.token("alice").claim("jti", jti).sign()).await, Some(ErrorKind::Revoked));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_put_right_makes_nothing_be_forgotten_too_early() {
+    for wrong in ["behind", "ahead"] {
+        let (right, off) = (ManualClock::new(), Arc::new(AtomicBool::new(true)));
+        let clock = {
+            let (right, off) = (right.clone(), Arc::clone(&off));
+            let by = move |right: SystemTime| if wrong == "behind" { right - 3 * HOUR } else { right + 3 * HOUR };
+            move || if off.load(Ordering::SeqCst) { by(right.now()) } else { right.now() }
+        };
+        let idp = Idp::new(ISSUER).clock(right.clone());
+        let list = RevocationList::builder(HOUR).clock(clock).capacity(3).build();
+        let server = ResourceServer::new("https://api.test").trust(&idp).clock(right.clone());
+        let server = server.revocation_list(list.clone()).build().unwrap();
+        let pass = async |time: Duration| {
+            right.advance(time);
+            tokio::time::advance(time).await;
+        };
+        let token = idp.token("alice").claim("jti", "j1").expires_in(HOUR).sign();
+        // made by a right clock, and looked after by one that is wrong, or the other way round
+        off.store(wrong == "behind", Ordering::SeqCst);
+        list.revoke_jti(ISSUER, "j1");
+        off.store(wrong == "ahead", Ordering::SeqCst);
+        pass(2 * MINUTE).await;
+        list.revoke_jti(ISSUER, "j2");
+        assert_eq!(list.entries().len(), 2, "{wrong}");
+        off.store(false, Ordering::SeqCst);
+        pass(HOUR - 3 * MINUTE).await;
+        list.revoke_jti(ISSUER, "j3");
+        assert_eq!(kind(&server, &token).await, Some(ErrorKind::Revoked), "{wrong}");
+        pass(5 * HOUR).await;
+        list.revoke_jti(ISSUER, "j4");
+        assert_eq!(list.len(), 1, "{wrong}, and what is over is forgotten");
+    }
+}
+
+/// As a store does after each loss of its connection.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_and_is_read_again_revokes_no_newer_tokens() {
+    let world = world();
+    let list = RevocationList::builder(HOUR).clock(world.clock.clone()).capacity(2).build();
+    let server = ResourceServer::new("https://api.test").trust(&world.idp).clock(world.clock.clone());
+    let server = server.revocation_list(list.clone()).build().unwrap();
+    let token = |jti: &str| world.token().claim("jti", jti).expires_in(HOUR / 2).sign();
+    let (before, revoked) = (token("before"), token("j9"));
+    for number in 0..10 {
+        world.list.revoke_jti(ISSUER, &format!("j{number}"));
+    }
+    list.merge(world.list.entries());
+    world.pass(Duration::from_secs(1)).await;
+    let mut good = vec![token("a")];
+    for _ in 0..5 {
+        list.merge(world.list.entries());
+        world.pass(MINUTE).await;
+        for token in &good {
+            assert_eq!(kind(&server, token).await, None, "it was issued after the last revocation");
+        }
+        for token in [&before, &revoked] {
+            assert_eq!(kind(&server, token).await, Some(ErrorKind::Revoked));
+        }
+        good.push(token(&format!("{}", good.len())));
+    }
+    // a new one moves it, once
+    world.list.revoke_session(ISSUER, "other");
+    list.merge(world.list.entries());
+    world.pass(Duration::from_secs(1)).await;
+    list.merge(world.list.entries());
+    assert_eq!(kind(&server, good.last().unwrap()).await, Some(ErrorKind::Revoked));
+    assert_eq!(kind(&server, &token("new")).await, None);
 }
 
 /// Tells one list what another has revoked, as a store would.

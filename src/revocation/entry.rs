@@ -44,6 +44,11 @@ impl Kind {
         self.row().0
     }
 
+    /// Tells whether it is of tokens that were issued before some time, and not of one that is named.
+    fn is_of_time(self) -> bool {
+        matches!(self, Self::All | Self::Client | Self::Subject)
+    }
+
     /// How a token was revoked, for operators.
     pub(crate) fn how(self) -> &'static str {
         self.row().2
@@ -94,7 +99,9 @@ pub struct Entry {
 /// Which tokens with a mark are revoked, and for how long that must be known.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Span {
-    /// Those that were issued before this, in milliseconds since the epoch; [`ALWAYS`] is all.
+    /// Those that were issued before this, in milliseconds since the epoch; [`ALWAYS`] is all. Of a
+    /// token or a session, which is revoked for good, it is when that was done; [`ALWAYS`] says that
+    /// it is not known.
     pub(super) before: u64,
     /// Until then, in seconds since the epoch.
     pub(super) until: u64,
@@ -110,8 +117,8 @@ pub(super) const ALWAYS: u64 = u64::MAX;
 
 impl Span {
     /// Tells whether a token that was issued then is revoked; one that does not say when is.
-    pub(super) fn revokes(self, issued: Option<u64>) -> bool {
-        self.before == ALWAYS || issued.is_none_or(|issued| issued < self.before)
+    pub(super) fn revokes(self, kind: Kind, issued: Option<u64>) -> bool {
+        !kind.is_of_time() || self.before == ALWAYS || issued.is_none_or(|issued| issued < self.before)
     }
 
     /// Says both.
@@ -124,6 +131,18 @@ impl Span {
 const END_OF_9999: u64 = 253_402_300_799;
 
 impl Entry {
+    /// Says of all tokens what it says of some: that they are revoked if they were issued before. For
+    /// one that does not say when it was made, what is said by `unknown` as well.
+    pub(super) fn of_all(&self, unknown: Span) -> Span {
+        let Self { mark, span } = *self;
+        match span.before {
+            ALWAYS => Span { before: 0, ..span }.with(unknown),
+            before if mark.kind.is_of_time() => Span { before, ..span },
+            // and in the same millisecond
+            made => Span { before: made.saturating_add(1), ..span },
+        }
+    }
+
     /// Returns until when the entry must be known: all tokens that it revokes have expired by then.
     pub fn until(&self) -> SystemTime {
         // dates end with the year 9999, which every platform can express
@@ -133,7 +152,7 @@ impl Entry {
 }
 
 impl fmt::Display for Entry {
-    /// Writes the text form: the kind, the hash, before when (`-` is all), until when.
+    /// Writes the text form: the kind, the hash, before when (`-` is always, or not known), until when.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mark, span } = self;
         write!(f, "{}.{:032x}.", mark.kind.row().1, mark.hash)?;
@@ -239,7 +258,9 @@ mod tests {
             let span = |(before, until)| Span { before, until };
             let (a, b) = (span(a), span(b));
             prop_assert_eq!(a.with(b), b.with(a));
-            prop_assert_eq!(a.with(b).revokes(issued), a.revokes(issued) || b.revokes(issued));
+            for kind in [Kind::Subject, Kind::Id] {
+                prop_assert_eq!(a.with(b).revokes(kind, issued), a.revokes(kind, issued) || b.revokes(kind, issued));
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use super::entry::{Entry, Kind, Mark, Span};
+use super::times::Present;
 use crate::sync::lock;
 
 /// Into so many maps the entries are divided, by the last byte of their hash.
@@ -20,8 +21,29 @@ const SHARDS: usize = 256;
 /// What has expired is taken out at most so often, in seconds, by a new entry.
 const SWEEP: u64 = 60;
 
-type Shard = HashMap<u128, (Kind, Span), RandomState>;
+type Shard = HashMap<u128, Kept, RandomState>;
 type Shards = [Arc<Shard>; SHARDS];
+
+/// What is kept under the hash of a mark.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    kind: Kind,
+    span: Span,
+    /// Until when it is kept by the monotonic clock, in seconds since the list was made.
+    held: u64,
+}
+
+impl Kept {
+    /// Tells whether it says that a token is revoked that was issued then.
+    pub(super) fn revokes(self, issued: Option<u64>) -> bool {
+        self.span.revokes(self.kind, issued)
+    }
+
+    /// Tells whether all tokens that it revokes have expired.
+    pub(super) fn is_over(self, now: Present) -> bool {
+        now.is_after(self.span.until, self.held)
+    }
+}
 
 pub(super) struct Table {
     shards: ArcSwap<Shards>,
@@ -34,10 +56,10 @@ pub(super) struct Table {
 #[derive(Default)]
 struct Writer {
     len: usize,
-    /// When what had expired was last taken out.
+    /// When what was over was last taken out, by the monotonic clock.
     swept: u64,
-    /// No entry expires before.
-    earliest: u64,
+    /// No entry is over before, by the wall clock and by the monotonic one.
+    earliest: (u64, u64),
 }
 
 impl Table {
@@ -52,7 +74,7 @@ impl Table {
     }
 
     /// Returns the first of the marks under which there is an entry that holds.
-    pub(super) fn find(&self, marks: &[Mark], holds: impl Fn(Span) -> bool) -> Option<Kind> {
+    pub(super) fn find(&self, marks: &[Mark], holds: impl Fn(Kept) -> bool) -> Option<Kind> {
         let kinds = self.kinds.load(Ordering::Acquire);
         if kinds == 0 {
             return None;
@@ -60,27 +82,28 @@ impl Table {
         let shards = self.shards.load();
         let mut wanted = marks.iter().filter(|mark| kinds & mark.kind.bit() != 0);
         let found = |mark: &&Mark| {
-            let (_, span) = shards.get(shard_of(mark.hash))?.get(&mark.hash)?;
-            holds(*span).then_some(mark.kind)
+            let kept = shards.get(shard_of(mark.hash))?.get(&mark.hash)?;
+            holds(*kept).then_some(mark.kind)
         };
         wanted.find_map(|mark| found(&mark))
     }
 
-    /// Adds entries. What does not fit any more is said of all tokens: those that were issued before
-    /// `now`, in milliseconds, until `last`, in seconds. Tells whether there was any.
-    pub(super) fn put(&self, entries: &[Entry], now: u64, last: u64) -> bool {
+    /// Adds entries. What does not fit any more is said of all tokens that were issued before it was
+    /// revoked; if that is not known, before `latest`, in milliseconds, until `last`, in seconds.
+    /// Tells whether there was any.
+    pub(super) fn put(&self, entries: &[Entry], now: Present, latest: u64, last: u64) -> bool {
         let mut writer = lock(&self.writer);
         let mut shards: Shards = (**self.shards.load()).clone();
-        let now_secs = now / 1000;
-        let waited = now_secs.abs_diff(writer.swept);
+        let waited = now.elapsed.saturating_sub(writer.swept);
         let full = writer.len.saturating_add(entries.len()) > self.capacity;
-        if writer.earliest <= now_secs && (waited >= SWEEP || full && waited > 0) {
-            writer.sweep(&mut shards, now_secs);
+        let (until, held) = writer.earliest;
+        if now.is_after(until, held) && (waited >= SWEEP || full && waited > 0) {
+            writer.sweep(&mut shards, now);
         }
         let mut kinds = self.kinds.load(Ordering::Relaxed);
         let mut overflowed = false;
-        let everything = Span { before: now.saturating_add(1), until: last };
-        for entry in entries.iter().filter(|entry| entry.span.until > now_secs) {
+        let unknown = Span { before: latest.saturating_add(1), until: last };
+        for entry in entries.iter().filter(|entry| entry.span.until > now.at_least) {
             let Some(shard) = shards.get(shard_of(entry.mark.hash)) else { continue };
             // one place more for what is said of all
             let room = self.capacity.saturating_add(usize::from(kinds & Kind::All.bit() > 0));
@@ -89,11 +112,9 @@ impl Table {
                 *entry
             } else {
                 overflowed = true;
-                let before = if entry.span.before == u64::MAX { 0 } else { entry.span.before };
-                let span = everything.with(Span { before, until: entry.span.until });
-                Entry { mark: Mark::ALL, span }
+                Entry { mark: Mark::ALL, span: entry.of_all(unknown) }
             };
-            writer.put(&mut shards, entry);
+            writer.put(&mut shards, entry, now);
             kinds |= entry.mark.kind.bit();
         }
         if writer.len == 0 {
@@ -104,12 +125,11 @@ impl Table {
         overflowed
     }
 
-    /// Returns all entries that matter after `now`, in seconds.
-    pub(super) fn entries(&self, now: u64) -> Vec<Entry> {
+    /// Returns all entries that are not over.
+    pub(super) fn entries(&self, now: Present) -> Vec<Entry> {
         let shards = self.shards.load();
-        let all = shards.iter().flat_map(|shard| shard.iter());
-        let entries = all.map(|(hash, (kind, span))| Entry { mark: Mark { kind: *kind, hash: *hash }, span: *span });
-        entries.filter(|entry| entry.span.until > now).collect()
+        let all = shards.iter().flat_map(|shard| shard.iter()).filter(|(_, kept)| !kept.is_over(now));
+        all.map(|(hash, kept)| Entry { mark: Mark { kind: kept.kind, hash: *hash }, span: kept.span }).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -118,28 +138,32 @@ impl Table {
 }
 
 impl Writer {
-    fn put(&mut self, shards: &mut Shards, entry: Entry) {
+    fn put(&mut self, shards: &mut Shards, entry: Entry, now: Present) {
         let Entry { mark: Mark { kind, hash }, span } = entry;
         let Some(shard) = shards.get_mut(shard_of(hash)) else { return };
         let shard = Arc::make_mut(shard);
-        let len = shard.len();
-        shard.entry(hash).and_modify(|(_, known)| *known = known.with(span)).or_insert((kind, span));
+        let (len, held) = (shard.len(), now.hold(span.until));
+        let join = |known: &mut Kept| *known = Kept { kind, span: known.span.with(span), held: known.held.max(held) };
+        shard.entry(hash).and_modify(join).or_insert(Kept { kind, span, held });
         self.len = self.len.saturating_add(shard.len().saturating_sub(len));
-        self.earliest = if self.len == 1 { span.until } else { self.earliest.min(span.until) };
+        let (until, earliest) = if self.len == 1 { (u64::MAX, u64::MAX) } else { self.earliest };
+        self.earliest = (until.min(span.until), earliest.min(held));
     }
 
-    /// Takes out what has expired.
-    fn sweep(&mut self, shards: &mut Shards, now: u64) {
-        self.swept = now;
+    /// Takes out what is over.
+    fn sweep(&mut self, shards: &mut Shards, now: Present) {
+        self.swept = now.elapsed;
         self.len = 0;
-        self.earliest = u64::MAX;
+        self.earliest = (u64::MAX, u64::MAX);
         for shard in shards {
-            if shard.values().any(|(_, span)| span.until <= now) {
-                Arc::make_mut(shard).retain(|_, (_, span)| span.until > now);
+            if shard.values().any(|kept| kept.is_over(now)) {
+                Arc::make_mut(shard).retain(|_, kept| !kept.is_over(now));
             }
             self.len = self.len.saturating_add(shard.len());
-            let earliest = shard.values().map(|(_, span)| span.until).min();
-            self.earliest = self.earliest.min(earliest.unwrap_or(u64::MAX));
+            for kept in shard.values() {
+                let (until, held) = self.earliest;
+                self.earliest = (until.min(kept.span.until), held.min(kept.held));
+            }
         }
     }
 }
@@ -161,38 +185,49 @@ mod tests {
         Entry { mark: Mark { kind, hash }, span: Span { before, until } }
     }
 
+    /// A moment by clocks that agree.
+    fn at(seconds: u64) -> Present {
+        Present { at_least: seconds, elapsed: seconds }
+    }
+
     #[test]
     fn what_does_not_fit_is_said_of_all_tokens() {
         let table = Table::new(2);
-        assert!(!table.put(&[entry(Kind::Id, 1, u64::MAX, 100), entry(Kind::Id, 2, u64::MAX, 200)], 5000, 300));
-        assert!(!table.put(&[entry(Kind::Id, 2, u64::MAX, 250)], 6000, 300), "it is there");
-        assert!(table.put(&[entry(Kind::Id, 3, u64::MAX, 200)], 7000, 300));
-        let all = |issued, now| table.find(&[Mark::ALL], |span| span.until > now && span.revokes(issued));
+        let put = |entries: &[Entry], now: u64| table.put(entries, at(now), now * 1000, 300);
+        assert!(!put(&[entry(Kind::Id, 1, u64::MAX, 100), entry(Kind::Id, 2, u64::MAX, 200)], 5));
+        assert!(!put(&[entry(Kind::Id, 2, u64::MAX, 250)], 6), "it is there");
+        assert!(put(&[entry(Kind::Id, 3, u64::MAX, 200)], 7));
+        let all = |issued, now| table.find(&[Mark::ALL], |kept| !kept.is_over(at(now)) && kept.revokes(issued));
         assert_eq!(all(Some(7000), 299), Some(Kind::All));
         assert_eq!(all(None, 299), Some(Kind::All));
         assert_eq!(all(Some(7001), 299), None, "and new ones are good");
         assert_eq!(all(Some(7000), 300), None);
-        assert!(!table.put(&[entry(Kind::Id, 4, u64::MAX, 400)], 100_000, 400), "one has expired");
+        assert!(!put(&[entry(Kind::Id, 4, u64::MAX, 400)], 100), "one has expired");
         assert_eq!(table.len(), 3);
     }
 
     #[test]
-    fn an_entry_that_could_not_be_kept_says_of_all_what_it_said_of_few() {
-        let table = Table::new(0);
-        table.put(&[entry(Kind::Subject, 3, 9000, 200)], 7000, 100);
-        let found = table.find(&[Mark::ALL], |span| span.until == 200 && span.before == 9000);
-        assert_eq!(found, Some(Kind::All));
+    fn an_entry_that_could_not_be_kept_says_of_all_what_it_said_of_few_however_often_it_is_read() {
+        for (kind, before, expected) in [(Kind::Subject, 9000, 9000), (Kind::Id, 9000, 9001), (Kind::Text, 9000, 9001)]
+        {
+            let table = Table::new(0);
+            for now in [7, 20, 150] {
+                assert!(table.put(&[entry(kind, 3, before, 200)], at(now), now * 1000, 1000));
+                let [found] = table.entries(at(now))[..] else { panic!("one entry") };
+                assert_eq!(found, Entry { mark: Mark::ALL, span: Span { before: expected, until: 200 } });
+            }
+        }
     }
 
     #[test]
     fn an_empty_table_is_told_by_a_look_and_becomes_empty_again() {
         let table = Table::new(10);
         assert!(table.is_empty());
-        table.put(&[entry(Kind::Id, 1, u64::MAX, 100)], 0, 0);
+        table.put(&[entry(Kind::Id, 1, u64::MAX, 100)], at(0), 0, 0);
         assert!(!table.is_empty());
-        table.put(&[], 100_000, 0);
+        table.put(&[], at(100), 0, 0);
         assert!(table.is_empty());
-        table.put(&[entry(Kind::Id, 1, u64::MAX, 100)], 100_000, 0);
+        table.put(&[entry(Kind::Id, 1, u64::MAX, 100)], at(100), 0, 0);
         assert!(table.is_empty(), "what has expired is not taken in");
     }
 
@@ -210,18 +245,18 @@ mod tests {
                 for Entry { mark, span } in &entries {
                     model.entry(mark.hash).and_modify(|known| *known = known.with(*span)).or_insert(*span);
                 }
-                table.put(&entries, now * 1000, 0);
+                table.put(&entries, at(now), now * 1000, 0);
                 for hash in (0..41).map(|hash| hash * 77) {
                     let expected = model.get(&hash).filter(|span| span.until > now);
                     let mark = Mark { kind: Kind::Id, hash };
                     let seen = std::cell::Cell::new(None);
-                    table.find(&[mark], |span| { seen.set(Some(span)); span.until > now });
+                    table.find(&[mark], |kept| { seen.set(Some(kept.span)); kept.span.until > now });
                     // what has expired may have been taken out, and an entry of its key then begins anew
                     let seen = seen.get().filter(|span| span.until > now);
                     prop_assert_eq!(seen.map(|span| span.until), expected.map(|span| span.until));
                     prop_assert!(seen.map(|span| span.before) <= expected.map(|span| span.before));
                 }
-                prop_assert_eq!(table.entries(now).len(), model.values().filter(|span| span.until > now).count());
+                prop_assert_eq!(table.entries(at(now)).len(), model.values().filter(|span| span.until > now).count());
             }
         }
     }

@@ -14,7 +14,7 @@ use ::redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, PushInfo
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::clock::after;
+use crate::clock::{UnixTime, after};
 use crate::redis::RedisError;
 use crate::revocation::{Entry, LocalEntries, LocalEvent, RevocationList};
 use crate::sync::{lock, random};
@@ -37,6 +37,9 @@ const WRITE_AGAIN: Duration = Duration::from_secs(5);
 /// What has expired is taken out so often, and so much later, in seconds: clocks differ.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const SWEEP_AFTER: u64 = 3600;
+
+/// Clocks that differ by more are worth a warning.
+const MOST_DIFFERENCE: Duration = Duration::from_secs(60);
 
 /// So many entries are read or written at once.
 const PAGE: usize = 500;
@@ -148,6 +151,7 @@ impl Session {
             sweep_at: Instant::now(),
             behind: None,
         };
+        session.time().await?;
         let missing = session.read().await?;
         session.tell(&missing).await?;
         session.mark().await?;
@@ -249,10 +253,22 @@ impl Session {
         Ok(())
     }
 
+    /// Asks for the time by Redis' clock, so that a revocation is remembered for long enough even if
+    /// this machine's is wrong.
+    async fn time(&mut self) -> Result<u64, RedisError> {
+        let asked = Instant::now();
+        let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
+        let differ = self.list.times().note(UnixTime(Duration::from_secs(now)), asked);
+        if differ > MOST_DIFFERENCE {
+            event!(warn, "the clocks of this machine and of Redis differ", seconds = differ.as_secs());
+        }
+        Ok(now)
+    }
+
     /// Takes out of the set what has expired, by Redis' own clock.
     async fn sweep(&mut self) -> Result<(), RedisError> {
         self.sweep_at = after(Instant::now(), SWEEP_EVERY);
-        let (now, _): (u64, u64) = self.run("TIME", &[]).await??;
+        let now = self.time().await?;
         let expired = now.saturating_sub(SWEEP_AFTER).to_string();
         let swept: Result<(), _> = self.run("ZREMRANGEBYSCORE", &[&self.name.clone(), "-inf", &expired]).await?;
         if let Err(why) = swept {
