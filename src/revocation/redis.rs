@@ -36,7 +36,14 @@
 //! # What Redis needs
 //!
 //! Version 6 or newer, or something that speaks its protocol (RESP3), such as Valkey. It must be
-//! one server, at one address, that can be written to. Redis Cluster is not supported.
+//! one server, at one address, that can be written to. Redis Cluster is not supported, and Sentinel
+//! is not asked: where one of several takes over, name an address that leads to whichever is in
+//! charge, such as that of a proxy or of a managed service. Whoever takes over may not have the last
+//! entries, since Redis replicates with a delay; the replicas that run connect again, and write them.
+//!
+//! Its clock counts beside that of each machine: a revocation is remembered for as long as the later
+//! of the two demands, so that a machine whose clock is behind does not make the others forget early.
+//! Clocks that differ by more than a minute are logged.
 //!
 //! It holds one sorted set, of the list's name: each [entry](super::Entry) with the time until which
 //! it matters; an hour later it is taken out. A channel of the same name tells of new ones. A
@@ -50,8 +57,19 @@
 //! and the channel, with
 //! `+@connection +subscribe +publish +time +zscan +zscore +zadd +zremrangebyscore`.
 //!
-//! A `rediss://` URL means TLS. It needs a feature of the `redis` crate that the application turns
-//! on, such as `tokio-rustls-comp`, as there are several.
+//! # TLS
+//!
+//! A `rediss://` URL means TLS. It needs a feature of the `redis` crate, as there are several, which
+//! the application turns on in its own `Cargo.toml`; without one, [`share`](RedisStore::share)
+//! refuses the URL:
+//!
+//! ```toml
+//! redis = { version = "1", default-features = false, features = ["tokio-rustls-comp"] }
+//! ```
+//!
+//! Redis' certificate must be issued by an authority that the system trusts, or that the file in the
+//! environment variable `SSL_CERT_FILE` holds. `#insecure`, by which the crate would accept any
+//! certificate, is refused.
 
 mod session;
 
@@ -68,7 +86,7 @@ use tokio::time::{Instant, sleep};
 use self::session::{Completeness, Question, Session, answer};
 use super::RevocationList;
 pub use crate::redis::RedisError;
-use crate::redis::{Backoff, client};
+use crate::redis::{Backoff, attempt_to, client};
 use crate::trace::event;
 
 /// So many callers wait to hear whether what they have revoked is stored.
@@ -97,8 +115,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// The URL is not one of Redis, there is no Tokio runtime, or the list has a store already: one
-    /// could not tell when the other cannot.
+    /// The URL is not one of Redis, or wants TLS that is not enabled, or none that is safe; there is no
+    /// Tokio runtime; or the list has a store already: one could not tell when the other cannot.
     pub fn share(list: &RevocationList, url: &str, name: &str) -> Result<Self, RedisError> {
         let client = client(url)?;
         let runtime = Handle::try_current().map_err(|_| RedisError::new("there is no Tokio runtime"))?;
@@ -203,7 +221,7 @@ impl Keeper {
             let wait = sleep(backoff.next());
             let mut attempt = pin!(async {
                 wait.await;
-                Session::open(client, name, completeness).await
+                attempt_to(Session::open(client, name, completeness)).await
             });
             let error = loop {
                 // the first attempt may well answer what is asked

@@ -13,6 +13,8 @@ mod proofs;
 mod server;
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use server::{DURABLE, RedisServer};
@@ -27,6 +29,7 @@ use tower_bearer::{ErrorKind, ResourceServer};
 
 const ISSUER: &str = "https://id.test/";
 const NAME: &str = "orders:revoked";
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is to be known within a second, and what a busy machine adds.
 const SOON: Duration = Duration::from_millis(1000 + 1000);
@@ -43,13 +46,20 @@ struct Replica {
 
 impl Replica {
     fn start(url: &str) -> Self {
-        let list = RevocationList::new(Duration::from_secs(3600));
+        Self::with(RevocationList::new(HOUR), url)
+    }
+
+    fn with(list: RevocationList, url: &str) -> Self {
         let redis = RedisStore::share(&list, url, NAME).unwrap();
         Self { list, redis }
     }
 
     async fn ready(url: &str) -> Self {
-        let replica = Self::start(url);
+        Self::start(url).complete().await
+    }
+
+    async fn complete(self) -> Self {
+        let replica = self;
         timeout(Duration::from_secs(20), replica.redis.ready()).await.expect("it reads the list");
         replica
     }
@@ -168,6 +178,127 @@ async fn a_revoked_token_is_refused_at_every_replica_and_all_are_while_nobody_ca
     redis.resume().await;
     within(Duration::from_secs(20), "it can tell", || b.is_complete()).await;
     assert_eq!(kind(&bobs).await, None);
+}
+
+/// A stream that is open at one replica ends when its token is revoked at another.
+#[tokio::test]
+async fn open_streams_end_within_a_second_at_every_replica() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let (a, b) = (Replica::ready(&redis.url()).await, Replica::ready(&redis.url()).await);
+    let idp = Idp::new(ISSUER);
+    let at_b = ResourceServer::new("https://api.test").trust(&idp).revocation_list(b.list.clone()).build().unwrap();
+    let token = async |sid: &str| at_b.authenticate(&idp.token("alice").claim("sid", sid).sign()).await.unwrap();
+    let mut ends = token("s1").await.deadline();
+    let mut stays = token("s2").await.deadline();
+    assert!(timeout(Duration::from_millis(50), &mut ends).await.is_err());
+    a.list.revoke_session(ISSUER, "s1");
+    timeout(SOON, &mut ends).await.expect("it ends");
+    assert_eq!(ends.reason(), Some(ErrorKind::Revoked));
+    assert!(timeout(Duration::from_millis(50), &mut stays).await.is_err());
+}
+
+/// Redis' own clock is right.
+#[tokio::test]
+async fn a_replica_whose_clock_is_wrong_makes_nobody_forget() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let off = |by: i64| {
+        let hours = |hours: i64| HOUR * u32::try_from(hours.abs()).unwrap();
+        move || if by < 0 { SystemTime::now() - hours(by) } else { SystemTime::now() + hours(by) }
+    };
+    let (off_by, right) = (Arc::new(AtomicI64::new(3)), Replica::ready(&redis.url()).await);
+    let behind = Replica::with(RevocationList::builder(HOUR).clock(off(-3)).build(), &redis.url()).complete().await;
+    behind.revoke("1");
+    behind.redis.flush().await.unwrap();
+    within(SOON, "known at the other", || right.list.len() == 1).await;
+    let until = right.list.entries()[0].until();
+    assert!(until >= SystemTime::now() + HOUR, "{until:?}");
+    // one that starts with a clock that is ahead, which is then put right
+    let clock = {
+        let off_by = Arc::clone(&off_by);
+        move || off(off_by.load(Ordering::SeqCst))()
+    };
+    let ahead = Replica::with(RevocationList::builder(HOUR).clock(clock).build(), &redis.url()).complete().await;
+    assert_eq!(ahead.list.entries().len(), 1);
+    off_by.store(0, Ordering::SeqCst);
+    assert_eq!(ahead.list.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_is_full_revokes_no_newer_tokens_when_it_is_read_again() {
+    if left_out() {
+        return;
+    }
+    let redis = RedisServer::start(&[]).await;
+    let a = Replica::ready(&redis.url()).await;
+    for id in 0..10 {
+        a.revoke(&id.to_string());
+    }
+    a.redis.flush().await.unwrap();
+    let full = Replica::with(RevocationList::builder(HOUR).capacity(3).build(), &redis.url()).complete().await;
+    let before = |list: &RevocationList| {
+        let entries = list.entries().into_iter().map(|entry| entry.to_string());
+        entries.filter(|entry| entry.starts_with("a.")).collect::<Vec<_>>()
+    };
+    let first = before(&full.list);
+    assert_eq!(first.len(), 1);
+    for _ in 0..5 {
+        redis.command("CLIENT KILL TYPE pubsub").await;
+        full.redis.flush().await.unwrap();
+        within(Duration::from_secs(10), "it can tell", || full.is_complete()).await;
+        assert_eq!(before(&full.list), first);
+    }
+    assert_eq!(redis.command(&format!("ZCOUNT {NAME} -inf (inf")).await, ":11\r\n", "nor does the set grow");
+}
+
+/// The system's authorities are read from where an environment variable says, so that a process of its own connects.
+#[tokio::test]
+async fn tls_is_spoken_with_a_certificate_that_is_trusted_and_not_with_another() {
+    const SELF: &str = "tls_is_spoken_with_a_certificate_that_is_trusted_and_not_with_another";
+    if let Ok(url) = std::env::var("TOWER_BEARER_TEST_REDIS") {
+        let (url, why) = url.split_once(' ').unwrap();
+        let replica = Replica::start(url);
+        if why.is_empty() {
+            timeout(Duration::from_secs(20), replica.redis.ready()).await.unwrap();
+            replica.revoke("1");
+            replica.redis.flush().await.unwrap();
+        } else {
+            replica.says(why).await;
+            assert!(!replica.is_complete());
+        }
+        return;
+    }
+    if left_out() || program::left_out("openssl") {
+        return;
+    }
+    let (tls, authority) = RedisServer::with_tls().await;
+    let plain = RedisServer::start(&[]).await;
+    let at = |host: &str, port: u16| format!("rediss://{host}:{port}");
+    let refused = "TLS with Redis fails: its certificate is not trusted, or is of another name";
+    for (url, trust, why) in [
+        (at("localhost", tls.port), authority.as_path(), ""),
+        (at("localhost", tls.port), std::path::Path::new("/etc/ssl/certs/ca-certificates.crt"), refused),
+        (at("127.0.0.1", tls.port), authority.as_path(), refused),
+        (at("localhost", plain.port), authority.as_path(), "Redis does not answer in time"),
+        (format!("redis://localhost:{}", tls.port), authority.as_path(), "the connection to Redis is lost"),
+    ] {
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+        child.args([SELF, "--exact"]).kill_on_drop(true);
+        child.env("SSL_CERT_FILE", trust).env_remove("SSL_CERT_DIR");
+        child.env("TOWER_BEARER_TEST_REDIS", format!("{url} {why}"));
+        let output = timeout(Duration::from_secs(60), child.output()).await.unwrap().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{url} {why}: {told}");
+    }
+    for url in ["rediss://localhost/#insecure", "rediss://:hunter2@localhost:6380/0#insecure"] {
+        let error = RedisStore::share(&RevocationList::new(HOUR), url, NAME).unwrap_err();
+        assert_eq!(error.to_string(), "#insecure is refused: Redis' certificate must be one that is trusted");
+    }
 }
 
 #[tokio::test]
@@ -492,11 +623,11 @@ async fn the_password_is_told_to_redis_and_to_nobody_else() {
     assert!(!said.contains("hunter"), "{said}");
 
     for wrong in
-        ["http://:hunter2@x/", "redis://:hunter2@x:99999/", "rediss://:hunter2@x/", "hunter2", "redis:///hunter2"]
+        ["http://:hunter2@x/", "redis://:hunter2@x:99999/", "rediss://:hunter2@x:99999/", "hunter2", "redis:///hunter2"]
     {
         let list = RevocationList::new(Duration::from_secs(60));
         let error = RedisStore::share(&list, wrong, NAME).unwrap_err();
-        assert_eq!(error.to_string(), "the URL is not one of Redis, or TLS is not enabled");
+        assert_eq!(error.to_string(), "the URL is not one of Redis");
         assert!(format!("{list:?}").contains("connected: true"), "and nothing has changed");
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct RedisServer {
     folder: PathBuf,
     process: Option<Child>,
     arguments: &'static [&'static str],
+    tls: bool,
 }
 
 /// It remembers over its own death what it has answered.
@@ -31,7 +32,28 @@ impl RedisServer {
         let port = free_port().await;
         let folder = std::env::temp_dir().join(format!("tower-bearer-redis-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
-        Self { port, folder, process: None, arguments }
+        Self { port, folder, process: None, arguments, tls: false }
+    }
+
+    /// One that speaks TLS and nothing else, with a certificate for `localhost` from an authority of
+    /// its own. Returns the authority's file, too.
+    pub(crate) async fn with_tls() -> (Self, PathBuf) {
+        let mut server = Self::not_yet(&[]).await;
+        server.tls = true;
+        let openssl = async |arguments: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(arguments.split(' ')).current_dir(&server.folder).stderr(Stdio::null());
+            assert!(openssl.status().await.unwrap().success(), "openssl {arguments}");
+        };
+        std::fs::write(server.folder.join("names"), "subjectAltName=DNS:localhost").unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority")).await;
+        openssl(&format!("req {key} -keyout redis.key -out redis.csr -subj /CN=localhost")).await;
+        let sign = "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+        openssl(&format!("{sign} -out redis.pem")).await;
+        server.begin().await;
+        let authority = server.folder.join("ca.pem");
+        (server, authority)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -40,7 +62,14 @@ impl RedisServer {
 
     pub(crate) async fn begin(&mut self) {
         let mut redis = Command::new("redis-server");
-        redis.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        redis.args(["--bind", "127.0.0.1", "--save", ""]);
+        match &self.tls {
+            // in its folder
+            true => redis
+                .args(["--port", "0", "--tls-port", &self.port.to_string(), "--tls-auth-clients", "no"])
+                .args(["--tls-cert-file", "redis.pem", "--tls-key-file", "redis.key", "--tls-ca-cert-file", "ca.pem"]),
+            false => redis.args(["--port", &self.port.to_string()]),
+        };
         redis.args(self.arguments).current_dir(&self.folder).kill_on_drop(true);
         redis.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(redis.spawn().unwrap());

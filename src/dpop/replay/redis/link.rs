@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::after;
-use crate::redis::{Backoff, RedisError};
+use crate::redis::{Backoff, RedisError, attempt_to};
 use crate::sync::lock;
 use crate::trace::event;
 
@@ -104,7 +104,8 @@ impl Link {
             .set_connection_timeout(Some(WITHIN))
             // each request has a limit of its own
             .set_response_timeout(Some(WITHIN.saturating_mul(2)));
-        let connected = timeout(WITHIN, self.client.get_multiplexed_async_connection_with_config(&config)).await;
+        let connect = async { Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?) };
+        let connected = timeout(WITHIN, attempt_to(connect)).await;
         let mut state = lock(&self.state);
         if state.number != number {
             return;
@@ -115,7 +116,7 @@ impl Link {
                 event!(debug, "connected to Redis, to remember DPoP proofs");
                 Phase::Up(now, connection)
             }
-            Ok(Err(error)) => state.down(now, error.into()),
+            Ok(Err(error)) => state.down(now, error),
             Err(_) => state.down(now, RedisError::new("Redis does not answer in time")),
         };
     }
