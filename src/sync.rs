@@ -23,6 +23,11 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// Runs code of the application that answers at once; `None` if it panics.
+pub(crate) fn caught_now<T>(code: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(code)).ok()
+}
+
 /// Runs code of the application; `None` if it panics.
 pub(crate) async fn caught<T>(code: impl Future<Output = T>) -> Option<T> {
     let mut code = pin!(code);

@@ -14,9 +14,11 @@ use axum::body::Body;
 use axum::routing::{any, get as route};
 use http::{Method, Request, Response, header};
 use support::{challenge, get_with, send};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower_bearer::checks::{Answer, CachedCheck, Denied, OnUnavailable, RequestContext, TokenCheck, TokenOnlyCheck};
+use tower_bearer::config::ConfigProblemKind;
 use tower_bearer::explain::Outcome;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, ResourceServer, Rule};
 
@@ -312,6 +314,170 @@ async fn a_check_that_looks_at_the_token_alone_may_remember() {
         check.says(Say::Yes);
         assert_eq!(kind(&one).await, None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_requests_at_once_are_one_question_that_nobody_can_cancel() {
+    for say in [Say::Yes, Say::Revoked, Say::CannotTell] {
+        let check = Check::new(say).later(Duration::from_secs(1));
+        let (idp, server) = world(|server| server.check(CachedCheck::new(check.clone(), Duration::from_secs(30), 100)));
+        let token = idp.token("alice").sign();
+        server.ready().await.unwrap();
+        let kind = async || server.authenticate(&token).await.err().map(|error| error.kind());
+        let expected = match say {
+            Say::Yes => None,
+            Say::Revoked => Some(ErrorKind::Revoked),
+            _ => Some(ErrorKind::CheckUnavailable),
+        };
+        let kinds = futures_util::future::join_all((0..1000).map(|_| kind())).await;
+        assert!(kinds.iter().all(|kind| *kind == expected), "{say:?}");
+        assert_eq!(check.asked(), 1, "{say:?}");
+
+        // whoever has asked goes away, and the answer is for the next
+        let other = idp.token("alice").claim("n", 1).sign();
+        for _ in 0..10 {
+            assert!(timeout(Duration::from_millis(50), server.authenticate(&other)).await.is_err());
+        }
+        sleep(Duration::from_millis(600)).await;
+        assert_eq!(check.asked(), 2, "{say:?}");
+        let asked = if say == Say::CannotTell { 3 } else { 2 };
+        let start = Instant::now();
+        assert_eq!(server.authenticate(&other).await.err().map(|error| error.kind()), expected);
+        assert_eq!((check.asked(), start.elapsed().is_zero()), (asked, asked == 2), "{say:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_not_shared_for_longer_than_its_answer_counts_or_may_take() {
+    // with no time to keep, none is shared
+    for (keep, latest, questions) in [(0, 0, 10), (1, 900, 1), (1, 1100, 2), (3600, 4900, 1), (3600, 5100, 2)] {
+        let check = Check::new(Say::Yes).later(Duration::from_secs(3600));
+        let (idp, server) =
+            world(|server| server.check(CachedCheck::new(check.clone(), Duration::from_secs(keep), 100)));
+        let token = idp.token("alice").sign();
+        server.ready().await.unwrap();
+        let ask = async |delay: u64| {
+            sleep(Duration::from_millis(delay)).await;
+            server.authenticate(&token).await.unwrap_err().kind()
+        };
+        let delays = (0..9).map(|_| 0).chain([latest]);
+        let start = Instant::now();
+        let kinds = futures_util::future::join_all(delays.map(ask)).await;
+        assert!(kinds.iter().all(|kind| *kind == ErrorKind::CheckUnavailable));
+        assert_eq!(check.asked(), questions, "{keep} {latest}");
+        assert!(start.elapsed() <= Duration::from_millis(5000 + latest), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_questions_beyond_a_caches_size_are_not_shared() {
+    let check = Check::new(Say::Yes).later(Duration::from_secs(1));
+    let (idp, server) = world(|server| server.check(CachedCheck::new(check.clone(), Duration::from_secs(30), 10)));
+    server.ready().await.unwrap();
+    let tokens: Vec<_> = (0..20).map(|number| idp.token("alice").claim("n", number).sign()).collect();
+    let asked = tokens.iter().chain(&tokens).map(|token| server.authenticate(token));
+    assert!(futures_util::future::join_all(asked).await.iter().all(Result::is_ok));
+    assert_eq!(check.asked(), 10 + 2 * 10);
+}
+
+/// Panics where it is told to.
+#[derive(Clone, Copy)]
+enum Panics {
+    AtOnce,
+    Later,
+    /// After it was polled once.
+    AfterAWait,
+}
+
+impl Panics {
+    fn panic(self) -> Answer {
+        match self {
+            Self::AtOnce => panic!("eyJ.secret"),
+            Self::Later => Answer::later(async { panic!("eyJ.secret") }),
+            Self::AfterAWait => Answer::later(async {
+                sleep(Duration::from_millis(1)).await;
+                Answer::later(async { panic!("eyJ.secret") })
+            }),
+        }
+    }
+}
+
+impl TokenCheck for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn check(&self, _: &AccessToken, _: &RequestContext<'_>) -> Answer {
+        self.panic()
+    }
+}
+
+impl TokenOnlyCheck for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn check(&self, _: &AccessToken) -> Answer {
+        self.panic()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_cannot_tell() {
+    for panics in [Panics::AtOnce, Panics::Later, Panics::AfterAWait] {
+        for cached in [false, true] {
+            // whether the check before it answers at once
+            for later in [None, Some(Duration::from_secs(1))] {
+                for (on_unavailable, status) in
+                    [(OnUnavailable::fail_closed(), 503), (OnUnavailable::dangerously_fail_open(), 200)]
+                {
+                    let first = Check { later, ..Check::new(Say::Yes) };
+                    let (idp, server) = world(|server| {
+                        let server = server.check(first.clone());
+                        if cached {
+                            let keep = Duration::from_secs(30);
+                            server.check_with(CachedCheck::new(panics, keep, 100), on_unavailable)
+                        } else {
+                            server.check_with(panics, on_unavailable)
+                        }
+                    });
+                    let app = app(BearerAuthLayer::new(server));
+                    let token = idp.token("alice").sign();
+                    for _ in 0..2 {
+                        let both = futures_util::future::join(
+                            send(&app, get_with("/", &token)),
+                            send(&app, get_with("/", &token)),
+                        );
+                        let (one, other) = both.await;
+                        for response in [one, other] {
+                            assert_eq!(response.status(), status);
+                            let Some((kind, told)) = error(&response) else { continue };
+                            assert_eq!(kind, ErrorKind::CheckUnavailable);
+                            assert!(!told.contains("eyJ") && told.contains("(check panics)"), "{told}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_checks_of_one_name_are_a_problem() {
+    let idp = Idp::new("https://id.test/");
+    let server = || ResourceServer::new("https://api.test").trust(&idp);
+    let check = |name| Check::new(Say::Yes).named(name);
+    let paths = |server: tower_bearer::config::ResourceServerBuilder| {
+        let error = server.build().unwrap_err();
+        error.problems().iter().map(|problem| (problem.path().to_owned(), problem.kind())).collect::<Vec<_>>()
+    };
+    let expected = |name: &str| vec![(format!("checks[{name}]"), ConfigProblemKind::Conflict)];
+    assert_eq!(paths(server().check(check("a")).check(check("b")).check(check("a"))), expected("a"));
+    let list = RevocationList::new(Duration::from_secs(60));
+    assert_eq!(paths(server().check(check("revocations")).revocation_list(list)), expected("revocations"));
+    assert!(server().check(check("revocations")).check(check("b")).build().is_ok(), "there is no list");
+    let good = server().build().unwrap();
+    assert!(good.reload(server().check(check("a")).check(check("a"))).is_err());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use axum::routing::get as route;
 use http::{Response, header};
 use support::{get, get_with, send};
 use tower::ServiceBuilder;
+use tower_bearer::checks::{Answer, RequestContext, TokenCheck};
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Require, ResourceServer, permissions};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
@@ -122,7 +123,31 @@ async fn refusals_and_fetches_are_logged_once_and_without_any_text_of_the_token(
     let lines = captured.lines();
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("BearerAuthLayer")), "{lines:?}");
 
+    a_check_that_panics_is_an_error_without_what_it_has_said(&captured).await;
     a_trace_layer_outside_prints_the_token_unless_the_header_was_marked_before(&captured).await;
+}
+
+async fn a_check_that_panics_is_an_error_without_what_it_has_said(captured: &Captured) {
+    struct Panics;
+    impl TokenCheck for Panics {
+        fn name(&self) -> &'static str {
+            "panics"
+        }
+
+        fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
+            panic!("{}", token.subject().unwrap())
+        }
+    }
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).check(Panics).build().unwrap();
+    server.ready().await.unwrap();
+    captured.text();
+    assert!(server.authenticate(&idp.token("s3cr3t-subject").sign()).await.is_err());
+    let text = captured.text();
+    let errors: Vec<_> = text.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    assert!(errors[0].contains("a check of tokens has panicked check=panics"), "{text}");
+    assert!(!text.contains("s3cr3t"), "{text}");
 }
 
 async fn a_trace_layer_outside_prints_the_token_unless_the_header_was_marked_before(captured: &Captured) {

@@ -102,6 +102,7 @@ impl TokenCheck for Say {
         match token.subject() {
             Some("banned") => Answer::No(Denied::access_denied("secret")),
             Some("unknown") => Answer::cannot_tell("secret"),
+            Some("broken") => panic!("secret"),
             _ => Answer::Yes,
         }
     }
@@ -123,7 +124,7 @@ async fn what_is_asked_about_tokens_is_counted() {
         "carol",
         std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 40),
     );
-    for subject in ["alice", "banned", "unknown", "carol", "banned"] {
+    for subject in ["alice", "banned", "unknown", "carol", "banned", "broken"] {
         let _ = server.authenticate(&idp.token(subject).sign()).await;
     }
     list.disconnected("secret");
@@ -135,7 +136,7 @@ async fn what_is_asked_about_tokens_is_counted() {
     }
     let expected = [
         ("tower_bearer_checks_total{check=accounts,outcome=no}", 2),
-        ("tower_bearer_checks_total{check=accounts,outcome=unknown}", 1),
+        ("tower_bearer_checks_total{check=accounts,outcome=unknown}", 2),
         ("tower_bearer_checks_total{check=revocations,outcome=no}", 1),
         ("tower_bearer_checks_total{check=revocations,outcome=unknown}", 1),
         ("tower_bearer_logouts_total{result=done}", 1),

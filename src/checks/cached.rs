@@ -1,15 +1,17 @@
 //! A check whose answers are remembered for a while.
 
+mod known;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::sync::Cache;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Answer, Denied, RequestContext, TokenCheck};
+use self::known::{Known, Lookup};
+use super::{Answer, RequestContext, TokenCheck};
 use crate::access_token::AccessToken;
-use crate::clock::after;
 
 /// A check that looks at nothing but the token, so that its answers may be remembered; see
 /// [`CachedCheck`].
@@ -18,37 +20,36 @@ pub trait TokenOnlyCheck: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Decides about a token that was verified, and that its sender may use.
+    ///
+    /// The future of [`Answer::later`] runs in a task of its own, for 5 s at most.
     fn check(&self, token: &AccessToken) -> Answer;
 }
 
 /// Remembers the answers of a check, each for a while: for checks that ask somebody else.
 ///
 /// Yes and no are remembered; that the check cannot tell is not. Requests that come before the
-/// first answer is there ask, too. A token is found by its [`token_hash`](RequestContext::token_hash),
-/// which takes a microsecond for a long token: a check that answers faster needs no cache.
+/// first answer is there wait for it: a thousand at once are one question. It goes on if their
+/// callers go away, and its answer is for the next. A token is found by its
+/// [`token_hash`](RequestContext::token_hash), which takes a microsecond for a long token: a check
+/// that answers faster needs no cache.
 ///
 /// # Security
 ///
-/// A change is noticed only when the remembered answer has run out.
+/// A change is noticed only when the remembered answer has run out. It counts from when it was
+/// asked for, and a question that has been open for longer is not waited for either, but asked
+/// anew.
 pub struct CachedCheck<T> {
     check: T,
     keep: Duration,
-    answers: Cache<Key, Known>,
-}
-
-/// An issuer and the hash of a token.
-type Key = (Arc<str>, [u8; 32]);
-
-#[derive(Clone)]
-struct Known {
-    until: Instant,
-    denied: Option<Denied>,
+    known: Arc<Known>,
 }
 
 impl<T: TokenOnlyCheck> CachedCheck<T> {
     /// Keeps each answer for the time `keep`, and the answers for `max_tokens` tokens at most.
+    ///
+    /// As many questions may be open at once; those that are more are asked without being shared.
     pub fn new(check: T, keep: Duration, max_tokens: u64) -> Self {
-        Self { check, keep, answers: Cache::new(max_tokens) }
+        Self { check, keep, known: Arc::new(Known::new(max_tokens)) }
     }
 }
 
@@ -58,31 +59,28 @@ impl<T: TokenOnlyCheck> TokenCheck for CachedCheck<T> {
     }
 
     fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
-        let (key, asked) = ((Arc::clone(&token.policy().issuer), request.token_hash()), Instant::now());
-        if let Some(known) = self.answers.get(&key).filter(|known| asked < known.until) {
-            return known.denied.map_or(Answer::Yes, Answer::No);
-        }
-        // from when it was asked, since the answer may be as old
-        let (answers, until) = (self.answers.clone(), after(asked, self.keep));
-        let remember = move |answer: &Answer| {
-            let denied = match answer {
-                Answer::Yes => None,
-                Answer::No(denied) => Some(denied.clone()),
-                Answer::CannotTell(_) | Answer::Later(_) => return,
-            };
-            answers.insert(key, Known { until, denied });
+        let key = (Arc::clone(&token.policy().issuer), request.token_hash());
+        let question = match self.known.look_up(key, Instant::now(), self.keep) {
+            Lookup::Known(answer) => return answer,
+            Lookup::Asked(answering) => return Answer::later(answering.wait()),
+            Lookup::Unknown(question) => question,
         };
+        // should it panic, whoever waits is told that nobody can tell
         match self.check.check(token) {
-            Answer::Later(answer) => Answer::later(async move {
-                let mut answer = answer.await;
-                while let Answer::Later(later) = answer {
-                    answer = later.await;
+            Answer::Later(answer) => {
+                let (name, answer) = (self.check.name(), Answer::Later(answer));
+                match Handle::try_current() {
+                    Ok(runtime) => {
+                        let answering = question.answering();
+                        runtime.spawn(question.ask(name, answer));
+                        Answer::later(answering.wait())
+                    }
+                    // nobody can wait here, and so nobody is to wait for this one
+                    Err(_) => answer,
                 }
-                remember(&answer);
-                answer
-            }),
+            }
             answer @ (Answer::Yes | Answer::No(_) | Answer::CannotTell(_)) => {
-                remember(&answer);
+                question.close(&answer);
                 answer
             }
         }

@@ -1,6 +1,7 @@
 //! The checks of a server, in their order.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,17 @@ use super::request_context::{Kept, RequestContext};
 use super::{Answer, Fail, OnUnavailable, TokenCheck};
 use crate::access_token::{AccessToken, Permitted};
 use crate::credential::RequestHead;
-use crate::error::{Error, ErrorKind};
+use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 use crate::revocation::Finding;
+use crate::sync::{caught, caught_now};
 use crate::trace::{count, event};
 
 /// How long a request waits for one check's answer: longer than any client would think a service
 /// well, and short enough for requests not to pile up.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
+
+/// Why a check that takes longer cannot tell.
+const TOO_LONG: &str = "it took longer than 5 s";
 
 /// When to come again, if a check cannot tell.
 const RETRY: Duration = Duration::from_secs(5);
@@ -50,6 +55,15 @@ impl Checks {
         revocations.into_iter().chain(self.own.iter().map(|(check, _)| check.name()))
     }
 
+    /// Notes if two of them have one name.
+    pub(crate) fn check_names(&self, problems: &mut ConfigError) {
+        let mut seen = HashSet::new();
+        for name in self.names().filter(|name| !seen.insert(*name)) {
+            let fix = "two checks have this name; logs, metrics and explanations tell them apart by it";
+            problems.push_as(ConfigProblemKind::Conflict, format!("checks[{name}]"), fix);
+        }
+    }
+
     /// Returns the checks that are to be asked, or the evidence that there are none.
     pub(crate) fn needed(checks: Option<&Arc<Self>>) -> Result<&Arc<Self>, Permitted> {
         checks.ok_or_else(Permitted::by_all_checks)
@@ -74,7 +88,7 @@ impl Checks {
 
     fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &RequestContext<'_>) -> Asked {
         for (place, (check, on_unavailable)) in self.own.iter().enumerate() {
-            let answer = match check.check(token, request) {
+            let answer = match ask(&**check, token, request) {
                 Answer::Later(answer) => {
                     let (checks, token, kept) = (Arc::clone(self), token.clone(), request.keep());
                     return Asked::Later(Box::pin(async move { checks.go_on(place, answer, &token, &kept).await }));
@@ -100,14 +114,32 @@ impl Checks {
         for (check, on_unavailable) in self.own.iter().skip(place) {
             let answer = match pending.take() {
                 Some(pending) => Answer::Later(pending),
-                None => check.check(token, &kept.context()),
+                None => ask(&**check, token, &kept.context()),
             };
-            let answer = timeout(LONGEST, at_last(answer)).await;
-            let answer = answer.unwrap_or_else(|_| Answer::cannot_tell("it took longer than 5 s"));
+            let answer = in_time(check.name(), answer).await;
             on_unavailable.settle(check.name(), answer, token, &kept.context())?;
         }
         Ok(Permitted::by_all_checks())
     }
+}
+
+/// Asks a check, which may panic. That costs nothing as long as it does not.
+fn ask(check: &dyn TokenCheck, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
+    caught_now(|| check.check(token, request)).unwrap_or_else(|| panicked(check.name()))
+}
+
+/// Waits for an answer, but not for too long.
+pub(super) async fn in_time(check: &'static str, answer: Answer) -> Answer {
+    let answer =
+        timeout(LONGEST, caught(at_last(answer))).await.unwrap_or_else(|_| Some(Answer::cannot_tell(TOO_LONG)));
+    answer.unwrap_or_else(|| panicked(check))
+}
+
+/// A check that panics cannot tell. What it says of it may hold what it has seen, and is not
+/// repeated.
+fn panicked(check: &'static str) -> Answer {
+    event!(error, "a check of tokens has panicked", check = check);
+    Answer::cannot_tell("the check has panicked")
 }
 
 /// Waits for as long as an answer is another future.

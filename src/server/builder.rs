@@ -354,6 +354,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 problems.push_as(ConfigProblemKind::Conflict, format!("issuers[{}]", issuer.issuer), fix);
             }
         }
+        settings.checks.check_names(&mut problems);
         #[cfg(feature = "introspection")]
         Askers::<C>::check(&issuers, &mut problems);
         problems.or(())?;

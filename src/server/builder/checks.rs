@@ -19,6 +19,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
 
     /// Adds a check, as [`check`](Self::check) does, with the [`OnUnavailable`] that says what becomes of
     /// requests if the check cannot tell.
+    ///
+    /// A check that panics cannot tell. Each check has a [name](TokenCheck::name) of its own:
+    /// [`build`](Self::build) reports two of one name.
     #[must_use]
     pub fn check_with(mut self, check: impl TokenCheck, on_unavailable: OnUnavailable) -> Self {
         self.settings.checks.own.push((Arc::new(check), on_unavailable));
