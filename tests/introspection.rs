@@ -17,7 +17,9 @@ use support::endpoint::{Endpoint, alice, json};
 use support::{challenge, get_with, kind, send};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance, sleep, timeout};
-use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtIntrospection, Secret};
+use tower_bearer::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
+use tower_bearer::keys::Algorithm;
+use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
@@ -54,6 +56,91 @@ async fn a_token_is_what_its_issuer_says() {
     // and what it said is remembered
     assert_eq!((kind(&server, "good-1").await, kind(&server, "bad").await), (None, Some(ErrorKind::Inactive)));
     assert_eq!(endpoint.calls(), 2);
+}
+
+/// Not at the first token.
+#[tokio::test]
+async fn a_secret_that_can_never_do_is_a_problem_of_the_configuration() {
+    const PEM: &str = include_str!("../src/introspection_client/testdata/es256.pem");
+    let key = |algorithm, pem: &str| ClientAuthentication::private_key_jwt("orders", ClientKey::pem(algorithm, pem));
+    let one_line = PEM.replace('\n', "");
+    for (client, fault) in [
+        (key(Algorithm::Es256, PEM), None),
+        (key(Algorithm::Es256, &format!("\n{PEM}\n")), None),
+        (key(Algorithm::Es256, &one_line), Some("with its line breaks")),
+        (key(Algorithm::Es256, &PEM.replace('\n', "\\n")), Some("with its line breaks")),
+        (key(Algorithm::Es384, PEM), Some("for its algorithm")),
+        (key(Algorithm::Rs256, PEM), Some("for its algorithm")),
+        (key(Algorithm::Es256, "-----BEGIN PRIVATE KEY-----"), Some("no private key in PEM")),
+        (key(Algorithm::Es256, ""), Some("it is empty")),
+        (ClientAuthentication::client_secret_basic("orders", ""), Some("it is empty")),
+        (ClientAuthentication::client_secret_post("orders", ""), Some("it is empty")),
+        (ClientAuthentication::bearer(""), Some("it is empty")),
+        (ClientAuthentication::bearer("a\nb"), Some("cannot stand in a header")),
+        (ClientAuthentication::client_secret_basic_without_encoding("orders", "a\nb"), None),
+        // which may be there later
+        (
+            ClientAuthentication::private_key_jwt("orders", ClientKey::pem(Algorithm::Es256, Secret::file("/none"))),
+            None,
+        ),
+    ] {
+        let introspection = Introspection::new(client.clone()).endpoint("https://id.test/introspect");
+        let issuer = Issuer::new("https://id.test").introspection(introspection);
+        let built = ResourceServer::new("https://api.test").trust(issuer).build();
+        let problems: Vec<_> = built.err().iter().flat_map(|error| error.problems().to_vec()).collect();
+        match fault {
+            None => assert!(problems.is_empty(), "{client:?}: {problems:?}"),
+            Some(fault) => {
+                assert_eq!(problems.len(), 1, "{client:?}");
+                assert_eq!(problems[0].path(), "issuers[https://id.test].introspection.client");
+                assert!(problems[0].message().contains(fault), "{problems:?}");
+                assert!(!problems[0].message().contains("MIGH"));
+            }
+        }
+    }
+}
+
+/// With a list of revoked tokens, which must remember for as long as a token lives.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_does_not_say_when_it_expires_is_too_old_for_a_list_some_day() {
+    let endpoint = Endpoint::of_alice();
+    let now = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let list = RevocationList::builder(seconds(900)).clock(self::now).build();
+    let with = |iat: Option<u64>| {
+        let mut claims: serde_json::Value = serde_json::from_str(&alice()).unwrap();
+        let claims_of = claims.as_object_mut().unwrap();
+        claims_of.remove("exp");
+        claims_of.remove("iat");
+        claims_of.extend(iat.map(|iat| ("iat".to_owned(), iat.into())));
+        claims.to_string()
+    };
+    for (number, (iat, max_age, expected)) in [
+        (Some(now - 800), None, None),
+        (Some(now - 86_400), None, Some(ErrorKind::CheckUnavailable)),
+        // it never was younger, for all that is known
+        (None, None, None),
+        // who has set a maximum age has the client get another token
+        (Some(now - 800), Some(seconds(800)), None),
+        (Some(now - 86_400), Some(seconds(800)), Some(ErrorKind::Expired)),
+        (None, Some(seconds(800)), Some(ErrorKind::MissingClaim)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = with(iat);
+        endpoint.answer(move |_| json(200, &body));
+        let server = endpoint.server_of(as_it_is, |issuer| match max_age {
+            Some(max_age) => issuer.max_age(max_age),
+            None => issuer,
+        });
+        let server = server.clock(self::now).revocation_list(list.clone()).build().unwrap();
+        let error = server.authenticate(&format!("token-{number}")).await.err();
+        assert_eq!(error.as_ref().map(tower_bearer::Error::kind), expected, "{iat:?} {max_age:?}");
+        if expected == Some(ErrorKind::CheckUnavailable) {
+            let told = error.unwrap().to_string();
+            assert!(told.contains("does not say when it expires") && told.contains("max_age"), "{told}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

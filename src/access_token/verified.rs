@@ -99,6 +99,7 @@ fn identity<'t>(token: &'t Claimed, text: &'t [u8]) -> Identity<'t> {
         text,
         issued: dates.issued,
         expires: dates.expires,
+        ends: claim(json, "exp").is_some(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use crate::error::ConfigProblem;
-use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection};
+use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
 use crate::issuer::{Argument, Issuer, Preset, presets};
 use crate::jose::Algorithm;
 
@@ -66,7 +66,7 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "roles": { "at": ["r"], "separated_by": ";", "only_with_prefix": "q", "only_granted_in": { "value_of": "org" }, "only_renamed": { "ops": ["admin", "user"] } },
         "tenant_at": "/firebase/tenant",
         "introspection": {
-            "client": { "private_key_jwt": { "client_id": "c", "algorithm": "ES256", "key": "-", "kid": "k" } },
+            "client": { "private_key_jwt": { "client_id": "c", "algorithm": "ES256", "key": { "file": "/k" }, "kid": "k" } },
             "endpoint": "https://id.test/introspect",
             "ttl_seconds": 20,
             "inactive_ttl_seconds": 1,
@@ -76,7 +76,8 @@ fn every_setting_is_what_the_method_of_its_name_does() {
             "only_prefix": "id_",
         },
     });
-    let client = ClientAuthentication::private_key_jwt("c", ClientKey::pem(Algorithm::Es256, "-").kid("k"));
+    let client =
+        ClientAuthentication::private_key_jwt("c", ClientKey::pem(Algorithm::Es256, Secret::file("/k")).kid("k"));
     let by_hand = Issuer::new("https://id.test/")
         .also_known_as("id")
         .also_known_as("id.test")

@@ -133,7 +133,11 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// Takes a key in PEM: `PRIVATE KEY` (PKCS #8), or `RSA PRIVATE KEY` (PKCS #1).
+    /// Takes a key in PEM: `PRIVATE KEY` (PKCS #8), or `RSA PRIVATE KEY` (PKCS #1), with its line
+    /// breaks.
+    ///
+    /// [`build`](crate::config::ResourceServerBuilder::build) tries a key that is given as text. One
+    /// from a file or a function is tried when it is first needed: it may be there later, or change.
     pub fn pem(algorithm: Algorithm, pem: impl Into<Secret>) -> Self {
         Self { algorithm, pem: pem.into(), kid: None }
     }

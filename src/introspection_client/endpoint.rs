@@ -1,5 +1,6 @@
 //! Where an issuer is asked, and one question.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use url::Url;
 
 use super::question::Question;
 use super::signed;
+use crate::clock::UnixTime;
 use crate::introspection::{Fault, Introspection, Said};
 use crate::issuer::Policy;
 use crate::jwks::{Discovered, HttpAccess, Keys};
@@ -23,27 +25,27 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks the addresses; the error names the setting, and says what is wrong with it.
+    /// Checks the addresses, and the secret if it is at hand; the error names the setting, and says
+    /// what is wrong with it.
     pub(crate) fn new(
         access: &HttpAccess,
         issuer: &str,
         settings: Introspection,
-    ) -> Result<Self, (&'static str, &'static str)> {
+    ) -> Result<Self, (&'static str, Cow<'static, str>)> {
         let access = access.for_secrets();
         if !access.client.has_bodies {
-            return Err((
-                "http_client",
-                "it was made by from_service, and cannot send a token; make it by from_service_with_bodies",
-            ));
+            let fix = "it was made by from_service, and cannot send a token; make it by from_service_with_bodies";
+            return Err(("http_client", fix.into()));
         }
         let given = settings.endpoint.as_deref().map(|url| access.checked(url, true)).transpose();
-        let given = given.map_err(|fix| ("introspection.endpoint", fix))?;
+        let given = given.map_err(|fix| ("introspection.endpoint", fix.into()))?;
         let discovered = Discovered::new(access.clone(), issuer, "introspection_endpoint");
         if given.is_none() && discovered.check().is_err() {
-            return Err((
-                "introspection.endpoint",
-                "no metadata can be found below the issuer's identifier; give the address",
-            ));
+            let fix = "no metadata can be found below the issuer's identifier; give the address";
+            return Err(("introspection.endpoint", fix.into()));
+        }
+        if let Err(fault) = try_secret(&settings, issuer) {
+            return Err(("introspection.client", fault.detail));
         }
         Ok(Self { settings, access, given, discovered })
     }
@@ -94,6 +96,18 @@ impl Endpoint {
             // a function of the application may panic
             spawn_blocking(move || secret.read()).await.unwrap_or_else(|_| Err("its function panicked".to_owned()))
         };
-        read.map_err(|why| Fault::outage(format!("the secret of this service cannot be had: {why}")))
+        read.map_err(no_secret)
     }
+}
+
+/// Writes a question that is not sent, for the sake of the faults of a secret that is at hand.
+fn try_secret(settings: &Introspection, issuer: &str) -> Result<(), Fault> {
+    let Some(secret) = settings.client.secret().filter(|secret| secret.is_at_hand()) else { return Ok(()) };
+    let secret = secret.read().map_err(no_secret)?;
+    let now = UnixTime::default();
+    Question { settings, issuer, token: "", audiences: &[], secret: &secret, now }.write().map(drop)
+}
+
+fn no_secret(why: String) -> Fault {
+    Fault::outage(format!("the secret of this service cannot be had: {why}"))
 }

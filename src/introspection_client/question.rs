@@ -75,7 +75,7 @@ impl Question<'_> {
     }
 }
 
-const NO_KEY: &str = "the key of this service is no private key in PEM (PKCS #8, or PKCS #1 of RSA) for its algorithm";
+const NO_KEY: &str = "the key of this service is no private key in PEM (PKCS #8, or PKCS #1 of RSA; with its line breaks) for its algorithm";
 
 fn basic(client: &str, secret: &str) -> String {
     let both = format!("{client}:{secret}");

@@ -25,6 +25,8 @@ pub(crate) struct Identity<'t> {
     pub(crate) text: &'t [u8],
     pub(crate) issued: Option<UnixTime>,
     pub(crate) expires: UnixTime,
+    /// Whether it says itself when it expires.
+    pub(crate) ends: bool,
 }
 
 /// A token with its list. The hashes are made once, and not for each request.
@@ -36,6 +38,8 @@ pub(crate) struct Revocable {
     expires: UnixTime,
     /// How long it lives, if that is longer than the list remembers.
     too_long: Option<Duration>,
+    /// Whether it says when it expires.
+    ends: bool,
 }
 
 /// What a list knows about a token.
@@ -68,6 +72,7 @@ impl Revocable {
             issued: token.issued.map(|issued| millis(issued.0)),
             expires: token.expires,
             too_long: Some(life).filter(|life| *life > list.max_lifetime()),
+            ends: token.ends,
             list: list.clone(),
         }
     }
@@ -89,15 +94,18 @@ impl Revocable {
     }
 
     fn why(&self) -> Cow<'static, str> {
-        match self.too_long {
-            Some(life) => format!(
-                "the token lives for {} s, and the revocation list remembers for {} s",
-                life.as_secs(),
-                self.list.max_lifetime().as_secs()
-            )
-            .into(),
-            None => self.list.why_disconnected(),
+        let Some(life) = self.too_long else { return self.list.why_disconnected() };
+        let (life, remembered) = (life.as_secs(), self.list.max_lifetime().as_secs());
+        if self.ends {
+            return format!("the token lives for {life} s, and the revocation list remembers for {remembered} s")
+                .into();
         }
+        format!(
+            "the token does not say when it expires, and would have lived for {life} s, while the revocation list \
+             remembers for {remembered} s; set the issuer's max_age to no more than that, and such a token is refused \
+             as expired"
+        )
+        .into()
     }
 
     /// Revokes this one token.

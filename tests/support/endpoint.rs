@@ -79,9 +79,18 @@ impl Endpoint {
 
     /// A server of one issuer without keys, which is asked here.
     pub fn server(&self, change: impl FnOnce(Introspection) -> Introspection) -> ResourceServerBuilder {
+        self.server_of(change, |issuer| issuer)
+    }
+
+    /// The same, of an issuer with other terms.
+    pub fn server_of(
+        &self,
+        change: impl FnOnce(Introspection) -> Introspection,
+        terms: impl FnOnce(Issuer) -> Issuer,
+    ) -> ResourceServerBuilder {
         let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
         let introspection = introspection.endpoint(format!("{ISSUER}/introspect")).without_keys();
-        let issuer = Issuer::new(ISSUER).introspection(change(introspection));
+        let issuer = terms(Issuer::new(ISSUER).introspection(change(introspection)));
         tower_bearer::ResourceServer::new("https://api.test").trust(issuer).http_client(self.client())
     }
 }
