@@ -1,7 +1,6 @@
 //! The issuer.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::issuer::Issuer;
 use crate::jose::Algorithm;
 use crate::jwks::{FetchError, FetchedKeys, KeySource};
 use crate::server::Trust;
-use crate::sync::lock;
+use crate::sync::{lock, random};
 
 /// The audience of tokens for which no other is named.
 pub const DEFAULT_AUDIENCE: &str = "https://api.test";
@@ -110,11 +109,11 @@ impl Idp {
     /// let token = idp.logout_token("shop").claim("sid", "s1").sign();
     /// ```
     pub fn logout_token(&self, client_id: impl Into<String>) -> TokenBuilder {
-        static MADE: AtomicU64 = AtomicU64::new(0);
         let event = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
         let token = self.token("").without("sub").without("client_id").header("typ", "logout+jwt");
         let token = token.audience(client_id.into()).claim("events", event).expires_in(Duration::from_secs(120));
-        token.claim("jti", format!("logout-{}", MADE.fetch_add(1, Ordering::Relaxed)))
+        // a receiver may have seen those of another process
+        token.claim("jti", format!("{:016x}{:016x}", random(), random()))
     }
 
     /// Begins a token that is signed with the key for this algorithm.
