@@ -48,6 +48,26 @@ use crate::server::ResourceServer;
 /// A layer for grpc-web, such as tonic-web's, belongs *inside*. What comes through it looks like
 /// gRPC over HTTP/1.1, which this layer would refuse as HTTP.
 ///
+/// In axum, `Router::layer` covers the router's fallback, too: a path that nobody has is 401 without a
+/// token. But a router has one fallback only, and of two that are merged it is that of the one that
+/// is merged *into* the other. So add what is public after the layer, or merge the guarded router
+/// into the public one. The other way round, anybody may find out which paths there are:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// # use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// # let server = ResourceServer::new("https://api.example.com").trust(Issuer::new("https://id.example.com/")).build()?;
+/// let guarded = Router::new().route("/orders", get(async || "orders")).layer(BearerAuthLayer::new(server));
+/// let public = Router::new().route("/health", get(async || "well"));
+/// let app: Router = public.merge(guarded); // and not guarded.merge(public)
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `Router::route_layer` does not cover the fallback at all.
+///
 /// A layer *outside* that prints the headers of requests prints the token, since only this one
 /// marks the header as sensitive. So does tower-http's `TraceLayer` with `include_headers`. Put it
 /// inside, or mark the headers before it:

@@ -580,3 +580,38 @@ async fn a_challenge_names_scopes_as_the_issuer_calls_them() {
     let writer = idp.token("alice").scope("api://orders/read api://orders/write").sign();
     assert_eq!(send(&app, get("/orders", &[&format!("Bearer {writer}")])).await.status(), 200);
 }
+
+/// Statuses without a token of a guarded path, of a public one, and of one that nobody has; and with one of the last.
+async fn statuses(app: &Router, token: &str) -> [u16; 4] {
+    let mut statuses = [0; 4];
+    let requests = [get("/me", &[]), get("/health", &[]), get("/nothing", &[]), get_with("/nothing", token)];
+    for (status, request) in statuses.iter_mut().zip(requests) {
+        *status = send(app, request).await.status().as_u16();
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn the_fallback_of_a_guarded_router_is_guarded_as_it_is_documented() {
+    let idp = Idp::new("https://id.test/");
+    let server = ResourceServer::new("https://api.test").trust(&idp).build().unwrap();
+    let auth = || BearerAuthLayer::new(server.clone());
+    let me = || route(async |token: AccessToken| token.subject().unwrap_or_default().to_owned());
+    let guarded = || Router::new().route("/me", me()).layer(auth());
+    let own = || Router::new().route("/me", me()).fallback(async || StatusCode::IM_A_TEAPOT).layer(auth());
+    let public = || Router::new().route("/health", route(async || "well"));
+    let outside = || Router::new().route("/me", me()).route_layer(auth());
+    let token = idp.token("alice").sign();
+    for (name, app, unknown, known) in [
+        // the documented ways
+        ("added after the layer", guarded().route("/health", route(async || "well")), 401, 404),
+        ("the guarded one merged in", public().merge(guarded()), 401, 404),
+        ("a fallback of its own", own().merge(public()), 401, 418),
+        ("a fallback of its own, merged in", public().merge(own()), 401, 418),
+        // and what they are for: here, anybody is answered
+        ("the public one merged in", guarded().merge(public()), 404, 404),
+        ("a layer of the routes only", public().merge(outside()), 404, 404),
+    ] {
+        assert_eq!(statuses(&app, &token).await, [401, 200, unknown, known], "{name}");
+    }
+}
