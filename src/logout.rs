@@ -184,12 +184,12 @@ where
 /// OpenID Connect Back-Channel Logout 1.0 §2.8.
 fn answer(received: Result<LogoutToken, Error>) -> Response<String> {
     let Err(error) = received else {
-        count!("tower_bearer_logouts_total", "result" => "done");
+        count!("tower_bearer_logouts_total", "outcome" => "done");
         return response(StatusCode::OK, None);
     };
     event!(warn, "a logout token was refused", error = error);
     if wire(error.kind()).status.is_server_error() {
-        count!("tower_bearer_logouts_total", "result" => "failed");
+        count!("tower_bearer_logouts_total", "outcome" => "failed");
         let text = Some(("temporarily_unavailable", error.kind().text()));
         let mut response = response(StatusCode::SERVICE_UNAVAILABLE, text);
         if let Some(wait) = error.retry_after() {
@@ -197,12 +197,12 @@ fn answer(received: Result<LogoutToken, Error>) -> Response<String> {
         }
         return response;
     }
-    count!("tower_bearer_logouts_total", "result" => "refused");
+    count!("tower_bearer_logouts_total", "outcome" => "refused");
     response(StatusCode::BAD_REQUEST, Some(("invalid_request", error.kind().text())))
 }
 
 fn no_form(error: NoForm) -> Response<String> {
-    count!("tower_bearer_logouts_total", "result" => "refused");
+    count!("tower_bearer_logouts_total", "outcome" => "refused");
     let text = Some(("invalid_request", error.text()));
     if error != NoForm::Method {
         return response(StatusCode::BAD_REQUEST, text);

@@ -65,16 +65,16 @@ async fn refusals_fetches_and_decisions_are_counted() {
     idp.outage();
     assert!(server.refresh("https://id.test/").await.is_err());
     let expected = [
-        ("tower_bearer_issuer_decisions_total{result=refused}", 1),
+        ("tower_bearer_issuer_decisions_total{outcome=refused}", 1),
         ("tower_bearer_key_fetch_failures{issuer=https://id.test/}", 1),
         ("tower_bearer_key_fetches_refused_total{issuer=https://id.test/}", 2),
-        ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=failed}", 1),
-        ("tower_bearer_key_fetches_total{issuer=https://id.test/,result=ok}", 2),
+        ("tower_bearer_key_fetches_total{issuer=https://id.test/,outcome=failed}", 1),
+        ("tower_bearer_key_fetches_total{issuer=https://id.test/,outcome=ok}", 2),
         ("tower_bearer_refusals_total{kind=MissingToken}", 1),
         ("tower_bearer_refusals_total{kind=UnknownIssuer}", 1),
         ("tower_bearer_refusals_total{kind=UnknownKey}", 3),
-        ("tower_bearer_token_cache_total{result=hit}", 2),
-        ("tower_bearer_token_cache_total{result=miss}", 1),
+        ("tower_bearer_token_cache_total{outcome=hit}", 2),
+        ("tower_bearer_token_cache_total{outcome=miss}", 1),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value));
     let mut found = recorded(&snapshotter);
@@ -139,8 +139,8 @@ async fn what_is_asked_about_tokens_is_counted() {
         ("tower_bearer_checks_total{check=accounts,outcome=unknown}", 2),
         ("tower_bearer_checks_total{check=revocations,outcome=no}", 1),
         ("tower_bearer_checks_total{check=revocations,outcome=unknown}", 1),
-        ("tower_bearer_logouts_total{result=done}", 1),
-        ("tower_bearer_logouts_total{result=refused}", 1),
+        ("tower_bearer_logouts_total{outcome=done}", 1),
+        ("tower_bearer_logouts_total{outcome=refused}", 1),
         ("tower_bearer_revocations{}", 2),
     ];
     let found = recorded(&snapshotter);

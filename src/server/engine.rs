@@ -83,7 +83,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Takes a known token from the cache.
     pub(super) fn recall(&self, token: &[u8]) -> Option<Verified<C>> {
         let known = self.cache.get(token, &self.lookup, &self.policy.clock)?;
-        count!("tower_bearer_token_cache_total", "result" => "hit");
+        count!("tower_bearer_token_cache_total", "outcome" => "hit");
         Some(known)
     }
 
@@ -114,7 +114,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     let ended = answer.ended(token.as_bearer().as_str(), &self.lookup);
                     match timeout_at(deadline, ended).await.unwrap_or(Err(late))? {
                         Answer::Verified(verified) => {
-                            count!("tower_bearer_token_cache_total", "result" => "miss");
+                            count!("tower_bearer_token_cache_total", "outcome" => "miss");
                             return Ok(verified);
                         }
                         Answer::Active(until) => (self.look(token.as_bearer(), Some(until)), Some(until)),
@@ -261,7 +261,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let verified = Verified::new(plausible, signature, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant.until(believed), now.wall);
-        count!("tower_bearer_token_cache_total", "result" => "miss");
+        count!("tower_bearer_token_cache_total", "outcome" => "miss");
         self.cache.report(now.wall);
         Ok(Found::Verified(verified))
     }

@@ -298,18 +298,18 @@ impl Asking {
         let now = Instant::now();
         match decided {
             Ok(Some(trusted)) => {
-                count!("tower_bearer_issuer_decisions_total", "result" => "trusted");
+                count!("tower_bearer_issuer_decisions_total", "outcome" => "trusted");
                 self.decisions.trust(&trusted);
                 Ok(trusted)
             }
             Ok(None) => {
-                count!("tower_bearer_issuer_decisions_total", "result" => "refused");
+                count!("tower_bearer_issuer_decisions_total", "outcome" => "refused");
                 self.decisions.refuse(id, not_trusted(), now);
                 Err(not_trusted())
             }
             Err(error) => {
                 let report = error.report();
-                count!("tower_bearer_issuer_decisions_total", "result" => "failed");
+                count!("tower_bearer_issuer_decisions_total", "outcome" => "failed");
                 event!(warn, "could not decide on an issuer", error = report);
                 // as much as is worth remembering
                 let error = undecided(report.chars().take(200).collect::<String>());

@@ -107,7 +107,7 @@ impl Shared {
     /// Tells the operator of a failure. No lock may be held: who listens may ask for the status.
     fn tell_failure(&self, report: &str, failures: u32) {
         event!(warn, "could not fetch the issuer's keys", issuer = self.issuer, error = report);
-        count!("tower_bearer_key_fetches_total", "issuer" => self.label().to_owned(), "result" => "failed");
+        count!("tower_bearer_key_fetches_total", "issuer" => self.label().to_owned(), "outcome" => "failed");
         self.show_failures(failures);
     }
 
@@ -221,7 +221,7 @@ impl RefreshTask {
         shared.count_ended();
         drop(state);
         event!(info, "fetched the issuer's keys", issuer = shared.issuer, keys = keys, skipped = skipped);
-        count!("tower_bearer_key_fetches_total", "issuer" => shared.label().to_owned(), "result" => "ok");
+        count!("tower_bearer_key_fetches_total", "issuer" => shared.label().to_owned(), "outcome" => "ok");
         shared.show_failures(0);
     }
 }

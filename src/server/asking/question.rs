@@ -177,9 +177,9 @@ impl<C: Send + Sync + 'static> Asking<C> {
         });
         let label = policy.issuer.to_string();
         match &verdict {
-            Ok(_) => count!("tower_bearer_introspections_total", "issuer" => label, "result" => "active"),
+            Ok(_) => count!("tower_bearer_introspections_total", "issuer" => label, "outcome" => "active"),
             Err(error) => {
-                count!("tower_bearer_introspections_total", "issuer" => label, "result" => "refused");
+                count!("tower_bearer_introspections_total", "issuer" => label, "outcome" => "refused");
                 let how_long = self.endpoint.settings().inactive_ttl;
                 if !how_long.is_zero() {
                     self.refused.insert(digest, (after(now.instant, how_long), error.clone()));
@@ -203,7 +203,7 @@ impl<C: Send + Sync + 'static> Asking<C> {
         let wait = lock(&self.pace).failed(&fault, now);
         let issuer = &self.trusted.policy.issuer;
         event!(warn, "could not ask an issuer about a token", issuer = issuer, error = fault.detail);
-        count!("tower_bearer_introspections_total", "issuer" => issuer.to_string(), "result" => "failed");
+        count!("tower_bearer_introspections_total", "issuer" => issuer.to_string(), "outcome" => "failed");
         Error::new(ErrorKind::IntrospectionUnavailable, fault.detail).with_retry_after(wait).at(issuer)
     }
 }
