@@ -11,14 +11,13 @@ use http::Extensions;
 
 pub(crate) use self::verified::Verified;
 use self::verified::{Inner, claim, client, session, subject};
-use crate::claims::{Audience, Principal};
+use crate::claims::{Audience, Principal, numeric_date};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;
 use crate::jose::Value;
 use crate::possession::{Binding, Possessed};
 use crate::revocation::{Finding, Revocable};
-use crate::validate::numeric_date;
 
 /// A verified access token: whoever holds one knows that its claims were checked and its signature
 /// was verified.

@@ -59,6 +59,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         K::InsufficientAuthentication => {
             (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("insufficient_user_authentication"))
         }
+        K::InvalidProof => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_dpop_proof")),
         K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
         K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
             (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)

@@ -7,6 +7,7 @@
 // and roles.
 
 mod claim;
+mod date;
 mod path;
 mod principal;
 mod registered;
@@ -18,6 +19,9 @@ mod typed;
 
 pub(crate) use self::claim::Unmet;
 pub use self::claim::{Claim, ClaimValue};
+#[cfg(feature = "introspection")]
+pub(crate) use self::date::LATEST_DATE;
+pub(crate) use self::date::numeric_date;
 pub(crate) use self::path::Path;
 pub use self::path::Segment;
 pub use self::principal::Principal;

@@ -21,6 +21,9 @@ use self::issuer::IssuerConfig;
 pub use crate::clock::Clock;
 use crate::error::ConfigError;
 pub use crate::error::{ConfigProblem, ConfigProblemKind};
+#[cfg(feature = "dpop")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+pub use crate::origin::PublicOrigin;
 use crate::server::ResourceServer;
 pub use crate::server::ResourceServerBuilder;
 

@@ -5,6 +5,7 @@
 //! all replicas. [`Nonces`] make proofs that were made in advance, or long ago, worthless.
 
 mod nonce;
+mod proof;
 mod replay;
 
 pub use self::nonce::Nonces;

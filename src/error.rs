@@ -102,6 +102,12 @@ impl Error {
         self.with(|inner| inner.kid = kid.filter(plain).map(Into::into))
     }
 
+    /// Says that this is what has happened, for the same reason.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        self.with(|inner| inner.kind = kind)
+    }
+
     /// Names the check that refused the token.
     pub(crate) fn by_check(self, name: &'static str) -> Self {
         self.with(|inner| inner.check = Some(name))

@@ -10,6 +10,8 @@ mod refresh;
 pub use self::key_set::UsableKey;
 pub use self::key_set::document::NotAKeySet;
 pub use self::key_set::jwk::{SkipReason, SkippedKey};
+#[cfg(feature = "dpop")]
+pub(crate) use self::key_set::presented::PresentedKey;
 pub use self::key_set::static_keys::{KeyError, StaticKeys};
 pub(crate) use self::refresh::{Allowance, Cause, GRACE, Keys, PendingFetch, Refresh, Timing};
 pub use self::refresh::{Freshness, IssuerStatus, SavedKeys};

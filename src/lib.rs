@@ -35,6 +35,10 @@ mod redis;
 // Exactly one credential; and a token's grammar, checked once it is not a known one.
 pub mod credential;
 
+/// The address that a client has used.
+#[cfg(feature = "dpop")]
+mod origin;
+
 // 2 it is taken apart; nothing is believed yet
 
 /// The compact serialization, the protected header, strict JSON.

@@ -17,7 +17,6 @@ pub(crate) use self::answer::{About, Stated};
 pub(crate) use self::claims::{Claimed, Seen};
 use self::claims::{check_claims, seen, spell_ids};
 use self::dates::Dates;
-pub(crate) use self::dates::numeric_date;
 use self::load_balancer::{check_padding, check_signer};
 use crate::claims::Registered;
 use crate::clock::UnixTime;

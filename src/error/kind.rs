@@ -77,6 +77,9 @@ kinds! {
         /// The token is valid, but does not permit this operation (RFC 6750 §3.1
         /// `insufficient_scope`).
         InsufficientScope = "the token does not permit this operation",
+        /// The `DPoP` header has no proof that is good for this request and token (RFC 9449 §4.3): it
+        /// is malformed, too old, for another request or token, or its signature is invalid.
+        InvalidProof = "the DPoP proof is invalid",
         /// The issuer could not be asked about the token in time, or its answer is of no use:
         /// nothing the caller did.
         IntrospectionUnavailable = "the token's issuer cannot be asked about it",

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use crate::claims::{Audience, Registered};
+use crate::claims::{Audience, Registered, numeric_date};
 use crate::clock::{Moment, UnixTime};
 use crate::credential::BearerToken;
 use crate::error::{Error, ErrorKind};
@@ -15,7 +15,6 @@ use crate::introspection::{Fault, SIGNED, Said, read_claims};
 use crate::issuer::Policy;
 use crate::jose::{Compact, Header, Value, media_type};
 use crate::jwks::{Cause, Keys, Refresh};
-use crate::validate::numeric_date;
 
 /// As long as any document that is fetched.
 const MAX_LEN: usize = 512 * 1024;

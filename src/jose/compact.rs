@@ -102,6 +102,12 @@ pub(crate) fn is_jwt(token: &str) -> bool {
 }
 
 impl<'t> Signed<'t> {
+    /// Finds the parts of a token that was taken apart before.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn of(token: BearerToken<'t>) -> Result<Self, Error> {
+        split(token.as_str()).map(|(.., signed)| signed)
+    }
+
     pub(crate) fn message(self) -> &'t [u8] {
         self.message.as_bytes()
     }

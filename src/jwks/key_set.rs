@@ -3,6 +3,8 @@
 pub(super) mod document;
 pub(super) mod jwk;
 pub(super) mod pem;
+#[cfg(feature = "dpop")]
+pub(super) mod presented;
 pub(super) mod static_keys;
 #[cfg(test)]
 mod tests;

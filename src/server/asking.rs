@@ -21,6 +21,7 @@ use super::lookup::IssuerLookup;
 use super::token_cache::TokenCache;
 use super::trust::TrustedIssuer;
 use crate::access_token::Verified;
+use crate::claims::numeric_date;
 use crate::clock::UnixTime;
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 use crate::introspection::JwtIntrospection;
@@ -29,7 +30,7 @@ use crate::issuer::IssuerSet;
 use crate::jose::{Compact, Json, is_jwt};
 use crate::revocation::RevocationList;
 use crate::sync::lock;
-use crate::validate::{About, numeric_date};
+use crate::validate::About;
 
 /// So many questions to one issuer may be open at once; requests for other tokens wait.
 const MAX_OPEN: usize = 32;

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::{Error, ErrorKind, Json, Policy, numeric_date};
+use super::{Error, ErrorKind, Json, Policy};
+use crate::claims::numeric_date;
 use crate::issuer::is_guid;
 use crate::jose::Value;
 

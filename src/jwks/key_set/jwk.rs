@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -41,32 +42,32 @@ pub(crate) struct Jwk {
 
 /// What matters of a JWK. A member that is `null` is absent; one that comes twice is an error (RFC
 /// 7517 §4).
-#[derive(Deserialize)]
-struct Members<'j> {
-    kty: Option<String>,
-    kid: Option<String>,
-    issuer: Option<String>,
+#[derive(Default, Deserialize)]
+pub(super) struct Members<'j> {
+    pub(super) kty: Option<Cow<'j, str>>,
+    pub(super) kid: Option<Cow<'j, str>>,
+    pub(super) issuer: Option<Cow<'j, str>>,
     #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
+    pub(super) usage: Option<Cow<'j, str>>,
+    pub(super) key_ops: Option<Vec<Cow<'j, str>>>,
+    pub(super) alg: Option<Cow<'j, str>>,
+    pub(super) crv: Option<Cow<'j, str>>,
+    pub(super) n: Option<Cow<'j, str>>,
+    pub(super) e: Option<Cow<'j, str>>,
+    pub(super) x: Option<Cow<'j, str>>,
+    pub(super) y: Option<Cow<'j, str>>,
     /// Only read if there is nothing else.
     #[serde(borrow)]
     x5c: Option<&'j RawValue>,
     /// Of secrets, only the presence counts.
-    k: Option<IgnoredAny>,
-    d: Option<IgnoredAny>,
-    p: Option<IgnoredAny>,
-    q: Option<IgnoredAny>,
-    dp: Option<IgnoredAny>,
-    dq: Option<IgnoredAny>,
-    qi: Option<IgnoredAny>,
-    oth: Option<IgnoredAny>,
+    pub(super) k: Option<IgnoredAny>,
+    pub(super) d: Option<IgnoredAny>,
+    pub(super) p: Option<IgnoredAny>,
+    pub(super) q: Option<IgnoredAny>,
+    pub(super) dp: Option<IgnoredAny>,
+    pub(super) dq: Option<IgnoredAny>,
+    pub(super) qi: Option<IgnoredAny>,
+    pub(super) oth: Option<IgnoredAny>,
 }
 
 /// Reads members of a key, which must be an object: serde takes arrays for one, too.
@@ -100,7 +101,7 @@ impl Jwk {
         if algorithms.is_empty() {
             return Err(SkipReason::UnsupportedAlgorithm);
         }
-        let (kid, issuer) = (members.kid.map(Box::from), members.issuer.map(Box::from));
+        let (kid, issuer) = [members.kid, members.issuer].map(|name| name.map(|name| Box::from(&*name))).into();
         let same = |key: &&Self| {
             let prepared = key.prepared.iter().map(|key| key.algorithm);
             key.kid == kid
@@ -133,7 +134,7 @@ impl Jwk {
 }
 
 /// Refuses what must not be public: `oct` keys and private members (RFC 7517 §9.2, §9.3).
-fn check_secrecy(members: &Members<'_>) -> Result<(), SkipReason> {
+pub(super) fn check_secrecy(members: &Members<'_>) -> Result<(), SkipReason> {
     let Members { kty, k, d, p, q, dp, dq, qi, oth, .. } = members;
     if kty.as_deref() == Some("oct") || k.is_some() {
         return Err(SkipReason::SymmetricKey);
@@ -144,7 +145,7 @@ fn check_secrecy(members: &Members<'_>) -> Result<(), SkipReason> {
 /// `use` and `key_ops` must both allow verification where present (`jwt-svid` is SPIFFE's word for
 /// it), and `key_ops` must not repeat itself or be for encryption or agreement as well; other
 /// values are allowed (RFC 7517 §4.2, §4.3).
-fn check_usage(members: &Members<'_>) -> Result<(), SkipReason> {
+pub(super) fn check_usage(members: &Members<'_>) -> Result<(), SkipReason> {
     const UNRELATED: &[&str] = &["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
     let usage = members.usage.as_deref().is_none_or(|usage| matches!(usage, "sig" | "jwt-svid"));
     let operations = members.key_ops.as_ref().is_none_or(|operations| {
@@ -155,7 +156,7 @@ fn check_usage(members: &Members<'_>) -> Result<(), SkipReason> {
     if usage && operations { Ok(()) } else { Err(SkipReason::WrongUse) }
 }
 
-fn material(members: &Members<'_>) -> Result<Material, SkipReason> {
+pub(super) fn material(members: &Members<'_>) -> Result<Material, SkipReason> {
     let Members { kty, crv, n, e, x, y, x5c, .. } = members;
     let kty = kty.as_deref().ok_or(SkipReason::MissingMember)?;
     let curve = match (kty, crv.as_deref()) {
@@ -186,7 +187,7 @@ fn material(members: &Members<'_>) -> Result<Material, SkipReason> {
     }
 }
 
-fn bytes(member: &Option<String>) -> Result<Vec<u8>, SkipReason> {
+fn bytes(member: &Option<Cow<'_, str>>) -> Result<Vec<u8>, SkipReason> {
     let text = member.as_deref().ok_or(SkipReason::MissingMember)?;
     decode_base64url(text).ok_or(SkipReason::NotBase64url)
 }

@@ -1,0 +1,1 @@
+//! Addresses, the same and not.
