@@ -70,6 +70,11 @@ mod jwks;
 #[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
 pub mod dpop;
 
+// Certificates of clients (RFC 8705).
+#[cfg(feature = "mtls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mtls")))]
+pub mod mtls;
+
 // 5 the registered claims are checked
 
 /// Pure: what a token demands of its sender, and the evidence that it is met.

@@ -52,7 +52,7 @@ impl<'r> RequestHead<'r> {
     }
 
     /// Takes a header that must not come twice.
-    pub(super) fn single(self, name: &HeaderName) -> Result<Option<&'r [u8]>, Error> {
+    pub(crate) fn single(self, name: &HeaderName) -> Result<Option<&'r [u8]>, Error> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next();
         if values.next().is_some() {
