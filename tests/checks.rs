@@ -19,7 +19,7 @@ use tower_bearer::checks::{Answer, CachedCheck, Denied, OnUnavailable, RequestCo
 use tower_bearer::config::ConfigProblemKind;
 use tower_bearer::explain::Outcome;
 use tower_bearer::revocation::RevocationList;
-use tower_bearer::testing::Idp;
+use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, ResourceServer, Rule};
 
 /// What the check is to say.
@@ -366,6 +366,21 @@ async fn a_question_is_not_shared_for_longer_than_its_answer_counts_or_may_take(
         assert!(kinds.iter().all(|kind| *kind == ErrorKind::CheckUnavailable));
         assert_eq!(check.asked(), questions, "{keep} {latest}");
         assert!(start.elapsed() <= Duration::from_millis(5000 + latest), "{:?}", start.elapsed());
+    }
+}
+
+/// While a machine is suspended, only the wall clock goes on.
+#[tokio::test]
+async fn an_answer_is_not_remembered_over_a_machines_sleep() {
+    let (check, clock) = (Check::new(Say::Yes), ManualClock::new());
+    let idp = Idp::new("https://id.test/").clock(clock.clone());
+    let cached = CachedCheck::new(check.clone(), Duration::from_secs(30), 100);
+    let server = ResourceServer::new("https://api.test").trust(&idp).clock(clock.clone()).check(cached);
+    let (server, token) = (server.build().unwrap(), idp.token("alice").sign());
+    for (passed, asked) in [(0, 1), (29, 1), (1, 2), (0, 2)] {
+        clock.advance(Duration::from_secs(passed));
+        server.authenticate(&token).await.unwrap();
+        assert_eq!(check.asked(), asked, "{passed}");
     }
 }
 

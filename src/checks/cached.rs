@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
 use self::known::{Known, Lookup};
 use super::{Answer, RequestContext, TokenCheck};
@@ -59,8 +58,9 @@ impl<T: TokenOnlyCheck> TokenCheck for CachedCheck<T> {
     }
 
     fn check(&self, token: &AccessToken, request: &RequestContext<'_>) -> Answer {
-        let key = (Arc::clone(&token.policy().issuer), request.token_hash());
-        let question = match self.known.look_up(key, Instant::now(), self.keep) {
+        let policy = token.policy();
+        let key = (Arc::clone(&policy.issuer), request.token_hash());
+        let question = match self.known.look_up(key, policy.server.clock.moment(), self.keep) {
             Lookup::Known(answer) => return answer,
             Lookup::Asked(answering) => return Answer::later(answering.wait()),
             Lookup::Unknown(question) => question,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::checks::chain::{LONGEST, in_time};
 use crate::checks::{Answer, Denied};
-use crate::clock::after;
+use crate::clock::{Moment, after};
 use crate::sync::lock;
 
 /// An issuer and the hash of a token.
@@ -34,14 +34,22 @@ struct Open {
 #[derive(Clone)]
 struct Shared {
     number: u64,
-    /// Until when its answer is good for others, and no longer than it may take.
-    until: Instant,
+    /// Until when its answer is good for others.
+    until: Moment,
+    /// Until when it is there, however slow it is.
+    there: Instant,
     answering: Answering,
+}
+
+impl Shared {
+    fn may_be_joined(&self, now: Moment) -> bool {
+        self.until.passed(now).is_none() && now.instant < self.there
+    }
 }
 
 #[derive(Clone)]
 struct Remembered {
-    until: Instant,
+    until: Moment,
     denied: Option<Denied>,
 }
 
@@ -68,7 +76,7 @@ impl Known {
     }
 
     /// Returns what is known, or opens a question.
-    pub(super) fn look_up(self: &Arc<Self>, key: Key, now: Instant, keep: Duration) -> Lookup {
+    pub(super) fn look_up(self: &Arc<Self>, key: Key, now: Moment, keep: Duration) -> Lookup {
         if let Some(answer) = self.answer(&key, now) {
             return Lookup::Known(answer);
         }
@@ -77,25 +85,26 @@ impl Known {
         if let Some(answer) = self.answer(&key, now) {
             return Lookup::Known(answer);
         }
-        if let Some(shared) = open.questions.get(&key).filter(|shared| now < shared.until) {
+        if let Some(shared) = open.questions.get(&key).filter(|shared| shared.may_be_joined(now)) {
             return Lookup::Asked(shared.answering.clone());
         }
         if open.questions.len() >= self.max_open {
             // left behind by runtimes that nobody drives
-            open.questions.retain(|_, shared| now < shared.until);
+            open.questions.retain(|_, shared| shared.may_be_joined(now));
         }
         let number = open.asked;
         open.asked = number.wrapping_add(1);
-        let (until, (sender, answer)) = (after(now, keep), watch::channel(None));
+        let (until, (sender, answer)) = (now.after(keep), watch::channel(None));
         if open.questions.len() < self.max_open {
-            let shared = Shared { number, until: until.min(after(now, LONGEST)), answering: Answering(answer) };
+            let there = after(now.instant, LONGEST);
+            let shared = Shared { number, until, there, answering: Answering(answer) };
             open.questions.insert(key.clone(), shared);
         }
         Lookup::Unknown(Question { known: Arc::clone(self), key, number, until, sender })
     }
 
-    fn answer(&self, key: &Key, now: Instant) -> Option<Answer> {
-        let remembered = self.answers.get(key).filter(|remembered| now < remembered.until)?;
+    fn answer(&self, key: &Key, now: Moment) -> Option<Answer> {
+        let remembered = self.answers.get(key).filter(|remembered| remembered.until.passed(now).is_none())?;
         Some(remembered.denied.map_or(Answer::Yes, Answer::No))
     }
 }
@@ -105,7 +114,7 @@ pub(super) struct Question {
     known: Arc<Known>,
     key: Key,
     number: u64,
-    until: Instant,
+    until: Moment,
     sender: watch::Sender<Option<Verdict>>,
 }
 
