@@ -89,12 +89,17 @@ use crate::revocation::RevocationList;
 /// It is asked within `call` of the layer's service, on a thread of the runtime, and must not
 /// block: what has to wait returns [`Answer::later`]. A check that is asked later may still refuse
 /// the token.
+///
+/// One that panics, at once or later, counts as one that cannot tell, and is logged at `error`. What
+/// it says is not repeated there; the hook of the standard library still prints it. A program that is
+/// built with `panic = "abort"` ends.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no check of tokens",
     note = "implement `TokenCheck`; a `TokenOnlyCheck` becomes one by `CachedCheck::new`"
 )]
 pub trait TokenCheck: Send + Sync + 'static {
-    /// Names the check, for logs, metrics and explanations.
+    /// Names the check, for logs, metrics and explanations. No other check of the server may have
+    /// this name, nor `revocations`, if there is a list of revoked tokens.
     fn name(&self) -> &'static str;
 
     /// Decides about a token that was verified, and that its sender may use.
@@ -226,7 +231,7 @@ impl OnUnavailable {
     ///
     /// # Security
     ///
-    /// Whoever can disturb the check gets in with a token that it would refuse.
+    /// Whoever can disturb the check, or make it panic, gets in with a token that it would refuse.
     #[must_use]
     pub fn dangerously_fail_open() -> Self {
         Self(Fail::Open)
@@ -238,9 +243,9 @@ impl OnUnavailable {
     ///
     /// # Security
     ///
-    /// Whoever can disturb the check may read with a token that it would refuse. Whether a `GET`
-    /// changes nothing is the service's to see to. tonic serves gRPC whatever the method and the
-    /// content type of the request are: do not choose this in front of it.
+    /// Whoever can disturb the check, or make it panic, may read with a token that it would refuse.
+    /// Whether a `GET` changes nothing is the service's to see to. tonic serves gRPC whatever the
+    /// method and the content type of the request are: do not choose this in front of it.
     #[must_use]
     pub fn dangerously_fail_open_for_safe_methods() -> Self {
         Self(Fail::OpenForSafe)

@@ -131,6 +131,10 @@ async fn each_rule_of_a_logout_token_is_kept() {
         ("a forged one", |token, _| token.wrong_key(), false),
         ("an unsigned one", |token, _| token.unsigned(), false),
         ("a secret's", |token, _| token.secret(Algorithm::Hs256, &[7; 32]), false),
+        ("a critical header", |token, _| token.header("crit", json!(["exp"])), false),
+        ("exp a string", |token, now| token.claim("exp", (now + 60).to_string()), false),
+        ("exp null", |token, _| token.claim("exp", Value::Null), false),
+        ("an audience that is a number", |token, _| token.claim("aud", 7), false),
         ("bound to a key", |token, _| token.claim("cnf", json!({ "jkt": "x" })), false),
         ("an unknown key", |token, _| token.unknown_kid(), false),
     ];
