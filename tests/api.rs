@@ -11,6 +11,7 @@ use tower_bearer::checks::{Denied, OnUnavailable};
 use tower_bearer::claims::{Claim, ClaimValue, Roles, Scopes, Segment};
 use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::credential::RequestHead;
+use tower_bearer::dpop::{InMemoryReplayStore, Nonces, ProofUse, RedisReplayStore, Secret};
 use tower_bearer::keys::{
     Algorithm, FetchError, FetchedKeys, IssuerStatus, KeyError, NotAKeySet, StaticKeys, UnknownAlgorithm,
 };
@@ -39,6 +40,11 @@ fn public_types_can_be_sent_and_shared_and_shown() {
     shared::<Claim>();
     shared::<ClaimValue>();
     shared::<ConfigError>();
+    shared::<InMemoryReplayStore>();
+    shared::<Nonces>();
+    shared::<ProofUse>();
+    shared::<RedisReplayStore>();
+    shared::<Secret>();
     shared::<Error>();
     shared::<ErrorKind>();
     shared::<FetchError>();

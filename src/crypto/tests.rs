@@ -140,3 +140,37 @@ fn sha256_is_that_of_the_whole() {
     assert_eq!(hex(sha256(&[b"abc"])), abc);
     assert_eq!(hex(sha256(&[b"a", b"", b"bc"])), abc);
 }
+
+/// RFC 4231 §4.3 and §4.7: a short key, and one that is longer than a block.
+#[cfg(feature = "dpop")]
+#[test]
+fn authentication_codes_are_those_of_the_rfc() {
+    let long: &[u8] = b"Test Using Larger Than Block-Size Key - Hash Key First";
+    for (secret, message, code) in [
+        (
+            b"Jefe".to_vec(),
+            &b"what do ya want for nothing?"[..],
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (vec![0xaa; 131], long, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
+    ] {
+        let key = MacKey::new(&secret).unwrap();
+        let (first, rest) = message.split_at(7);
+        let made = key.sign(&[first, rest]);
+        assert_eq!(made.map(|byte| format!("{byte:02x}")).concat(), code);
+        for len in 1..=32 {
+            assert!(key.knows(&[message], &made[..len]));
+            let mut forged = made;
+            forged[len - 1] ^= 1;
+            assert!(!key.knows(&[message], &forged[..len]) && !key.knows(&[rest, first], &made[..len.max(4)]));
+        }
+        assert!(!key.knows(&[message], &[]) && !key.knows(&[message], &[made.as_slice(), &[0]].concat()));
+    }
+}
+
+#[cfg(feature = "dpop")]
+#[test]
+fn no_two_random_secrets_are_the_same() {
+    assert!(random_secret().is_some_and(|secret| secret != [0; 32]));
+    assert_ne!(random_secret(), random_secret());
+}

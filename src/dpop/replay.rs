@@ -205,16 +205,16 @@ async fn at_last(mut later: Pin<Box<dyn Future<Output = FirstUse> + Send>>) -> F
 
 fn judge(answer: FirstUse) -> Result<Unused, NotUnused> {
     let unknown = |why| {
-        count!("tower_bearer_dpop_replay_total", "answer" => "unknown");
+        count!("tower_bearer_dpop_replay_total", "result" => "unknown");
         Err(NotUnused::Unknown(why))
     };
     match answer {
         FirstUse::Yes => {
-            count!("tower_bearer_dpop_replay_total", "answer" => "first");
+            count!("tower_bearer_dpop_replay_total", "result" => "first");
             Ok(Unused(()))
         }
         FirstUse::No => {
-            count!("tower_bearer_dpop_replay_total", "answer" => "replay");
+            count!("tower_bearer_dpop_replay_total", "result" => "replay");
             Err(NotUnused::Replayed)
         }
         FirstUse::CannotTell(why) => unknown(why),
