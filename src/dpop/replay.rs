@@ -16,7 +16,8 @@ pub use self::memory::InMemoryReplayStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisReplayStore;
 use crate::clock::UnixTime;
-use crate::trace::count;
+use crate::sync::{caught, caught_now};
+use crate::trace::{count, event};
 
 /// How long a request waits for an answer, as for that of a check.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -134,7 +135,7 @@ pub enum FirstUse {
     /// is refused with 503.
     CannotTell(Cow<'static, str>),
     /// The answer takes a while. The request waits for 5 s at most; after that, the store counts as
-    /// one that cannot tell.
+    /// one that cannot tell, as it does if it panics.
     ///
     /// This needs a Tokio runtime with its timers enabled.
     Later(Pin<Box<dyn Future<Output = Self> + Send>>),
@@ -172,7 +173,8 @@ pub(crate) struct Unused(());
 pub(crate) enum NotUnused {
     /// It was used before: the caller's fault.
     Replayed,
-    /// The store cannot tell: ours.
+    /// The store cannot tell: ours. The response had better have a nonce, if there are any: a proof with
+    /// a new one expires later than all that a full store has forgotten.
     Unknown(Cow<'static, str>),
 }
 
@@ -184,13 +186,20 @@ pub(crate) enum Asked {
 
 /// Asks a store about a proof that is good otherwise, once.
 pub(crate) fn ask(store: &dyn ReplayStore, proof: &ProofUse) -> Asked {
-    match store.first_use(proof) {
+    match caught_now(|| store.first_use(proof)).unwrap_or_else(panicked) {
         FirstUse::Later(answer) => Asked::Later(Box::pin(async move {
-            let answer = timeout(LONGEST, at_last(answer)).await;
-            judge(answer.unwrap_or_else(|_| FirstUse::cannot_tell("it took longer than 5 s")))
+            let late = || Some(FirstUse::cannot_tell("the replay store took longer than 5 s"));
+            let answer = timeout(LONGEST, caught(at_last(answer))).await.unwrap_or_else(|_| late());
+            judge(answer.unwrap_or_else(panicked))
         })),
         answer @ (FirstUse::Yes | FirstUse::No | FirstUse::CannotTell(_)) => Asked::Now(judge(answer)),
     }
+}
+
+/// What it says of it may hold what it has seen, and is not repeated.
+fn panicked() -> FirstUse {
+    event!(error, "the replay store has panicked");
+    FirstUse::cannot_tell("the replay store has panicked")
 }
 
 /// Waits for as long as an answer is another future.
@@ -205,20 +214,80 @@ async fn at_last(mut later: Pin<Box<dyn Future<Output = FirstUse> + Send>>) -> F
 
 fn judge(answer: FirstUse) -> Result<Unused, NotUnused> {
     let unknown = |why| {
-        count!("tower_bearer_dpop_replay_total", "result" => "unknown");
+        count!("tower_bearer_dpop_replay_total", "outcome" => "unknown");
         Err(NotUnused::Unknown(why))
     };
     match answer {
         FirstUse::Yes => {
-            count!("tower_bearer_dpop_replay_total", "result" => "first");
+            count!("tower_bearer_dpop_replay_total", "outcome" => "first");
             Ok(Unused(()))
         }
         FirstUse::No => {
-            count!("tower_bearer_dpop_replay_total", "result" => "replay");
+            count!("tower_bearer_dpop_replay_total", "outcome" => "replay");
             Err(NotUnused::Replayed)
         }
         FirstUse::CannotTell(why) => unknown(why),
         // nobody waits here
-        FirstUse::Later(_) => unknown("the answer is not there yet".into()),
+        FirstUse::Later(_) => unknown("the replay store's answer is not there yet".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Says(fn() -> FirstUse);
+
+    impl ReplayStore for Says {
+        fn first_use(&self, _: &ProofUse) -> FirstUse {
+            (self.0)()
+        }
+    }
+
+    fn later(says: fn() -> FirstUse) -> FirstUse {
+        FirstUse::later(async move {
+            tokio::task::yield_now().await;
+            says()
+        })
+    }
+
+    async fn verdict(says: fn() -> FirstUse) -> Result<(), NotUnused> {
+        let proof = ProofUse::at([0; 32], [0; 32], UnixTime(Duration::ZERO), UnixTime(Duration::ZERO));
+        match ask(&Arc::new(Says(says)), &proof) {
+            Asked::Now(verdict) => verdict,
+            Asked::Later(verdict) => verdict.await,
+        }
+        .map(|Unused(())| ())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_yes_is_a_yes() {
+        let unknown = |why: &'static str| Err(NotUnused::Unknown(why.into()));
+        let table: [(fn() -> FirstUse, _); 9] = [
+            (|| FirstUse::Yes, Ok(())),
+            (|| FirstUse::No, Err(NotUnused::Replayed)),
+            (|| FirstUse::cannot_tell("full"), unknown("full")),
+            (|| panic!("hunter2"), unknown("the replay store has panicked")),
+            (|| later(|| FirstUse::Yes), Ok(())),
+            (|| later(|| later(|| FirstUse::No)), Err(NotUnused::Replayed)),
+            (|| later(|| FirstUse::cannot_tell("gone")), unknown("gone")),
+            (|| later(|| panic!("hunter2")), unknown("the replay store has panicked")),
+            (|| FirstUse::later(std::future::pending()), unknown("the replay store took longer than 5 s")),
+        ];
+        for (place, (says, expected)) in table.into_iter().enumerate() {
+            assert_eq!(verdict(says).await, expected, "row {place}");
+        }
+    }
+
+    #[test]
+    fn a_proof_is_to_be_remembered_for_a_moment_at_least() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (now, until, remaining) in [(100, 160, 61), (100, 100, 1), (100, 50, 1)] {
+            let proof = ProofUse::new([1; 32], [2; 32], at(now), at(until));
+            assert_eq!(proof.remaining(), Duration::from_secs(remaining));
+            assert_eq!((proof.now(), proof.until()), (at(now), at(until)));
+        }
+        let early = ProofUse::new([1; 32], [2; 32], SystemTime::UNIX_EPOCH - Duration::from_secs(1), at(0));
+        assert_eq!(early.now(), at(0));
     }
 }

@@ -65,12 +65,12 @@ pub struct RedisReplayStore {
 impl RedisReplayStore {
     /// Takes the URL of Redis, and the prefix of its keys there, which all replicas have in common.
     ///
-    /// Connects when the first proof comes. A `rediss://` URL means TLS. It needs a feature of the
-    /// `redis` crate that the application turns on, such as `tokio-rustls-comp`.
+    /// Connects when the first proof comes. A `rediss://` URL means TLS, as for a
+    /// [list of revocations](crate::revocation::redis#tls).
     ///
     /// # Errors
     ///
-    /// The URL is not one of Redis, or TLS is not enabled.
+    /// The URL is not one of Redis, or wants TLS that is not enabled, or none that is safe.
     pub fn new(url: &str, prefix: impl Into<String>) -> Result<Self, RedisError> {
         let link = Arc::new(Link::new(crate::redis::client(url)?));
         Ok(Self { link, prefix: prefix.into(), turns: Arc::new(Semaphore::new(WAITING)) })
