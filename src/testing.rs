@@ -26,6 +26,8 @@
 
 mod clock;
 mod idp;
+mod introspection;
+mod issued;
 mod keys;
 mod routes;
 mod service;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::issued::Issued;
 use super::keys::SigningKey;
 use super::token::TokenBuilder;
 use crate::clock::{Clock, SystemClock};
@@ -22,13 +23,15 @@ pub const DEFAULT_AUDIENCE: &str = "https://api.test";
 /// be down.
 ///
 /// Trust it in the process with `.trust(&idp)`, or serve its [`service`](Self::service) on a
-/// loopback address and trust it by its address, as a real one. Clones are the same issuer.
+/// loopback address and trust it by its address, as a real one. With the feature `introspection`,
+/// its [`http_client`](Self::http_client) does without an address. Clones are the same issuer.
 ///
 /// See the [module](crate::testing) for an example.
 #[derive(Clone)]
 pub struct Idp {
     issuer: Arc<str>,
     algorithms: Arc<[Algorithm]>,
+    issued: Issued,
     state: Arc<Mutex<State>>,
 }
 
@@ -68,7 +71,8 @@ impl Idp {
             fetches: 0,
         };
         let state = Arc::new(Mutex::new(state));
-        let idp = Self { issuer: issuer.into().into(), algorithms: algorithms.into(), state };
+        let (issuer, algorithms) = (issuer.into().into(), algorithms.into());
+        let idp = Self { issuer, algorithms, issued: Issued::default(), state };
         idp.rotate();
         idp
     }
@@ -98,7 +102,13 @@ impl Idp {
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.keys.first().and_then(|first| state.signing(first.algorithm)).cloned();
-        TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
+        TokenBuilder::new(
+            (self.issuer(), self.issued.clone()),
+            &state.audience,
+            &subject.into(),
+            state.clock.now(),
+            key,
+        )
     }
 
     /// Begins a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) for a client. It still
@@ -125,7 +135,13 @@ impl Idp {
         let state = self.state();
         let key = state.signing(algorithm).cloned();
         assert!(key.is_some(), "the test issuer has no key for {algorithm}; make it with Idp::with_algorithms");
-        TokenBuilder::new(self.issuer(), &state.audience, &subject.into(), state.clock.now(), key)
+        TokenBuilder::new(
+            (self.issuer(), self.issued.clone()),
+            &state.audience,
+            &subject.into(),
+            state.clock.now(),
+            key,
+        )
     }
 
     /// Publishes another key for this algorithm, and signs with it from now on; the old one is
@@ -178,11 +194,29 @@ impl Idp {
         self.state().fetches
     }
 
+    /// Revokes a token, opaque or a JWT: whoever asks is told that it is not active.
+    pub fn revoke(&self, token: &str) {
+        self.issued.revoke(token);
+    }
+
+    /// Returns how often it was asked about a token, successfully or not.
+    pub fn questions(&self) -> u64 {
+        self.issued.questions()
+    }
+
     /// Returns the published JWK Set.
     pub fn jwks(&self) -> Value {
         let state = self.state();
         let keys: Vec<_> = state.keys.iter().map(|key| &key.jwk).chain(&state.extra).cloned().collect();
         json!({ "keys": keys })
+    }
+
+    pub(super) fn issued(&self) -> &Issued {
+        &self.issued
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.state().clock.now()
     }
 
     pub(super) fn is_down(&self) -> bool {

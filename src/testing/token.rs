@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
+use super::issued::Issued;
 use super::keys::SigningKey;
 use crate::jose::{Algorithm, encode_base64url};
 
@@ -34,10 +35,17 @@ pub struct TokenBuilder {
     raw_claims: Option<String>,
     issued: u64,
     key: Option<SigningKey>,
+    book: Issued,
 }
 
 impl TokenBuilder {
-    pub(super) fn new(issuer: &str, audience: &str, subject: &str, now: SystemTime, key: Option<SigningKey>) -> Self {
+    pub(super) fn new(
+        (issuer, book): (&str, Issued),
+        audience: &str,
+        subject: &str,
+        now: SystemTime,
+        key: Option<SigningKey>,
+    ) -> Self {
         let issued = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = Map::new();
         if let Some(key) = &key {
@@ -55,7 +63,7 @@ impl TokenBuilder {
             "exp": issued.saturating_add(300),
         });
         let claims = if let Value::Object(claims) = claims { claims } else { Map::new() };
-        Self { header, claims, raw_header: None, raw_claims: None, issued, key }
+        Self { header, claims, raw_header: None, raw_claims: None, issued, key, book }
     }
 
     /// Sets any claim.
@@ -171,6 +179,15 @@ impl TokenBuilder {
     /// Returns the claims as they are so far.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// Issues it as an opaque token: a text that says nothing by itself, and that the issuer is asked
+    /// about (RFC 7662). See [`Idp::http_client`](super::Idp::http_client).
+    ///
+    /// What was said of the header and of the signature means nothing to it.
+    #[must_use]
+    pub fn issue_opaque(&self) -> String {
+        self.book.add(self.claims.clone())
     }
 
     /// Returns the token.
