@@ -112,11 +112,14 @@ impl Trust {
         #[cfg(feature = "introspection")]
         let endpoint = fetch_terms.endpoint(&issuer, problems);
         #[cfg(feature = "introspection")]
-        let keys = match keys {
-            KeyOrigin::Http if terms.introspection.as_ref().is_some_and(|asked| asked.without_keys) => {
-                KeyOrigin::Static(StaticKeys::none())
+        let keys = if terms.introspection.as_ref().is_some_and(|asked| asked.without_keys) {
+            if jwks_uri.is_some() || !matches!(keys, KeyOrigin::Http) {
+                let fix = "the issuer is said to have no keys, and is given some; drop the keys or without_keys";
+                problems.push_as(ConfigProblemKind::Conflict, path("introspection"), fix);
             }
-            keys @ (KeyOrigin::Http | KeyOrigin::Source(_) | KeyOrigin::Static(_)) => keys,
+            KeyOrigin::Static(StaticKeys::none())
+        } else {
+            keys
         };
         let keys = match keys {
             KeyOrigin::Static(keys) => {
