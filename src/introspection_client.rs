@@ -3,7 +3,9 @@
 //! What is asked and what the answer says is pure (`question`, and `read` of
 //! [`Introspection`](crate::introspection::Introspection)), and so is the pace.
 
+mod address;
 mod assertion;
+mod credentials;
 mod endpoint;
 mod pace;
 mod question;
@@ -13,7 +15,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 pub(crate) use self::endpoint::Endpoint;
-pub(crate) use self::pace::{Pace, Turn};
+pub(crate) use self::pace::{Asked, Failed, LEASE, Pace, Turn};
 use crate::error::{Error, ErrorKind};
 
 /// Why it is not known whether a token is good, for a moment.

@@ -23,6 +23,8 @@ use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
 use crate::error::{Error, ErrorKind};
 use crate::issuer::Policy;
+#[cfg(feature = "introspection")]
+use crate::jose::Value;
 use crate::jose::{Algorithm, Compact, Header, Json, Signed, media_type};
 use crate::possession::Binding;
 
@@ -55,6 +57,12 @@ impl<'t> Plausible<'t> {
 
     pub(crate) fn issuer(&self) -> &Arc<str> {
         &self.claimed.policy.issuer
+    }
+
+    /// Returns the claims, which are nobody's word before the signature was verified.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn claims(&self) -> Value<'_> {
+        self.claimed.json.root()
     }
 
     pub(crate) fn signed(&self) -> Signed<'t> {

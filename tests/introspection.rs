@@ -17,10 +17,12 @@ use support::endpoint::{Endpoint, alice, json};
 use support::{challenge, get_with, kind, send};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, advance, sleep, timeout};
+use tower_bearer::config::ConfigProblemKind;
 use tower_bearer::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
-use tower_bearer::keys::Algorithm;
+use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
+use tower_bearer::trust::Trust;
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
 /// A moment of 2027.
@@ -404,6 +406,7 @@ async fn every_fault_is_503_and_says_when_to_come_again() {
         (404, None, "1"),
         (302, None, "1"),
         (204, None, "1"),
+        (429, Some("86400"), "60"),
     ] {
         let endpoint = Endpoint::new(move |_| {
             let mut answer = json(status, r#"{"active":true,"error":"invalid_client"}"#);
@@ -559,6 +562,30 @@ fn settings_that_would_leak_or_mean_nothing_are_refused() {
         assert!(problem.contains(expected) && problem.contains("introspection"), "{problem}");
         assert!(!problem.contains("s3cret"), "{problem}");
     }
+}
+
+#[test]
+fn an_issuer_without_keys_is_given_none() {
+    let idp = Idp::new("https://id.test");
+    let keys = || StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    let introspection =
+        || Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret")).without_keys();
+    let issuer = || Issuer::new("https://id.test").introspection(introspection());
+    let problem = |trust: Trust| {
+        let problems = ResourceServer::new("https://api.test").trust(trust).build().unwrap_err();
+        let problem = &problems.problems()[0];
+        (problem.kind(), format!("{} {}", problem.path(), problem.message()))
+    };
+    for trust in [
+        Trust::from((issuer(), keys())),
+        Trust::from((issuer(), idp.clone())),
+        Trust::from(issuer().jwks_uri("https://id.test/jwks")),
+    ] {
+        let (kind, text) = problem(trust);
+        assert_eq!(kind, ConfigProblemKind::Conflict);
+        assert!(text.contains("introspection") && text.contains("without_keys"), "{text}");
+    }
+    ResourceServer::new("https://api.test").trust(issuer()).build().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,8 +20,11 @@ use crate::jose::{Json, Value, media_type};
 /// The media type of a signed answer (RFC 9701 §4), without `application/`.
 pub(crate) const SIGNED: &str = "token-introspection+jwt";
 
-/// An issuer that wants to be left alone for longer is asked again all the same.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+/// An issuer that wants to be left alone for longer is asked again all the same: no token of it that
+/// is unknown is accepted meanwhile.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// An issuer that limits how often it is asked, and does not say until when.
+const LIMITED: Duration = Duration::from_secs(1);
 
 impl Introspection {
     /// Reads an answer.
@@ -31,8 +34,9 @@ impl Introspection {
             (Dialect::OAuth, StatusCode::OK) => {}
             (Dialect::Kubernetes, StatusCode::OK | StatusCode::CREATED) => return review::read(body),
             (_, status) => {
-                let retry_after = retry_after(&parts.headers, now);
-                return Err(Fault { retry_after, ..self.refusal(status, &body) });
+                let said = retry_after(&parts.headers, now);
+                let limited = (status == StatusCode::TOO_MANY_REQUESTS).then_some(LIMITED);
+                return Err(Fault { retry_after: said.or(limited), ..self.refusal(status, &body) });
             }
         }
         let signed = content_type(&parts.headers).is_some_and(|typ| media_type(typ).eq_ignore_ascii_case(SIGNED));
@@ -50,16 +54,20 @@ impl Introspection {
         }
     }
 
-    /// Says what another status than success means.
+    /// Says what another status than success means. Only what is about this service or the endpoint
+    /// is an outage: a 403 may be that of a firewall which dislikes a token, and a 500 that of a
+    /// token at which the issuer stumbles.
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Fault {
-        let code = error_code(body).map(|code| format!(" ({code})")).unwrap_or_default();
-        let said = format!("the issuer answered {status}{code}");
+        let code = error_code(body);
+        let shown = code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let said = format!("the issuer answered {status}{shown}");
+        let refuses = || format!("{said}: it refuses this service ({}); {}", self.client.name(), self.why_refused());
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::outage(format!(
-                "{said}: it refuses this service ({}); {}",
-                self.client.name(),
-                self.why_refused()
-            )),
+            StatusCode::UNAUTHORIZED => Fault::outage(refuses()),
+            StatusCode::BAD_REQUEST if matches!(code, Some("invalid_client" | "unauthorized_client")) => {
+                Fault::outage(refuses())
+            }
+            StatusCode::FORBIDDEN => Fault::of_answer(refuses()),
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE

@@ -28,13 +28,22 @@ const MAX_INACTIVE_TTL: Duration = Duration::from_secs(10);
 ///
 /// At most 32 questions to an issuer are open at once, one about each token; other requests wait
 /// for their turn as they wait for keys. A question that was asked goes on whatever becomes of the
-/// request.
+/// request. A secret in a file or from a function is read by one thread for all who ask meanwhile,
+/// and the endpoint is discovered by one question for all.
 ///
-/// After a failure that every token would meet (no connection, a timeout, 401, 403, 429, 502 to
-/// 504), the issuer is left alone for 1 s, then 2 s, up to 60 s, or for as long as its
-/// `Retry-After` says. Then it is asked about one token. Meanwhile unknown tokens are refused at
-/// once, with 503. Any other answer of no use may be due to its token. It stops the others only if
-/// the issuer has given no good answer for 10 s, and for 1 s each time.
+/// # When the issuer fails
+///
+/// | it answers | taken for | what happens |
+/// |---|---|---|
+/// | not at all, too late, 401, 429, 502 to 504, 400 with `invalid_client` or `unauthorized_client` | an outage | No question for 1 s, then 2 s, up to 60 s, or for as long as its `Retry-After` says, 60 s at most. Then it is asked about one token, and any answer ends the outage. |
+/// | 403, any other status, what cannot be read, what is too long | the fault of one token, perhaps | For 10 s after a good answer, it stops nobody. Else the issuer is asked 20 times a second at most, until it gives a good answer. |
+///
+/// Who is not asked about is refused at once, with 503. A question that fails while another one
+/// gets a good answer stops nobody, unless the issuer has sent a 429 or a `Retry-After`.
+///
+/// So 10,000 made-up tokens at once lead to 10,000 questions, 32 at a time, at an issuer that is
+/// well; to 32 at one that is down or hangs, and then one after each pause; and to 32 at one that
+/// answers 500, and then 20 a second.
 ///
 /// # Examples
 ///
@@ -167,8 +176,10 @@ impl Introspection {
     ///
     /// # Security
     ///
-    /// A signed answer does not name the token that it is about. That it belongs to this question
-    /// is known by TLS, and by its `iat`, which may lie a minute back.
+    /// A signed answer does not name the opaque token that it is about. That it belongs to this
+    /// question is known by TLS, and by its `iat`, which may lie a minute back: who can break TLS
+    /// can give the answer about another active token of that minute. The answer about a JWT is
+    /// held against the JWT's own `jti` and `sub`, if both name them.
     pub fn signed(mut self) -> Self {
         self.signed = true;
         self
@@ -176,7 +187,8 @@ impl Introspection {
 
     /// Asks about the issuer's JWTs, too, after they have been verified by its keys.
     ///
-    /// What a JWT says counts; the answer only says whether it is still active.
+    /// What a JWT says counts; the answer only says whether it is still active. If it names another
+    /// `jti` or `sub`, it is the answer about another token, and of no use (503).
     ///
     /// ```
     /// use std::time::Duration;
@@ -191,7 +203,8 @@ impl Introspection {
     }
 
     /// Says that the issuer has no keys: it is asked about all its tokens, including the JWTs that
-    /// name it in `iss`. No keys are fetched, and nothing waits for any.
+    /// name it in `iss`. No keys are fetched, and nothing waits for any. An issuer that is given
+    /// keys beside that is a [conflict](crate::config::ConfigProblemKind::Conflict).
     pub fn without_keys(mut self) -> Self {
         self.without_keys = true;
         self

@@ -1,27 +1,24 @@
-//! Where an issuer is asked, and one question.
+//! One question to an issuer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use tokio::task::spawn_blocking;
-use url::Url;
-
+use super::address::Address;
+use super::credentials::{Credentials, no_secret};
 use super::question::Question;
 use super::signed;
 use crate::clock::UnixTime;
 use crate::introspection::{Fault, Introspection, Said};
 use crate::issuer::Policy;
-use crate::jwks::{Discovered, HttpAccess, Keys};
+use crate::jwks::{FetchError, HttpAccess, Keys};
 
 /// Where an issuer is asked about its tokens, and how.
 pub(crate) struct Endpoint {
     settings: Introspection,
     access: HttpAccess,
-    /// The given address; `None` if it is to be discovered.
-    given: Option<Url>,
-    discovered: Discovered,
+    address: Address,
+    credentials: Credentials,
 }
 
 impl Endpoint {
@@ -37,17 +34,12 @@ impl Endpoint {
             let fix = "it was made by from_service, and cannot send a token; make it by from_service_with_bodies";
             return Err(("http_client", fix.into()));
         }
-        let given = settings.endpoint.as_deref().map(|url| access.checked(url, true)).transpose();
-        let given = given.map_err(|fix| ("introspection.endpoint", fix.into()))?;
-        let discovered = Discovered::new(access.clone(), issuer, "introspection_endpoint");
-        if given.is_none() && discovered.check().is_err() {
-            let fix = "no metadata can be found below the issuer's identifier; give the address";
-            return Err(("introspection.endpoint", fix.into()));
-        }
+        let address = Address::new(&access, issuer, settings.endpoint.as_deref());
+        let address = address.map_err(|fix| ("introspection.endpoint", fix.into()))?;
         if let Err(fault) = try_secret(&settings, issuer) {
             return Err(("introspection.client", fault.detail));
         }
-        Ok(Self { settings, access, given, discovered })
+        Ok(Self { settings, access, address, credentials: Credentials::default() })
     }
 
     pub(crate) fn settings(&self) -> &Introspection {
@@ -64,50 +56,34 @@ impl Endpoint {
         within: Duration,
     ) -> Result<Said, Fault> {
         let now = policy.server.clock.now();
-        let secret = self.secret().await?;
+        let secret = match self.settings.client.secret() {
+            Some(secret) => self.credentials.read(secret, within).await?,
+            None => "".into(),
+        };
         let audiences = if policy.terms.any_aud { &[] } else { policy.audiences() };
         let question =
             Question { settings: &self.settings, issuer: &policy.issuer, token, audiences, secret: &secret, now };
         let outgoing = question.write()?;
-        let failed = |error: crate::jwks::FetchError| Fault::outage(error.report());
-        let (url, new) = match &self.given {
-            Some(given) => (given.clone(), None),
-            None => self.discovered.url(within).await.map(|(url, new)| (url, Some(new))).map_err(failed)?,
-        };
-        let answer = self.access.client.send(url.clone(), outgoing, within).await.map_err(failed);
-        if let Some(new) = new {
-            let good = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::OK);
-            self.discovered.note(url, new, good);
-        }
-        let said = self.settings.read(answer?, policy.server.clock.now())?;
+        let url = self.address.url(within).await?;
+        let answer = self.access.client.send(url.clone(), outgoing, within).await.map_err(|error| no_answer(&error))?;
+        self.address.note(&url, answer.status());
+        let said = self.settings.read(answer, policy.server.clock.now())?;
         match said {
             Said::Signed(text) => signed::read(&text, &self.settings.client.client, policy, keys).await,
             Said::Active(_) | Said::Inactive => Ok(said),
         }
     }
+}
 
-    /// Reads the secret of this service, as it is now.
-    async fn secret(&self) -> Result<Arc<str>, Fault> {
-        let Some(secret) = self.settings.client.secret() else { return Ok("".into()) };
-        let read = if secret.is_at_hand() {
-            secret.read()
-        } else {
-            let secret = secret.clone();
-            // a function of the application may panic
-            spawn_blocking(move || secret.read()).await.unwrap_or_else(|_| Err("its function panicked".to_owned()))
-        };
-        read.map_err(no_secret)
-    }
+/// What has been answered at too great a length may be about its token only.
+fn no_answer(error: &FetchError) -> Fault {
+    if error.is_too_long() { Fault::of_answer(error.report()) } else { Fault::outage(error.report()) }
 }
 
 /// Writes a question that is not sent, for the sake of the faults of a secret that is at hand.
 fn try_secret(settings: &Introspection, issuer: &str) -> Result<(), Fault> {
     let Some(secret) = settings.client.secret().filter(|secret| secret.is_at_hand()) else { return Ok(()) };
-    let secret = secret.read().map_err(no_secret)?;
+    let secret = secret.read().map_err(|why| no_secret(&why))?;
     let now = UnixTime::default();
     Question { settings, issuer, token: "", audiences: &[], secret: &secret, now }.write().map(drop)
-}
-
-fn no_secret(why: String) -> Fault {
-    Fault::outage(format!("the secret of this service cannot be had: {why}"))
 }

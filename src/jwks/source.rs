@@ -175,6 +175,18 @@ impl FetchError {
         Self(message.into().into())
     }
 
+    /// Of an answer that is longer than is permitted.
+    #[cfg(feature = "http-client")]
+    pub(crate) fn too_long(message: String) -> Self {
+        Self(Box::new(TooLong(message)))
+    }
+
+    /// Tells whether there was an answer, which was too long.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.0.is::<TooLong>()
+    }
+
     /// Returns the message followed by those of all causes.
     pub(crate) fn report(&self) -> String {
         let mut report = self.to_string();
@@ -187,6 +199,12 @@ impl FetchError {
         report
     }
 }
+
+/// An answer was longer than is permitted.
+#[cfg(feature = "http-client")]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct TooLong(String);
 
 /// What was tried, and why it failed.
 #[cfg(feature = "http-client")]

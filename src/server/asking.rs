@@ -30,7 +30,7 @@ use crate::issuer::IssuerSet;
 use crate::jose::{Compact, Json, is_jwt};
 use crate::revocation::RevocationList;
 use crate::sync::lock;
-use crate::validate::About;
+use crate::validate::{About, Plausible};
 
 /// So many questions to one issuer may be open at once; requests for other tokens wait.
 const MAX_OPEN: usize = 32;
@@ -122,7 +122,7 @@ impl<C: Send + Sync + 'static> Askers<C> {
     pub(super) fn ask(&self, question: Question, token: &str, lookup: &IssuerLookup) -> Inquiry<C> {
         let asker = self.0.iter().find(|asker| Arc::ptr_eq(&asker.asking.trusted, &question.trusted));
         match asker {
-            Some(asker) => asker.ask((question.about, question.expires), token, lookup, None),
+            Some(asker) => asker.ask((&question.about, question.expires), token, lookup, None),
             None => Inquiry::Refused(question.into_error()),
         }
     }
@@ -149,17 +149,17 @@ impl TrustedIssuer {
     }
 
     /// Returns the question about a JWT that was verified by the issuer's keys, if it is asked, too.
-    pub(super) fn question_beside_keys(self: &Arc<Self>) -> Option<Question> {
+    pub(super) fn question_beside_keys(self: &Arc<Self>, token: &Plausible<'_>) -> Option<Question> {
         let asked = self.policy.terms.introspection.as_ref()?;
         let asks = matches!(asked.jwts, JwtIntrospection::Every(_));
-        asks.then(|| Question { trusted: Arc::clone(self), about: About::Jwt, expires: None })
+        asks.then(|| Question { trusted: Arc::clone(self), about: About::jwt(token.claims()), expires: None })
     }
 }
 
 impl<C: Send + Sync + 'static> Asker<C> {
     fn ask(
         self: &Arc<Self>,
-        (about, expires): (About, Option<UnixTime>),
+        (about, expires): (&About, Option<UnixTime>),
         token: &str,
         lookup: &IssuerLookup,
         turn: Option<OwnedSemaphorePermit>,
@@ -171,8 +171,9 @@ impl<C: Send + Sync + 'static> Asker<C> {
         if let Some(error) = asking.refused(&digest, now) {
             return Inquiry::Refused(error);
         }
-        let pending =
-            |answering| Inquiry::Pending(PendingAnswer { asker: Arc::clone(self), about, expires, answering });
+        let pending = |answering| {
+            Inquiry::Pending(PendingAnswer { asker: Arc::clone(self), about: about.clone(), expires, answering })
+        };
         let Ok(runtime) = Handle::try_current() else {
             return Inquiry::Refused(unavailable("no issuer can be asked outside a tokio runtime").at(issuer));
         };
@@ -181,7 +182,9 @@ impl<C: Send + Sync + 'static> Asker<C> {
         }
         // what was answered before this question could be found is in the cache
         let known = || asking.cache.get(token.as_bytes(), lookup, &asking.trusted.policy.server.clock);
-        if let Some(known) = Some(about).filter(|about| *about == About::Opaque).and_then(|_| known()) {
+        if let About::Opaque = about
+            && let Some(known) = known()
+        {
             return Inquiry::Known(known);
         }
         let mut open = lock(&asking.open);
@@ -195,15 +198,18 @@ impl<C: Send + Sync + 'static> Asker<C> {
         let Some(turn) = turn.or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok()) else {
             return pending(None);
         };
-        if let Turn::Wait(wait, fault) = lock(&asking.pace).turn(now, asking.longest()) {
-            let error = Error::new(ErrorKind::IntrospectionUnavailable, fault.detail);
-            return Inquiry::Refused(error.with_retry_after(wait).at(issuer));
-        }
-        let (question, answering) = asking.open_question(digest, turn, &mut open);
+        let asked = match lock(&asking.pace).turn(now) {
+            Turn::Ask(asked) => asked,
+            Turn::Wait(wait, fault) => {
+                let error = Error::new(ErrorKind::IntrospectionUnavailable, fault.detail);
+                return Inquiry::Refused(error.with_retry_after(wait).at(issuer));
+            }
+        };
+        let (question, answering) = asking.open_question(digest, (turn, asked), &mut open);
         drop(open);
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(question.answer(token.to_owned(), (about, expires)), &runtime);
+        tasks.spawn_on(question.answer(token.to_owned(), (about.clone(), expires)), &runtime);
         drop(tasks);
         pending(Some(answering))
     }
@@ -216,7 +222,7 @@ impl<C: Send + Sync + 'static> PendingAnswer<C> {
         loop {
             let Some(answer) = answering else {
                 let turn = Arc::clone(&asker.turns).acquire_owned().await.ok();
-                match asker.ask((about, expires), token, lookup, turn) {
+                match asker.ask((&about, expires), token, lookup, turn) {
                     Inquiry::Known(verified) => return Ok(Answer::Verified(verified)),
                     Inquiry::Refused(error) => return Err(error),
                     Inquiry::Pending(pending) => answering = pending.answering,

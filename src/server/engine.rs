@@ -254,13 +254,18 @@ impl<C: Send + Sync + 'static> Engine<C> {
         }
         let (plausible, signature, warrant) = trusted.verify(compact, &trusted.policy, now)?;
         #[cfg(feature = "introspection")]
-        if let (Some(question), None) = (trusted.question_beside_keys(), believed) {
+        if believed.is_none()
+            && let Some(question) = trusted.question_beside_keys(&plausible)
+        {
             return Ok(Found::Question(question));
         }
         self.lookup.note_verified(&trusted);
         let verified = Verified::new(plausible, signature, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
-        self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant.until(believed), now.wall);
+        // what its issuer is asked about each time is not worth its place
+        if believed.is_none_or(|until| until.passed(now).is_none()) {
+            self.cache.insert(token.as_str().as_bytes(), &verified, configured, warrant.until(believed), now.wall);
+        }
         count!("tower_bearer_token_cache_total", "outcome" => "miss");
         self.cache.report(now.wall);
         Ok(Found::Verified(verified))

@@ -14,12 +14,26 @@ use crate::jose::{Json, Value};
 use crate::possession::Binding;
 
 /// What the issuer was asked about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum About {
     /// A token of which only the answer says anything.
     Opaque,
     /// A JWT, whose own claims were checked and count.
-    Jwt,
+    Jwt(Arc<Names>),
+}
+
+/// What a verified JWT calls itself and its subject.
+pub(crate) struct Names {
+    id: Option<Box<str>>,
+    subject: Option<Box<str>>,
+}
+
+impl About {
+    /// A JWT with these claims, whose signature was verified.
+    pub(crate) fn jwt(claims: Value<'_>) -> Self {
+        let name = |claim| claims.get(claim).and_then(Value::as_str).map(Into::into);
+        Self::Jwt(Arc::new(Names { id: name("jti"), subject: name("sub") }))
+    }
 }
 
 /// What an issuer has said of a token that is active, and that holds under its terms.
@@ -31,7 +45,7 @@ impl Stated {
     /// Checks what an issuer says. A token for which it names no end ends here.
     pub(crate) fn check(
         active: Active,
-        about: About,
+        about: &About,
         policy: &Arc<Policy>,
         (now, end): (UnixTime, UnixTime),
     ) -> Result<Self, Error> {
@@ -56,33 +70,49 @@ impl Stated {
 
 /// All checks; see those of a JWT.
 fn checks<'t>(
-    (json, about): (&'t Json, About),
+    (json, about): (&'t Json, &About),
     policy: &'t Policy,
     (now, end): (UnixTime, UnixTime),
     mut judge: impl FnMut(&'static str, &dyn Fn() -> Seen<'t>, Result<(), Error>) -> Result<(), Error>,
 ) -> Result<Option<(Dates, Binding)>, Error> {
     let (claims, registered) = (json.root(), Registered::of(json).without_nulls());
     let (mut dates, mut binding) = (None, None);
+    if let About::Jwt(names) = about {
+        judge("token", &|| seen(claims, ["jti", "sub"]), check_names(claims, names))?;
+    }
     judge("issuer", &|| seen(claims, ["iss"]), check_issuer(claims, policy))?;
     judge("token type", &|| seen(claims, ["token_type", "token_use"]), check_token_type(claims))?;
     let unsaid = Some(as_numeric_date(end));
     let times = match about {
         About::Opaque => Dates::read(&registered, unsaid, policy, now),
         // how long it may live was held against its own dates
-        About::Jwt => Dates::read_repeated(&registered, unsaid, policy, now),
+        About::Jwt(_) => Dates::read_repeated(&registered, unsaid, policy, now),
     };
     let times = times.map(|read| dates = Some(read));
     judge("times", &|| seen(claims, ["exp", "nbf", "iat"]), times)?;
     match about {
         About::Opaque => check_claims(&registered, json, policy, &mut judge)?,
-        About::Jwt if registered.aud.is_some() => {
+        About::Jwt(_) if registered.aud.is_some() => {
             judge("audience", &|| seen(claims, ["aud"]), check_audience(&registered, json, policy))?;
         }
-        About::Jwt => {}
+        About::Jwt(_) => {}
     }
     let provable = Binding::read(registered.cnf).and_then(|read| read.prove().map(|_| binding = Some(read)));
     judge("sender constraint", &|| seen(claims, ["cnf", "token_type"]), provable.and_then(|()| check_scheme(claims)))?;
     Ok(dates.zip(binding))
+}
+
+/// The answer about a JWT need not repeat what that calls itself; if it does otherwise, it is the
+/// answer about another token, and nobody's fault but the issuer's.
+fn check_names(claims: Value<'_>, names: &Names) -> Result<(), Error> {
+    for (name, own) in [("jti", &names.id), ("sub", &names.subject)] {
+        let said = claims.get(name).and_then(Value::as_str);
+        if said.zip(own.as_deref()).is_some_and(|(said, own)| *said != *own) {
+            let detail = format!("{name} is not that of the token, so the answer is about another one");
+            return Err(Error::new(ErrorKind::MalformedClaim, detail));
+        }
+    }
+    Ok(())
 }
 
 /// The answer need not name the issuer; if it does, it must be the one that was asked.

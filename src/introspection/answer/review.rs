@@ -16,6 +16,7 @@ struct Review {
 struct Status {
     #[serde(default)]
     authenticated: bool,
+    error: Option<String>,
     audiences: Option<Vec<String>>,
     #[serde(default)]
     user: User,
@@ -36,12 +37,15 @@ pub(super) fn read(body: Vec<u8>) -> Result<Said, Fault> {
     let strict = parse(body)?;
     let malformed = || Fault::of_answer("the answer is no TokenReview with a status of the right types");
     let review: Review = serde_json::from_str(strict.text()).map_err(|_| malformed())?;
-    let Status { authenticated, audiences, user } = review.status;
+    let Status { authenticated, error, audiences, user } = review.status;
     if review.kind != "TokenReview" {
         return Err(malformed());
     }
     if !authenticated {
         return Ok(Said::Inactive);
+    }
+    if error.is_some_and(|error| !error.is_empty()) {
+        return Err(Fault::of_answer("the TokenReview says that the token is authenticated, and names an error"));
     }
     if user.username.is_empty() {
         return Err(Fault::of_answer("the TokenReview names no user"));

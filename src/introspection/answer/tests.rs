@@ -94,7 +94,10 @@ fn every_other_status_is_a_fault_of_the_issuer_or_of_this_service() {
             401,
             "outage: the issuer answered 401 Unauthorized (server_error): it refuses this service (client_secret_basic)",
         ),
-        (403, "outage: the issuer answered 403"),
+        (
+            403,
+            "answer: the issuer answered 403 Forbidden (server_error): it refuses this service (client_secret_basic)",
+        ),
         (404, "answer: the issuer answered 404 Not Found (server_error); is this its introspection endpoint?"),
         (405, "answer: the issuer answered 405"),
         (410, "answer: the issuer answered 410"),
@@ -144,10 +147,26 @@ fn the_wish_to_be_left_alone_is_read_in_seconds_and_as_a_date() {
     };
     assert_eq!(wait("7"), Some(7));
     assert_eq!(wait("0"), Some(0));
-    assert_eq!(wait("86400"), Some(600), "but not for longer than is good for anybody");
-    assert_eq!(wait(&date(90)), Some(90));
+    assert_eq!(wait("86400"), Some(60), "but not for longer than is good for anybody");
+    assert_eq!((wait(&date(40)), wait(&date(90))), (Some(40), Some(60)));
     let past = httpdate::fmt_http_date(NOW.to_system_time().unwrap() - Duration::from_secs(5));
-    assert_eq!((wait(&past), wait("soon"), wait("-1"), wait("1.5")), (None, None, None, None));
+    assert_eq!((wait(&past), wait("soon"), wait("-1"), wait("1.5")), (Some(1), Some(1), Some(1), Some(1)));
+    let silent = read(&settings(), 503, &[], b"").err().unwrap();
+    assert_eq!((silent.retry_after, silent.outage), (None, true));
+}
+
+#[test]
+fn a_client_that_is_unknown_is_so_for_every_token_whatever_the_status() {
+    for (body, expected) in [
+        (r#"{"error":"invalid_client"}"#, "outage: the issuer answered 400 Bad Request (invalid_client): it refuses"),
+        (r#"{"error":"unauthorized_client"}"#, "outage: the issuer answered 400"),
+        (r#"{"error":"invalid_request"}"#, "answer: the issuer answered 400"),
+        (r#"{"error":"unsupported_token_type"}"#, "answer: the issuer answered 400"),
+        ("", "answer: the issuer answered 400"),
+    ] {
+        let found = said(read(&settings(), 400, &[], body.as_bytes()));
+        assert!(found.starts_with(expected), "{found}");
+    }
 }
 
 #[test]
@@ -203,6 +222,13 @@ fn a_token_review_is_a_yes_with_the_claims_of_its_user() {
         (r#"{"error":"[invalid bearer token, token has been invalidated]"}"#, "no"),
         (r#"{"user":{"username":"a"}}"#, "no"),
         ("{}", "no"),
+        (
+            r#"{"authenticated":true,"error":"webhook timed out","user":{"username":"a"}}"#,
+            "answer: the TokenReview says that the token is authenticated, and names an error",
+        ),
+        (r#"{"authenticated":true,"error":"","user":{"username":"a"}}"#, "yes"),
+        (r#"{"authenticated":true,"error":null,"user":{"username":"a"}}"#, "yes"),
+        (r#"{"authenticated":true,"error":true,"user":{"username":"a"}}"#, "answer: the answer is no TokenReview"),
         (r#"{"authenticated":true}"#, "answer: the TokenReview names no user"),
         (r#"{"authenticated":true,"user":{"username":""}}"#, "answer: the TokenReview names no user"),
         (r#"{"authenticated":"true","user":{"username":"a"}}"#, "answer: the answer is no TokenReview"),
@@ -229,5 +255,5 @@ fn a_token_review_is_a_yes_with_the_claims_of_its_user() {
         assert!(said(read(&settings, 201, &[], body.as_bytes())).starts_with(expected), "{body}");
     }
     let refused = said(read(&settings, 403, &[], b""));
-    assert!(refused.starts_with("outage:") && refused.contains("system:auth-delegator"), "{refused}");
+    assert!(refused.starts_with("answer:") && refused.contains("system:auth-delegator"), "{refused}");
 }

@@ -1,6 +1,7 @@
 //! One question, as a task that no request can cancel.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::access_token::Verified;
 use crate::clock::{Moment, UnixTime, after};
 use crate::error::{Error, ErrorKind};
 use crate::introspection::{Fault, JwtIntrospection, Said};
-use crate::introspection_client::{Endpoint, Pace, unavailable};
+use crate::introspection_client::{Asked, Endpoint, Failed, LEASE, Pace, unavailable};
 use crate::jose::Json;
 use crate::jwks::GRACE;
 use crate::revocation::RevocationList;
@@ -26,6 +27,8 @@ use crate::validate::{About, Stated};
 
 /// A token for which no end is said does not end before it can be used.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// How often a question gives a sign of life; it has several before its lease is over.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// What an answer is good for.
 pub(in crate::server) enum Answer<C> {
@@ -54,8 +57,8 @@ pub(super) struct Asking<C> {
 pub(super) struct OpenQuestion<C> {
     _turn: OwnedSemaphorePermit,
     number: u64,
-    /// When it has ended on any runtime that is driven.
-    ends: Instant,
+    /// By when it gives another sign of life, on any runtime that is driven.
+    lease: Arc<Mutex<Instant>>,
     answer: watch::Receiver<Option<Result<Answer<C>, Error>>>,
 }
 
@@ -67,12 +70,14 @@ pub(super) struct Task<C> {
     asking: Arc<Asking<C>>,
     digest: Digest,
     number: u64,
+    asked: Asked,
+    lease: Arc<Mutex<Instant>>,
     sender: watch::Sender<Option<Result<Answer<C>, Error>>>,
 }
 
 impl<C> OpenQuestion<C> {
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        self.ends <= now
+        *lock(&self.lease) <= now
     }
 
     pub(super) fn answering(&self) -> Answering<C> {
@@ -89,7 +94,7 @@ impl<C> Answering<C> {
 
 impl<C: Send + Sync + 'static> Asking<C> {
     /// Returns how long a question can take, with discovery, and newer keys for a signed answer.
-    pub(super) fn longest(&self) -> Duration {
+    fn longest(&self) -> Duration {
         self.trusted.keys.max_fetch().saturating_mul(2).saturating_add(GRACE)
     }
 
@@ -113,38 +118,39 @@ impl<C: Send + Sync + 'static> Asking<C> {
     pub(super) fn open_question(
         self: &Arc<Self>,
         digest: Digest,
-        turn: OwnedSemaphorePermit,
+        (turn, asked): (OwnedSemaphorePermit, Asked),
         open: &mut HashMap<Digest, OpenQuestion<C>>,
     ) -> (Task<C>, Answering<C>) {
         let (sender, answer) = watch::channel(None);
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let ends = after(Instant::now(), self.longest());
-        open.insert(digest, OpenQuestion { _turn: turn, number, ends, answer: answer.clone() });
-        (Task { asking: Arc::clone(self), digest, number, sender }, Answering(answer))
+        let lease = Arc::new(Mutex::new(after(Instant::now(), LEASE)));
+        let (kept, asking) = (Arc::clone(&lease), Arc::clone(self));
+        open.insert(digest, OpenQuestion { _turn: turn, number, lease: kept, answer: answer.clone() });
+        (Task { asking, digest, number, asked, lease, sender }, Answering(answer))
     }
 
     /// Asks, judges and remembers.
     async fn answer(
         &self,
         token: &str,
-        digest: Digest,
+        (digest, asked): (Digest, Asked),
         (about, expires): (About, Option<UnixTime>),
     ) -> Result<Answer<C>, Error> {
         let (policy, keys) = (&self.trusted.policy, &self.trusted.keys);
         let within = keys.max_fetch();
         let one = within.checked_div(3).unwrap_or(within);
         let begun = policy.server.clock.moment();
-        let asked = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, one)).await;
+        let answered = timeout(within.saturating_mul(2), self.endpoint.ask(token, policy, keys, one)).await;
         let now = policy.server.clock.moment();
         // no timeout counts while the machine sleeps
         let in_time = begun.passed(now).is_none_or(|took| took < self.longest());
-        let said = asked.ok().filter(|_| in_time);
+        let said = answered.ok().filter(|_| in_time);
         let said = said.unwrap_or_else(|| Err(Fault::outage("the issuer has not answered in time")));
         let judged = said.and_then(|said| match said {
             Said::Active(active) => {
                 // it may be as old as the question
-                let until = begun.after(self.ttl(about));
-                match Stated::check(active, about, policy, (now.wall, until.wall.max(now.after(SHORTEST).wall))) {
+                let until = begun.after(self.ttl(&about));
+                match Stated::check(active, &about, policy, (now.wall, until.wall.max(now.after(SHORTEST).wall))) {
                     Ok(stated) => Ok(Ok((stated, until))),
                     // what the issuer writes wrongly is not the caller's fault
                     Err(error) if error.kind() == ErrorKind::MalformedClaim => {
@@ -157,15 +163,18 @@ impl<C: Send + Sync + 'static> Asking<C> {
             // they were read before
             Said::Signed(_) => Err(Fault::of_answer("the signed answer was not read")),
         });
-        let judged = judged.map_err(|fault| self.failed(fault, now.instant))?;
-        lock(&self.pace).succeeded(now.instant);
+        let judged = judged.map_err(|fault| self.failed(fault, asked, now.instant))?;
+        let is_news = lock(&self.pace).succeeded(now.instant);
+        if is_news {
+            event!(info, "an issuer answers again when it is asked about tokens", issuer = policy.issuer);
+        }
         let verdict = judged.and_then(|(stated, until)| {
             // nothing is believed beyond the token's own end
             let end = stated.expires().min(until.wall);
             let end = expires.map_or(end, |expires| expires.min(end));
             let ends = now.after(end.ahead(now.wall).unwrap_or_default());
             let until = Moment { instant: until.instant.min(ends.instant), wall: until.wall.min(ends.wall) };
-            if about == About::Jwt {
+            if let About::Jwt(_) = about {
                 return Ok(Answer::Active(until));
             }
             let verified = Verified::stated(stated, token, self.read, self.revocations.as_ref())?;
@@ -190,19 +199,21 @@ impl<C: Send + Sync + 'static> Asking<C> {
     }
 
     /// Returns for how long an answer is believed.
-    fn ttl(&self, about: About) -> Duration {
+    fn ttl(&self, about: &About) -> Duration {
         let settings = self.endpoint.settings();
         match (about, settings.jwts) {
-            (About::Jwt, JwtIntrospection::Every(every)) => every,
-            (About::Jwt, JwtIntrospection::Never) | (About::Opaque, _) => settings.ttl,
+            (About::Jwt(_), JwtIntrospection::Every(every)) => every,
+            (About::Jwt(_), JwtIntrospection::Never) | (About::Opaque, _) => settings.ttl,
         }
     }
 
-    /// Notes that a question has no answer to go by, and tells the operator.
-    fn failed(&self, fault: Fault, now: Instant) -> Error {
-        let wait = lock(&self.pace).failed(&fault, now);
+    /// Notes that a question has no answer to go by, and tells the operator if that is news.
+    fn failed(&self, fault: Fault, asked: Asked, now: Instant) -> Error {
+        let Failed { wait, is_news } = lock(&self.pace).failed(&fault, asked, now);
         let issuer = &self.trusted.policy.issuer;
-        event!(warn, "could not ask an issuer about a token", issuer = issuer, error = fault.detail);
+        if is_news {
+            event!(warn, "could not ask an issuer about a token", issuer = issuer, error = fault.detail);
+        }
         count!("tower_bearer_introspections_total", "issuer" => issuer.to_string(), "outcome" => "failed");
         Error::new(ErrorKind::IntrospectionUnavailable, fault.detail).with_retry_after(wait).at(issuer)
     }
@@ -211,9 +222,15 @@ impl<C: Send + Sync + 'static> Asking<C> {
 impl<C: Send + Sync + 'static> Task<C> {
     pub(super) async fn answer(self, token: String, about: (About, Option<UnixTime>)) {
         // reading claims is code of the application
-        let answer = caught(self.asking.answer(&token, self.digest, about)).await;
+        let mut answer = pin!(caught(self.asking.answer(&token, (self.digest, self.asked), about)));
+        let answer = loop {
+            match timeout(BEAT, answer.as_mut()).await {
+                Ok(answer) => break answer,
+                Err(_) => self.give_sign_of_life(),
+            }
+        };
         let answer = answer.unwrap_or_else(|| {
-            lock(&self.asking.pace).dropped();
+            lock(&self.asking.pace).dropped(self.asked);
             Err(unavailable("reading its claims panicked"))
         });
         self.close();
@@ -222,6 +239,12 @@ impl<C: Send + Sync + 'static> Task<C> {
 }
 
 impl<C> Task<C> {
+    fn give_sign_of_life(&self) {
+        let now = Instant::now();
+        *lock(&self.lease) = after(now, LEASE);
+        lock(&self.asking.pace).is_alive(self.asked, now);
+    }
+
     /// Lets the next one about the same token be asked.
     fn close(&self) -> bool {
         let closed = {
@@ -236,7 +259,7 @@ impl<C> Task<C> {
 impl<C> Drop for Task<C> {
     fn drop(&mut self) {
         if self.close() {
-            lock(&self.asking.pace).dropped();
+            lock(&self.asking.pace).dropped(self.asked);
         }
     }
 }

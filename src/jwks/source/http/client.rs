@@ -297,7 +297,7 @@ where
     {
         let data = frame.map_err(|error| no_answer(url, error))?.into_data().ok();
         let len = data.as_ref().map(bytes::Buf::remaining).unwrap_or_default();
-        let too_long = || FetchError::message(format!("{} answered with more than 512 KiB", shown(url)));
+        let too_long = || FetchError::too_long(format!("{} answered with more than 512 KiB", shown(url)));
         left = match left.checked_sub(len.max(1)) {
             Some(left) => left,
             None if whole => return Err(too_long()),

@@ -61,6 +61,12 @@ impl Discovered {
         }
     }
 
+    /// Returns the address, if there is one, and whether it is still used as it is.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn known(&self) -> Option<(Url, bool)> {
+        self.last().map(|(url, is_old)| (url, !is_old))
+    }
+
     /// Takes note of how it went at the address.
     pub(crate) fn note(&self, url: Url, new: bool, good: bool) {
         match (good, new) {
