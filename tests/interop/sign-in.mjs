@@ -37,8 +37,13 @@ const provider = (issuer) =>
     pkce: { required: () => true },
     rotateRefreshToken: true,
     issueRefreshToken: () => true,
-    extraTokenClaims: (ctx, { accountId }) =>
-      accountId ? { roles: [accountId === 'root' ? 'admin' : 'employee'] } : undefined,
+    extraTokenClaims(ctx, { accountId }) {
+      if (!accountId) return undefined;
+      // when they have signed in stands in what the token is issued for, and in no access token by itself
+      const { AuthorizationCode, RefreshToken } = ctx.oidc.entities;
+      const auth_time = (AuthorizationCode ?? RefreshToken)?.authTime;
+      return { roles: [accountId === 'root' ? 'admin' : 'employee'], auth_time };
+    },
     // its own client needs nobody's consent
     async loadExistingGrant({ oidc }) {
       const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });

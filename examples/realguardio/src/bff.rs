@@ -23,7 +23,7 @@ use tower_bearer::{BearerAuthLayer, ConfigError, ResourceServer, Rule};
 
 use self::session::{SIGN_IN, Sessions, end, give};
 use crate::actor::{Actor, Claims};
-use crate::client::{self, Client, SigningIn};
+use crate::client::{self, Client, SigningIn, StepUp};
 use crate::domain::{ADMIN, EMPLOYEE, SecuritySystem};
 use crate::statistics::Statistics;
 use crate::system::Fault;
@@ -64,7 +64,7 @@ impl Bff {
     }
 
     /// Calls a service in the user's name. What it refuses is refused here, for the same reason.
-    async fn call(&self, method: Method, address: String, actor: &Actor) -> Result<reqwest::Response, StatusCode> {
+    async fn call(&self, method: Method, address: String, actor: &Actor) -> Result<reqwest::Response, Refusal> {
         let broken = |error: Fault| {
             tracing::error!(%error, "a call that cannot be made");
             StatusCode::INTERNAL_SERVER_ERROR
@@ -79,19 +79,47 @@ impl Bff {
         })?;
         match response.status() {
             status if status.is_success() => return Ok(response),
+            StatusCode::UNAUTHORIZED if let Some(step_up) = StepUp::asked_for(response.headers()) => {
+                return Err(Refusal::SignIn(step_up));
+            }
             // a new token helps if this one has expired on its way, and else not
             StatusCode::UNAUTHORIZED if actor.token.expires_in(self.clock.now()).is_some() => {}
-            status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => return Err(status),
+            status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => {
+                return Err(status.into());
+            }
             _ => {}
         }
         tracing::warn!(address, status = %response.status(), "a service answers what it should not");
-        Err(StatusCode::BAD_GATEWAY)
+        Err(StatusCode::BAD_GATEWAY.into())
     }
 
-    async fn read<T: DeserializeOwned>(&self, address: String, actor: &Actor) -> Result<T, StatusCode> {
+    async fn read<T: DeserializeOwned>(&self, address: String, actor: &Actor) -> Result<T, Refusal> {
         let response = self.call(Method::GET, address, actor).await?;
         let body = response.bytes().await.map_err(|error| unreadable(error.into()))?;
-        serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))
+        Ok(serde_json::from_slice(&body).map_err(|error| unreadable(error.into()))?)
+    }
+}
+
+/// Why the user does not get what they want.
+enum Refusal {
+    Status(StatusCode),
+    /// They must sign in again first.
+    SignIn(StepUp),
+}
+
+impl From<StatusCode> for Refusal {
+    fn from(status: StatusCode) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// The page is made of it by [`session::open`].
+    fn into_response(self) -> Response {
+        match self {
+            Self::Status(status) => status.into_response(),
+            Self::SignIn(step_up) => (StatusCode::UNAUTHORIZED, Extension(step_up)).into_response(),
+        }
     }
 }
 
@@ -134,10 +162,14 @@ pub fn routes() -> Router<Bff> {
         .route("/statistics", get(statistics))
 }
 
-type Answer = Result<Response, StatusCode>;
+type Answer = Result<Response, Refusal>;
 
-async fn sign_in(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>) -> Answer {
-    let (url, signing_in) = bff.client.sign_in().await.map_err(unreachable)?;
+async fn sign_in(
+    State(bff): State<Bff>,
+    Extension(jar): Extension<PrivateCookieJar>,
+    Query(step_up): Query<StepUp>,
+) -> Answer {
+    let (url, signing_in) = bff.client.sign_in(&step_up).await.map_err(unreachable)?;
     Ok((give(jar, SIGN_IN, &signing_in)?, Redirect::to(&url)).into_response())
 }
 
@@ -155,7 +187,7 @@ async fn callback(
 ) -> Answer {
     // what this browser has begun, and no other
     let begun = session::read::<SigningIn>(&jar, SIGN_IN).filter(|begun| begun.state == back.state);
-    let (Some(begun), Some(code)) = (begun, back.code) else { return Err(StatusCode::BAD_REQUEST) };
+    let (Some(begun), Some(code)) = (begun, back.code) else { return Err(StatusCode::BAD_REQUEST.into()) };
     let tokens = bff.client.redeem(code, begun).await.map_err(unreachable)?.ok_or(StatusCode::BAD_REQUEST)?;
     let jar = bff.sessions.end(end(jar, SIGN_IN)).await;
     let jar = bff.sessions.begin(jar, tokens).await.map_err(unreachable)?;
@@ -171,7 +203,7 @@ fn unreachable(error: Fault) -> StatusCode {
 async fn sign_out(State(bff): State<Bff>, Extension(jar): Extension<PrivateCookieJar>, headers: HeaderMap) -> Answer {
     // without a token, the layer does not ask; other pages of the same site shall not sign anybody out
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return Err(StatusCode::FORBIDDEN);
+        return Err(StatusCode::FORBIDDEN.into());
     }
     Ok((bff.sessions.end(jar).await, pages::signed_out()).into_response())
 }
@@ -183,12 +215,12 @@ async fn home(State(bff): State<Bff>, actor: Actor) -> Answer {
 
 async fn switch(State(bff): State<Bff>, Path((system, action)): Path<(i64, String)>, actor: Actor) -> Answer {
     if !["arm", "disarm"].contains(&action.as_str()) {
-        return Err(StatusCode::NOT_FOUND);
+        return Err(StatusCode::NOT_FOUND.into());
     }
     match bff.call(Method::POST, format!("{}/systems/{system}/{action}", bff.systems), &actor).await {
         // it is in that state already, which the page will show
-        Ok(_) | Err(StatusCode::CONFLICT) => Ok(Redirect::to("/").into_response()),
-        Err(status) => Err(status),
+        Ok(_) | Err(Refusal::Status(StatusCode::CONFLICT)) => Ok(Redirect::to("/").into_response()),
+        Err(refusal) => Err(refusal),
     }
 }
 

@@ -3,13 +3,17 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreProviderMetadata};
-use openidconnect::url::form_urlencoded::byte_serialize;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use openidconnect::core::{
+    CoreAuthPrompt, CoreAuthenticationFlow, CoreClient, CoreErrorResponseType, CoreProviderMetadata,
+};
+use openidconnect::url::form_urlencoded::{Serializer, byte_serialize};
 use openidconnect::{
-    AsyncHttpClient, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse, TokenResponse,
+    AsyncHttpClient, AuthenticationContextClass, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
+    CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    StandardErrorResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +50,39 @@ pub struct Tokens {
     pub refresh_token: Option<String>,
 }
 
+/// How a user must sign in, where a service asks for more than it has found in a token (RFC 9470).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StepUp {
+    /// One of these ways, separated by spaces.
+    pub acr_values: Option<String>,
+    /// No longer ago than so many seconds.
+    pub max_age: Option<u64>,
+}
+
+impl StepUp {
+    /// Reads what a service asks for, if that is a sign-in.
+    pub fn asked_for(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        values.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten().find_map(|challenge| {
+            let said = |name: &str| {
+                let said = challenge.params.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+                said.map(|(_, value)| value.to_unescaped())
+            };
+            let step_up = said("error")? == "insufficient_user_authentication";
+            let max_age = said("max_age").and_then(|seconds| seconds.parse().ok());
+            step_up.then(|| Self { acr_values: said("acr_values"), max_age })
+        })
+    }
+
+    /// As parameters of an address.
+    pub fn query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(self.acr_values.iter().map(|values| ("acr_values", values)));
+        query.extend_pairs(self.max_age.iter().map(|seconds| ("max_age", seconds.to_string())));
+        query.finish()
+    }
+}
+
 /// A sign-in that has begun, as the browser that has begun it keeps it.
 #[derive(Deserialize, Serialize)]
 pub struct SigningIn {
@@ -60,17 +97,24 @@ impl Client {
     }
 
     /// Begins to sign a user in. Returns where to send them, and what must still be known when they come back.
-    pub async fn sign_in(&self) -> Result<(String, SigningIn), Fault> {
+    pub async fn sign_in(&self, step_up: &StepUp) -> Result<(String, SigningIn), Fault> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let (url, state, nonce) = self
-            .discovered()
-            .await?
+        let client = self.discovered().await?;
+        let request = client
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
             .set_pkce_challenge(challenge)
             .add_scope(Scope::new("offline_access".to_owned()))
             // whom the access token is for (RFC 8707); not every server asks
-            .add_extra_param("resource", AUDIENCE)
-            .url();
+            .add_extra_param("resource", AUDIENCE);
+        let acr_values = step_up.acr_values.iter().flat_map(|values| values.split_ascii_whitespace());
+        let request = acr_values.fold(request, |request, acr| {
+            request.add_auth_context_value(AuthenticationContextClass::new(acr.to_owned()))
+        });
+        let request = step_up.max_age.map(Duration::from_secs).into_iter().fold(request, |request, longest| {
+            // it would do not to be asked again who has signed in that recently; a person who has left may be the reason why a service asks
+            request.set_max_age(longest).add_prompt(CoreAuthPrompt::Login)
+        });
+        let (url, state, nonce) = request.url();
         let (state, nonce) = (state.into_secret(), nonce.secret().clone());
         Ok((url.into(), SigningIn { state, nonce, verifier: verifier.into_secret() }))
     }

@@ -30,6 +30,9 @@ pub const LOGOUT: &str = "/backchannel-logout";
 /// identity service takes back does.
 const BELIEVED: Duration = Duration::from_secs(10);
 
+/// How long ago whoever disarms a system may have signed in.
+pub const FRESH: Duration = Duration::from_secs(5 * 60);
+
 /// The identity service: what it signs must be an access token by RFC 9068, and no ID token.
 pub fn issuer(url: &str) -> Issuer {
     Issuer::new(url).rfc9068()
@@ -70,6 +73,11 @@ fn employee() -> Rule {
     Rule::role(EMPLOYEE)
 }
 
+/// Has just signed in: who finds a browser that somebody has left open shall not disarm anything.
+fn fresh() -> Rule {
+    Rule::authenticated_within(FRESH)
+}
+
 /// Customers, their employees, teams and locations.
 pub fn customers() -> Result<AuthzRules, ConfigError> {
     AuthzRules::new()
@@ -95,12 +103,12 @@ pub fn systems() -> Result<AuthzRules, ConfigError> {
         .route(Method::POST, "/systems", admin())
         .route(Method::GET, "/systems/{system}", admin() | employee())
         .route(Method::POST, "/systems/{system}/arm", employee())
-        .route(Method::POST, "/systems/{system}/disarm", employee())
+        .route(Method::POST, "/systems/{system}/disarm", employee() & fresh())
         .grpc_method("realguardio.v1.SecuritySystems/List", admin() | employee())
         .grpc_method("realguardio.v1.SecuritySystems/Get", admin() | employee())
         .grpc_method("realguardio.v1.SecuritySystems/Watch", admin() | employee())
         .grpc_method("realguardio.v1.SecuritySystems/Arm", employee())
-        .grpc_method("realguardio.v1.SecuritySystems/Disarm", employee())
+        .grpc_method("realguardio.v1.SecuritySystems/Disarm", employee() & fresh())
         .build()
 }
 

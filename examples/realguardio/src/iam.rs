@@ -30,6 +30,9 @@ use crate::guard::AUDIENCE;
 /// How long access tokens are good: short, so that the gateway has something to refresh.
 pub const LIFETIME: Duration = Duration::from_secs(120);
 
+/// How users sign in (`acr`): by a password, and in no other way.
+const PASSWORD: &str = "pwd";
+
 /// How long a code may wait to be redeemed.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -76,11 +79,18 @@ struct Memory {
     /// Codes that have not been redeemed yet, each good for once, with their session.
     codes: HashMap<String, (Asked, String, Instant)>,
     /// The sessions of users, from sign-in to sign-out.
-    sessions: HashMap<String, &'static str>,
+    sessions: HashMap<String, Session>,
     /// Refresh tokens.
     refresh: HashMap<String, Refresh>,
     /// What opaque access tokens stand for.
     kept: HashMap<String, Kept>,
+}
+
+/// A session of a user. Its tokens say when it began, however often they are refreshed.
+struct Session {
+    user: &'static str,
+    /// When the user has signed in (`auth_time`).
+    since: Value,
 }
 
 /// What a refresh token is good for. It is known for as long as its session, though it is used once.
@@ -102,6 +112,30 @@ struct Asked {
     code_challenge_method: String,
     /// Whom the access token shall be for (RFC 8707). There is one audience.
     resource: Option<String>,
+    /// How the user shall sign in (RFC 9470). `max_age` and `prompt=login` need no look: here, whoever comes signs in.
+    acr_values: Option<String>,
+    prompt: Option<String>,
+}
+
+impl Asked {
+    /// Returns what this cannot be asked for, as an error.
+    fn refused(&self) -> Option<&'static str> {
+        let (acr_values, prompt) = (self.acr_values.as_deref().unwrap_or_default(), self.prompt.as_deref());
+        if !acr_values.is_empty() && !acr_values.split(' ').any(|acr| acr == PASSWORD) {
+            return Some("unmet_authentication_requirements");
+        }
+        // without asking the user anything, nobody signs in
+        (prompt == Some("none")).then_some("login_required")
+    }
+
+    /// Sends the user back.
+    fn back(&self, answer: [(&str, &str); 2]) -> Response {
+        match reqwest::Url::parse_with_params(&self.redirect_uri, answer) {
+            // with GET, whatever the form's method was
+            Ok(back) => Redirect::to(back.as_str()).into_response(),
+            Err(_) => StatusCode::BAD_REQUEST.into_response(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -145,7 +179,8 @@ impl Iam {
     /// Begins a session of a user, if there is one of this name.
     fn begin(&self, user: &str) -> Option<String> {
         let (session, user) = (random(), *self.users.get_key_value(user)?.0);
-        self.memory().sessions.insert(session.clone(), user);
+        let since = self.idp.token(user).claims().get("iat").cloned().unwrap_or_default();
+        self.memory().sessions.insert(session.clone(), Session { user, since });
         Some(session)
     }
 
@@ -156,9 +191,11 @@ impl Iam {
 
     /// Access token, refresh token and, at the first time, ID token of a session; none if it has ended.
     fn tokens(&self, session: &str, client: &str, asked: Option<&Asked>) -> Option<Value> {
-        let user = *self.memory().sessions.get(session)?;
+        let (user, since) = self.memory().sessions.get(session).map(|own| (own.user, own.since.clone()))?;
         let known = self.users.get(user)?;
-        let token = self.access_token(user, client).claim("sid", session).claim("locations", known.locations.clone());
+        let signed_in =
+            |token: TokenBuilder| token.claim("sid", session).claim("acr", PASSWORD).claim("auth_time", since.clone());
+        let token = signed_in(self.access_token(user, client)).claim("locations", known.locations.clone());
         let access_token = self.issue(&known.roles.iter().fold(token, |token, role| token.role(*role)));
         let refresh = random();
         let mut memory = self.memory();
@@ -178,8 +215,7 @@ impl Iam {
         });
         if let Some(asked) = asked {
             let token = self.idp.token(user).audience(client).expires_in(LIFETIME).header("typ", "JWT");
-            let token = token.claim("sid", session);
-            let token = asked.nonce.iter().fold(token, |token, nonce| token.claim("nonce", nonce.clone()));
+            let token = asked.nonce.iter().fold(signed_in(token), |token, nonce| token.claim("nonce", nonce.clone()));
             answer["id_token"] = token.sign().into();
         }
         Some(answer)
@@ -208,6 +244,7 @@ async fn metadata(State(iam): State<Iam>) -> Json<Value> {
         "token_endpoint": at("/token"),
         "jwks_uri": at("/jwks"),
         "response_types_supported": ["code"],
+        "acr_values_supported": [PASSWORD],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "code_challenge_methods_supported": ["S256"],
@@ -238,6 +275,9 @@ async fn authorize(State(iam): State<Iam>, Query(asked): Query<Asked>) -> Respon
     }
     if !is_ours(asked.resource.as_ref()) {
         return (StatusCode::BAD_REQUEST, "tokens for others are not issued here").into_response();
+    }
+    if let Some(error) = asked.refused() {
+        return asked.back([("error", error), ("state", &asked.state)]);
     }
     let request = random();
     iam.memory().asked.insert(request.clone(), asked);
@@ -285,15 +325,11 @@ async fn sign_in(State(iam): State<Iam>, Form(form): Form<SignIn>) -> Response {
     let session = form.login.is_right(&iam).then(|| iam.begin(&form.login.user)).flatten();
     let Some(session) = session else { return page(&form.request, Login::WRONG) };
     let code = random();
-    let answer = [("code", &code), ("state", &asked.state)];
-    let Ok(back) = reqwest::Url::parse_with_params(&asked.redirect_uri, answer) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
+    let back = asked.back([("code", &code), ("state", &asked.state)]);
     let mut memory = iam.memory();
     memory.asked.remove(&form.request);
     memory.codes.insert(code, (asked, session, Instant::now()));
-    // with GET, whatever the form's method was
-    Redirect::to(back.as_str()).into_response()
+    back
 }
 
 async fn token(State(iam): State<Iam>, headers: HeaderMap, Form(request): Form<TokenRequest>) -> Response {
@@ -392,6 +428,8 @@ mod tests {
             code_challenge: URL_SAFE_NO_PAD.encode(Sha256::digest("verifier")),
             code_challenge_method: "S256".to_owned(),
             resource: None,
+            acr_values: None,
+            prompt: None,
         };
         let request = TokenRequest {
             grant_type: "authorization_code".to_owned(),

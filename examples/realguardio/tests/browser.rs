@@ -181,6 +181,26 @@ async fn users_sign_in_see_their_own_systems_and_are_refused_on_others() {
     browser.says("#user", "alice").await;
     assert_ne!(browser.session().await, refreshed);
 
+    // by now it is too long ago that she has signed in to disarm anything: she does so again, and it goes through
+    browser.click("#system-1 button").await;
+    browser.says("h1", "Is it you?").await;
+    browser.screenshot("step-up.png").await;
+    browser.open(gateway).await;
+    browser.says("#system-1 button", "disarm").await;
+    browser.click("#system-1 button").await;
+    browser.click("#again").await;
+    browser.at(&system.issuer).await;
+    let asked = browser.client.current_url().await.unwrap();
+    let asks = |name: &str, value: &str| asked.query_pairs().any(|pair| pair == (name.into(), value.into()));
+    assert!(asks("max_age", "300") && asks("prompt", "login"), "{asked}");
+    browser.sign_in("alice", "realguardio").await;
+    browser.says("#user", "alice").await;
+    browser.says("#system-1 button", "disarm").await;
+    browser.click("#system-1 button").await;
+    browser.says("#system-1 .state", "not armed").await;
+    browser.click("#system-1 button").await;
+    browser.says("#system-1 button", "disarm").await;
+
     // a page of another site sends a form without the cookie; one of this site at another port sends the cookie, and is refused by the guard
     let disarm = json!(format!("{gateway}/systems/1/disarm"));
     browser.open(&format!("{}/jwks", system.issuer)).await;

@@ -52,6 +52,10 @@ async fn users_of_a_real_authorization_server_sign_in_and_machines_follow_events
     assert_eq!(rows, 3);
     let page = alice.submit("/systems/1/arm", &[]).await;
     assert!(page.between("system-1>", "<form").contains(">armed<"));
+    // the provider says when she has signed in, and that was just now
+    let page = alice.submit("/systems/1/disarm", &[]).await;
+    assert!(page.between("system-1>", "<form").contains(">not armed<"), "{page:?}");
+    alice.submit("/systems/1/arm", &[]).await;
     assert_eq!(alice.submit("/systems/3/arm", &[]).await.status, 403);
     assert_eq!(alice.submit("/systems/4/arm", &[]).await.status, 404);
 

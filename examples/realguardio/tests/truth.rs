@@ -48,22 +48,26 @@ enum Outcome {
     /// A list of this many systems, or figures about them.
     Listed(usize),
     Unauthenticated,
+    /// It takes a fresh sign-in.
+    SignIn,
     Forbidden,
     NotFound,
     Unavailable,
 }
 
 use Deed::{Arm, Create, Disarm, List, Statistics, View};
-use Outcome::{Done, Forbidden, Listed, NotFound, Unauthenticated, Unavailable};
+use Outcome::{Done, Forbidden, Listed, NotFound, SignIn, Unauthenticated, Unavailable};
 
 const DEEDS: [Deed; 6] = [List, View, Arm, Disarm, Create, Statistics];
 
 /// Who they are, and what becomes of each deed.
 #[rustfmt::skip]
-const TABLE: [(&str, [Outcome; 6]); 15] = [
+const TABLE: [(&str, [Outcome; 6]); 17] = [
     //                       list             view             arm              disarm           create           statistics
     ("admin",               [Listed(2),       Done,            Forbidden,       Forbidden,       Done,            Listed(2)]),
     ("alice, all roles",    [Listed(1),       Done,            Done,            Done,            Forbidden,       Listed(1)]),
+    ("alice, an hour ago",  [Listed(1),       Done,            Done,            SignIn,          Forbidden,       Listed(1)]),
+    ("alice, some day",     [Listed(1),       Done,            Done,            SignIn,          Forbidden,       Listed(1)]),
     ("vera, viewer",        [Listed(1),       Done,            Forbidden,       Forbidden,       Forbidden,       Listed(1)]),
     ("tom, armer by team",  [Listed(1),       Done,            Done,            Forbidden,       Forbidden,       Listed(1)]),
     ("norm, no role",       [Listed(0),       NotFound,        NotFound,        NotFound,        Forbidden,       Listed(0)]),
@@ -157,6 +161,12 @@ async fn serve(app: Router) -> (String, tokio::task::JoinHandle<()>) {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     (address, task)
+}
+
+/// Tells whether a service asks for a sign-in as recent as it wants it (RFC 9470).
+fn asks_for_a_sign_in(challenge: &str) -> bool {
+    let recent = format!("max_age=\"{}\"", guard::FRESH.as_secs());
+    challenge.contains("insufficient_user_authentication") && challenge.contains(&recent)
 }
 
 fn grant(location: LocationId, grantee: Grantee, role: Role) -> Grant {
@@ -310,6 +320,11 @@ impl World {
             employee => {
                 let name = employee.split(',').next().unwrap();
                 let token = self.token(name).role("employee");
+                let token = match employee {
+                    "alice, some day" => token,
+                    "alice, an hour ago" => token.authenticated_before(Duration::from_secs(3600)),
+                    _ => token.authenticated_before(Duration::ZERO),
+                };
                 let token = if employee.ends_with("by a client") { token.scope("stats:read") } else { token };
                 match self.roles.get(name) {
                     Some(locations) => token.claim("locations", locations.clone()),
@@ -356,8 +371,8 @@ impl World {
             }
             StatusCode::OK => Done,
             StatusCode::UNAUTHORIZED => {
-                assert!(headers.contains_key("www-authenticate"));
-                Unauthenticated
+                let challenge = headers["www-authenticate"].to_str().unwrap();
+                if asks_for_a_sign_in(challenge) { SignIn } else { Unauthenticated }
             }
             StatusCode::FORBIDDEN => Forbidden,
             StatusCode::NOT_FOUND => NotFound,
@@ -395,7 +410,10 @@ impl World {
             Create | Statistics => return None,
         };
         Some(outcome.unwrap_or_else(|status| match status.code() {
-            Code::Unauthenticated => Unauthenticated,
+            Code::Unauthenticated => match status.metadata().get("www-authenticate") {
+                Some(challenge) if asks_for_a_sign_in(challenge.to_str().unwrap()) => SignIn,
+                _ => Unauthenticated,
+            },
             Code::PermissionDenied => Forbidden,
             Code::NotFound => NotFound,
             Code::Unavailable => Unavailable,

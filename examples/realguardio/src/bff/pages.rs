@@ -6,6 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::actor::Actor;
+use crate::client::StepUp;
 use crate::domain::{EMPLOYEE, SecuritySystem};
 use crate::statistics::Statistics;
 
@@ -65,6 +66,15 @@ pub fn statistics(Statistics { systems, armed }: Statistics) -> Response {
 
 pub fn signed_out() -> Response {
     page("Signed out", "<p><a href=/>Sign in</a></p>").into_response()
+}
+
+/// What the user is told who must sign in again. A link, since our forms lead nowhere else; and nothing is done in the meantime, since whoever comes back may
+/// be somebody else.
+pub fn sign_in_again(step_up: &StepUp) -> Response {
+    let link = escape(&step_up.query());
+    let text =
+        format!("<p>For this, sign in again. <a id=again href=\"/sign-in?{link}\">Sign in</a> <a href=/>Back</a></p>");
+    protected((StatusCode::UNAUTHORIZED, page("Is it you?", &text)).into_response())
 }
 
 /// What the user is told instead of an answer.

@@ -205,6 +205,7 @@ async fn answer(
 
     let response = next.run(request).await;
     let response = match response.status() {
+        StatusCode::UNAUTHORIZED if let Some(step_up) = response.extensions().get() => pages::sign_in_again(step_up),
         // whose session it is cannot be said now, and it may go on later
         StatusCode::UNAUTHORIZED if unreachable => pages::refused(StatusCode::BAD_GATEWAY),
         StatusCode::UNAUTHORIZED if is_page => Redirect::to("/sign-in").into_response(),

@@ -12,7 +12,8 @@ impl Iam {
     /// Ends sessions: what was issued in them is not known any more. Returns them, with their users.
     fn end(&self, which: impl Fn(&str, &str) -> bool) -> Vec<(String, &'static str)> {
         let mut memory = self.memory();
-        let ended: Vec<_> = memory.sessions.extract_if(|session, user| which(session, user)).collect();
+        let ended = memory.sessions.extract_if(|session, own| which(session, own.user));
+        let ended: Vec<_> = ended.map(|(session, own)| (session, own.user)).collect();
         for (session, _) in &ended {
             memory.refresh.retain(|_, refresh| refresh.session != *session);
             memory.kept.retain(|_, kept| !kept.says("sid", session));
