@@ -512,6 +512,24 @@ async fn the_identity_service_gives_nothing_to_others_and_nothing_twice() {
     ] {
         assert_eq!(ask(client, to, challenge, method).await.status(), 400, "{client} {to} {challenge} {method}");
     }
+    // what it cannot do, it says (OpenID Connect Core §3.1.2.6, RFC 9470 §5)
+    for (name, value, error) in [
+        ("acr_values", "gold", Some("unmet_authentication_requirements")),
+        ("acr_values", "gold pwd", None),
+        ("prompt", "none", Some("login_required")),
+        ("prompt", "login", None),
+        ("max_age", "0", None),
+    ] {
+        let asked = ask("gateway", &redirect, &challenge, "S256").await;
+        let mut url = asked.url().clone();
+        url.query_pairs_mut().append_pair(name, value);
+        let answer = bare().get(url).send().await.unwrap();
+        let back = answer.headers().get("location").map(|back| back.to_str().unwrap().parse::<Url>().unwrap());
+        assert_eq!(back.is_some(), error.is_some(), "{name}={value}");
+        if let (Some(back), Some(error)) = (back, error) {
+            assert_eq!((parameter(&back, "error").as_str(), parameter(&back, "state").as_str()), (error, "a&b=c d#e"));
+        }
+    }
     let code = async || {
         let page = ask("gateway", &redirect, &challenge, "S256").await.text().await.unwrap();
         let request = page.split_once("name=request value=").unwrap().1.split_once('>').unwrap().0.to_owned();
