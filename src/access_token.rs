@@ -1,5 +1,6 @@
 //! Step 6: the evidence that a token was verified, and that its sender may use it.
 
+mod said;
 mod verified;
 
 use std::any::{Any, TypeId};
@@ -188,28 +189,6 @@ impl<C: ?Sized> AccessToken<C> {
     /// Returns the token's own identifier (`jti`).
     pub fn jwt_id(&self) -> Option<&str> {
         self.claim("jti").and_then(Value::as_str)
-    }
-
-    /// Returns how the user has signed in (`acr`, the authentication context class of RFC 9470 and
-    /// OpenID Connect), if the token says so by a string.
-    pub fn acr(&self) -> Option<&str> {
-        self.claim("acr").and_then(Value::as_str)
-    }
-
-    /// Returns the methods by which the user has signed in (`amr`, RFC 8176); nothing that is not a
-    /// string.
-    pub fn amr(&self) -> impl Iterator<Item = &str> {
-        self.claim("amr").into_iter().flat_map(Value::strings)
-    }
-
-    /// Returns when the user has signed in (`auth_time`, RFC 9470 §6.1.1), if the token says so.
-    pub fn auth_time(&self) -> Option<SystemTime> {
-        self.authenticated().and_then(UnixTime::to_system_time)
-    }
-
-    /// Returns when the user has signed in; what is no date says nothing.
-    pub(crate) fn authenticated(&self) -> Option<UnixTime> {
-        self.claim("auth_time").and_then(|value| numeric_date("auth_time", value).ok())
     }
 
     /// Returns the issuer's name of the user's session (`sid`, or `session_id`), if the token has

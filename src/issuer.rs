@@ -34,6 +34,7 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// | maximum age, maximum lifetime | none: tokens are valid until `exp` |
 /// | keys that cannot be fetched anew | used for 1 h |
 /// | client | `client_id`, else `azp` |
+/// | actors | everybody whom the issuer lets act for others |
 /// | tenant | none |
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
@@ -192,6 +193,30 @@ impl Issuer {
     /// returns.
     pub fn only_clients(mut self, clients: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.terms.clients = Some(texts(clients));
+        self
+    }
+
+    /// Accepts tokens by which somebody acts for their subject only if it is one of these actors
+    /// (`act`, RFC 8693 §4.1). With an empty list, accepts no such tokens.
+    ///
+    /// Tokens without `act` are accepted as without this setting. To demand one, use
+    /// [`require`](Self::require) with `Claim::at(["act", "sub"])`, too.
+    ///
+    /// * The actor is the outermost `act`; those inside are history and do not count.
+    /// * It is compared by `sub`, exactly. An actor without `sub`, or whose `iss` is another issuer,
+    ///   is none of these.
+    ///
+    /// Without this setting, whoever the issuer has let act for others is accepted, and
+    /// [`AccessToken::actor`](crate::AccessToken::actor) tells who it is. In any case, a token whose
+    /// `act` is no object, has a `sub`, `iss` or `client_id` that is no string, or is nested more
+    /// than 8 deep, is refused as malformed.
+    ///
+    /// ```
+    /// // on behalf of users, only the gateway and the assistant may call
+    /// let issuer = tower_bearer::Issuer::new("https://id.example.com/").only_actors(["gateway", "assistant"]);
+    /// ```
+    pub fn only_actors(mut self, actors: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.terms.actors = Some(texts(actors));
         self
     }
 

@@ -38,7 +38,10 @@ fn failed(explanation: &Explanation) -> Vec<(&str, ErrorKind)> {
 async fn each_refusal_is_explained_by_its_step() {
     use ErrorKind as K;
     let idp = Idp::new("https://id.test/");
-    let trust = (Issuer::new(idp.issuer()).only_clients(["shop"]).require(Claim::at(["jti"])), idp.clone());
+    let trust = (
+        Issuer::new(idp.issuer()).only_clients(["shop"]).only_actors(["gateway"]).require(Claim::at(["jti"])),
+        idp.clone(),
+    );
     let server = ResourceServer::new("https://api.test").trust(trust).claims::<Tenant>().build().unwrap();
     let good = || idp.token("alice").claim("client_id", "shop").claim("jti", "1").claim("tenant_id", "t");
     let table: Vec<(String, &[(&str, K)])> = vec![
@@ -55,6 +58,8 @@ async fn each_refusal_is_explained_by_its_step() {
         (good().audience("https://other.test").sign(), &[("audience", K::WrongAudience)]),
         (good().claim("sub", 1).sign(), &[("string claims", K::MalformedClaim)]),
         (good().claim("client_id", "other").sign(), &[("client", K::WrongClaim)]),
+        (good().claim("act", json!({ "sub": "mallory" })).sign(), &[("actor", K::WrongClaim)]),
+        (good().claim("act", "gateway").sign(), &[("actor", K::MalformedClaim)]),
         (good().without("jti").sign(), &[("demanded claim", K::MissingClaim)]),
         (good().claim("cnf", json!({ "jkt": "x" })).sign(), &[("sender constraint", K::SenderConstrained)]),
         (good().wrong_key().sign(), &[("key and signature", K::BadSignature)]),

@@ -54,7 +54,7 @@ all_of!(A B C D E);
 all_of!(A B C D E F);
 
 /// Defines operations and what they need: `scope("…")`, `role("…")`, `acr(["…"])`,
-/// `authenticated_within(duration)`, `&`, `|` and parentheses.
+/// `authenticated_within(duration)`, `authorization_details("…")`, `&`, `|` and parentheses.
 ///
 /// A scope or an `acr` that breaks the grammar of RFC 6749 §3.3 does not compile.
 ///
@@ -117,6 +117,11 @@ macro_rules! permissions {
             const fn authenticated_within(_: ::core::time::Duration) -> bool {
                 true
             }
+            #[allow(dead_code, reason = "a rule need not use all")]
+            const fn authorization_details(type_name: &str) -> bool {
+                assert!(!type_name.is_empty(), "a type of authorization details is not empty");
+                true
+            }
             $rule
         };
 
@@ -137,6 +142,10 @@ macro_rules! permissions {
                 #[allow(dead_code, reason = "a rule need not use all")]
                 fn authenticated_within(longest: ::core::time::Duration) -> $crate::Rule {
                     $crate::Rule::authenticated_within(longest)
+                }
+                #[allow(dead_code, reason = "a rule need not use all")]
+                fn authorization_details(type_name: &'static str) -> $crate::Rule {
+                    $crate::Rule::authorization_details(type_name)
                 }
                 static RULE: ::std::sync::LazyLock<$crate::Rule> = ::std::sync::LazyLock::new(|| $rule);
                 ::core::iter::once(&*RULE)

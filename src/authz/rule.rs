@@ -10,12 +10,13 @@ use std::fmt;
 use std::ops::{BitAnd, BitOr};
 use std::time::Duration;
 
-use self::node::{Judged, Node};
+use self::node::{Judged, Node, Test};
 use crate::access_token::AccessToken;
+use crate::claims::AuthorizationDetail;
 use crate::error::Error;
 
-/// What an operation needs of the caller's token: scopes, roles and how the user has signed in,
-/// joined by `&` and `|`.
+/// What an operation needs of the caller's token: scopes, roles, authorization details and how the
+/// user has signed in, joined by `&` and `|`.
 ///
 /// One rule serves everywhere: in a handler's type ([`Require`](crate::Require)), on a route
 /// ([`RequireLayer`](crate::RequireLayer)), for a whole service
@@ -27,7 +28,7 @@ use crate::error::Error;
 /// | a scope | 403 `insufficient_scope` (RFC 6750 §3.1) | `scope` |
 /// | a sign-in, and nothing else | 401 `insufficient_user_authentication` (RFC 9470 §3) | `acr_values`, `max_age` |
 /// | a scope and a sign-in | 403 `insufficient_scope` | `scope`, `acr_values`, `max_age` |
-/// | a role | 403 `insufficient_scope` | the above without the role, if there is any |
+/// | a role, an authorization detail | 403 `insufficient_scope` | the above, if any of it is lacking too |
 ///
 /// The scope comes before the sign-in, since nobody should have to sign in again to hear that they
 /// may not.
@@ -84,6 +85,42 @@ impl Rule {
     #[must_use]
     pub fn authenticated_within(longest: Duration) -> Self {
         Self(Node::AuthenticatedWithin(longest))
+    }
+
+    /// Needs one of the token's `authorization_details` to have this type (RFC 9396), compared
+    /// exactly.
+    ///
+    /// ```
+    /// use tower_bearer::Rule;
+    ///
+    /// let pay = Rule::scope("payments") & Rule::authorization_details("payment_initiation");
+    /// ```
+    #[must_use]
+    pub fn authorization_details(type_name: impl Into<Cow<'static, str>>) -> Self {
+        Self(Node::Details(type_name.into(), None))
+    }
+
+    /// Needs one of the token's `authorization_details` to have this type, and to be as a function
+    /// says, which looks at nothing else.
+    ///
+    /// What depends on the request, such as an amount, is for the handler to compare; see
+    /// [`AccessToken::authorization_details`].
+    ///
+    /// Two of these rules are equal only if one is a clone of the other.
+    ///
+    /// ```
+    /// use tower_bearer::Rule;
+    ///
+    /// let pay = Rule::authorization_details_where("payment_initiation", |detail| {
+    ///     detail.actions().any(|action| action == "initiate")
+    /// });
+    /// ```
+    #[must_use]
+    pub fn authorization_details_where(
+        type_name: impl Into<Cow<'static, str>>,
+        test: impl Fn(AuthorizationDetail<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Node::Details(type_name.into(), Some(Test::new(test))))
     }
 
     /// Refuses everyone: the empty string can be no scope.

@@ -177,16 +177,17 @@ impl AuthzRulesBuilder {
     /// * is there twice for a method,
     /// * differs from another by the name of a parameter only,
     /// * differs from another by an encoding only, and has another rule,
-    /// * or needs a scope or `acr` that is none (RFC 6749 §3.3), one `acr` of none, or an empty role,
-    ///   which no token can have.
+    /// * or needs a scope or `acr` that is none (RFC 6749 §3.3), one `acr` of none, or an empty role
+    ///   or type, which no token can have.
     pub fn build(self) -> Result<AuthzRules, ConfigError> {
         let Self { listed, mut problems } = self;
         for route in &listed {
             if let Access::Rule(rule) = &route.value
                 && let Some(part) = rule.impossible()
             {
-                let text =
-                    format!("no token can have {part}: a role is not empty, and a scope or acr is as in RFC 6749 §3.3");
+                let text = format!(
+                    "no token can have {part}: a role or type is not empty, and a scope or acr is as in RFC 6749 §3.3"
+                );
                 problems.push(route.problem_path("rules"), text);
             }
         }

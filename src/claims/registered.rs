@@ -27,7 +27,7 @@ macro_rules! registered {
     };
 }
 
-registered! { aud azp client_id cnf events exp iat jti nbf sub }
+registered! { act aud azp client_id cnf events exp iat jti nbf sub }
 
 #[cfg(feature = "introspection")]
 impl Registered<'_> {

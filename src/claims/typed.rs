@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use self::deserializer::Deserializer;
 use self::misfit::Misfit;
 use crate::error::{Error, ErrorKind};
-use crate::jose::Json;
+use crate::jose::{Json, Value};
 
 /// Reads the claims into the application's type.
 pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Result<T, Error> {
@@ -21,6 +21,14 @@ pub(crate) fn read_claims<T: DeserializeOwned + 'static>(payload: &Json) -> Resu
     let none = TypeId::of::<T>() == TypeId::of::<()>();
     serde_json::from_str(if none { "null" } else { payload.text() }).map_err(|_| {
         let detail = format!("the claims do not fit {}: {}", type_name::<T>(), misfit::<T>(payload));
+        Error::new(ErrorKind::MalformedClaim, detail)
+    })
+}
+
+/// Reads one value of the claims into a type of the application's.
+pub(super) fn read_value<T: DeserializeOwned>(name: &str, value: Value<'_>) -> Result<T, Error> {
+    T::deserialize(Deserializer(value)).map_err(|misfit: Misfit| {
+        let detail = format!("{name} does not fit {}: {misfit}", type_name::<T>());
         Error::new(ErrorKind::MalformedClaim, detail)
     })
 }

@@ -47,6 +47,10 @@ settings! {
         dangerously_accept_any_aud: bool => |terms, on| Terms { any_aud: on, ..terms },
         /// The only clients whose tokens are accepted.
         only_clients: OneOrMany => |terms, clients| Terms { clients: Some(clients.0), ..terms },
+        /// The only ones who may act for others (`act`), by their `sub`; with an empty list, nobody.
+        only_actors: Vec<String> => |terms, actors| {
+            Terms { actors: Some(actors.into_iter().map(Into::into).collect()), ..terms }
+        },
         /// The claim that names the client; `client_id`, else `azp` by default.
         client_claim: String => |terms, name| Terms { client_claims: vec![name.into()], ..terms },
         /// The algorithms that are accepted, such as `ES256`; all asymmetric ones by default.

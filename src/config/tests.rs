@@ -43,6 +43,7 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "dangerously_accept_any_aud": true,
         "dangerously_accept_absent_aud": true,
         "only_clients": ["c"],
+        "only_actors": ["d"],
         "client_claim": "cid",
         "only_algorithms": ["ES256", "EdDSA"],
         "leeway_seconds": 5,
@@ -88,6 +89,7 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         .dangerously_accept_any_aud()
         .dangerously_accept_absent_aud()
         .only_clients(["c"])
+        .only_actors(["d"])
         .client_claim("cid")
         .only_algorithms([Algorithm::Es256, Algorithm::Ed25519])
         .leeway(Duration::from_secs(5))

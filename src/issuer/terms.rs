@@ -80,6 +80,8 @@ pub(crate) struct Terms {
     pub(crate) client_claims: Vec<Box<str>>,
     /// The only clients whose tokens will do.
     pub(crate) clients: Option<Vec<Box<str>>>,
+    /// The only ones who may act for others; `None` is everybody.
+    pub(crate) actors: Option<Vec<Box<str>>>,
     pub(crate) scopes: Scopes,
     pub(crate) roles: Roles,
     pub(crate) tenant: Option<Path>,
@@ -118,6 +120,7 @@ impl Default for Terms {
             numeric_ids: false,
             client_claims: ["client_id", "azp"].map(Into::into).into(),
             clients: None,
+            actors: None,
             scopes: Scopes::default(),
             roles: Roles::default(),
             tenant: None,
@@ -196,6 +199,7 @@ impl Terms {
             (unnamed(audiences), "only_audiences", "an audience is empty; it must equal a value of the tokens' aud"),
             (zero(self.max_lifetime), "max_lifetime", "the maximum lifetime is zero, so no token could be accepted"),
             (nobody(clients), "only_clients", NOBODY),
+            (unnamed(self.actors.as_ref()), "only_actors", UNNAMED),
             (nobody(values), "accept_absent_aud_if", "the list is empty, so no token without aud could be accepted"),
             (stand_in == Some("") || unnamed(values), "accept_absent_aud_if", UNNAMED),
             (unnamed(Some(&self.client_claims)), "client_claim", UNNAMED),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::dates::Dates;
-use crate::claims::{Audience, Claim, Registered, Unmet};
+use crate::claims::{Actor, Audience, Claim, Registered, Unmet, check_actors};
 use crate::error::{Error, ErrorKind};
 use crate::issuer::{Policy, differ_little};
 use crate::jose::{Json, Number, Value};
@@ -40,6 +40,7 @@ pub(super) fn check_claims<'t>(
         names => seen(object, names.iter().map(|name| &**name)),
     };
     judge("client", &client, check_client(json, policy))?;
+    judge("actor", &|| seen(object, ["act"]), check_actor(claims, policy))?;
     for claim in &policy.terms.demands {
         let values = || claim.values(json).map(|value| (claim.name().into(), Some(value))).collect();
         judge("demanded claim", &values, check_demand(json, claim))?;
@@ -123,6 +124,29 @@ fn check_client(payload: &Json, policy: &Policy) -> Result<(), Error> {
     }
     let detail = nearly(name, client.as_str(), clients)
         .unwrap_or_else(|| format!("the token was issued to another client than {clients:?}"));
+    Err(Error::new(ErrorKind::WrongClaim, detail))
+}
+
+/// Only some may act for others (RFC 8693 §4.1); those who have acted before do not count.
+fn check_actor(claims: &Registered<'_>, policy: &Policy) -> Result<(), Error> {
+    check_actors(claims.act)?;
+    let (Some(actor), Some(actors)) = (Actor::of(claims.act), &policy.terms.actors) else { return Ok(()) };
+    // another issuer may give the same identifier to somebody else
+    let ours = actor.issuer().is_none_or(|issuer| {
+        *policy.issuer == *issuer || policy.terms.also_known_as.iter().any(|name| **name == *issuer)
+    });
+    if !ours {
+        let detail = "the actor (act) is one of another issuer's, and none of only_actors";
+        return Err(Error::new(ErrorKind::WrongClaim, detail));
+    }
+    let Some(subject) = actor.subject() else {
+        return Err(Error::new(ErrorKind::WrongClaim, "the actor (act) has no sub, and is none of only_actors"));
+    };
+    if actors.iter().any(|allowed| **allowed == *subject) {
+        return Ok(());
+    }
+    let detail = nearly("act.sub", [subject], actors)
+        .unwrap_or_else(|| format!("another acts for the subject than one of {actors:?}; see only_actors"));
     Err(Error::new(ErrorKind::WrongClaim, detail))
 }
 

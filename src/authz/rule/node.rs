@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_token::AccessToken;
-use crate::claims::is_scope_token;
+use crate::claims::{AuthorizationDetail, is_scope_token};
 use crate::clock::UnixTime;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,8 +18,34 @@ pub(super) enum Node {
     Acr(Box<[Cow<'static, str>]>),
     /// How long ago the user has signed in at most.
     AuthenticatedWithin(Duration),
+    /// What is permitted in detail (RFC 9396): one of this type, of which the test holds.
+    Details(Cow<'static, str>, Option<Test>),
     Role(Cow<'static, str>),
     Scope(Cow<'static, str>),
+}
+
+/// The application's own say about an authorization detail. It equals itself and its clones.
+#[derive(Clone)]
+pub(super) struct Test(Arc<dyn Fn(AuthorizationDetail<'_>) -> bool + Send + Sync>);
+
+impl Test {
+    pub(super) fn new(test: impl Fn(AuthorizationDetail<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(test))
+    }
+}
+
+impl PartialEq for Test {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Test {}
+
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
 }
 
 /// A token, and the moment at which a rule decides about it.
@@ -67,6 +94,7 @@ impl Node {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().find_map(Self::impossible),
             Self::Acr(values) => (values.is_empty() || !values.iter().all(|acr| is_acr(acr))).then_some(self),
             Self::AuthenticatedWithin(_) => None,
+            Self::Details(name, _) => name.is_empty().then_some(self),
             Self::Role(role) => role.is_empty().then_some(self),
             Self::Scope(scope) => (!is_scope_token(scope)).then_some(self),
         }
@@ -88,6 +116,10 @@ impl Node {
             Self::Any(nodes) => nodes.iter().any(|node| node.decide(judged, signed_in)),
             Self::Acr(values) => judged.has_acr(values) || signed_in && values.iter().any(|acr| is_acr(acr)),
             Self::AuthenticatedWithin(longest) => signed_in || judged.is_authenticated_within(*longest),
+            Self::Details(name, test) => {
+                let mut details = judged.token.authorization_details(name);
+                details.any(|detail| test.as_ref().is_none_or(|test| (test.0)(detail)))
+            }
             // an empty role is most often a setting that is missing
             Self::Role(role) => !role.is_empty() && judged.token.has_role(role),
             Self::Scope(scope) => is_scope_token(scope) && judged.token.has_scope(scope),
@@ -100,6 +132,8 @@ impl fmt::Display for Node {
         let (nodes, sign) = match self {
             Self::Acr(values) => return write!(f, "acr({})", values.join(" ")),
             Self::AuthenticatedWithin(longest) => return write!(f, "authenticated_within({longest:?})"),
+            Self::Details(name, None) => return write!(f, "authorization_details({name})"),
+            Self::Details(name, Some(_)) => return write!(f, "authorization_details_where({name}, …)"),
             Self::Role(role) => return write!(f, "role({role})"),
             Self::Scope(scope) => return write!(f, "scope({scope})"),
             Self::All(nodes) => (nodes, '&'),

@@ -65,7 +65,7 @@ impl<'n> Wanted<'n> {
                 self.join(Self { max_age: Some(*longest), ..Self::default() });
                 true
             }
-            Node::Role(_) => node.holds(judged),
+            Node::Details(..) | Node::Role(_) => node.holds(judged),
             Node::Scope(scope) => {
                 let valid = is_scope_token(scope);
                 if valid && !self.scopes.contains(&&**scope) {
@@ -128,8 +128,8 @@ impl<'n> Wanted<'n> {
 ///
 /// A sign-in is asked for where it is all that the token lacks (401). Where a scope is missing too,
 /// the scope comes first (403), since no sign-in helps whoever does not get it; the challenge names
-/// the sign-in beside it, so that a client can ask for both at once. Where a role is missing, there
-/// is nothing to ask for.
+/// the sign-in beside it, so that a client can ask for both at once. Where a role or
+/// an authorization detail is missing, there is nothing to ask for.
 pub(super) fn refuse<C: ?Sized>(node: &Node, judged: &Judged<'_, C>) -> Error {
     let (policy, wanted) = (judged.token.policy(), Wanted::by(node, judged));
     let lacks_scope = wanted.scopes.iter().any(|scope| !judged.token.has_scope(scope));
@@ -141,7 +141,10 @@ pub(super) fn refuse<C: ?Sized>(node: &Node, judged: &Judged<'_, C>) -> Error {
     } else if wanted.acr.as_ref().is_some_and(Vec::is_empty) {
         (ErrorKind::InsufficientScope, "no acr satisfies all parts of the rule".to_owned())
     } else {
-        (ErrorKind::InsufficientScope, "the token lacks a role that the operation needs".to_owned())
+        (
+            ErrorKind::InsufficientScope,
+            "the token lacks a role or an authorization detail that the operation needs".to_owned(),
+        )
     };
     // as the issuer calls them, which is where the client asks
     let theirs = |scope: &&str| policy.terms.scopes.theirs(scope);
