@@ -35,7 +35,7 @@ fn asking(change: impl FnOnce(Issuer) -> Issuer, claims: &[(&str, Value)]) -> Re
         answer[name] = value.clone();
     }
     let endpoint = Endpoint::new(move |_| endpoint::json(200, &answer.to_string()));
-    let introspection = Introspection::new(ClientAuthentication::basic("orders", "s3cret"));
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
     let introspection = introspection.endpoint(format!("{ISSUER}/introspect")).without_keys();
     let issuer = change(Issuer::new(ISSUER).introspection(introspection));
     ResourceServer::new("https://api.test").trust(issuer).http_client(endpoint.client()).build().unwrap()
