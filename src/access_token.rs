@@ -12,7 +12,7 @@ use http::Extensions;
 
 pub(crate) use self::verified::Verified;
 use self::verified::{Inner, claim, client, session, subject};
-use crate::claims::{Audience, Principal, numeric_date};
+use crate::claims::{Audience, Principal};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, ProtectionSpace};
 use crate::issuer::Policy;

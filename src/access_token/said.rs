@@ -4,10 +4,9 @@
 use std::time::SystemTime;
 
 use super::AccessToken;
-use crate::claims::{Actor, AuthorizationDetail};
+use crate::claims::{Actor, AuthorizationDetail, numeric_date};
 use crate::clock::UnixTime;
 use crate::jose::Value;
-use crate::validate::numeric_date;
 
 impl<C: ?Sized> AccessToken<C> {
     /// Returns how the user has signed in (`acr`, the authentication context class of RFC 9470 and
