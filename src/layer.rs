@@ -66,7 +66,8 @@ use crate::server::ResourceServer;
 /// # }
 /// ```
 ///
-/// `Router::route_layer` does not cover the fallback at all.
+/// What is nested has the fallback of the whole, unless it has one of its own. `Router::route_layer`
+/// does not cover the fallback at all.
 ///
 /// A layer *outside* that prints the headers of requests prints the token, since only this one
 /// marks the header as sensitive. So does tower-http's `TraceLayer` with `include_headers`. Put it

@@ -614,4 +614,10 @@ async fn the_fallback_of_a_guarded_router_is_guarded_as_it_is_documented() {
     ] {
         assert_eq!(statuses(&app, &token).await, [401, 200, unknown, known], "{name}");
     }
+    // what is nested has the fallback of the whole, unless it has one of its own
+    for (name, nested, unknown, known) in [("none", guarded(), 404, 404), ("its own", own(), 401, 418)] {
+        let app = Router::new().nest("/api", nested);
+        assert_eq!(send(&app, get("/api/nothing", &[])).await.status(), unknown, "{name}");
+        assert_eq!(status(&app, "/api/nothing", &token).await, known, "{name}");
+    }
 }
