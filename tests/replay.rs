@@ -102,7 +102,7 @@ fn a_busy_client_is_never_refused_and_pushes_nobody_out() {
             most = most.max(store.len());
         }
     }
-    assert!((90_000..=90_020).contains(&most), "{most}");
+    assert!((95_000..=95_020).contains(&most), "{most}");
 }
 
 /// Some attackers, each with a key and a token of its own, and much more than there is room for.
@@ -184,7 +184,7 @@ fn memory_is_flat_over_hours_of_new_keys_and_nonces() {
     }
     println!("{peaks:?}");
     // a sweep comes every 10 s: what has expired may be there for so long
-    assert!(peaks.iter().all(|(_, len)| *len <= 5 * (90 + 11) + 5 * (300 + 11)), "{peaks:?}");
+    assert!(peaks.iter().all(|(_, len)| *len <= 5 * (95 + 11) + 5 * (305 + 11)), "{peaks:?}");
     // how full the nodes of its trees are settles in the first hours
     let (first, grown) = (peaks[0].0, peaks[3..].iter().map(|(grown, _)| grown).sum::<i64>());
     assert!(grown.abs() < first / 10, "{grown} bytes more: {peaks:?}");

@@ -19,6 +19,10 @@ use crate::clock::UnixTime;
 use crate::sync::{caught, caught_now};
 use crate::trace::{count, event};
 
+/// A proof is remembered for so much longer than it is good: the time by which one is judged was read
+/// before the store is asked, and a thread may have to wait in between.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// How long a request waits for an answer, as for that of a check.
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -31,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 ///
 /// * It must find and remember a proof in one step. Between a look-up and a later insertion, a second
 ///   thread gets a yes, too.
-/// * It must remember a proof [until](ProofUse::until) it has expired. What has no room for it, or
+/// * It must remember a proof for the time that [remains](ProofUse::remaining). What has no room for it, or
 ///   was not reachable, says [`FirstUse::CannotTell`], and the request is refused with 503.
 /// * It is asked on a thread of the runtime, and must not block: what has to wait returns
 ///   [`FirstUse::later`].
@@ -111,16 +115,15 @@ impl ProofUse {
         self.now.to_system_time().unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// Returns until when the proof would be accepted, by the server's clock, and so must be
-    /// remembered.
+    /// Returns until when the proof would be accepted, by the server's clock.
     pub fn until(&self) -> SystemTime {
         self.until.to_system_time().unwrap_or_else(|| self.now())
     }
 
-    /// Returns for how long the proof must be remembered from [now](Self::now) on; never zero.
+    /// Returns for how long the proof must be remembered from [now](Self::now) on: until it has
+    /// expired, and 5 s more, since others may have read their clocks a little earlier.
     pub fn remaining(&self) -> Duration {
-        // a whole second more, since others may read their clocks a little later
-        self.until.0.saturating_sub(self.now.0).saturating_add(Duration::from_secs(1))
+        self.until.0.saturating_sub(self.now.0).saturating_add(SLACK)
     }
 }
 
@@ -282,7 +285,7 @@ mod tests {
     #[test]
     fn a_proof_is_to_be_remembered_for_a_moment_at_least() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        for (now, until, remaining) in [(100, 160, 61), (100, 100, 1), (100, 50, 1)] {
+        for (now, until, remaining) in [(100, 160, 65), (100, 100, 5), (100, 50, 5)] {
             let proof = ProofUse::new([1; 32], [2; 32], at(now), at(until));
             assert_eq!(proof.remaining(), Duration::from_secs(remaining));
             assert_eq!((proof.now(), proof.until()), (at(now), at(until)));

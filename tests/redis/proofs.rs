@@ -100,10 +100,10 @@ async fn redis_remembers_a_proof_for_as_long_as_it_is_good_and_the_clocks_may_di
     assert_eq!(ask(&store(&redis), &proof(1)).await, Ok(true));
     let keys = redis.command(&format!("KEYS {PREFIX}:*")).await;
     let name = keys.lines().find(|line| line.starts_with(PREFIX)).unwrap();
-    assert!(keys.starts_with("*1\r\n") && name.len() <= PREFIX.len() + 50, "{keys}");
+    assert!(keys.starts_with("*1\r\n") && name.len() == PREFIX.len() + 1 + 45, "{keys}");
     let life = redis.command(&format!("PTTL {name}")).await;
     let life: u64 = life.trim().strip_prefix(':').unwrap().parse().unwrap();
-    assert!((115_000..=121_000).contains(&life), "{life}");
+    assert!((120_000..=125_000).contains(&life), "{life}");
 }
 
 #[tokio::test]

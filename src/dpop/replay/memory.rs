@@ -155,8 +155,7 @@ impl InMemoryReplayStore {
 impl ReplayStore for InMemoryReplayStore {
     fn first_use(&self, proof: &ProofUse) -> FirstUse {
         let now = millis(proof.now);
-        // at least for a moment: another thread may have judged the same proof a little earlier
-        let until = millis(proof.until).max(now.saturating_add(1000));
+        let until = now.saturating_add(u64::try_from(proof.remaining().as_millis()).unwrap_or(u64::MAX));
         let key = u128::from_be_bytes(first(&proof.key));
         let jti = u64::from_be_bytes(first(&proof.jti));
         self.sweep_next(now);
