@@ -3,6 +3,10 @@
 #[doc = include_str!("guide/calls.md")]
 pub mod calls {}
 
+#[cfg(feature = "mtls")]
+#[doc = include_str!("guide/certificates.md")]
+pub mod certificates {}
+
 #[cfg(feature = "introspection")]
 #[doc = include_str!("guide/opaque.md")]
 pub mod opaque {}

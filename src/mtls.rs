@@ -14,7 +14,8 @@
 //! The certificate is compared with the token by its SHA-256 thumbprint, and by nothing else: a
 //! token is bound to one certificate, be it self-signed or not (RFC 8705 §6.2). Who may connect at
 //! all is for TLS to say. It must ask clients for a certificate, and let in those without one if
-//! some tokens are not bound.
+//! some tokens are not bound. What to set in proxies, and what goes wrong with them:
+//! [the guide](crate::guide::certificates).
 
 mod certificate;
 mod certificates;

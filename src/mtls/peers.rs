@@ -44,7 +44,8 @@ impl TrustedPeers {
     /// The address of a request's peer is what axum's `ConnectInfo<SocketAddr>` says (feature
     /// `axum`; serve with `into_make_service_with_connect_info::<SocketAddr>()`), or tonic's
     /// `TcpConnectInfo` (feature `tonic`), which its server always inserts. It is that of the
-    /// connection; what a header says of addresses is not looked at.
+    /// connection; what a header says of addresses is not looked at. A layer that changes
+    /// `ConnectInfo` by such a header must stand inside this one.
     ///
     /// # Errors
     ///
