@@ -32,7 +32,8 @@ const SWEEP_ALL_EVERY: u64 = 1000;
 /// So often a proof looks for room, when others take what it has made.
 const ATTEMPTS: usize = 8;
 
-/// Remembers proofs in this process: for one replica, or with [`Nonces::local`](super::Nonces::local).
+/// Remembers proofs in this process: for one replica, or with
+/// [`Nonces::local`](crate::dpop::Nonces::local).
 ///
 /// Without these, a proof is good once at *each* replica, and once more after a restart, until it has
 /// expired.
