@@ -7,10 +7,12 @@ mod support;
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get as route;
 use http::{Response, header};
+use support::endpoint::{Endpoint, alice, json};
 use support::{get, get_with, send};
 use tower::ServiceBuilder;
 use tower_bearer::checks::{Answer, RequestContext, TokenCheck};
@@ -125,6 +127,42 @@ async fn refusals_and_fetches_are_logged_once_and_without_any_text_of_the_token(
 
     a_check_that_panics_is_an_error_without_what_it_has_said(&captured).await;
     a_trace_layer_outside_prints_the_token_unless_the_header_was_marked_before(&captured).await;
+    an_issuer_that_cannot_be_asked_is_a_warning_when_that_begins_and_no_other(&captured).await;
+}
+
+async fn an_issuer_that_cannot_be_asked_is_a_warning_when_that_begins_and_no_other(captured: &Captured) {
+    let endpoint = Endpoint::new(|_| json(503, ""));
+    let server = endpoint.server(|asked| asked).build().unwrap();
+    tokio::time::pause();
+    let asks = async |tokens: usize| {
+        let tokens = (0..tokens).map(|number| {
+            let server = server.clone();
+            async move { server.authenticate(&format!("s3cr3t-{number}")).await.is_ok() }
+        });
+        let good = futures_util::future::join_all(tokens).await.into_iter().filter(|good| *good).count();
+        let (lines, mut found) = (captured.lines(), Vec::new());
+        for line in lines.iter().filter(|line| line.contains("WARN") || line.contains("INFO")) {
+            assert!(line.contains("issuer=https://id.test") && !line.contains("s3cr3t"), "{line}");
+            found.push(if line.contains("WARN") { "begins" } else { "ends" });
+            assert_eq!(line.contains("answers again"), line.contains("INFO"), "{line}");
+        }
+        (good, found)
+    };
+    captured.text();
+    assert_eq!(asks(100).await, (0, vec!["begins"]));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(asks(100).await, (0, vec![]), "the same goes on");
+    endpoint.answer(|_| json(401, ""));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(asks(100).await, (0, vec!["begins"]), "another reason");
+    endpoint.answer(|_| json(200, &alice()));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(asks(1).await, (1, vec!["ends"]));
+    assert_eq!(asks(100).await, (100, vec![]));
+    endpoint.answer(|_| json(500, ""));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(asks(100).await, (0, vec!["begins"]));
+    assert_eq!(asks(100).await, (0, vec![]));
 }
 
 async fn a_check_that_panics_is_an_error_without_what_it_has_said(captured: &Captured) {
