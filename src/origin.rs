@@ -164,9 +164,9 @@ impl Target<'_> {
     /// Compares the address with one that a client states, after the normalisation of RFC 3986
     /// §6.2.2 and §6.2.3; the error says what differs. Query and fragment of the latter are ignored.
     pub(crate) fn is(&self, stated: &str) -> Result<(), Cow<'static, str>> {
-        // what is the same text is the same address, without a look at its parts
+        // what is the same text is the same address; but no prefix is to be left by a dot segment
         let rest = self.base.text().and_then(|base| stated.strip_prefix(base));
-        if rest.is_some_and(|path| path == self.path) {
+        if rest.is_some_and(|path| path == self.path && !path.contains('%') && !path.contains("/.")) {
             return Ok(());
         }
         let stated = Address::parse(stated)?;
@@ -178,7 +178,7 @@ impl Target<'_> {
             "host"
         } else if stated.port.unwrap_or(scheme.port()) != base.port.unwrap_or(scheme.port()) {
             "port"
-        } else if normalised(stated.path) != normalised(&[&*base.prefix, self.path].concat()) {
+        } else if normalised(stated.path) != [&*base.prefix, &normalised(self.path)].concat() {
             "path"
         } else {
             return Ok(());

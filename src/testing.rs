@@ -29,12 +29,17 @@ mod idp;
 mod introspection;
 mod issued;
 mod keys;
+#[cfg(feature = "dpop")]
+mod proof;
 mod routes;
 mod service;
 mod token;
 
 pub use self::clock::ManualClock;
 pub use self::idp::{DEFAULT_AUDIENCE, Idp};
+#[cfg(feature = "dpop")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+pub use self::proof::{ProofBuilder, ProofKey};
 pub use self::routes::routes_without_rule;
 pub use self::service::IdpService;
 pub use self::token::TokenBuilder;

@@ -163,8 +163,8 @@ pub(super) fn normalised(path: &str) -> String {
     ["/", &segments.join("/")].concat()
 }
 
-/// Decodes what need not be percent-encoded, and writes the digits of the rest in upper case. What is
-/// no encoding stays as it is.
+/// Decodes what need not be percent-encoded, and writes the digits of the rest in upper case. A
+/// percent sign that encodes nothing is encoded itself.
 fn decoded(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;
@@ -172,7 +172,7 @@ fn decoded(text: &str) -> String {
         decoded.push_str(before);
         let digits = behind.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-            decoded.push('%');
+            decoded.push_str("%25");
             rest = behind;
             continue;
         };

@@ -2,10 +2,27 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::crypto::Private;
 use crate::jose::{Algorithm, encode_base64url};
+
+/// A part of a JWT, as it should be, and what is written in its place.
+pub(super) struct Part<'p> {
+    pub(super) members: &'p Map<String, Value>,
+    pub(super) raw: Option<&'p str>,
+}
+
+/// Writes a JWT; without a key, it has no signature.
+pub(super) fn jws(header: Part<'_>, claims: Part<'_>, key: Option<&SigningKey>) -> String {
+    let [header, claims] = [header, claims].map(|Part { members, raw }| {
+        let text = raw.map_or_else(|| Value::Object(members.clone()).to_string(), ToOwned::to_owned);
+        encode_base64url(text.as_bytes())
+    });
+    let message = format!("{header}.{claims}");
+    let signature = key.map(|key| key.sign(message.as_bytes())).unwrap_or_default();
+    format!("{message}.{signature}")
+}
 
 /// A private key, and its public half as a JWK.
 #[derive(Clone)]

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::issued::Issued;
-use super::keys::SigningKey;
-use crate::jose::{Algorithm, encode_base64url};
+use super::keys::{Part, SigningKey, jws};
+#[cfg(feature = "dpop")]
+use super::proof::ProofKey;
+use crate::jose::Algorithm;
 
 /// A token in the making; begun by [`Idp::token`](super::Idp::token).
 ///
@@ -119,6 +121,13 @@ impl TokenBuilder {
         self.claim("iss", issuer)
     }
 
+    /// Binds the token to a client's key (`cnf.jkt`, RFC 9449 §6.1).
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+    pub fn bound_to(self, key: &ProofKey) -> Self {
+        self.claim("cnf", json!({ "jkt": key.thumbprint() }))
+    }
+
     /// Sets `exp` to this long after the token is issued.
     pub fn expires_in(self, lifetime: Duration) -> Self {
         let exp = self.issued.saturating_add(lifetime.as_secs());
@@ -193,14 +202,9 @@ impl TokenBuilder {
     /// Returns the token.
     #[must_use]
     pub fn sign(&self) -> String {
-        let text = |raw: &Option<String>, members: &Map<String, Value>| {
-            raw.clone().unwrap_or_else(|| Value::Object(members.clone()).to_string())
-        };
-        let header = encode_base64url(text(&self.raw_header, &self.header).as_bytes());
-        let claims = encode_base64url(text(&self.raw_claims, &self.claims).as_bytes());
-        let message = format!("{header}.{claims}");
-        let signature = self.key.as_ref().map(|key| key.sign(message.as_bytes())).unwrap_or_default();
-        format!("{message}.{signature}")
+        let header = Part { members: &self.header, raw: self.raw_header.as_deref() };
+        let claims = Part { members: &self.claims, raw: self.raw_claims.as_deref() };
+        jws(header, claims, self.key.as_ref())
     }
 }
 

@@ -101,6 +101,11 @@ impl Proof {
         self.json.root().get("nonce").and_then(Value::as_str)
     }
 
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &[u8] {
+        self.text.as_bearer().as_str().as_bytes()
+    }
+
     pub(super) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
