@@ -114,3 +114,15 @@ impl fmt::Display for RedisError {
 }
 
 impl Error for RedisError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_attempt_that_has_failed() {
+        let panicked = attempt_to(async { panic!("secret") }).await;
+        let error: RedisError = panicked.map(|(): ()| ()).unwrap_err();
+        assert!(error.to_string().starts_with("connecting to Redis has panicked"), "{error}");
+    }
+}

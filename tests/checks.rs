@@ -6,12 +6,13 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{any, get as route};
+use futures_util::FutureExt;
 use http::{Method, Request, Response, header};
 use support::{challenge, get_with, send};
 use tokio::time::{Instant, sleep, timeout};
@@ -382,6 +383,45 @@ async fn an_answer_is_not_remembered_over_a_machines_sleep() {
         server.authenticate(&token).await.unwrap();
         assert_eq!(check.asked(), asked, "{passed}");
     }
+}
+
+/// Who waits needs a runtime, and who is answered at once does not.
+#[test]
+fn without_a_runtime_nobody_waits_for_another() {
+    struct Slow(Mutex<Option<mpsc::Receiver<()>>>, mpsc::Sender<()>, Arc<AtomicUsize>);
+    impl TokenOnlyCheck for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+
+        fn check(&self, _: &AccessToken) -> Answer {
+            self.2.fetch_add(1, Ordering::SeqCst);
+            let end = self.0.lock().unwrap().take();
+            if let Some(end) = end {
+                self.1.send(()).unwrap();
+                end.recv().unwrap();
+            }
+            Answer::Yes
+        }
+    }
+    let ((end, ended), (begin, begun), asked) = (mpsc::channel(), mpsc::channel(), Arc::<AtomicUsize>::default());
+    let slow = Slow(Mutex::new(Some(ended)), begin, Arc::clone(&asked));
+    let idp = Idp::new("https://id.test/");
+    let cached = CachedCheck::new(slow, Duration::from_secs(30), 100);
+    let server = ResourceServer::new("https://api.test").trust(&idp).check(cached).build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(server.ready()).unwrap();
+    let token = idp.token("alice").sign();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| server.authenticate(&token).now_or_never().unwrap().is_ok());
+        begun.recv().unwrap();
+        assert!(server.authenticate(&token).now_or_never().unwrap().is_ok(), "it asks itself");
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        end.send(()).unwrap();
+        assert!(first.join().unwrap());
+    });
+    assert!(server.authenticate(&token).now_or_never().unwrap().is_ok());
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,24 +62,22 @@ impl<T: TokenOnlyCheck> TokenCheck for CachedCheck<T> {
         let key = (Arc::clone(&policy.issuer), request.token_hash());
         let question = match self.known.look_up(key, policy.server.clock.moment(), self.keep) {
             Lookup::Known(answer) => return answer,
-            Lookup::Asked(answering) => return Answer::later(answering.wait()),
-            Lookup::Unknown(question) => question,
+            Lookup::Asked(answering) if Handle::try_current().is_ok() => return Answer::later(answering.wait()),
+            // nobody can wait without a runtime
+            Lookup::Asked(_) => None,
+            Lookup::Unknown(question) => Some(question),
         };
         // should it panic, whoever waits is told that nobody can tell
-        match self.check.check(token) {
-            Answer::Later(answer) => {
-                let (name, answer) = (self.check.name(), Answer::Later(answer));
-                match Handle::try_current() {
-                    Ok(runtime) => {
-                        let answering = question.answering();
-                        runtime.spawn(question.ask(name, answer));
-                        Answer::later(answering.wait())
-                    }
-                    // nobody can wait here, and so nobody is to wait for this one
-                    Err(_) => answer,
-                }
+        let answer = self.check.check(token);
+        let Some(question) = question else { return answer };
+        match (answer, Handle::try_current()) {
+            (answer @ Answer::Later(_), Ok(runtime)) => {
+                let answering = question.answering();
+                runtime.spawn(question.ask(self.check.name(), answer));
+                Answer::later(answering.wait())
             }
-            answer @ (Answer::Yes | Answer::No(_) | Answer::CannotTell(_)) => {
+            (answer @ Answer::Later(_), Err(_)) => answer,
+            (answer, _) => {
                 question.close(&answer);
                 answer
             }

@@ -45,7 +45,7 @@ impl Kind {
     }
 
     /// Tells whether it is of tokens that were issued before some time, and not of one that is named.
-    fn is_of_time(self) -> bool {
+    pub(super) fn is_of_time(self) -> bool {
         matches!(self, Self::All | Self::Client | Self::Subject)
     }
 

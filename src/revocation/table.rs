@@ -143,7 +143,11 @@ impl Writer {
         let Some(shard) = shards.get_mut(shard_of(hash)) else { return };
         let shard = Arc::make_mut(shard);
         let (len, held) = (shard.len(), now.hold(span.until));
-        let join = |known: &mut Kept| *known = Kept { kind, span: known.span.with(span), held: known.held.max(held) };
+        let join = |known: &mut Kept| {
+            // a store that gives one hash to two kinds takes nothing back
+            let kind = if kind.is_of_time() { known.kind } else { kind };
+            *known = Kept { kind, span: known.span.with(span), held: known.held.max(held) };
+        };
         shard.entry(hash).and_modify(join).or_insert(Kept { kind, span, held });
         self.len = self.len.saturating_add(shard.len().saturating_sub(len));
         let (until, earliest) = if self.len == 1 { (u64::MAX, u64::MAX) } else { self.earliest };
@@ -216,6 +220,16 @@ mod tests {
                 let [found] = table.entries(at(now))[..] else { panic!("one entry") };
                 assert_eq!(found, Entry { mark: Mark::ALL, span: Span { before: expected, until: 200 } });
             }
+        }
+    }
+
+    #[test]
+    fn an_entry_of_another_kind_takes_nothing_back() {
+        for kinds in [[Kind::Id, Kind::Subject], [Kind::Subject, Kind::Id]] {
+            let table = Table::new(10);
+            table.put(&kinds.map(|kind| entry(kind, 1, 2000, 100)), at(2), 0, 0);
+            let mark = Mark { kind: Kind::Id, hash: 1 };
+            assert_eq!(table.find(&[mark], |kept| kept.revokes(Some(9000))), Some(Kind::Id), "{kinds:?}");
         }
     }
 
