@@ -14,7 +14,7 @@ pub(crate) use self::verified::Verified;
 use self::verified::{Inner, claim, client, session, subject};
 use crate::claims::{Audience, Principal};
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, ProtectionSpace};
+use crate::error::{Error, ErrorKind, ProtectionSpace, Scheme};
 use crate::issuer::Policy;
 use crate::jose::Value;
 use crate::possession::{Binding, Possessed};
@@ -65,10 +65,10 @@ impl<C> Candidate<C> {
     /// other, is bound to.
     pub(crate) fn prove(
         verified: Verified<C>,
-        prove: impl FnOnce(Binding) -> Result<Possessed, Error>,
+        prove: impl FnOnce(&Binding) -> Result<Possessed, Error>,
     ) -> Result<Self, Error> {
         let Inner { token, .. } = &*verified.0;
-        let Possessed { .. } = prove(token.binding).map_err(|error| error.at(&token.policy.issuer))?;
+        let Possessed { .. } = prove(&token.binding).map_err(|error| error.at(&token.policy.issuer))?;
         Ok(Self(AccessToken { inner: verified.0 }))
     }
 
@@ -123,6 +123,11 @@ impl<C: ?Sized> AccessToken<C> {
     /// Asks the list of revoked tokens, if the token's server has one.
     pub(crate) fn find_revocation(&self) -> Finding {
         self.inner.revocable.as_ref().map_or(Finding::Clear, |revocable| revocable.find())
+    }
+
+    /// Returns the scheme under which the token is presented.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.inner.token.binding.scheme()
     }
 
     pub(crate) fn revocable(&self) -> Option<&Arc<Revocable>> {

@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use std::iter;
 
-use crate::error::{Error, ErrorKind};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::credential::{expose, write_nonce};
+use crate::error::{Error, ErrorKind, Scheme, Spoken};
 
 /// What a caller is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,11 +19,13 @@ pub(crate) struct Wire {
     pub(crate) challenge: Challenge,
 }
 
-/// Which `WWW-Authenticate` goes with it (RFC 6750 §3).
+/// Which `WWW-Authenticate` goes with it (RFC 6750 §3, RFC 9449 §7.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Challenge {
     /// With an error code.
     Code(&'static str),
+    /// With an error code of proofs, under the scheme `DPoP` (RFC 9449 §7.1).
+    Proof(&'static str),
     /// Without: nothing was presented that could be wrong (RFC 6750 §3.1).
     Bare,
     /// None: a token would not help.
@@ -46,6 +51,7 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         | K::MalformedClaim
         | K::MalformedToken
         | K::MissingClaim
+        | K::NotSenderConstrained
         | K::NotYetValid
         | K::OpaqueToken
         | K::Revoked
@@ -59,12 +65,13 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
         K::InsufficientAuthentication => {
             (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("insufficient_user_authentication"))
         }
-        K::InvalidProof => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Code("invalid_dpop_proof")),
+        K::InvalidProof => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Proof("invalid_dpop_proof")),
+        K::NonceRequired => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Proof("use_dpop_nonce")),
         K::InsufficientScope => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Code("insufficient_scope")),
         K::AccessDenied | K::CrossOriginRequest | K::NoRule => {
             (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::No)
         }
-        K::CheckUnavailable | K::IntrospectionUnavailable | K::KeysUnavailable => {
+        K::CheckUnavailable | K::IntrospectionUnavailable | K::KeysUnavailable | K::ReplayUnavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::No)
         }
         K::LayerMissing => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::No),
@@ -74,7 +81,8 @@ pub(crate) fn wire(kind: ErrorKind) -> Wire {
 
 /// Writes the values of `WWW-Authenticate`; there is none where a token would not help.
 pub(crate) fn challenges(error: &Error) -> impl Iterator<Item = HeaderValue> {
-    write(wire(error.kind()).challenge, error).into_iter()
+    let Wire { status, challenge, .. } = wire(error.kind());
+    write(challenge, status == StatusCode::UNAUTHORIZED, error)
 }
 
 /// Writes the values of `WWW-Authenticate` for a 401, which must have one (RFC 9110 §11.6.1),
@@ -82,33 +90,61 @@ pub(crate) fn challenges(error: &Error) -> impl Iterator<Item = HeaderValue> {
 pub(crate) fn challenges_of_401(error: &Error) -> impl Iterator<Item = HeaderValue> {
     let challenge = match wire(error.kind()).challenge {
         Challenge::No => Challenge::Bare,
-        challenge @ (Challenge::Bare | Challenge::Code(_)) => challenge,
+        challenge @ (Challenge::Bare | Challenge::Code(_) | Challenge::Proof(_)) => challenge,
     };
-    write(challenge, error).into_iter()
+    write(challenge, true, error)
 }
 
-/// Writes the challenge of the scheme `Bearer`.
-fn write(challenge: Challenge, error: &Error) -> Option<HeaderValue> {
+/// Writes a challenge for each scheme that is spoken, a value each. What is wrong is said under the
+/// scheme by which the token came, which stands first; the others are told of if `all` says so.
+fn write(challenge: Challenge, all: bool, error: &Error) -> impl Iterator<Item = HeaderValue> {
+    const BEARER: &Spoken = &Spoken::BEARER;
+
+    let spoken = error.space().map_or(BEARER, |space| &space.spoken);
+    let by_proof = matches!(challenge, Challenge::Proof(_)) || error.scheme() == Scheme::Dpop;
+    let schemes = if by_proof { [Scheme::Dpop, Scheme::Bearer] } else { [Scheme::Bearer, Scheme::Dpop] };
+    let schemes = schemes.into_iter().filter(|scheme| challenge != Challenge::No && spoken.has(*scheme));
+    let of_others = all.then_some(Challenge::Bare);
+    let each = schemes.zip(iter::once(Some(challenge)).chain(iter::repeat(of_others)));
+    let values: Vec<_> = each.filter_map(|(scheme, challenge)| write_one(scheme, challenge?, spoken, error)).collect();
+    values.into_iter()
+}
+
+/// Writes the challenge of one scheme.
+fn write_one(scheme: Scheme, challenge: Challenge, spoken: &Spoken, error: &Error) -> Option<HeaderValue> {
     let realm = error.space().map_or("\"\"", |space| &space.realm);
+    let name = match scheme {
+        Scheme::Bearer => "Bearer",
+        Scheme::Dpop => "DPoP",
+    };
     // the texts are our own and hold nothing that needs escaping
-    let mut value = match challenge {
-        Challenge::No => return None,
-        Challenge::Bare => ["Bearer realm=", realm].concat(),
-        Challenge::Code(code) => {
-            let description = error.kind().text();
-            ["Bearer realm=", realm, ", error=\"", code, "\", error_description=\"", description, "\""].concat()
+    let mut value = [name, " realm=", realm].concat();
+    let mut push = |name: &str, text: Option<&str>| {
+        if let Some(text) = text {
+            value.push_str(&[", ", name, "=\"", text, "\""].concat());
         }
     };
-    let max_age = error.max_age().map(|longest| longest.as_secs().to_string());
-    for (name, needed) in
-        [("scope", error.scope()), ("acr_values", error.acr_values()), ("max_age", max_age.as_deref())]
-    {
-        if let Some(needed) = needed {
-            value.push_str(&[", ", name, "=\"", needed, "\""].concat());
-        }
+    if let Challenge::Code(code) | Challenge::Proof(code) = challenge {
+        push("error", Some(code));
+        push("error_description", Some(error.kind().text()));
+        push("scope", error.scope());
+        push("acr_values", error.acr_values());
+        push("max_age", error.max_age().map(|longest| longest.as_secs().to_string()).as_deref());
+    }
+    if scheme == Scheme::Dpop {
+        push("algs", spoken.dpop.as_deref());
     }
     // it is ASCII by construction; were it not, the refusal would stand without it
     HeaderValue::try_from(value).ok()
+}
+
+/// Writes the headers that a client needs to make a better proof, over HTTP and in gRPC's metadata.
+pub(crate) fn write_for_proofs(error: &Error, headers: &mut HeaderMap) {
+    if let Some(nonce) = error.dpop_nonce().and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+        write_nonce(nonce, headers);
+    } else if error.scheme() == Scheme::Dpop {
+        expose(headers);
+    }
 }
 
 /// Writes what gRPC is told, in the headers of a refusal or the trailers of a stream.
@@ -122,7 +158,7 @@ pub(crate) fn grpc_status(kind: ErrorKind) -> impl Iterator<Item = (HeaderName, 
 /// Writes the values of `WWW-Authenticate` in the metadata of gRPC; there are some only where the
 /// client can do nothing without them.
 pub(crate) fn grpc_challenges(error: &Error) -> impl Iterator<Item = HeaderValue> {
-    let told = error.kind() == ErrorKind::InsufficientAuthentication;
+    let told = error.kind() == ErrorKind::InsufficientAuthentication || error.scheme() == Scheme::Dpop;
     told.then(|| challenges(error)).into_iter().flatten()
 }
 

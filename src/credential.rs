@@ -6,6 +6,7 @@
 // step looks at a request.
 
 mod cookie;
+mod dpop;
 mod head;
 mod query;
 mod source;
@@ -18,13 +19,14 @@ use std::borrow::Cow;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Extensions, Request, Response, StatusCode};
 
+pub(crate) use self::dpop::{DPOP, DPOP_NONCE, expose, write_nonce};
 pub use self::head::RequestHead;
 #[cfg(feature = "logout")]
 pub(crate) use self::query::decoded as percent_decoded;
 pub use self::source::TokenSource;
 pub(crate) use self::source::find;
 use self::web_socket::{Word, choose_protocol, take_tokens_from};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Scheme};
 
 /// The longest token that is looked at, in bytes, unless told otherwise. Real tokens have 1 to 4
 /// KiB; most servers cap the headers at 8 to 32.
@@ -38,6 +40,8 @@ pub(crate) const LARGEST_MAX_LEN: usize = 64 * 1024;
 pub(crate) struct Credential<'r> {
     /// Owned if it was encoded in its place.
     pub(crate) token: Cow<'r, [u8]>,
+    /// `Bearer` wherever no scheme is named.
+    pub(crate) scheme: Scheme,
 }
 
 /// A token that satisfies the grammar of RFC 6750 §2.1, or would without the padding of its parts;
@@ -92,13 +96,15 @@ pub(crate) struct Places {
     custom: Vec<usize>,
 }
 
-/// What is added to the response because of where the token was.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// What is added to the response because of where the token was, or of the proof beside it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Additions {
     /// The address has a token in it, and caches remember addresses.
     no_store: bool,
     /// The protocol that a WebSocket is to get, if it opens.
     protocol: Option<Word>,
+    /// What the client's next proofs are to contain (RFC 9449 §8.2).
+    pub(crate) dpop_nonce: Option<HeaderValue>,
 }
 
 /// How much of an address a [`Reject`](crate::reject::Reject) may see, least first.
@@ -119,38 +125,63 @@ pub(crate) enum Shown {
 impl<'r> Credential<'r> {
     /// Presents a bearer token (RFC 6750 §1.2).
     pub(crate) fn bearer(token: impl Into<Cow<'r, [u8]>>) -> Self {
-        Self { token: token.into() }
+        Self { token: token.into(), scheme: Scheme::Bearer }
     }
 
     /// Takes the credential from the `Authorization` header.
     ///
-    /// No header, another scheme than `Bearer`, or none, is `MissingToken` (RFC 6750 §3.1 wants no
-    /// error code for these). So is `Bearer` with nothing behind it, which clients send that are
-    /// signed out.
+    /// No header, another scheme than `Bearer` and `DPoP`, or none, is `MissingToken` (RFC 6750 §3.1
+    /// wants no error code for these). So is a scheme with nothing behind it, which clients send that
+    /// are signed out.
     pub(crate) fn from_authorization(headers: &'r HeaderMap) -> Result<Self, Error> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
-        let missing = |detail| Err(Error::new(ErrorKind::MissingToken, detail));
-        let malformed = |detail| Err(Error::new(ErrorKind::MalformedRequest, detail));
-        let Some(value) = values.next() else { return missing("no Authorization header") };
+        let Some(value) = values.next() else {
+            return Err(Error::new(ErrorKind::MissingToken, "no Authorization header"));
+        };
         if values.next().is_some() {
-            return malformed("more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)");
+            let detail = "more than one Authorization header (the field is a singleton, RFC 9110 §11.6.2)";
+            return Err(Error::new(ErrorKind::MalformedRequest, detail));
         }
-        // `credentials = "Bearer" 1*SP b64token`; the scheme's case does not matter (RFC 9110
-        // §11.1), and white space around a field value is not part of it (RFC 9110 §5.5); HTTP/2
-        // passes it on
+        // `credentials = scheme 1*SP b64token` (RFC 9449 §7.1: token68); white space around a field
+        // value is not part of it (RFC 9110 §5.5); HTTP/2 passes it on
         let credentials = value.as_bytes().trim_ascii();
-        let (scheme, rest) = credentials.split_at_checked(b"bearer".len()).unwrap_or_default();
-        if !scheme.eq_ignore_ascii_case(b"bearer") || rest.first().is_some_and(|byte| is_tchar(*byte)) {
-            return missing("the Authorization header does not begin with the scheme Bearer");
-        }
+        let Some((scheme, rest)) = split_scheme(credentials) else {
+            return Err(Error::new(ErrorKind::MissingToken, flaw_of_scheme()));
+        };
+        let refuse = |kind, detail| Err(Error::new(kind, detail).under(scheme));
         if rest.is_empty() {
-            return missing("the Authorization header has the scheme Bearer, and no token behind it");
+            return refuse(ErrorKind::MissingToken, "the Authorization header has a scheme, and no token behind it");
         }
         let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
         if spaces == 0 {
-            return malformed("the scheme Bearer is not followed by a space and a token");
+            return refuse(ErrorKind::MalformedRequest, "the scheme is not followed by a space and a token");
         }
-        Ok(Self::bearer(rest.get(spaces..).unwrap_or_default()))
+        Ok(Self { token: rest.get(spaces..).unwrap_or_default().into(), scheme })
+    }
+}
+
+/// Takes a scheme away, whose case does not matter (RFC 9110 §11.1).
+fn split_scheme(credentials: &[u8]) -> Option<(Scheme, &[u8])> {
+    let behind = |name: &[u8]| {
+        let (scheme, rest) = credentials.split_at_checked(name.len())?;
+        let ends = !rest.first().is_some_and(|byte| is_tchar(*byte));
+        (ends && scheme.eq_ignore_ascii_case(name)).then_some(rest)
+    };
+    if let Some(rest) = behind(b"bearer") {
+        return Some((Scheme::Bearer, rest));
+    }
+    #[cfg(feature = "dpop")]
+    if let Some(rest) = behind(b"dpop") {
+        return Some((Scheme::Dpop, rest));
+    }
+    None
+}
+
+fn flaw_of_scheme() -> &'static str {
+    if cfg!(feature = "dpop") {
+        "the Authorization header begins neither with the scheme Bearer nor with DPoP"
+    } else {
+        "the Authorization header does not begin with the scheme Bearer"
     }
 }
 
@@ -186,7 +217,7 @@ impl Places {
             let shown = self.shown.of(request.extensions());
             request.extensions_mut().insert(shown);
         }
-        Additions { no_store, protocol: self.word }
+        Additions { no_store, protocol: self.word, dpop_nonce: None }
     }
 }
 
@@ -212,6 +243,9 @@ impl Additions {
         // no cache keeps what an address with a token has led to (RFC 6750 §2.3)
         if self.no_store {
             response.headers_mut().entry(CACHE_CONTROL).or_insert_with(|| HeaderValue::from_static("no-store"));
+        }
+        if let Some(nonce) = self.dpop_nonce {
+            write_nonce(nonce, response.headers_mut());
         }
     }
 

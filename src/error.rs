@@ -3,6 +3,7 @@
 
 mod config;
 mod kind;
+mod space;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use self::config::{ConfigError, ConfigProblem, ConfigProblemKind};
 pub use self::kind::ErrorKind;
+pub(crate) use self::space::{ProtectionSpace, Scheme, Spoken};
 
 /// The reason why a request was refused.
 ///
@@ -43,6 +45,9 @@ struct Inner {
     check: Option<&'static str>,
     needed: Needed,
     space: Option<Arc<ProtectionSpace>>,
+    scheme: Scheme,
+    /// What proofs are to contain from now on.
+    dpop_nonce: Option<Box<str>>,
     retry_after: Option<Duration>,
 }
 
@@ -58,22 +63,6 @@ pub(crate) struct Needed {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// The protection space that challenges name (RFC 9110 §11.5).
-#[derive(Debug)]
-pub(crate) struct ProtectionSpace {
-    /// Escaped and quoted.
-    pub(crate) realm: Box<str>,
-}
-
-impl ProtectionSpace {
-    /// Writes the realm as a quoted-string (RFC 9110 §5.6.4); `None` if it cannot stand in a header.
-    pub(crate) fn new(realm: &str) -> Option<Self> {
-        let escaped = realm.replace('\\', "\\\\").replace('"', "\\\"");
-        let printable = realm.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        printable.then(|| Self { realm: format!("\"{escaped}\"").into() })
-    }
-}
-
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
@@ -86,6 +75,8 @@ impl Error {
             check: None,
             needed,
             space: None,
+            scheme: Scheme::default(),
+            dpop_nonce: None,
             retry_after: None,
         }))
     }
@@ -122,6 +113,17 @@ impl Error {
         self.with(|inner| inner.space = space.cloned())
     }
 
+    /// Names the scheme under which the token was presented.
+    pub(crate) fn under(self, scheme: Scheme) -> Self {
+        if scheme == self.0.scheme { self } else { self.with(|inner| inner.scheme = scheme) }
+    }
+
+    /// Says what the client's proofs are to contain (RFC 9449 §9).
+    #[cfg(feature = "dpop")]
+    pub(crate) fn with_dpop_nonce(self, nonce: String) -> Self {
+        self.with(|inner| inner.dpop_nonce = Some(nonce.into()))
+    }
+
     pub(crate) fn with_retry_after(self, wait: Duration) -> Self {
         self.with(|inner| inner.retry_after = Some(wait))
     }
@@ -133,6 +135,10 @@ impl Error {
 
     pub(crate) fn space(&self) -> Option<&Arc<ProtectionSpace>> {
         self.0.space.as_ref()
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.0.scheme
     }
 
     /// Returns what happened.
@@ -182,6 +188,13 @@ impl Error {
         self.0.needed.max_age
     }
 
+    /// Returns the nonce that the client's next proof must contain, to be told in the header
+    /// `DPoP-Nonce` (RFC 9449 §9), where the kind is
+    /// [`NonceRequired`](ErrorKind::NonceRequired).
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.0.dpop_nonce.as_deref()
+    }
+
     /// Returns how long a caller should wait before it tries again, where that would help.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -218,21 +231,5 @@ impl std::error::Error for Error {}
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, "")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_realm_is_quoted_or_refused() {
-        let quoted = |realm| ProtectionSpace::new(realm).map(|space| space.realm);
-        assert_eq!(quoted("https://api.test").as_deref(), Some("\"https://api.test\""));
-        assert_eq!(quoted("a \"b\" \\c").as_deref(), Some("\"a \\\"b\\\" \\\\c\""));
-        assert_eq!(quoted(""), Some("\"\"".into()));
-        for wrong in ["a\r\nb", "é", "\t", "\0", "\u{7f}"] {
-            assert_eq!(quoted(wrong), None);
-        }
     }
 }

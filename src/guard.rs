@@ -1,18 +1,18 @@
 //! Who gets in: where the token is, whether one is needed, and what the operation requires.
 
-use std::iter;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, Entry};
-use http::{Extensions, Request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 
 use crate::access_token::{AccessToken, Anonymous};
 use crate::authz::{Access, AuthzRules, Route, Routes};
 use crate::challenge::wire;
-use crate::credential::{Credential, Places, RequestHead, Shown, TokenSource, find};
+use crate::credential::{Credential, DPOP, Places, RequestHead, Shown, TokenSource, find};
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
 use crate::reject::NoGrpc;
 use crate::relay::CallerToken;
+use crate::server::LayerOrigin;
 
 /// What a layer asks of requests. By default that is a token in the `Authorization` header, and
 /// costs nothing.
@@ -30,6 +30,8 @@ pub(crate) struct GuardSettings {
     pub(crate) rules: Option<AuthzRules>,
     /// Whether the token's text is kept, to be passed on.
     pub(crate) relayable: bool,
+    /// Where the layer is reached, if it is not where the server is.
+    pub(crate) origin: Option<LayerOrigin>,
     /// Whether no request is gRPC, whatever it looks like.
     pub(crate) without_grpc: bool,
 }
@@ -74,16 +76,16 @@ impl Guard {
         let headers = request.headers_mut();
         let Some(settings) = &self.0 else {
             // were there two, the request would be refused
-            if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
-                credentials.set_sensitive(true);
+            let Some(credentials) = headers.get_mut(AUTHORIZATION) else { return };
+            credentials.set_sensitive(true);
+            if may_have_proof(credentials) {
+                hide(&DPOP, headers);
             }
             return;
         };
         let sources = settings.sources.iter().flatten().filter_map(|source| source.header_name());
-        for name in iter::once(&AUTHORIZATION).chain(sources) {
-            if let Entry::Occupied(mut values) = headers.entry(name) {
-                values.iter_mut().for_each(|value| value.set_sensitive(true));
-            }
+        for name in [&AUTHORIZATION, &DPOP].into_iter().chain(sources) {
+            hide(name, headers);
         }
         if settings.without_grpc {
             request.extensions_mut().insert(NoGrpc);
@@ -112,6 +114,10 @@ impl Guard {
             Some(sources) => find(sources, RequestHead::from(request)),
             None => (Credential::from_authorization(request.headers()), Places::default()),
         }
+    }
+
+    pub(crate) fn origin(&self) -> Option<&LayerOrigin> {
+        self.0.as_ref()?.origin.as_ref()
     }
 
     /// Keeps a token's text, if it is to be passed on.
@@ -168,10 +174,16 @@ impl Mode {
         match self {
             Self::Required => false,
             Self::Optional => error.kind() == ErrorKind::MissingToken,
-            // what is our fault makes nobody anonymous
-            Self::Lenient => !wire(error.kind()).status.is_server_error(),
+            // what is our fault makes nobody anonymous; nor is a thief just nobody
+            Self::Lenient => !wire(error.kind()).status.is_server_error() && !is_of_sender(error.kind()),
         }
     }
+}
+
+/// Tells whether a token may be good, and is not this sender's to use.
+fn is_of_sender(kind: ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(kind, K::InvalidProof | K::NonceRequired | K::NotSenderConstrained | K::SenderConstrained)
 }
 
 impl GuardSettings {
@@ -212,11 +224,23 @@ impl GuardSettings {
     }
 }
 
+/// Tells, for the cost of a byte, whether these could be credentials that have a proof beside them.
+fn may_have_proof(credentials: &HeaderValue) -> bool {
+    cfg!(feature = "dpop") && !matches!(credentials.as_bytes().first(), Some(b'B' | b'b'))
+}
+
+/// Sees to it that nothing prints the header.
+fn hide(name: &HeaderName, headers: &mut HeaderMap) {
+    if let Entry::Occupied(mut values) = headers.entry(name) {
+        values.iter_mut().for_each(|value| value.set_sensitive(true));
+    }
+}
+
 /// Refuses whoever calls, in the protection space that has looked at them.
 fn no_rule(caller: &Result<&AccessToken, Error>) -> Error {
-    let space = match caller {
-        Ok(token) => Some(&token.policy().server.space),
-        Err(anonymous) => anonymous.space(),
+    let (space, scheme) = match caller {
+        Ok(token) => (Some(&token.policy().server.space), token.scheme()),
+        Err(anonymous) => (anonymous.space(), anonymous.scheme()),
     };
-    Error::new(ErrorKind::NoRule, "there is no rule for this method and path").in_space(space)
+    Error::new(ErrorKind::NoRule, "there is no rule for this method and path").in_space(space).under(scheme)
 }

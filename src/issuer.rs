@@ -2,6 +2,8 @@
 
 mod address;
 mod presets;
+#[cfg(any(feature = "dpop", feature = "mtls"))]
+mod sender;
 mod set;
 mod template;
 mod terms;
@@ -36,6 +38,7 @@ pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 /// | client | `client_id`, else `azp` |
 /// | actors | everybody whom the issuer lets act for others |
 /// | tenant | none |
+/// | bound to their sender (`cnf`) | refused |
 /// | `typ` | absent, `JWT`, `at+jwt` |
 /// | scopes, roles | [`Scopes::default`], [`Roles::default`] |
 ///

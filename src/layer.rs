@@ -8,6 +8,8 @@ use crate::authz::{AuthzRules, Route};
 use crate::credential::TokenSource;
 use crate::error::ConfigError;
 use crate::guard::{Guard, Mode};
+#[cfg(feature = "dpop")]
+use crate::origin::PublicOrigin;
 use crate::reject::DefaultReject;
 use crate::server::ResourceServer;
 
@@ -244,6 +246,25 @@ impl<C, R> BearerAuthLayer<C, R> {
     pub fn without_grpc(mut self) -> Self {
         self.guard.settings().without_grpc = true;
         self
+    }
+
+    /// Says under which address clients reach this layer, if it is another than the server's
+    /// [`public_origin`](crate::config::ResourceServerBuilder::public_origin).
+    ///
+    /// # Errors
+    ///
+    /// If it is no origin.
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+    pub fn public_origin(mut self, origin: impl Into<PublicOrigin>) -> Result<Self, ConfigError> {
+        let origin = origin.into();
+        let mut problems = ConfigError::default();
+        if let Some(fault) = origin.fault() {
+            problems.push("public_origin", fault);
+        }
+        problems.or(())?;
+        self.guard.settings().origin = Some(origin);
+        Ok(self)
     }
 
     /// Keeps the text of each token that is accepted, as a

@@ -54,6 +54,9 @@ pub mod claims;
 #[cfg_attr(docsrs, doc(cfg(feature = "introspection")))]
 pub mod introspection;
 
+/// Pure: what a token demands of its sender, and the evidence that it is met.
+mod possession;
+
 /// Whom to believe, and on what terms.
 mod issuer;
 
@@ -76,9 +79,6 @@ pub mod dpop;
 pub mod mtls;
 
 // 5 the registered claims are checked
-
-/// Pure: what a token demands of its sender, and the evidence that it is met.
-mod possession;
 
 /// Pure: compact token, policy, time → plausible token.
 mod validate;

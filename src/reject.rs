@@ -18,7 +18,7 @@ use self::request::grpc_content_type;
 pub(crate) use self::request::{NoGrpc, head};
 use crate::challenge;
 use crate::clock::whole_seconds_up;
-use crate::credential::RequestHead;
+use crate::credential::{DPOP_NONCE, RequestHead};
 use crate::error::{Error, ErrorKind};
 use crate::trace::{count, event};
 
@@ -101,7 +101,7 @@ impl Rejection {
     ///
     /// * headers that are marked as sensitive, as the layer marks those that it looks for tokens
     ///   in, or finds them in;
-    /// * `Authorization`, `Cookie`, `Proxy-Authorization` and `Sec-WebSocket-Protocol`;
+    /// * `Authorization`, `Cookie`, `DPoP`, `Proxy-Authorization` and `Sec-WebSocket-Protocol`;
     /// * the parameter `access_token` of the query; the whole query if one of the layer's
     ///   [sources](crate::BearerAuthLayer::token_sources) looks at the address, and for a
     ///   [`RequireLayer`](crate::RequireLayer), which does not know where that looks; and the path,
@@ -144,6 +144,7 @@ impl Rejection {
             for value in challenge::grpc_challenges(&self.error) {
                 headers.append(WWW_AUTHENTICATE, value);
             }
+            challenge::write_for_proofs(&self.error, headers);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             return;
         }
@@ -153,6 +154,7 @@ impl Rejection {
         for value in challenge::challenges(&self.error) {
             headers.append(WWW_AUTHENTICATE, value);
         }
+        challenge::write_for_proofs(&self.error, headers);
     }
 }
 
@@ -238,6 +240,10 @@ pub(crate) fn reject<B>(with: &impl Reject<B>, rejection: Rejection) -> Response
     if response.status() == StatusCode::UNAUTHORIZED && !challenged && !is_grpc {
         let challenges = challenge::challenges_of_401(&error).map(|value| (WWW_AUTHENTICATE, value));
         response.headers_mut().extend(challenges);
+    }
+    // without it, the client could only come back with the same
+    if error.dpop_nonce().is_some() && !response.headers().contains_key(DPOP_NONCE) {
+        challenge::write_for_proofs(&error, response.headers_mut());
     }
     response.extensions_mut().get_or_insert_with(|| error);
     response

@@ -10,6 +10,7 @@ mod keys;
 #[cfg(feature = "logout")]
 mod logout;
 mod lookup;
+mod possession;
 mod resolver;
 mod token_cache;
 mod trust;
@@ -28,14 +29,16 @@ pub use self::explain::{Explanation, Outcome, Step};
 pub use self::keys::NotReady;
 #[cfg(feature = "logout")]
 pub(crate) use self::logout::LogoutTerms;
+use self::possession::{Judged, KeptPresented, Presented};
+pub(crate) use self::possession::{LayerOrigin, UsedProof};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use self::verifier::Unverified;
 use crate::access_token::{AccessToken, Candidate, Verified};
-use crate::checks::{Asked, Checks, Kept, RequestContext};
+use crate::checks::{Asked, Checks, RequestContext};
 use crate::credential::{Credential, RequestHead};
-use crate::error::{Error, ProtectionSpace};
-use crate::possession::Binding;
+use crate::error::{Error, ProtectionSpace, Scheme};
+use crate::possession::Shown;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
 ///
@@ -76,17 +79,27 @@ pub struct ResourceServer<C = ()> {
     engine: Arc<ArcSwap<Engine<C>>>,
 }
 
+/// A yes to a request.
+pub(crate) struct Admitted<C> {
+    pub(crate) token: AccessToken<C>,
+    /// Boxed, since most requests have none.
+    pub(crate) proof: Option<Box<UsedProof>>,
+}
+
 /// What comes of a token: a verdict, or a wait and then a verdict.
 pub(crate) enum Attempt<C> {
     Done(Verdict<C>),
     Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
 }
 
-type Verdict<C> = Result<AccessToken<C>, Error>;
+pub(crate) type Verdict<C> = Result<Admitted<C>, Error>;
 
 impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Verifies a token that did not come in an HTTP header: from a WebSocket message, a queue, a
     /// test.
+    ///
+    /// A token that is bound to its sender (DPoP, mutual TLS) is refused, since what would prove it
+    /// is in the request: see [`authenticate_request`](Self::authenticate_request).
     ///
     /// A function that takes an [`AccessToken`] of any claims gets it with
     /// [`erase`](AccessToken::erase).
@@ -99,11 +112,12 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ///
     /// May be dropped at any time: a fetch of keys that it waits for goes on for the others.
     pub async fn authenticate(&self, token: &str) -> Result<AccessToken<C>, Error> {
-        self.attempt(&Credential::bearer(token.as_bytes()), None).verdict().await
+        self.attempt(&Credential::bearer(token.as_bytes()), None, None).token().await
     }
 
     /// Verifies the token in the `Authorization` header of a request, as the layer does by default:
-    /// where there is no layer.
+    /// where there is no layer. A token that is bound to its sender needs its proof in the header
+    /// `DPoP`, or the certificate of the connection in the request's extensions.
     ///
     /// # Errors
     ///
@@ -136,40 +150,46 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         request: &Request<B>,
     ) -> impl Future<Output = Result<AccessToken<C>, Error>> + Send + use<B, C> {
         let attempt = match Credential::from_authorization(request.headers()) {
-            Ok(credential) => self.attempt(&credential, Some(RequestHead::from(request))),
+            Ok(credential) => self.attempt(&credential, Some(RequestHead::from(request)), None),
             Err(error) => Attempt::Done(Err(error.in_space(Some(&self.space())))),
         };
-        attempt.verdict()
+        attempt.token()
     }
 
     /// Verifies a token there and then, if all that it needs is known. `head` is that of its
-    /// request, if it came with one.
-    pub(crate) fn attempt(&self, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
+    /// request, if it came with one; `origin` is where that is reached, if not as the server says.
+    pub(crate) fn attempt(
+        &self,
+        credential: &Credential<'_>,
+        head: Option<RequestHead<'_>>,
+        origin: Option<&LayerOrigin>,
+    ) -> Attempt<C> {
         let engine = self.engine.load();
-        match engine.recall(&credential.token) {
-            Some(known) => engine.settle(known, || RequestContext::new(head, &credential.token)),
-            None => Self::begin(&engine, credential, head),
+        let presented = Presented { token: &credential.token, scheme: credential.scheme, head, origin };
+        match engine.recall(presented.token) {
+            Some(known) => engine.settle(known, &presented),
+            None => Self::begin(&engine, &presented),
         }
     }
 
     /// Goes the long way with a token that is not known. Apart from the short way, which is to stay
     /// short.
     #[cold]
-    fn begin(engine: &Arc<Engine<C>>, credential: &Credential<'_>, head: Option<RequestHead<'_>>) -> Attempt<C> {
-        let request = || RequestContext::new(head, &credential.token);
-        let (token, wait) = match engine.begin(&credential.token) {
-            Ok(verified) => return engine.settle(verified, request),
-            Err(Unverified::Refused(error)) => return Attempt::Done(Err(engine.refuse(error))),
+    fn begin(engine: &Arc<Engine<C>>, presented: &Presented<'_>) -> Attempt<C> {
+        let scheme = presented.scheme;
+        let (token, wait) = match engine.begin(presented.token) {
+            Ok(verified) => return engine.settle(verified, presented),
+            Err(Unverified::Refused(error)) => return Attempt::Done(Err(engine.refuse(error.under(scheme)))),
             Err(Unverified::Lacking(lacking)) => lacking,
         };
         // whatever is reloaded meanwhile, this token is judged by the terms under which it came
         let engine = Arc::clone(engine);
-        let kept = engine.checks.as_ref().map(|_| request().keep());
+        // who is not asked need not see the request
+        let kept = engine.looks_at_requests(scheme).then(|| presented.keep());
         Attempt::Waiting(Box::pin(async move {
-            let verified = engine.finish(&token, wait).await.map_err(|error| engine.refuse(error))?;
-            // who is not asked need not see the request
-            let request = || kept.as_ref().map_or_else(RequestContext::default, Kept::context);
-            let attempt = engine.settle(verified, request);
+            let verified = engine.finish(&token, wait).await.map_err(|error| engine.refuse(error.under(scheme)))?;
+            let presented = kept.as_ref().map_or_else(Presented::unseen, KeptPresented::presented);
+            let attempt = engine.settle(verified, &presented);
             attempt.verdict().await
         }))
     }
@@ -182,6 +202,10 @@ impl<C> Attempt<C> {
             Self::Waiting(verdict) => verdict.await,
         }
     }
+
+    async fn token(self) -> Result<AccessToken<C>, Error> {
+        self.verdict().await.map(|admitted| admitted.token)
+    }
 }
 
 impl<C> ResourceServer<C> {
@@ -191,34 +215,86 @@ impl<C> ResourceServer<C> {
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {
+    /// Tells whether a token that came under the scheme is judged by its request, too.
+    fn looks_at_requests(&self, scheme: Scheme) -> bool {
+        self.checks.is_some() || scheme != Scheme::Bearer || self.senders.look_at_certificates()
+    }
+
     /// Decides on a verified token for the request that it came with, be it known or not.
     ///
     /// Whatever is not configured costs a branch here, and nothing is made that it would have
-    /// needed: `request` is called only if there is a check to show it to.
-    fn settle<'r>(&self, verified: Verified<C>, request: impl FnOnce() -> RequestContext<'r>) -> Attempt<C> {
-        let candidate = match Candidate::prove(verified, Binding::prove) {
+    /// needed.
+    fn settle(self: &Arc<Self>, verified: Verified<C>, presented: &Presented<'_>) -> Attempt<C> {
+        if verified.binding().bound().is_some() || self.senders.judge_all() {
+            return self.settle_sender(verified, presented);
+        }
+        self.admit(verified, &Shown::default(), presented, None)
+    }
+
+    /// Lets the sender prove that the token is theirs.
+    fn settle_sender(self: &Arc<Self>, verified: Verified<C>, presented: &Presented<'_>) -> Attempt<C> {
+        let now = self.policy.clock.moment();
+        match self.senders.judge(&verified, presented, now) {
+            Judged::Now(Ok((shown, proof))) => self.admit(verified, &shown, presented, proof),
+            Judged::Now(Err(error)) => Attempt::Done(Err(self.refuse_sender(error, &verified, presented.scheme))),
+            Judged::Later(answer) => {
+                let (engine, kept) = (Arc::clone(self), presented.keep());
+                Attempt::Waiting(Box::pin(async move {
+                    let presented = kept.presented();
+                    let judged = answer.await;
+                    let refused = |error| engine.refuse_sender(error, &verified, presented.scheme);
+                    let (shown, proof) = judged.map_err(refused)?;
+                    engine.admit(verified, &shown, &presented, proof).verdict().await
+                }))
+            }
+        }
+    }
+
+    /// Admits a token, if its sender has shown what it takes, and the checks have nothing against it.
+    fn admit(
+        &self,
+        verified: Verified<C>,
+        shown: &Shown,
+        presented: &Presented<'_>,
+        proof: Option<Box<UsedProof>>,
+    ) -> Attempt<C> {
+        let proven = Candidate::prove(verified, |binding| binding.prove(presented.scheme, shown));
+        let candidate = match proven {
             Ok(candidate) => candidate,
-            Err(error) => return Attempt::Done(Err(self.refuse(error))),
+            Err(error) => return Attempt::Done(Err(self.refuse(error.under(presented.scheme)))),
         };
         match Checks::needed(self.checks.as_ref()) {
-            Err(permitted) => Attempt::Done(Ok(AccessToken::admit(candidate, permitted))),
-            Ok(checks) => self.ask(checks, candidate, &request()),
+            Err(permitted) => Attempt::Done(Ok(Admitted { token: AccessToken::admit(candidate, permitted), proof })),
+            Ok(checks) => self.ask(checks, candidate, &presented.context(), proof),
         }
     }
 
     /// Asks the checks about a token that its sender may use.
-    fn ask(&self, checks: &Arc<Checks>, candidate: Candidate<C>, request: &RequestContext<'_>) -> Attempt<C> {
+    fn ask(
+        &self,
+        checks: &Arc<Checks>,
+        candidate: Candidate<C>,
+        request: &RequestContext<'_>,
+        proof: Option<Box<UsedProof>>,
+    ) -> Attempt<C> {
+        let scheme = candidate.token().scheme();
         match checks.ask(candidate.token(), request) {
-            Asked::Now(Ok(permitted)) => Attempt::Done(Ok(AccessToken::admit(candidate, permitted))),
-            Asked::Now(Err(error)) => Attempt::Done(Err(self.refuse(error))),
+            Asked::Now(Ok(permitted)) => {
+                Attempt::Done(Ok(Admitted { token: AccessToken::admit(candidate, permitted), proof }))
+            }
+            Asked::Now(Err(error)) => Attempt::Done(Err(self.refuse(error.under(scheme)))),
             Asked::Later(answer) => {
                 let space = Arc::clone(&self.policy.space);
                 Attempt::Waiting(Box::pin(async move {
-                    let permitted = answer.await.map_err(|error| error.in_space(Some(&space)))?;
-                    Ok(AccessToken::admit(candidate, permitted))
+                    let permitted = answer.await.map_err(|error| error.in_space(Some(&space)).under(scheme))?;
+                    Ok(Admitted { token: AccessToken::admit(candidate, permitted), proof })
                 }))
             }
         }
+    }
+
+    fn refuse_sender(&self, error: Error, verified: &Verified<C>, scheme: Scheme) -> Error {
+        self.refuse(error.at(&verified.policy().issuer).under(scheme))
     }
 
     fn refuse(&self, error: Error) -> Error {

@@ -18,7 +18,7 @@ use crate::guard::{Guard, Requirement};
 use crate::layer::BearerAuthLayer;
 use crate::reject::{DefaultReject, Reject, Rejection, head, is_default, reject, rewrite};
 use crate::relay::CallerToken;
-use crate::server::Attempt;
+use crate::server::{Admitted, Attempt, Verdict};
 
 /// Middleware that calls the inner service only with a verified token; made by
 /// [`BearerAuthLayer`](crate::BearerAuthLayer).
@@ -73,9 +73,10 @@ where
         let (credential, places) = guard.find(&request);
         let (attempt, caller) = match credential {
             _ if requirement == Requirement::Nothing => (None, None),
-            Ok(credential) => {
-                (Some(server.attempt(&credential, Some(RequestHead::from(&request)))), guard.keep(&credential))
-            }
+            Ok(credential) => (
+                Some(server.attempt(&credential, Some(RequestHead::from(&request)), guard.origin())),
+                guard.keep(&credential),
+            ),
             Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&server.space()))))), None),
         };
         let mut finish = Finish::new(reject.clone(), places.hide_in(&mut request));
@@ -84,7 +85,10 @@ where
                 Guard::admit_anonymous(Anonymous::in_space(server.space()), &mut request);
                 Ok(())
             }
-            Some(Attempt::Done(verdict)) => guard.let_in(requirement, verdict, caller, &mut request),
+            Some(Attempt::Done(verdict)) => {
+                let verdict = finish.note_proof(verdict, &mut request);
+                guard.let_in(requirement, verdict, caller, &mut request)
+            }
             Some(Attempt::Waiting(verdict)) => {
                 // the instance that has been polled ready is the one that must be called
                 let fresh = self.inner.clone();
@@ -155,7 +159,7 @@ pin_project! {
 
 /// All that is needed to go on once the verdict is there.
 struct Waiting<S, B, C> {
-    verdict: Pin<Box<dyn Future<Output = Result<AccessToken<C>, Error>> + Send>>,
+    verdict: Pin<Box<dyn Future<Output = Verdict<C>> + Send>>,
     caller: Option<CallerToken>,
     ready: S,
     /// Taken once.
@@ -185,6 +189,15 @@ impl<R> Finish<R> {
         Self { reject, for_response }
     }
 
+    /// Notes what came of the request's proof, if it has one: for layers inside, and the response.
+    fn note_proof<B, C>(&mut self, verdict: Verdict<C>, request: &mut Request<B>) -> Result<AccessToken<C>, Error> {
+        let Admitted { token, proof } = verdict?;
+        if let Some(nonce) = proof.and_then(|proof| proof.enter(request.extensions_mut())) {
+            self.for_response.get_or_insert_default().add.dpop_nonce = Some(nonce);
+        }
+        Ok(token)
+    }
+
     /// Keeps the head of a request that the inner service is called with, which may refuse it too.
     fn keep_head<B, B2>(&mut self, guard: &Guard, request: &Request<B>)
     where
@@ -204,7 +217,7 @@ impl<R> Finish<R> {
         let rejection = Rejection::new(error, request);
         let head = self.reject.reads_request().then(|| head(request, guard.shown()));
         let mut response = reject(&self.reject, rejection.with_request(head));
-        let add = self.for_response.as_ref().map(|about| about.add).unwrap_or_default();
+        let add = self.for_response.as_ref().map(|about| about.add.clone()).unwrap_or_default();
         add.of_refusal().add_to(&mut response);
         response
     }
@@ -269,6 +282,7 @@ where
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let Waiting { caller, ready, request, guard, requirement, .. } = &mut **waiting;
                     let mut request = request.take().expect("polled after completion");
+                    let verdict = finish.note_proof(verdict, &mut request);
                     let admitted = guard.let_in(*requirement, verdict, caller.take(), &mut request);
                     Progress::decided(admitted, request, guard, ready, finish)
                 }

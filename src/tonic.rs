@@ -106,6 +106,7 @@ impl From<Error> for Status {
         for value in challenge::grpc_challenges(&error) {
             metadata.append(WWW_AUTHENTICATE, value);
         }
+        challenge::write_for_proofs(&error, &mut metadata);
         let metadata = MetadataMap::from_headers(metadata);
         let mut status = Self::with_metadata(code, error.kind().to_string(), metadata);
         status.set_source(std::sync::Arc::new(error));

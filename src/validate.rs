@@ -97,10 +97,11 @@ fn checks<'t>(
         judge("load balancer", &|| seen(parameters, ["signer"]), check_signer(json, ours))?;
     }
     check_claims(&registered, json, policy, &mut judge)?;
-    // one that cannot be proven is refused here already, before anything is done for the token's
+    // one that nobody can prove is refused here already, before anything is done for the token's
     // signature
-    let provable = Binding::read(registered.cnf).and_then(|read| read.prove().map(|_| binding = Some(read)));
-    judge("sender constraint", &|| seen(claims, ["cnf"]), provable)?;
+    let acceptable = Binding::read(registered.cnf)
+        .and_then(|read| policy.terms.sender_constraint.check(&read).map(|()| binding = Some(read)));
+    judge("sender constraint", &|| seen(claims, ["cnf"]), acceptable)?;
     Ok(dates.zip(binding))
 }
 

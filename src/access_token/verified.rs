@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::clock::UnixTime;
 use crate::crypto::SignatureVerified;
+#[cfg(feature = "dpop")]
+use crate::crypto::sha256;
 use crate::error::Error;
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
+use crate::possession::Binding;
 #[cfg(feature = "introspection")]
 use crate::revocation::unchangeable;
 use crate::revocation::{Identity, Revocable, RevocationList};
@@ -19,6 +22,9 @@ pub(super) struct Inner<C: ?Sized> {
     pub(super) token: Claimed,
     /// By what it can be revoked, if its server has a list.
     pub(super) revocable: Option<Arc<Revocable>>,
+    /// The SHA-256 of its text, if its sender must prove to have made a proof for it (RFC 9449 §4.2).
+    #[cfg(feature = "dpop")]
+    pub(super) text_hash: Option<Box<[u8; 32]>>,
     pub(super) claims: C,
 }
 
@@ -32,12 +38,13 @@ impl<C> Verified<C> {
     /// what the token can be revoked.
     pub(crate) fn new(
         token: Plausible<'_>,
+        text: &str,
         verified: SignatureVerified,
         read: fn(&Json) -> Result<C, Error>,
         revocations: Option<&RevocationList>,
     ) -> Result<Self, Error> {
-        let text = token.signed().message();
-        Self::read(token.into_claimed(verified), text, read, revocations)
+        let signed = token.signed().message();
+        Self::read(token.into_claimed(verified), (text, signed), read, revocations)
     }
 
     /// The same, given what the issuer has said of this token.
@@ -48,18 +55,36 @@ impl<C> Verified<C> {
         read: fn(&Json) -> Result<C, Error>,
         revocations: Option<&RevocationList>,
     ) -> Result<Self, Error> {
-        Self::read(token.into_claimed(), unchangeable(text.as_bytes()), read, revocations)
+        Self::read(token.into_claimed(), (text, unchangeable(text.as_bytes())), read, revocations)
     }
 
     fn read(
         token: Claimed,
-        text: &[u8],
+        (text, unchangeable): (&str, &[u8]),
         read: fn(&Json) -> Result<C, Error>,
         revocations: Option<&RevocationList>,
     ) -> Result<Self, Error> {
+        #[cfg(not(feature = "dpop"))]
+        let _ = text;
         let claims = read(&token.json).map_err(|error| error.at(&token.policy.issuer))?;
-        let revocable = revocations.map(|list| Arc::new(Revocable::new(list, &identity(&token, text))));
-        Ok(Self(Arc::new(Inner { token, revocable, claims })))
+        let revocable = revocations.map(|list| Arc::new(Revocable::new(list, &identity(&token, unchangeable))));
+        Ok(Self(Arc::new(Inner {
+            #[cfg(feature = "dpop")]
+            text_hash: token.binding.bound().map(|_| Box::new(sha256(&[text.as_bytes()]))),
+            token,
+            revocable,
+            claims,
+        })))
+    }
+
+    pub(crate) fn binding(&self) -> &Binding {
+        &self.0.token.binding
+    }
+
+    /// Returns the SHA-256 of the token's text; `None` if the token is not bound.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn text_hash(&self) -> Option<&[u8; 32]> {
+        self.0.text_hash.as_deref()
     }
 
     pub(crate) fn policy(&self) -> &Arc<Policy> {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::error::{Needed, ProtectionSpace};
+use crate::error::{Needed, ProtectionSpace, Scheme, Spoken};
 
 const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::AccessDenied, 403, 7, ""),
@@ -16,6 +16,7 @@ const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::InsufficientAuthentication, 401, 16, "insufficient_user_authentication"),
     (ErrorKind::InsufficientScope, 403, 7, "insufficient_scope"),
     (ErrorKind::IntrospectionUnavailable, 503, 14, ""),
+    (ErrorKind::InvalidProof, 401, 16, "DPoP invalid_dpop_proof"),
     (ErrorKind::KeysUnavailable, 503, 14, ""),
     (ErrorKind::LayerMissing, 500, 13, ""),
     (ErrorKind::MalformedClaim, 401, 16, "invalid_token"),
@@ -24,8 +25,11 @@ const ROWS: &[(ErrorKind, u16, u8, &str)] = &[
     (ErrorKind::MissingClaim, 401, 16, "invalid_token"),
     (ErrorKind::MissingToken, 401, 16, "-"),
     (ErrorKind::NoRule, 403, 7, ""),
+    (ErrorKind::NonceRequired, 401, 16, "DPoP use_dpop_nonce"),
+    (ErrorKind::NotSenderConstrained, 401, 16, "invalid_token"),
     (ErrorKind::NotYetValid, 401, 16, "invalid_token"),
     (ErrorKind::OpaqueToken, 401, 16, "invalid_token"),
+    (ErrorKind::ReplayUnavailable, 503, 14, ""),
     (ErrorKind::Revoked, 401, 16, "invalid_token"),
     (ErrorKind::SenderConstrained, 401, 16, "invalid_token"),
     (ErrorKind::UnknownIssuer, 401, 16, "invalid_token"),
@@ -43,6 +47,7 @@ fn each_kind_of_error_has_its_row() {
         let challenge = match *code {
             "" => Challenge::No,
             "-" => Challenge::Bare,
+            code if code.starts_with("DPoP ") => Challenge::Proof(&code[5..]),
             code => Challenge::Code(code),
         };
         assert_eq!(
@@ -105,4 +110,45 @@ fn a_sign_in_is_asked_for_in_whole_seconds_and_in_grpc_too() {
 #[test]
 fn a_grpc_message_is_percent_encoded() {
     assert_eq!(percent_encoded("100 % é\n"), "100 %25 %C3%A9%0A");
+}
+
+#[test]
+fn each_scheme_that_is_spoken_has_one_challenge_and_the_used_one_the_error() {
+    let space = |bearer, dpop: Option<&str>| {
+        let spoken = Spoken { bearer, dpop: dpop.map(Into::into) };
+        Arc::new(ProtectionSpace { spoken, ..ProtectionSpace::new("api").unwrap() })
+    };
+    let (bare_bearer, bare_dpop) = ("Bearer realm=\"api\"", "DPoP realm=\"api\", algs=\"ES256 EdDSA\"");
+    let told = |scheme: &str, code: &str, kind: ErrorKind| {
+        let algs = if scheme == "DPoP" { ", algs=\"ES256 EdDSA\"" } else { "" };
+        format!("{scheme} realm=\"api\", error=\"{code}\", error_description=\"{kind}\"{algs}")
+    };
+    use ErrorKind as K;
+    let all = Some("ES256 EdDSA");
+    let table: [(bool, Option<&str>, K, Scheme, Vec<String>); 13] = [
+        (true, None, K::MissingToken, Scheme::Bearer, vec![bare_bearer.into()]),
+        (true, all, K::MissingToken, Scheme::Bearer, vec![bare_bearer.into(), bare_dpop.into()]),
+        (false, all, K::MissingToken, Scheme::Bearer, vec![bare_dpop.into()]),
+        (true, all, K::Expired, Scheme::Bearer, vec![told("Bearer", "invalid_token", K::Expired), bare_dpop.into()]),
+        (true, all, K::Expired, Scheme::Dpop, vec![told("DPoP", "invalid_token", K::Expired), bare_bearer.into()]),
+        (false, all, K::Expired, Scheme::Bearer, vec![told("DPoP", "invalid_token", K::Expired)]),
+        (true, None, K::Expired, Scheme::Dpop, vec![told("Bearer", "invalid_token", K::Expired)]),
+        (
+            true,
+            all,
+            K::InvalidProof,
+            Scheme::Dpop,
+            vec![told("DPoP", "invalid_dpop_proof", K::InvalidProof), bare_bearer.into()],
+        ),
+        (false, all, K::NonceRequired, Scheme::Dpop, vec![told("DPoP", "use_dpop_nonce", K::NonceRequired)]),
+        (true, all, K::InsufficientScope, Scheme::Dpop, vec![told("DPoP", "insufficient_scope", K::InsufficientScope)]),
+        (true, all, K::MalformedRequest, Scheme::Bearer, vec![told("Bearer", "invalid_request", K::MalformedRequest)]),
+        (true, all, K::ReplayUnavailable, Scheme::Dpop, vec![]),
+        (true, all, K::AccessDenied, Scheme::Dpop, vec![]),
+    ];
+    for (bearer, dpop, kind, scheme, expected) in table {
+        let error = Error::from(kind).in_space(Some(&space(bearer, dpop))).under(scheme);
+        let written: Vec<_> = challenges(&error).map(|value| value.to_str().unwrap().to_owned()).collect();
+        assert_eq!(written, expected, "{kind:?} {scheme:?} {bearer} {dpop:?}");
+    }
 }

@@ -57,7 +57,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn context(&self) -> RequestContext<'_> {
-        RequestContext::new(self.head.as_ref().map(RequestHead::from), &self.token)
+        let (head, token) = self.parts();
+        RequestContext::new(head, token)
+    }
+
+    pub(crate) fn parts(&self) -> (Option<RequestHead<'_>>, &[u8]) {
+        (self.head.as_ref().map(RequestHead::from), &self.token)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::claims::Path;
 use crate::error::ConfigProblemKind::{Conflict, Missing};
 use crate::issuer::{Address, Issuer, Terms};
 use crate::jose::Algorithm;
+use crate::possession::Stance;
 
 settings! {
     /// An issuer, by its identifier or by a preset, and the terms on which its tokens are accepted.
@@ -88,6 +89,16 @@ settings! {
         scopes: ScopesConfig => |terms, scopes, place| Terms { scopes: scopes.change(terms.scopes, place), ..terms },
         /// Where the roles are.
         roles: RolesConfig => |terms, roles, place| Terms { roles: roles.read(terms.roles, place), ..terms },
+        /// Whether tokens that are bound to a key (DPoP) are accepted, too.
+        accept_dpop: bool => |terms, on, place| by_dpop(terms, on, Stance::Accepted, place),
+        /// Whether only tokens that are bound to a key (DPoP) are accepted.
+        require_dpop: bool => |terms, on, place| by_dpop(terms, on, Stance::Required, place),
+        /// Whether tokens that are bound to the client's certificate are accepted, too.
+        accept_mtls: bool => |terms, on, place| by_mtls(terms, on, Stance::Accepted, place),
+        /// Whether only tokens that are bound to the client's certificate are accepted.
+        require_mtls: bool => |terms, on, place| by_mtls(terms, on, Stance::Required, place),
+        /// Whether only tokens are accepted that are bound to a key or to the client's certificate.
+        require_sender_constraint: bool => |terms, on, place| bound(terms, on, place),
         /// How the issuer is asked about tokens, if it is.
         introspection: IntrospectionConfig => |terms, asked, place| asked_about(terms, asked, place),
         /// Where the tenant is.
@@ -106,6 +117,38 @@ type IntrospectionConfig = serde::de::IgnoredAny;
 #[cfg(not(feature = "introspection"))]
 fn asked_about(terms: Terms, _: IntrospectionConfig, place: &mut Place<'_>) -> Terms {
     place.problem("an issuer can be asked about tokens only with the feature `introspection`");
+    terms
+}
+
+fn by_dpop(mut terms: Terms, on: bool, stance: Stance, place: &mut Place<'_>) -> Terms {
+    if !cfg!(feature = "dpop") {
+        place.problem("proofs are checked only with the feature `dpop`");
+    } else if on {
+        terms.sender_constraint.dpop = stance;
+    }
+    terms
+}
+
+fn by_mtls(mut terms: Terms, on: bool, stance: Stance, place: &mut Place<'_>) -> Terms {
+    if !cfg!(feature = "mtls") {
+        place.problem("certificates of clients are looked at only with the feature `mtls`");
+    } else if on {
+        terms.sender_constraint.mtls = stance;
+    }
+    terms
+}
+
+#[cfg(any(feature = "dpop", feature = "mtls"))]
+fn bound(mut terms: Terms, on: bool, _: &mut Place<'_>) -> Terms {
+    if on {
+        terms.sender_constraint = terms.sender_constraint.require();
+    }
+    terms
+}
+
+#[cfg(not(any(feature = "dpop", feature = "mtls")))]
+fn bound(terms: Terms, _: bool, place: &mut Place<'_>) -> Terms {
+    place.problem("senders prove what they have only with the feature `dpop` or `mtls`");
     terms
 }
 

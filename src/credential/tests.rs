@@ -33,7 +33,7 @@ fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
         (b"Bearer a=. b", Err(MalformedRequest)),
         (b"", Err(MissingToken)),
         (b"Basic YTpi", Err(MissingToken)),
-        (b"DPoP a.b.c", Err(MissingToken)),
+        (b"DPoP a.b.c", if cfg!(feature = "dpop") { Ok("a.b.c") } else { Err(MissingToken) }),
         (b"Bearera.b.c", Err(MissingToken)),
         (b"Bearer-a b.c", Err(MissingToken)),
         (b" Bearer a.b.c", Ok("a.b.c")),
@@ -67,8 +67,33 @@ fn the_grammar_of_rfc_6750_decides_what_a_credential_is() {
     }
 }
 
+#[cfg(feature = "dpop")]
+#[test]
+fn a_scheme_is_told_from_another() {
+    let found = |value: &'static str| {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+        let found = Credential::from_authorization(&headers);
+        found.map(|credential| credential.scheme).map_err(|error| (error.kind(), error.scheme()))
+    };
+    for (value, expected) in [
+        ("DPoP a.b.c", Ok(Scheme::Dpop)),
+        ("dpop a.b.c", Ok(Scheme::Dpop)),
+        (" DPOP   a.b.c", Ok(Scheme::Dpop)),
+        ("Bearer DPoP", Ok(Scheme::Bearer)),
+        ("DPoP", Err((ErrorKind::MissingToken, Scheme::Dpop))),
+        ("DPoP\ta.b.c", Err((ErrorKind::MalformedRequest, Scheme::Dpop))),
+        ("DPoP=a.b.c", Err((ErrorKind::MalformedRequest, Scheme::Dpop))),
+        ("DPoPa.b.c", Err((ErrorKind::MissingToken, Scheme::Bearer))),
+        ("DPoP-x a.b.c", Err((ErrorKind::MissingToken, Scheme::Bearer))),
+        ("Dpo a.b.c", Err((ErrorKind::MissingToken, Scheme::Bearer))),
+    ] {
+        assert_eq!(found(value), expected, "{value}");
+    }
+}
+
 #[test]
 fn two_authorization_headers_are_refused_in_any_order() {
+    assert_eq!(taken(&[b"DPoP a", b"Bearer b"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[b"Bearer a", b"Bearer b"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[b"Bearer a", b"Basic b"]), Err(ErrorKind::MalformedRequest));
     assert_eq!(taken(&[b"Basic b", b"Bearer a"]), Err(ErrorKind::MalformedRequest));

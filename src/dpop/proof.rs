@@ -14,4 +14,3 @@ mod verified;
 pub(crate) use self::demands::{Dating, Demands};
 pub(crate) use self::keys::PreparedKeys;
 pub(crate) use self::parsed::Proof;
-pub(crate) use self::verified::VerifiedProof;

@@ -40,10 +40,17 @@ kinds! {
     /// | [`MalformedRequest`](Self::MalformedRequest) | 400 | 16 `UNAUTHENTICATED` | `error="invalid_request"` |
     /// | [`InsufficientScope`](Self::InsufficientScope) | 403 | 7 `PERMISSION_DENIED` | `error="insufficient_scope"`, and `scope="…"` if a scope is missing |
     /// | [`InsufficientAuthentication`](Self::InsufficientAuthentication) | 401 | 16 `UNAUTHENTICATED` | `error="insufficient_user_authentication"`, `acr_values="…"`, `max_age="…"`; in gRPC's metadata, too |
+    /// | [`InvalidProof`](Self::InvalidProof) | 401 | 16 `UNAUTHENTICATED` | `DPoP … error="invalid_dpop_proof"`; in gRPC's metadata, too |
+    /// | [`NonceRequired`](Self::NonceRequired) | 401 and `DPoP-Nonce` | 16 `UNAUTHENTICATED` | `DPoP … error="use_dpop_nonce"`; in gRPC's metadata, too |
     /// | [`AccessDenied`](Self::AccessDenied), [`CrossOriginRequest`](Self::CrossOriginRequest), [`NoRule`](Self::NoRule) | 403 | 7 `PERMISSION_DENIED` | none |
-    /// | [`CheckUnavailable`](Self::CheckUnavailable), [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
+    /// | [`CheckUnavailable`](Self::CheckUnavailable), [`IntrospectionUnavailable`](Self::IntrospectionUnavailable), [`KeysUnavailable`](Self::KeysUnavailable), [`ReplayUnavailable`](Self::ReplayUnavailable) | 503 and `Retry-After` | 14 `UNAVAILABLE` | none |
     /// | [`LayerMissing`](Self::LayerMissing) | 500 | 13 `INTERNAL` | none |
     /// | all others | 401 | 16 `UNAUTHENTICATED` | `error="invalid_token"` |
+    ///
+    /// The challenge is that of the scheme under which the token came, `Bearer` or `DPoP`. Where the
+    /// server accepts tokens under both, a 401 has a second challenge for the other, without an
+    /// error code (RFC 9449 §7.1). In gRPC, the metadata have the challenges of a token that came
+    /// under `DPoP`.
     ///
     /// `error_description` and `grpc-message` are the kind's [`Display`](fmt::Display) text, which
     /// is fixed.
@@ -77,12 +84,12 @@ kinds! {
         /// The token is valid, but does not permit this operation (RFC 6750 §3.1
         /// `insufficient_scope`).
         InsufficientScope = "the token does not permit this operation",
-        /// The `DPoP` header has no proof that is good for this request and token (RFC 9449 §4.3): it
-        /// is malformed, too old, for another request or token, or its signature is invalid.
-        InvalidProof = "the DPoP proof is invalid",
         /// The issuer could not be asked about the token in time, or its answer is of no use:
         /// nothing the caller did.
         IntrospectionUnavailable = "the token's issuer cannot be asked about it",
+        /// The proof that the sender has the token's key is missing, malformed, for another request,
+        /// too old, or was used before (RFC 9449 §4.3).
+        InvalidProof = "the DPoP proof is missing or invalid",
         /// The issuer's keys could not be had in time, or nobody could decide whether to trust it:
         /// nothing the caller did.
         KeysUnavailable = "the keys that verify tokens are unavailable",
@@ -102,17 +109,28 @@ kinds! {
         /// No rule of the service's [`AuthzRules`](crate::authz::AuthzRules) permits this operation
         /// to anybody.
         NoRule = "this operation is permitted to nobody",
+        /// The proof has no nonce of this service, or one that is not good any more; the client is told
+        /// one (RFC 9449 §9).
+        NonceRequired = "the DPoP proof must contain the nonce of this service",
+        /// The token is not bound to its sender, and must be: it came under the scheme `DPoP`, or its
+        /// issuer's terms demand it, as by
+        /// [`Issuer::require_sender_constraint`](crate::Issuer::require_sender_constraint).
+        NotSenderConstrained = "the token is not bound to its sender",
         /// `nbf` lies in the future, leeway included (RFC 7519 §4.1.5).
         NotYetValid = "the token is not valid yet",
         /// The token has no parts at all: an opaque token, not a JWT, and no issuer is asked about
         /// such ones.
         OpaqueToken = "the token is not a JWT",
+        /// The store of used proofs cannot tell whether this one was used before: nothing the caller
+        /// did.
+        ReplayUnavailable = "it cannot be told at present whether the DPoP proof was used before",
         /// The token was revoked before it expired, as a [check](crate::checks) or the
         /// [`RevocationList`](crate::revocation::RevocationList) says.
         Revoked = "the token was revoked",
-        /// The token is bound to a key of its sender (`cnf`, RFC 7800), and no proof of possession
-        /// is checked here.
-        SenderConstrained = "sender-constrained tokens are not accepted as bearer tokens",
+        /// The token is bound to a key or certificate of its sender (`cnf`, RFC 7800), and the request
+        /// does not prove that it has that: it has another one or none, came under the scheme
+        /// `Bearer`, or it is a proof that is not accepted here; or its `cnf` cannot be read.
+        SenderConstrained = "the token is bound to a sender, and the request does not prove to be from it",
         /// `iss` names no trusted issuer.
         UnknownIssuer = "the token's issuer is not trusted",
         /// The issuer publishes no key of this name, or none that fits.

@@ -12,6 +12,7 @@ use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
 #[cfg(feature = "introspection")]
 use crate::introspection::Introspection;
 use crate::jose::{Algorithm, Json, Value, media_type};
+use crate::possession::SenderConstraint;
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4:
 /// "a few minutes").
@@ -89,6 +90,8 @@ pub(crate) struct Terms {
     /// The ARNs of the application load balancers that may have signed, if the tokens are theirs.
     /// Their keys have an address each, by their `kid`, below that of `jwks_uri`.
     pub(crate) load_balancers: Option<Vec<Box<str>>>,
+    /// How its tokens may be bound to their senders.
+    pub(crate) sender_constraint: SenderConstraint,
     /// How it is asked about tokens, if it is.
     #[cfg(feature = "introspection")]
     pub(crate) introspection: Option<Introspection>,
@@ -126,6 +129,7 @@ impl Default for Terms {
             tenant: None,
             principals: None,
             load_balancers: None,
+            sender_constraint: SenderConstraint::default(),
             #[cfg(feature = "introspection")]
             introspection: None,
             faults: Vec::new(),

@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method, Request, Uri, Version};
 
-use crate::credential::{RequestHead, Shown};
+use crate::credential::{DPOP, RequestHead, Shown};
 
 /// Stands in the extensions of a request that is not gRPC, whatever it looks like.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,8 @@ pub(crate) fn head<B>(request: &Request<B>, shown: Shown) -> Box<Request<()>> {
     let headers = request.headers();
     let is_secret = |name: &HeaderName| {
         // whether or not the layer looks for tokens in them
-        let holds_credentials = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL].contains(name);
+        let holds_credentials =
+            [AUTHORIZATION, COOKIE, DPOP, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL].contains(name);
         holds_credentials || headers.get_all(name).iter().any(|value| value.is_sensitive())
     };
     for name in headers.keys().filter(|name| is_secret(name)) {
@@ -116,7 +117,7 @@ mod tests {
     fn of_a_refused_request_no_credential_is_left() {
         let mut request =
             Request::get("/a?b=1&access_token=s3cr3t&c=2").header("accept", "text/html").body(()).unwrap();
-        for name in ["authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "x-token"] {
+        for name in ["authorization", "cookie", "dpop", "proxy-authorization", "sec-websocket-protocol", "x-token"] {
             let mut value = HeaderValue::from_static("s3cr3t");
             value.set_sensitive(name == "x-token");
             request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static("first"));

@@ -3,6 +3,8 @@
 mod checks;
 #[cfg(feature = "http-client")]
 mod http;
+mod senders;
+mod waits;
 
 use std::any::Any;
 use std::fmt;
@@ -18,6 +20,7 @@ use super::ResourceServer;
 use super::asking::Askers;
 use super::engine::Engine;
 use super::lookup::IssuerLookup;
+use super::possession::settings::SenderSettings;
 use super::resolver::{DynResolver, IssuerResolver, IssuerTemplate};
 use super::token_cache::{DEFAULT_CAPACITY, TokenCache};
 use super::trust::Trust;
@@ -64,6 +67,7 @@ struct ServerSettings {
     max_token_bytes: usize,
     checks: Checks,
     revocations: Option<RevocationList>,
+    senders: SenderSettings,
 }
 
 impl ResourceServer {
@@ -247,42 +251,6 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         self
     }
 
-    /// Sets how long a request waits for keys that have to be fetched, for a resolver's decision,
-    /// or for what an issuer answers about a token; 2 s by default, 30 s at most, and with 0 it
-    /// does not wait.
-    ///
-    /// A request that has waited so long is refused with 503 and `Retry-After`, and the fetch, or
-    /// the question, goes on. Where the issuer is slow to answer, a service that starts had better
-    /// wait for [`ready`](crate::ResourceServer::ready) than let its first requests wait for
-    /// longer.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_bearer::{Issuer, ResourceServer};
-    /// let server = ResourceServer::new("https://api.example.com")
-    ///     .trust(Issuer::new("https://id.example.com/"))
-    ///     .key_wait_timeout(Duration::from_secs(5))
-    ///     .key_fetch_timeout(Duration::from_secs(10))
-    ///     .build();
-    /// # assert!(server.is_ok());
-    /// ```
-    #[must_use]
-    pub fn key_wait_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.key_wait = timeout;
-        self
-    }
-
-    /// Sets how long one HTTP request for metadata or keys may take, with its whole answer; 5 s by
-    /// default, between 1 s and 30 s.
-    ///
-    /// A whole fetch, with discovery, or of a [`KeySource`](crate::keys::KeySource), may take three
-    /// times that.
-    #[must_use]
-    pub fn key_fetch_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.fetch.timing.fetch_timeout = timeout;
-        self
-    }
-
     /// Checks times against another clock: those of tokens, and the age of keys, which also grow
     /// old by the monotonic clock.
     ///
@@ -328,10 +296,10 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             problems.push("audience", "the audience is empty; it must equal a value of the tokens' aud");
         }
         let realm = settings.realm.or_else(|| audiences.first().map(|audience| audience.to_string()));
-        let space = ProtectionSpace::new(&realm.unwrap_or_default()).unwrap_or_else(|| {
+        let mut space = ProtectionSpace::new(&realm.unwrap_or_default()).unwrap_or_else(|| {
             problems
                 .push("realm", "the realm (by default the first audience) must be visible ASCII to stand in a header");
-            ProtectionSpace { realm: "\"\"".into() }
+            ProtectionSpace::unnamed()
         });
         if settings.trusted.is_empty() && settings.resolvers.is_empty() && !problems.concerns("issuers") {
             problems.push_as(
@@ -340,6 +308,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
                 "no issuer is trusted, so no token could ever be accepted; call trust",
             );
         }
+        let terms: Vec<_> = settings.trusted.iter().map(Trust::sender_constraint).collect();
+        let (senders, spoken) = settings.senders.prepare(&terms, !settings.resolvers.is_empty(), &mut problems);
+        space.spoken = spoken;
         let configured = FetchTerms::for_configured(&fetch);
         let lookup = FetchTerms::for_looked_up(&fetch, former.map(|former| former.lookup.fetch_terms()));
         let clock = fetch.timing.clock.clone();
@@ -382,6 +353,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             cache,
             checks,
             revocations,
+            senders,
             key_wait,
             read,
         })

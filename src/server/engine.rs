@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 #[cfg(feature = "introspection")]
 use super::asking::{Answer, Askers, Inquiry, PendingAnswer, Question};
 use super::lookup::IssuerLookup;
+use super::possession::Senders;
 use super::token_cache::TokenCache;
 use super::trust::TrustedIssuer;
 use super::verifier::{Effort, Lack, Unverified};
@@ -74,6 +75,8 @@ pub(super) struct Engine<C> {
     /// What the application has to say about each token; `None` is nothing.
     pub(super) checks: Option<Arc<Checks>>,
     pub(super) revocations: Option<RevocationList>,
+    /// What senders are judged by.
+    pub(super) senders: Senders,
     /// How long a request waits for keys.
     pub(super) key_wait: Duration,
     pub(super) read: fn(&Json) -> Result<C, Error>,
@@ -260,7 +263,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             return Ok(Found::Question(question));
         }
         self.lookup.note_verified(&trusted);
-        let verified = Verified::new(plausible, signature, self.read, self.revocations.as_ref())?;
+        let verified = Verified::new(plausible, token.as_str(), signature, self.read, self.revocations.as_ref())?;
         let configured = trusted.admission.is_none().then(|| Arc::clone(&trusted));
         // what its issuer is asked about each time is not worth its place
         if believed.is_none_or(|until| until.passed(now).is_none()) {

@@ -67,7 +67,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     /// Tells step by step what becomes of a token and why, as [`authenticate`](Self::authenticate)
     /// would decide: to answer "why was my token refused?".
     ///
-    /// Keys are fetched if they are needed, as for any token.
+    /// Keys are fetched if they are needed, as for any token. A token that is bound to its sender is
+    /// refused by the last step, since its proof comes with a request.
     ///
     /// # Cancel safety
     ///
@@ -103,6 +104,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
             // it was verified before it was asked about
             Err(_) if checked.is_some() => (Outcome::Passed, Outcome::Passed),
             Err(error) if is_of_answer(error) => (Outcome::Passed, Outcome::Passed),
+            Err(error) if plausible && is_of_sender(error) => (Outcome::Passed, Outcome::Passed),
             Err(error) if !plausible || is_of_time(error) => (Outcome::Skipped, Outcome::Skipped),
             Err(error) if error.kind() == ErrorKind::MalformedClaim => {
                 (Outcome::Passed, Outcome::Failed(error.clone()))
@@ -125,6 +127,9 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         steps.push(Step { name: "claims type", found: std::any::type_name::<C>().to_owned(), outcome: claims });
         if let Some(error) = verdict.as_ref().err().filter(|error| is_of_answer(error)) {
             steps.push(Step { name: INTROSPECTION, found: String::new(), outcome: Outcome::Failed(error.clone()) });
+        }
+        if let Some(error) = verdict.as_ref().err().filter(|error| plausible && is_of_sender(error)) {
+            steps.push(Step { name: SENDER, found: String::new(), outcome: Outcome::Failed(error.clone()) });
         }
         self.explain_checks(&verdict, &mut steps);
         Explanation { steps, accepted: verdict.is_ok() }
@@ -210,6 +215,13 @@ const INTROSPECTION: &str = "introspection";
 
 fn is_of_answer(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Inactive | ErrorKind::IntrospectionUnavailable)
+}
+
+/// The step of what the token's sender has to prove, which is in a request only.
+const SENDER: &str = "sender";
+
+fn is_of_sender(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::SenderConstrained | ErrorKind::NotSenderConstrained)
 }
 
 fn is_of_time(error: &Error) -> bool {

@@ -19,6 +19,7 @@ use crate::issuer::{Address, Issuer, Policy, ServerPolicy};
 use crate::jwks::{Allowance, DynKeySource, KeySource, Keys, StaticKeys, Timing};
 #[cfg(feature = "http-client")]
 use crate::jwks::{HttpAccess, HttpClient, HttpSource, KeysByKid, PlainHost, Reach, shown};
+use crate::possession::SenderConstraint;
 #[cfg(feature = "http-client")]
 use crate::sync::lock;
 
@@ -88,6 +89,11 @@ impl Admission {
 }
 
 impl Trust {
+    /// Returns how its tokens may be bound to their senders.
+    pub(super) fn sender_constraint(&self) -> SenderConstraint {
+        self.issuer.terms.sender_constraint
+    }
+
     /// Checks the issuer and prepares its keys, or goes on with those that are `known` of it, if
     /// they come from the same place over HTTP.
     pub(super) fn prepare(

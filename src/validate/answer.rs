@@ -22,17 +22,23 @@ pub(crate) enum About {
     Jwt(Arc<Names>),
 }
 
-/// What a verified JWT calls itself and its subject.
+/// What a verified JWT calls itself and its subject, and what it is bound to.
 pub(crate) struct Names {
     id: Option<Box<str>>,
     subject: Option<Box<str>>,
+    /// What it is bound to; `None` if that cannot be read.
+    binding: Option<Binding>,
 }
 
 impl About {
     /// A JWT with these claims, whose signature was verified.
     pub(crate) fn jwt(claims: Value<'_>) -> Self {
         let name = |claim| claims.get(claim).and_then(Value::as_str).map(Into::into);
-        Self::Jwt(Arc::new(Names { id: name("jti"), subject: name("sub") }))
+        Self::Jwt(Arc::new(Names {
+            id: name("jti"),
+            subject: name("sub"),
+            binding: Binding::read(claims.get("cnf")).ok(),
+        }))
     }
 }
 
@@ -97,8 +103,24 @@ fn checks<'t>(
         }
         About::Jwt(_) => {}
     }
-    let provable = Binding::read(registered.cnf).and_then(|read| read.prove().map(|_| binding = Some(read)));
-    judge("sender constraint", &|| seen(claims, ["cnf", "token_type"]), provable.and_then(|()| check_scheme(claims)))?;
+    let acceptable = Binding::read(registered.cnf).and_then(|read| {
+        // a JWT is bound by its own cnf, which the answer need not repeat
+        let judged = match (about, &read) {
+            (About::Jwt(_), Binding::Unbound) => Ok(()),
+            (About::Jwt(jwt), _) if jwt.binding.as_ref() == Some(&read) => Ok(()),
+            (About::Jwt(_), Binding::Bound(_)) => {
+                let detail = "its issuer says that the token is bound to a sender (cnf), and the JWT says otherwise";
+                Err(Error::new(ErrorKind::SenderConstrained, detail))
+            }
+            (About::Opaque, _) => policy.terms.sender_constraint.check(&read),
+        };
+        judged.map(|()| binding = Some(read))
+    });
+    judge(
+        "sender constraint",
+        &|| seen(claims, ["cnf", "token_type"]),
+        acceptable.and_then(|()| check_scheme(claims)),
+    )?;
     Ok(dates.zip(binding))
 }
 

@@ -259,12 +259,10 @@ fn numbers_are_identifiers_only_where_the_issuer_writes_them() {
 #[test]
 fn a_bound_token_is_refused_and_a_malformed_binding_is_no_less() {
     for cnf in
-        [json!({}), json!({"jkt": "x"}), json!({"jkt": "x", "kid": "y"}), json!({"x5t#S256": "x"}), json!({"jkt": ""})]
+        [r#"{}"#, r#"{"jkt":"x"}"#, r#"{"jkt":"x","kid":"y"}"#, r#"{"x5t#S256":"x"}"#, "null", "\"x\"", "[]", "0"]
     {
+        let cnf: serde_json::Value = serde_json::from_str(cnf).unwrap();
         assert_eq!(with("cnf", cnf.clone()), Some(ErrorKind::SenderConstrained), "{cnf}");
-    }
-    for cnf in [json!(null), json!("x"), json!([]), json!(false), json!(0)] {
-        assert_eq!(with("cnf", cnf.clone()), Some(ErrorKind::MalformedClaim), "{cnf}");
     }
 }
 

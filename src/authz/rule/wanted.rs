@@ -156,4 +156,5 @@ pub(super) fn refuse<C: ?Sized>(node: &Node, judged: &Judged<'_, C>) -> Error {
         .needing(Needed { scope, acr_values, max_age })
         .at(&policy.issuer)
         .in_space(Some(&policy.server.space))
+        .under(judged.token.scheme())
 }

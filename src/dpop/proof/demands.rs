@@ -50,10 +50,7 @@ impl Proof {
     /// Compares what the proof says with the request; the key first, so that a stranger's proof
     /// costs no more than that.
     pub(crate) fn check(&self, demands: &Demands<'_>) -> Result<Plausible<'_>, Error> {
-        if self.thumbprint() != demands.bound_to {
-            let detail = "the proof is by another key than the one that the token is bound to (cnf.jkt)";
-            return Err(Error::new(ErrorKind::SenderConstrained, detail));
-        }
+        self.check_key(demands.bound_to)?;
         // RFC 9110 §9.1: methods are case-sensitive
         if self.claim("htm")? != demands.method.as_str() {
             return Err(invalid(
@@ -67,6 +64,15 @@ impl Proof {
             Dating::ByClock { max_age, leeway } => self.check_age(max_age, leeway, demands.now)?,
         };
         Ok(Plausible { proof: self, until })
+    }
+
+    /// Compares the proof's key with the one that the token is bound to.
+    pub(crate) fn check_key(&self, bound_to: &[u8; 32]) -> Result<(), Error> {
+        if self.thumbprint() == bound_to {
+            return Ok(());
+        }
+        let detail = "the proof is by another key than the one that the token is bound to (cnf.jkt)";
+        Err(Error::new(ErrorKind::SenderConstrained, detail))
     }
 
     fn check_token(&self, hash: &[u8; 32]) -> Result<(), Error> {

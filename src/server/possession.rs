@@ -1,0 +1,104 @@
+//! Whether a token's sender may use it: what the token is bound to, against what the request shows.
+
+mod judged;
+mod presented;
+#[cfg(feature = "dpop")]
+mod proof;
+pub(super) mod settings;
+
+pub(super) use self::judged::Judged;
+pub(crate) use self::judged::UsedProof;
+pub(crate) use self::presented::LayerOrigin;
+pub(super) use self::presented::{KeptPresented, Presented};
+#[cfg(feature = "dpop")]
+pub(super) use self::proof::ProofJudge;
+use crate::access_token::Verified;
+use crate::clock::Moment;
+use crate::error::Error;
+#[cfg(feature = "dpop")]
+use crate::error::ErrorKind;
+#[cfg(feature = "mtls")]
+use crate::mtls::ClientCertificates;
+use crate::possession::{Bound, Shown};
+
+/// All that senders are judged by.
+pub(super) struct Senders {
+    /// `None` if no proof is accepted.
+    #[cfg(feature = "dpop")]
+    pub(super) proofs: Option<ProofJudge>,
+    /// `None` if no certificate is looked at.
+    #[cfg(feature = "mtls")]
+    pub(super) certificates: Option<ClientCertificates>,
+}
+
+impl Senders {
+    /// Tells whether a token may be bound to a certificate, so that its request must be at hand when
+    /// the token is known.
+    pub(super) fn look_at_certificates(&self) -> bool {
+        #[cfg(feature = "mtls")]
+        return self.certificates.is_some();
+        #[cfg(not(feature = "mtls"))]
+        false
+    }
+
+    /// Tells whether each request is looked at, whatever its token is bound to: a header with a
+    /// certificate must not come from just anybody.
+    pub(super) fn judge_all(&self) -> bool {
+        #[cfg(feature = "mtls")]
+        return self.certificates.as_ref().is_some_and(|certificates| certificates.header_name().is_some());
+        #[cfg(not(feature = "mtls"))]
+        false
+    }
+
+    /// Judges what a request shows for a token: the certificate first, which costs least, and a
+    /// proof of a key last.
+    #[cfg_attr(
+        not(feature = "dpop"),
+        expect(clippy::unused_self, unused_variables, reason = "the same call with and without features")
+    )]
+    pub(super) fn judge<C>(&self, verified: &Verified<C>, presented: &Presented<'_>, now: Moment) -> Judged {
+        let binding = verified.binding();
+        if let Err(error) = binding.check_scheme(presented.scheme) {
+            return Judged::Now(Err(error));
+        }
+        let shown = match self.certificate(binding.bound(), presented) {
+            Ok(shown) => shown,
+            Err(error) => return Judged::Now(Err(error)),
+        };
+        #[cfg(feature = "dpop")]
+        if let Some(Bound { key: Some(key), .. }) = binding.bound() {
+            return match (&self.proofs, verified.text_hash()) {
+                (Some(proofs), Some(hash)) => proofs.judge((key, hash), presented, now, shown),
+                // it was checked before that the issuer's terms accept such tokens
+                (None, _) | (_, None) => {
+                    let detail = "the token is bound to a key (cnf.jkt), and this server has no settings of proofs; \
+                                  call dpop on its builder";
+                    Judged::Now(Err(Error::new(ErrorKind::SenderConstrained, detail)))
+                }
+            };
+        }
+        Judged::Now(Ok((shown, None)))
+    }
+
+    /// Finds the certificate, if the token is bound to one, or if where it is found is guarded.
+    #[cfg(feature = "mtls")]
+    fn certificate(&self, bound: Option<&Bound>, presented: &Presented<'_>) -> Result<Shown, Error> {
+        let mut shown = Shown::default();
+        let Some(certificates) = &self.certificates else { return Ok(shown) };
+        let head = if bound.is_some_and(|bound| bound.certificate.is_some()) {
+            Some(presented.request()?)
+        } else {
+            presented.head.filter(|_| self.judge_all())
+        };
+        if let Some(certificate) = head.map(|head| certificates.thumbprint(head)).transpose()?.flatten() {
+            shown.note_certificate(certificate);
+        }
+        Ok(shown)
+    }
+
+    #[cfg(not(feature = "mtls"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same call with and without the feature")]
+    fn certificate(&self, _: Option<&Bound>, _: &Presented<'_>) -> Result<Shown, Error> {
+        Ok(Shown::default())
+    }
+}

@@ -1,0 +1,63 @@
+//! A credential, and what of its request its sender is judged by.
+
+use crate::checks::{Kept, RequestContext};
+use crate::credential::RequestHead;
+use crate::error::Scheme;
+#[cfg(any(feature = "dpop", feature = "mtls"))]
+use crate::error::{Error, ErrorKind};
+
+/// Where a layer says that it is reached, if it does so itself.
+#[cfg(feature = "dpop")]
+pub(crate) type LayerOrigin = crate::origin::PublicOrigin;
+#[cfg(not(feature = "dpop"))]
+pub(crate) type LayerOrigin = std::convert::Infallible;
+
+/// A credential, and what of its request its sender is judged by.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct Presented<'r> {
+    pub(in crate::server) token: &'r [u8],
+    pub(in crate::server) scheme: Scheme,
+    /// `None` if the token came without a request.
+    pub(in crate::server) head: Option<RequestHead<'r>>,
+    pub(in crate::server) origin: Option<&'r LayerOrigin>,
+}
+
+/// The same, where it must outlive the request.
+pub(in crate::server) struct KeptPresented {
+    kept: Kept,
+    scheme: Scheme,
+    origin: Option<LayerOrigin>,
+}
+
+impl<'r> Presented<'r> {
+    /// A bearer token whose request nobody looks at.
+    pub(in crate::server) fn unseen() -> Self {
+        Self { token: &[], scheme: Scheme::Bearer, head: None, origin: None }
+    }
+
+    /// Returns what checks see of it.
+    pub(in crate::server) fn context(&self) -> RequestContext<'r> {
+        RequestContext::new(self.head, self.token)
+    }
+
+    pub(in crate::server) fn keep(&self) -> KeptPresented {
+        KeptPresented { kept: self.context().keep(), scheme: self.scheme, origin: self.origin.cloned() }
+    }
+
+    /// Returns the head of the request, without which nobody can prove anything.
+    #[cfg(any(feature = "dpop", feature = "mtls"))]
+    pub(super) fn request(&self) -> Result<RequestHead<'r>, Error> {
+        self.head.ok_or_else(|| {
+            let detail = "the token is bound to its sender (cnf) and came without its request, in which the proof \
+                          would be; use authenticate_request";
+            Error::new(ErrorKind::SenderConstrained, detail)
+        })
+    }
+}
+
+impl KeptPresented {
+    pub(in crate::server) fn presented(&self) -> Presented<'_> {
+        let (head, token) = self.kept.parts();
+        Presented { token, scheme: self.scheme, head, origin: self.origin.as_ref() }
+    }
+}
