@@ -11,19 +11,20 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tower_bearer::mtls::{CertificateHeader, ClientCertificates, TrustedPeers};
 
 use crate::pki::Pki;
-use crate::service::{app, ask, known};
+use crate::service::{app, ask, known, only_its_own_tokens_are_good};
 
 /// Clients with one certificate, with another, with none; over one connection, and over new ones, which resume its session.
 async fn each_is_known_by_its_certificate(pki: &Pki, port: u16) {
     let origin = format!("https://localhost:{port}/");
-    let (one, other) = (pki.holder("one"), pki.holder("other"));
+    let (one, other, victim) = (pki.holder("one"), pki.holder("other"), pki.holder("victim"));
+    // which count nowhere here
+    let headers = [("client-cert", ":AAAA:"), ("x-forwarded-client-cert", "Hash=0")];
     for keep in [true, false] {
         for holder in [Some(&one), Some(&other), None] {
             let client = pki.client(holder, "127.0.0.1", keep);
             for _ in 0..4 {
-                // with headers that count nowhere here
-                let headers = [("client-cert", ":AAAA:"), ("x-forwarded-client-cert", "Hash=0")];
                 assert_eq!(ask(&client, &origin, &headers).await, known(holder), "kept: {keep}");
+                only_its_own_tokens_are_good(&client, holder, &victim, (&origin, &headers)).await;
             }
         }
     }

@@ -8,9 +8,9 @@ use http::HeaderName;
 use tokio::process::{Child, Command};
 use tower_bearer::mtls::{CertificateHeader, ClientCertificates, TrustedPeers};
 
-use crate::pki::Pki;
+use crate::pki::{Holder, Pki};
 use crate::program::{free_port, left_out, listening};
-use crate::service::{app, ask, known, serve_plainly};
+use crate::service::{app, ask, known, only_its_own_tokens_are_good, serve_plainly};
 
 /// A proxy on a free port, with a folder for its files, which both end with the test.
 struct Proxy {
@@ -88,7 +88,12 @@ backend service
 }
 
 /// Clients with one certificate, with another, with none, honest and not, through the proxy and past it.
-async fn each_is_known_by_its_certificate(pki: &Pki, header: &str, forged: &str, proxy: u16, service: u16) {
+async fn each_is_known_by_its_certificate(
+    pki: &Pki,
+    (header, forged, victim): (&str, &str, &Holder),
+    proxy: u16,
+    service: u16,
+) {
     let through = format!("https://localhost:{proxy}/");
     let (one, other) = (pki.holder("one"), pki.holder("other"));
     for keep in [true, false] {
@@ -98,6 +103,7 @@ async fn each_is_known_by_its_certificate(pki: &Pki, header: &str, forged: &str,
                 assert_eq!(ask(&client, &through, &[]).await, known(holder), "kept: {keep}");
                 for value in [forged, "garbage", ""] {
                     assert_eq!(ask(&client, &through, &[(header, value)]).await, known(holder), "{value:?}");
+                    only_its_own_tokens_are_good(&client, holder, victim, (&through, &[(header, value)])).await;
                 }
                 assert_eq!(ask(&client, &through, &[(header, forged), (header, forged)]).await, known(holder));
             }
@@ -125,8 +131,9 @@ async fn nginx_tells_the_certificate() {
     let peers = TrustedPeers::addresses(["127.0.0.1"]).unwrap();
     let service = serve_plainly(app(ClientCertificates::from_header(header, peers))).await;
     let proxy = Proxy::start(&pki, "nginx", &["-e", "stderr", "-c"], |port, folder| nginx(port, folder, service)).await;
-    let victim = pki.holder("victim").certificate.replace('\n', "%0A").replace(' ', "%20");
-    each_is_known_by_its_certificate(&pki, "x-client-cert", &victim, proxy.port, service).await;
+    let victim = pki.holder("victim");
+    let forged = victim.certificate.replace('\n', "%0A").replace(' ', "%20");
+    each_is_known_by_its_certificate(&pki, ("x-client-cert", &forged, &victim), proxy.port, service).await;
 }
 
 #[tokio::test]
@@ -138,7 +145,8 @@ async fn haproxy_tells_the_certificate() {
     let peers = TrustedPeers::addresses(["127.0.0.1"]).unwrap();
     let service = serve_plainly(app(ClientCertificates::from_header(CertificateHeader::client_cert(), peers))).await;
     let proxy = Proxy::start(&pki, "haproxy", &["-f"], |port, folder| haproxy(port, folder, service)).await;
-    let pem = pki.holder("victim").certificate;
-    let victim: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    each_is_known_by_its_certificate(&pki, "client-cert", &format!(":{victim}:"), proxy.port, service).await;
+    let victim = pki.holder("victim");
+    let base64: String = victim.certificate.lines().filter(|line| !line.starts_with('-')).collect();
+    let forged = format!(":{base64}:");
+    each_is_known_by_its_certificate(&pki, ("client-cert", &forged, &victim), proxy.port, service).await;
 }
