@@ -28,7 +28,7 @@ use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer};
 
-use harness::{Case, keycloak, measure, median, range, raw, trusting};
+use harness::{Case, above, keycloak, measure, median, print, range, ratio, raw, trusting};
 
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::Ed25519];
@@ -102,12 +102,23 @@ fn forged(token: &str) -> String {
     format!("{message}.{other}{}", &signature[1..])
 }
 
-/// A known token, with nothing to ask, with a list of revoked tokens that is empty or has 10,000 entries of the usual kinds, and with a check in memory.
+/// A known token, with nothing to ask, with a list of revoked tokens that is empty or has 10,000 entries of the usual kinds, with a check that looks at
+/// nothing, and with one that reads a claim.
 fn checks() -> Vec<Case> {
     struct Yes;
     impl TokenCheck for Yes {
         fn name(&self) -> &'static str {
             "yes"
+        }
+
+        fn check(&self, _: &AccessToken, _: &RequestContext<'_>) -> Answer {
+            Answer::Yes
+        }
+    }
+    struct NotMallory;
+    impl TokenCheck for NotMallory {
+        fn name(&self) -> &'static str {
+            "not mallory"
         }
 
         fn check(&self, token: &AccessToken, _: &RequestContext<'_>) -> Answer {
@@ -127,6 +138,7 @@ fn checks() -> Vec<Case> {
         ("an empty list", trusting(&idp).revocation_list(empty)),
         ("a list of 10,000", trusting(&idp).revocation_list(full)),
         ("a check in memory", trusting(&idp).check(Yes)),
+        ("a check in memory that reads the subject", trusting(&idp).check(NotMallory)),
     ];
     let cases = servers.map(|(name, server)| Case::new(name, calling(guarded(server.build().unwrap()), Some(&token))));
     cases.into()
@@ -164,23 +176,6 @@ fn growth() -> (Vec<Case>, f64) {
         cases.push(Case::new(format!("{name}cached"), calling(guarded(trusting(&idp).build().unwrap()), Some(&large))));
     }
     (cases, longer as f64)
-}
-
-fn print(title: &str, cases: &[Case]) {
-    println!("\n{title}\n\n| case | median ns | min–max | allocations |\n|---|---|---|---|");
-    for case in cases {
-        let (min, max) = range(&case.times);
-        println!("| {} | {:.0} | {min:.0}–{max:.0} | {} |", case.name, case.median(), case.allocations);
-    }
-}
-
-/// What one case takes more than another, by round.
-fn above(case: &Case, bare: &Case) -> Vec<f64> {
-    case.times.iter().zip(&bare.times).map(|(case, bare)| case - bare).collect()
-}
-
-fn ratio(these: &[f64], those: &[f64]) -> Vec<f64> {
-    these.iter().zip(those).map(|(this, that)| this / that).collect()
 }
 
 fn readme(cases: &[Case]) {

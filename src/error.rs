@@ -64,6 +64,9 @@ pub(crate) struct Needed {
 }
 
 impl Error {
+    /// Makes one. It is large, and is not to stand between what a good request needs.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         let needed = Needed::default();

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use http::{Extensions, Method, Request, Response};
+use support::endpoint::Endpoint;
 use support::get_with;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::authz::{Access, AuthzRules};
@@ -110,6 +111,20 @@ fn what_is_asked_in_memory_costs_no_allocation() {
     // the hashes, and what holds them with the list; what makes them is not Rust's allocator's business
     let cold = allocations(server().token_cache(0), || get_with("/", &token), 200);
     assert!(cold <= insert() + 3 + 4, "{cold}");
+}
+
+#[test]
+fn a_known_opaque_token_costs_no_allocation_but_that_of_the_extensions() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let endpoint = Endpoint::of_alice();
+    for (n, revocations) in [None, Some(RevocationList::new(Duration::from_secs(3600)))].into_iter().enumerate() {
+        let server = endpoint.server(|introspection| introspection);
+        let server = revocations.into_iter().fold(server, ResourceServerBuilder::revocation_list).build().unwrap();
+        runtime.block_on(server.authenticate("good-1")).unwrap();
+        let layer = BearerAuthLayer::new(server);
+        assert_eq!(allocations_behind(&layer, || get_with("/", "good-1"), 200), insert());
+        assert_eq!(endpoint.calls(), n + 1);
+    }
 }
 
 #[test]

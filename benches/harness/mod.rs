@@ -66,6 +66,23 @@ pub(crate) fn range(times: &[f64]) -> (f64, f64) {
     (times.iter().copied().fold(f64::MAX, f64::min), times.iter().copied().fold(f64::MIN, f64::max))
 }
 
+pub(crate) fn print(title: &str, cases: &[Case]) {
+    println!("\n{title}\n\n| case | median ns | min–max | allocations |\n|---|---|---|---|");
+    for case in cases {
+        let (min, max) = range(&case.times);
+        println!("| {} | {:.0} | {min:.0}–{max:.0} | {} |", case.name, case.median(), case.allocations);
+    }
+}
+
+/// What one case takes more than another, by round.
+pub(crate) fn above(case: &Case, bare: &Case) -> Vec<f64> {
+    case.times.iter().zip(&bare.times).map(|(case, bare)| case - bare).collect()
+}
+
+pub(crate) fn ratio(these: &[f64], those: &[f64]) -> Vec<f64> {
+    these.iter().zip(those).map(|(this, that)| this / that).collect()
+}
+
 /// Lets all cases take turns, so that whatever else the machine does falls on each alike.
 pub(crate) fn measure<'a>(cases: impl IntoIterator<Item = &'a mut Case>) {
     let mut cases: Vec<&mut Case> = cases.into_iter().collect();

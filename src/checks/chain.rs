@@ -89,11 +89,13 @@ impl Checks {
     fn ask_own(self: &Arc<Self>, token: &AccessToken, request: &RequestContext<'_>) -> Asked {
         for (place, (check, on_unavailable)) in self.own.iter().enumerate() {
             let answer = match ask(&**check, token, request) {
+                // what most say: it needs no name, and is not moved about
+                Answer::Yes => continue,
                 Answer::Later(answer) => {
                     let (checks, token, kept) = (Arc::clone(self), token.clone(), request.keep());
                     return Asked::Later(Box::pin(async move { checks.go_on(place, answer, &token, &kept).await }));
                 }
-                answer @ (Answer::Yes | Answer::No(_) | Answer::CannotTell(_)) => answer,
+                answer @ (Answer::No(_) | Answer::CannotTell(_)) => answer,
             };
             if let Err(error) = on_unavailable.settle(check.name(), answer, token, request) {
                 return Asked::Now(Err(error));

@@ -201,12 +201,15 @@ impl<'j> Value<'j> {
     /// Returns the member of this name.
     pub(crate) fn get(self, name: &str) -> Option<Self> {
         let Kind::Object { last } = self.kind() else { return None };
-        let (nodes, mut index) = (self.json.nodes.get(..place(last))?, self.index.saturating_add(1));
+        let (nodes, text) = (self.json.nodes.get(..place(last))?, self.json.text.as_bytes());
+        let mut index = self.index.saturating_add(1);
         loop {
             let node = nodes.get(index)?;
             #[cfg(test)]
             LOOKED_AT.set(LOOKED_AT.get().saturating_add(1));
-            if self.json.text.as_bytes().get(node.name.range()) == Some(name.as_bytes()) {
+            // byte by byte: names that are as long most often differ in the first
+            let member = text.get(node.name.range()).unwrap_or_default();
+            if member.len() == name.len() && member.iter().eq(name.as_bytes()) {
                 return Some(Value { index, ..self });
             }
             index = node.after(index);
