@@ -183,9 +183,8 @@ impl SenderConstraint {
     /// One of the two, whichever the features have.
     #[cfg(any(feature = "dpop", feature = "mtls"))]
     pub(crate) fn require(mut self) -> Self {
-        let accepted = |known: Stance, possible: bool| match known {
-            Stance::Refused if possible => Stance::Accepted,
-            known => known,
+        let accepted = |known: Stance, possible: bool| {
+            if possible && known == Stance::Refused { Stance::Accepted } else { known }
         };
         self.dpop = accepted(self.dpop, cfg!(feature = "dpop"));
         self.mtls = accepted(self.mtls, cfg!(feature = "mtls"));

@@ -145,8 +145,8 @@ impl ClientCertificates {
         Ok(certificate.map(|certificate| certificate.thumbprint()))
     }
 
-    /// Returns the header in which certificates are: it is hidden from what prints requests, and
-    /// judged with each request.
+    /// Returns the header in which certificates are; it is judged with each request that has one,
+    /// whatever its token.
     pub(crate) fn header_name(&self) -> Option<&HeaderName> {
         match &*self.0 {
             Place::Header { header, .. } => Some(header.name()),

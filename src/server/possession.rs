@@ -52,10 +52,7 @@ impl Senders {
 
     /// Judges what a request shows for a token: the certificate first, which costs least, and a
     /// proof of a key last.
-    #[cfg_attr(
-        not(feature = "dpop"),
-        expect(clippy::unused_self, unused_variables, reason = "the same call with and without features")
-    )]
+    #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "the same call with and without features"))]
     pub(super) fn judge<C>(&self, verified: &Verified<C>, presented: &Presented<'_>, now: Moment) -> Judged {
         let binding = verified.binding();
         if let Err(error) = binding.check_scheme(presented.scheme) {
