@@ -13,6 +13,7 @@ mod proof;
 mod replay;
 mod settings;
 
+pub(crate) use self::nonce::Mint;
 pub use self::nonce::Nonces;
 pub(crate) use self::proof::{Dating, Demands, Proof};
 #[cfg(feature = "redis")]

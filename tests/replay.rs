@@ -89,12 +89,12 @@ fn threads_that_take_the_last_room_from_each_other_accept_nothing_twice() {
     assert!(store.len() <= 900);
 }
 
-/// A client with 1,000 requests a second for ten minutes, beside somebody with one now and then.
+/// A client with 1,000 requests a second for minutes, beside somebody with one now and then.
 #[test]
 fn a_busy_client_is_never_refused_and_pushes_nobody_out() {
     let store = InMemoryReplayStore::new();
     let mut most = 0;
-    for at in 0..600_000 {
+    for at in 0..200_000 {
         assert!(is_first(&store, &used(1, at, at, at + WINDOW)), "at {at}");
         if at % 10_000 == 0 {
             assert!(is_first(&store, &used(2, at, at, at + WINDOW)));
@@ -134,12 +134,12 @@ fn a_flood_pushes_out_its_own_proofs_only_and_makes_none_of_them_good_again() {
 /// as many as possible.
 #[test]
 fn a_full_store_takes_no_more_than_it_says() {
-    let room = 50_000;
+    let room = 20_000;
     let full = |proof: &dyn Fn(u64) -> ProofUse| {
         let mut store = None;
         let taken = measure(|| {
             let made = InMemoryReplayStore::with_room(room);
-            for at in 0..200_000 {
+            for at in 0..60_000 {
                 made.first_use(&proof(at));
             }
             store = Some(made);
@@ -157,17 +157,17 @@ fn a_full_store_takes_no_more_than_it_says() {
     for (name, proof) in cases {
         let (len, bytes) = full(proof);
         println!("{name}: {len} proofs, {bytes} bytes for each that there is room for");
-        assert!(len > 5000 && len <= room, "{name}: {len}");
+        assert!(len > 2000 && len <= room, "{name}: {len}");
         assert!(bytes <= 80, "{name}: {bytes}");
     }
 }
 
-/// Ten hours of clients that come, change their keys and nonces, and go; each proof comes twice.
+/// Six hours of clients that come, change their keys and nonces, and go; each proof comes twice.
 #[test]
 fn memory_is_flat_over_hours_of_new_keys_and_nonces() {
     let store = InMemoryReplayStore::new();
     let mut peaks = Vec::new();
-    for hour in 0..10_u64 {
+    for hour in 0..6_u64 {
         let taken = measure(|| {
             for second in hour * 3600..(hour + 1) * 3600 {
                 for client in 0..10 {

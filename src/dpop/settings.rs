@@ -60,7 +60,19 @@ pub(crate) struct ProofTerms {
     pub(crate) leeway: Duration,
     pub(crate) mint: Option<Mint>,
     pub(crate) store: Arc<dyn ReplayStore>,
+    /// Whether nobody has named the store.
+    by_default: bool,
     pub(crate) keys: PreparedKeys,
+}
+
+impl ProofTerms {
+    /// Goes on with the store of a former server, so that a reload forgets no proof; unless somebody
+    /// has named one.
+    pub(crate) fn go_on_from(&mut self, former: &Self) {
+        if self.by_default && former.by_default {
+            self.store = Arc::clone(&former.store);
+        }
+    }
 }
 
 impl Default for Dpop {
@@ -109,6 +121,9 @@ impl Dpop {
 
     /// Remembers here which proofs were used; by default in the process, which is enough for one
     /// replica. Behind a load balancer, a proof is otherwise good once at each replica.
+    ///
+    /// The default one outlives a [`reload`](crate::ResourceServer::reload). Give each configuration the
+    /// same store otherwise, as an `Arc` or by the same Redis.
     pub fn replay_store(mut self, store: impl ReplayStore) -> Self {
         self.replay_store = Some(Arc::new(store));
         self
@@ -143,8 +158,9 @@ impl Dpop {
                 return None;
             }
         };
+        let by_default = replay_store.is_none();
         let store = replay_store.unwrap_or_else(|| Arc::new(InMemoryReplayStore::new()));
-        Some(ProofTerms { algorithms, max_age, leeway, mint, store, keys: PreparedKeys::new() })
+        Some(ProofTerms { algorithms, max_age, leeway, mint, store, by_default, keys: PreparedKeys::new() })
     }
 }
 

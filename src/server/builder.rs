@@ -309,7 +309,7 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             );
         }
         let terms: Vec<_> = settings.trusted.iter().map(Trust::sender_constraint).collect();
-        let (senders, spoken) = settings.senders.prepare(&terms, !settings.resolvers.is_empty(), &mut problems);
+        let (mut senders, spoken) = settings.senders.prepare(&terms, !settings.resolvers.is_empty(), &mut problems);
         space.spoken = spoken;
         let configured = FetchTerms::for_configured(&fetch);
         let lookup = FetchTerms::for_looked_up(&fetch, former.map(|former| former.lookup.fetch_terms()));
@@ -337,6 +337,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
             if let Some(trusted) = issuers.get(saved.issuer()) {
                 trusted.keys.restore(saved, policy.clock.moment());
             }
+        }
+        if let Some(former) = former {
+            senders.go_on_from(&former.senders);
         }
         let former = former.map(|former| &former.lookup);
         let lookup = IssuerLookup::new(settings.resolvers, lookup, Arc::clone(&policy), former);

@@ -32,6 +32,15 @@ pub(super) struct Senders {
 }
 
 impl Senders {
+    /// Goes on where a former server has been.
+    #[cfg_attr(not(feature = "dpop"), expect(clippy::unused_self, unused_variables, reason = "proofs are remembered"))]
+    pub(super) fn go_on_from(&mut self, former: &Self) {
+        #[cfg(feature = "dpop")]
+        if let (Some(proofs), Some(former)) = (&mut self.proofs, &former.proofs) {
+            proofs.terms.go_on_from(&former.terms);
+        }
+    }
+
     /// Tells whether a token may be bound to a certificate, so that its request must be at hand when
     /// the token is known.
     pub(super) fn look_at_certificates(&self) -> bool {

@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::body::Body;
+use http::Request;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tower_bearer::dpop::{FirstUse, ProofUse, RedisReplayStore, ReplayStore};
+use tower::ServiceExt;
+use tower_bearer::dpop::{Dpop, FirstUse, Nonces, ProofUse, RedisReplayStore, ReplayStore};
+use tower_bearer::testing::{Idp, ProofKey};
+use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
 
 use crate::left_out;
 use crate::server::{DURABLE, RedisServer};
@@ -256,4 +262,64 @@ async fn the_password_is_told_to_redis_alone() {
         assert_eq!(error.to_string(), "the URL is not one of Redis");
     }
     assert_eq!(format!("{store:?}"), r#"RedisReplayStore { prefix: "orders:dpop", .. }"#);
+}
+
+/// As clients see it: two replicas with one secret of nonces and one Redis.
+#[tokio::test]
+async fn a_request_is_let_in_once_over_two_replicas_and_by_none_while_redis_is_gone() {
+    const API: &str = "https://api.test";
+    if left_out() {
+        return;
+    }
+    let mut redis = RedisServer::start(DURABLE).await;
+    let (idp, key) = (Idp::new(crate::ISSUER), ProofKey::new());
+    let replica = || {
+        let nonces = Nonces::shared("0123456789abcdef0123456789abcdef");
+        let dpop = Dpop::new().nonces(nonces).replay_store(store(&redis));
+        let issuer = Issuer::new(crate::ISSUER).require_dpop();
+        let server = ResourceServer::new(API).trust((issuer, idp.clone())).dpop(dpop).public_origin(API);
+        Router::new().fallback(async || "ok").layer(BearerAuthLayer::new(server.build().unwrap()))
+    };
+    let (a, b) = (replica(), replica());
+    let token = idp.token("alice").audience(API).bound_to(&key).sign();
+    let send = async |app: &Router, proof: &str| {
+        let request = Request::get("/orders").header("authorization", format!("DPoP {token}")).header("dpop", proof);
+        let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let nonce = response.headers().get("dpop-nonce").map(|nonce| nonce.to_str().unwrap().to_owned());
+        (response.status().as_u16(), nonce)
+    };
+    let proof = || key.proof("GET", "https://api.test/orders").token(&token);
+    let (401, Some(nonce)) = send(&a, &proof().sign()).await else { panic!("a nonce is required, and told") };
+
+    let used = proof().nonce(nonce.clone()).sign();
+    assert_eq!(send(&b, &used).await.0, 200, "the nonce of one is good at the other");
+    for app in [&a, &b] {
+        assert_eq!(send(app, &used).await.0, 401, "and the proof once over both");
+    }
+    let together = proof().nonce(nonce.clone()).sign();
+    let statuses = futures_util::future::join_all((0..100).map(|at| {
+        let (app, together) = (if at % 2 == 0 { &a } else { &b }, &together);
+        async { send(app, together).await.0 }
+    }));
+    let statuses = statuses.await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1);
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 99);
+
+    redis.kill().await;
+    for app in [&a, &b] {
+        assert_eq!(send(app, &proof().nonce(nonce.clone()).sign()).await.0, 503);
+        assert_eq!(send(app, &used).await.0, 503);
+    }
+    redis.begin().await;
+    for app in [&a, &b] {
+        let start = Instant::now();
+        loop {
+            match send(app, &proof().nonce(nonce.clone()).sign()).await.0 {
+                200 => break,
+                status => assert!(status == 503 && start.elapsed() < Duration::from_secs(20), "{status}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(send(app, &used).await.0, 401, "it was used before the outage");
+    }
 }

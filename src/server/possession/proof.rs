@@ -9,7 +9,7 @@ use super::judged::{Judged, Judgement, SeenProof, UsedProof};
 use super::presented::Presented;
 use crate::clock::Moment;
 use crate::credential::RequestHead;
-use crate::dpop::{Asked, Dating, Demands, NotUnused, Proof, ProofTerms, ProofUse, ask};
+use crate::dpop::{Asked, Dating, Demands, Mint, NotUnused, Proof, ProofTerms, ProofUse, ask};
 use crate::error::{Error, ErrorKind};
 use crate::origin::PublicOrigin;
 use crate::possession::{Shown, Thumbprint};
@@ -53,13 +53,16 @@ impl ProofJudge {
         }
         match ask(&*self.terms.store, &proof_use) {
             Asked::Now(Ok(_)) => Judged::Now(yes(shown)),
-            Asked::Now(Err(why)) => Judged::Now(not_unused(why)),
-            Asked::Later(answer) => Judged::Later(Box::pin(async move {
-                match answer.await {
-                    Ok(_) => yes(shown),
-                    Err(why) => not_unused(why),
-                }
-            })),
+            Asked::Now(Err(why)) => Judged::Now(not_unused(why, self.terms.mint.as_ref(), of.1, now)),
+            Asked::Later(answer) => {
+                let (mint, token_hash) = (self.terms.mint.clone(), *of.1);
+                Judged::Later(Box::pin(async move {
+                    match answer.await {
+                        Ok(_) => yes(shown),
+                        Err(why) => not_unused(why, mint.as_ref(), &token_hash, now),
+                    }
+                }))
+            }
         }
     }
 
@@ -105,7 +108,7 @@ impl ProofJudge {
     }
 }
 
-fn not_unused(why: NotUnused) -> Judgement {
+fn not_unused(why: NotUnused, mint: Option<&Mint>, token_hash: &[u8; 32], now: Moment) -> Judgement {
     count!("tower_bearer_dpop_proofs_total", "outcome" => "refused");
     Err(match why {
         NotUnused::Replayed => {
@@ -114,7 +117,12 @@ fn not_unused(why: NotUnused) -> Judgement {
         }
         NotUnused::Unknown(why) => {
             let detail = format!("the store of used proofs: {why}");
-            Error::new(ErrorKind::ReplayUnavailable, detail).with_retry_after(RETRY_AFTER)
+            let error = Error::new(ErrorKind::ReplayUnavailable, detail).with_retry_after(RETRY_AFTER);
+            // a proof with a new one expires later than all that a full store has forgotten
+            match mint {
+                Some(mint) => error.with_dpop_nonce(mint.issue(token_hash, now)),
+                None => error,
+            }
         }
     })
 }
