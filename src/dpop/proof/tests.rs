@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::parsed::MAX_LEN;
+use super::verified::VerifiedProof;
 use super::*;
 use crate::clock::UnixTime;
 use crate::credential::BearerToken;
@@ -241,7 +242,7 @@ proptest! {
 
     #[test]
     fn no_members_make_it_panic(header in "[{}\\[\\]\":,a-z0-9]{0,40}", claims in "[{}\\[\\]\":,a-z0-9]{0,40}") {
-        let key = self::key();
+        let key = key();
         for proof in [key.proof("GET", ADDRESS).raw_header(&header), key.proof("GET", ADDRESS).raw_claims(&claims)] {
             prop_assert!(!is_good(&proof.sign(), &key));
         }
@@ -249,7 +250,7 @@ proptest! {
 
     #[test]
     fn no_byte_of_a_proof_can_be_changed(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let (key, keys) = (self::key(), PreparedKeys::new());
+        let (key, keys) = (key(), PreparedKeys::new());
         let proof = key.proof("GET", ADDRESS).token(TOKEN).sign();
         let mut changed = proof.clone().into_bytes();
         let place = place.index(changed.len());

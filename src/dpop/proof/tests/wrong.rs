@@ -312,7 +312,7 @@ fn signatures(begin: &dyn Fn() -> ProofBuilder) -> Vec<Row> {
         row("a long signature", with(&[1; 2000]), "longer than that of any algorithm"),
         row("that of another proof", format!("{message}.{}", begin().sign().rsplit_once('.').unwrap().1), BAD),
         row("another header", format!("{}.{other}", another_header.split_once('.').unwrap().0), BAD),
-        row("of another key", begin().signed_by(&super::key()).sign(), BAD),
+        row("of another key", begin().signed_by(&key()).sign(), BAD),
     ]
 }
 
