@@ -103,11 +103,15 @@ fn write(challenge: Challenge, all: bool, error: &Error) -> impl Iterator<Item =
     let spoken = error.space().map_or(BEARER, |space| &space.spoken);
     let by_proof = matches!(challenge, Challenge::Proof(_)) || error.scheme() == Scheme::Dpop;
     let schemes = if by_proof { [Scheme::Dpop, Scheme::Bearer] } else { [Scheme::Bearer, Scheme::Dpop] };
-    let schemes = schemes.into_iter().filter(|scheme| challenge != Challenge::No && spoken.has(*scheme));
     let of_others = all.then_some(Challenge::Bare);
-    let each = schemes.zip(iter::once(Some(challenge)).chain(iter::repeat(of_others)));
-    let values: Vec<_> = each.filter_map(|(scheme, challenge)| write_one(scheme, challenge?, spoken, error)).collect();
-    values.into_iter()
+    let mut each = iter::once(Some(challenge)).chain(iter::repeat(of_others));
+    let values = schemes.map(|scheme| {
+        if challenge == Challenge::No || !spoken.has(scheme) {
+            return None;
+        }
+        write_one(scheme, each.next()??, spoken, error)
+    });
+    values.into_iter().flatten()
 }
 
 /// Writes the challenge of one scheme.
@@ -117,25 +121,29 @@ fn write_one(scheme: Scheme, challenge: Challenge, spoken: &Spoken, error: &Erro
         Scheme::Bearer => "Bearer",
         Scheme::Dpop => "DPoP",
     };
-    // the texts are our own and hold nothing that needs escaping
-    let mut value = [name, " realm=", realm].concat();
-    let mut push = |name: &str, text: Option<&str>| {
-        if let Some(text) = text {
-            value.push_str(&[", ", name, "=\"", text, "\""].concat());
-        }
+    let code = match challenge {
+        Challenge::Code(code) | Challenge::Proof(code) => Some(code),
+        Challenge::Bare | Challenge::No => None,
     };
-    if let Challenge::Code(code) | Challenge::Proof(code) = challenge {
-        push("error", Some(code));
-        push("error_description", Some(error.kind().text()));
-        push("scope", error.scope());
-        push("acr_values", error.acr_values());
-        push("max_age", error.max_age().map(|longest| longest.as_secs().to_string()).as_deref());
-    }
-    if scheme == Scheme::Dpop {
-        push("algs", spoken.dpop.as_deref());
-    }
+    let max_age = error.max_age().map(|longest| longest.as_secs().to_string());
+    let with_code = |text| code.and(text);
+    // the texts are our own and hold nothing that needs escaping
+    let parts = [
+        [name, " realm=", realm, "", ""],
+        parameter("error", code),
+        parameter("error_description", with_code(Some(error.kind().text()))),
+        parameter("scope", with_code(error.scope())),
+        parameter("acr_values", with_code(error.acr_values())),
+        parameter("max_age", with_code(max_age.as_deref())),
+        parameter("algs", spoken.dpop.as_deref().filter(|_| scheme == Scheme::Dpop)),
+    ];
     // it is ASCII by construction; were it not, the refusal would stand without it
-    HeaderValue::try_from(value).ok()
+    HeaderValue::try_from(parts.as_flattened().concat()).ok()
+}
+
+/// Writes one parameter in parts, if there is something to say.
+fn parameter<'t>(name: &'static str, text: Option<&'t str>) -> [&'t str; 5] {
+    text.map_or([""; 5], |text| [", ", name, "=\"", text, "\""])
 }
 
 /// Writes the headers that a client needs to make a better proof, over HTTP and in gRPC's metadata.
