@@ -2,6 +2,7 @@
 
 mod address;
 mod presets;
+mod profiles;
 #[cfg(any(feature = "dpop", feature = "mtls"))]
 mod sender;
 mod set;
@@ -277,13 +278,6 @@ impl Issuer {
     /// proofs (RFC 8725 §3.11): name only types that the issuer uses for access tokens.
     pub fn only_types(mut self, types: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         self.terms = self.terms.only_types(types);
-        self
-    }
-
-    /// Demands the whole profile of RFC 9068 §4: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`,
-    /// `client_id`, `iat` and `jti` are present.
-    pub fn rfc9068(mut self) -> Self {
-        self.terms.rfc9068 = true;
         self
     }
 

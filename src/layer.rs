@@ -154,12 +154,15 @@ impl<C, R> BearerAuthLayer<C, R> {
     /// # Errors
     ///
     /// With each name of a [`cookie`](TokenSource::cookie) that can be none, each
-    /// [origin](TokenSource::allow_origin) that no browser would send or that is no cookie's, and
+    /// [origin](TokenSource::allow_origin) that no browser would send or that is no cookie's,
     /// each source that would find the same token as another one, so that every request would have
-    /// two.
+    /// two; and each but the `Authorization` header, if the server trusts an issuer by `fapi2`.
     pub fn token_sources(mut self, sources: impl IntoIterator<Item = TokenSource>) -> Result<Self, ConfigError> {
         let sources: Vec<_> = sources.into_iter().collect();
         TokenSource::check(&sources)?;
+        if self.server.trusts_by_fapi2() {
+            TokenSource::check_only_authorization(&sources)?;
+        }
         self.guard.settings().sources = Some(sources);
         Ok(self)
     }

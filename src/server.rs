@@ -212,6 +212,11 @@ impl<C> ResourceServer<C> {
     pub(crate) fn space(&self) -> Arc<ProtectionSpace> {
         Arc::clone(&self.engine.load().policy.space)
     }
+
+    /// Tells whether tokens of a configured issuer must come in the `Authorization` header.
+    pub(crate) fn trusts_by_fapi2(&self) -> bool {
+        self.engine.load().issuers.iter().any(|trusted| trusted.policy.terms.fapi2)
+    }
 }
 
 impl<C: Send + Sync + 'static> Engine<C> {

@@ -99,6 +99,8 @@ settings! {
         require_mtls: bool => |terms, on, place| by_mtls(terms, on, Stance::Required, place),
         /// Whether only tokens are accepted that are bound to a key or to the client's certificate.
         require_sender_constraint: bool => |terms, on, place| bound(terms, on, place),
+        /// Whether what the FAPI 2.0 Security Profile demands of resource servers is demanded.
+        fapi2: bool => |terms, on, place| by_fapi2(terms, on, place),
         /// How the issuer is asked about tokens, if it is.
         introspection: IntrospectionConfig => |terms, asked, place| asked_about(terms, asked, place),
         /// Where the tenant is.
@@ -149,6 +151,17 @@ fn bound(mut terms: Terms, on: bool, _: &mut Place<'_>) -> Terms {
 #[cfg(not(any(feature = "dpop", feature = "mtls")))]
 fn bound(terms: Terms, _: bool, place: &mut Place<'_>) -> Terms {
     place.problem("senders prove what they have only with the feature `dpop` or `mtls`");
+    terms
+}
+
+#[cfg(any(feature = "dpop", feature = "mtls"))]
+fn by_fapi2(terms: Terms, on: bool, _: &mut Place<'_>) -> Terms {
+    if on { terms.fapi2() } else { terms }
+}
+
+#[cfg(not(any(feature = "dpop", feature = "mtls")))]
+fn by_fapi2(terms: Terms, _: bool, place: &mut Place<'_>) -> Terms {
+    place.problem("FAPI 2.0 demands that tokens are bound, which needs the feature `dpop` or `mtls`");
     terms
 }
 

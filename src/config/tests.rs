@@ -52,6 +52,12 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         "max_stale_seconds": 10,
         "only_types": "at+jwt",
         "rfc9068": true,
+        "accept_dpop": true,
+        "require_dpop": true,
+        "accept_mtls": true,
+        "require_mtls": true,
+        "require_sender_constraint": true,
+        "fapi2": true,
         "require": [
             { "claim": "x" },
             { "claim": "/a/b", "equals": "access" },
@@ -98,6 +104,12 @@ fn every_setting_is_what_the_method_of_its_name_does() {
         .max_stale(Duration::from_secs(10))
         .only_types(["at+jwt"])
         .rfc9068()
+        .accept_dpop()
+        .require_dpop()
+        .accept_mtls()
+        .require_mtls()
+        .require_sender_constraint()
+        .fapi2()
         .require(Claim::at(["x"]))
         .require(Claim::at(["a", "b"]).equals("access"))
         .require(Claim::at(["email_verified"]).equals(true))

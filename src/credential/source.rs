@@ -224,6 +224,17 @@ impl TokenSource {
         }
     }
 
+    /// Finds sources besides the `Authorization` header, where no other is allowed.
+    pub(crate) fn check_only_authorization(sources: &[Self]) -> Result<(), ConfigError> {
+        let mut problems = ConfigError::default();
+        for source in sources.iter().filter(|source| !matches!(source.source, Source::Authorization)) {
+            let text = "the server trusts an issuer by fapi2, whose tokens come in the Authorization header only; drop \
+                        this source, or give the other issuers a server and a layer of their own";
+            problems.push_as(ConfigProblemKind::Conflict, format!("token_sources[{}]", source.source), text);
+        }
+        problems.or(())
+    }
+
     /// Returns the header that the token is in, if it is known.
     pub(crate) fn header_name(&self) -> Option<&HeaderName> {
         match &self.source {

@@ -240,6 +240,11 @@ impl Introspection {
         }
     }
 
+    /// Tells whether the issuer is asked about all its tokens, JWTs too.
+    pub(crate) fn is_about_all(&self) -> bool {
+        self.without_keys || matches!(self.jwts, JwtIntrospection::Every(_))
+    }
+
     /// Tells whether any opaque token may be the issuer's.
     pub(crate) fn takes_all(&self) -> bool {
         self.only_if.is_none()

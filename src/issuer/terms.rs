@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::Address;
 use crate::claims::{Claim, Path, Principals, Roles, Scopes};
 use crate::clock::SharedClock;
-use crate::error::ConfigProblemKind::{Conflict, Invalid};
+use crate::error::ConfigProblemKind::{Conflict, Invalid, Missing};
 use crate::error::{ConfigError, ConfigProblemKind, ProtectionSpace};
 #[cfg(feature = "introspection")]
 use crate::introspection::Introspection;
 use crate::jose::{Algorithm, Json, Value, media_type};
 use crate::possession::SenderConstraint;
+
+/// What the FAPI 2.0 Security Profile allows (§5.4).
+const FAPI2: [Algorithm; 3] = [Algorithm::Ps256, Algorithm::Es256, Algorithm::Ed25519];
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4:
 /// "a few minutes").
@@ -29,6 +32,8 @@ pub(crate) struct ServerPolicy {
     pub(crate) clock: SharedClock,
     /// The longest token that is looked at, in bytes.
     pub(crate) max_token_len: usize,
+    /// Whether the application says of each token whether it was revoked.
+    pub(crate) knows_revocations: bool,
 }
 
 /// An issuer and its terms, checked.
@@ -72,6 +77,8 @@ pub(crate) struct Terms {
     /// tokens.
     pub(crate) logout: bool,
     pub(crate) rfc9068: bool,
+    /// Whether the FAPI 2.0 Security Profile is demanded.
+    pub(crate) fapi2: bool,
     /// What must hold of claims.
     pub(crate) demands: Vec<Claim>,
     /// Whether identifiers may be integers.
@@ -119,6 +126,7 @@ impl Default for Terms {
             untyped: true,
             logout: false,
             rfc9068: false,
+            fapi2: false,
             demands: Vec::new(),
             numeric_ids: false,
             client_claims: ["client_id", "azp"].map(Into::into).into(),
@@ -187,6 +195,21 @@ impl Terms {
         self.untyped = false;
         self.demands.extend(["aud", "sub", "client_id", "iat", "jti"].map(|name| Claim::at([name])));
         self.principals.get_or_insert(Principals::RFC9068);
+    }
+
+    /// Demands the FAPI 2.0 Security Profile.
+    #[cfg(any(feature = "dpop", feature = "mtls"))]
+    pub(crate) fn fapi2(self) -> Self {
+        Self { fapi2: true, sender_constraint: self.sender_constraint.require(), ..self }
+    }
+
+    /// Tells whether the issuer is asked about each of its tokens, JWTs too.
+    fn asks_about_all(&self) -> bool {
+        #[cfg(feature = "introspection")]
+        let asks = self.introspection.as_ref().is_some_and(Introspection::is_about_all);
+        #[cfg(not(feature = "introspection"))]
+        let asks = false;
+        asks
     }
 
     /// Says what is wrong: settings, each with its fix.
@@ -267,6 +290,19 @@ impl Terms {
         }
         if self.rfc9068 {
             self.demand_profile();
+        }
+        if self.fapi2 {
+            let algorithms = self.algorithms.get_or_insert_with(|| FAPI2.into());
+            if let Some(other) = algorithms.iter().find(|algorithm| !FAPI2.contains(algorithm)) {
+                let fix = format!("FAPI 2.0 allows PS256, ES256 and EdDSA, and not {other}; drop {other} or fapi2");
+                problem(Conflict, "fapi2", fix);
+            }
+            if !(server.knows_revocations || self.asks_about_all()) {
+                let fix = "FAPI 2.0 demands that the revocation status of each token is known: give the server a \
+                           revocation_list or a check, or have the issuer asked about each token \
+                           (Introspection::introspect_jwts)";
+                problem(Missing, "fapi2", fix.to_owned());
+            }
         }
         for claim in &self.demands {
             if let Some(fault) = claim.fault(&self.demands) {

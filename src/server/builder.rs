@@ -314,7 +314,9 @@ impl<C: Send + Sync + 'static> ResourceServerBuilder<C> {
         let configured = FetchTerms::for_configured(&fetch);
         let lookup = FetchTerms::for_looked_up(&fetch, former.map(|former| former.lookup.fetch_terms()));
         let clock = fetch.timing.clock.clone();
-        let policy = Arc::new(ServerPolicy { audiences, space: space.into(), clock, max_token_len: max_token_bytes });
+        let (max_token_len, knows_revocations) = (max_token_bytes, !settings.checks.is_empty());
+        let policy = ServerPolicy { audiences, space: space.into(), clock, max_token_len, knows_revocations };
+        let policy = Arc::new(policy);
         let mut issuers = IssuerSet::new();
         for trust in settings.trusted {
             let known = former.and_then(|former| former.issuers.get(trust.issuer.id()));

@@ -14,9 +14,7 @@ pub(super) use self::presented::{KeptPresented, Presented};
 pub(super) use self::proof::ProofJudge;
 use crate::access_token::Verified;
 use crate::clock::Moment;
-use crate::error::Error;
-#[cfg(feature = "dpop")]
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 #[cfg(feature = "mtls")]
 use crate::mtls::ClientCertificates;
 use crate::possession::{Bound, Shown};
@@ -66,6 +64,11 @@ impl Senders {
         let binding = verified.binding();
         if let Err(error) = binding.check_scheme(presented.scheme) {
             return Judged::Now(Err(error));
+        }
+        // FAPI 2.0 §5.3.3: each token of such an issuer is bound, and so comes this way
+        if verified.policy().terms.fapi2 && !presented.is_in_authorization() {
+            let detail = "the token's issuer is trusted by fapi2, and the token is not in the Authorization header";
+            return Judged::Now(Err(Error::new(ErrorKind::MalformedRequest, detail)));
         }
         let shown = match self.certificate(binding.bound(), presented) {
             Ok(shown) => shown,

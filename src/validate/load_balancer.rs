@@ -72,6 +72,7 @@ mod tests {
             space: ProtectionSpace::new("api").unwrap().into(),
             clock: SharedClock::new(SystemClock),
             max_token_len: DEFAULT_MAX_LEN,
+            knows_revocations: false,
         };
         let mut problems = ConfigError::default();
         let policy = Arc::new(issuer.terms.into_policy(issuer.id, &Arc::new(server), None, &mut problems));

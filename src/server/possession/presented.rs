@@ -1,7 +1,7 @@
 //! A credential, and what of its request its sender is judged by.
 
 use crate::checks::{Kept, RequestContext};
-use crate::credential::RequestHead;
+use crate::credential::{Credential, RequestHead};
 use crate::error::Scheme;
 #[cfg(any(feature = "dpop", feature = "mtls"))]
 use crate::error::{Error, ErrorKind};
@@ -33,6 +33,14 @@ impl<'r> Presented<'r> {
     /// A bearer token whose request nobody looks at.
     pub(in crate::server) fn unseen() -> Self {
         Self { token: &[], scheme: Scheme::Bearer, head: None, origin: None }
+    }
+
+    /// Tells whether the token is in the `Authorization` header; or came without a request, in which
+    /// nothing can be proven.
+    pub(super) fn is_in_authorization(&self) -> bool {
+        self.head.is_none_or(|head| {
+            Credential::from_authorization(head.headers()).is_ok_and(|credential| *credential.token == *self.token)
+        })
     }
 
     /// Returns what checks see of it.
