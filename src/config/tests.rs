@@ -262,18 +262,6 @@ fn a_list_may_be_a_string_and_a_string_that_looks_like_one_must_be() {
 }
 
 #[test]
-fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
-    for twice in [
-        r#"{ "audience": "a", "audience": "b" }"#,
-        r#"{ "issuers": [{ "issuer": "a", "issuer": "b" }] }"#,
-        r#"{ "issuers": [{ "roles": { "at": "a", "at": "b" } }] }"#,
-        r#"{ "issuers": [{ "require": [{ "claim": "b", "claim": "c" }] }] }"#,
-    ] {
-        assert!(serde_json::from_str::<ResourceServerConfig>(twice).is_err(), "{twice}");
-    }
-}
-
-#[test]
 fn arguments_that_a_preset_cannot_mean_are_refused() {
     for (preset, path) in [
         (json!({ "entra": { "tenant": "common" } }), "tenant"),

@@ -68,3 +68,15 @@ rfc9068 = true
         Config::builder().add_source(environment).build().unwrap().try_deserialize().unwrap();
     assert_eq!(shown(config), shown_directly);
 }
+
+#[test]
+fn a_name_that_comes_twice_is_refused_wherever_it_stands() {
+    for twice in [
+        r#"{ "audience": "a", "audience": "b" }"#,
+        r#"{ "issuers": [{ "issuer": "a", "issuer": "b" }] }"#,
+        r#"{ "issuers": [{ "roles": { "at": "a", "at": "b" } }] }"#,
+        r#"{ "issuers": [{ "require": [{ "claim": "b", "claim": "c" }] }] }"#,
+    ] {
+        assert!(serde_json::from_str::<ResourceServerConfig>(twice).is_err(), "{twice}");
+    }
+}
