@@ -155,7 +155,7 @@ impl Mint {
         if issued.ahead(now.wall).is_some_and(|ahead| ahead > SKEW) {
             return Err("the nonce was made in the future: the clocks of the replicas differ by more than 30 s");
         }
-        let renew = issued.passed(now.wall).is_some_and(|age| age >= life / 2);
+        let renew = issued.passed(now.wall).is_some_and(|age| age.saturating_mul(2) >= life);
         Ok(GoodNonce { renew, until })
     }
 
