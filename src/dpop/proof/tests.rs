@@ -157,6 +157,25 @@ fn a_known_key_must_keep_the_rules_too() {
     }
 }
 
+/// So that a request with a proof allocates no more than its budget, the layer included.
+#[test]
+fn a_proof_by_a_known_key_allocates_its_text_and_its_members_only() {
+    let (key, keys) = (key(), PreparedKeys::new());
+    let request = http::Request::get("/orders").body(()).unwrap();
+    let origin = PublicOrigin::from("https://api.example.com");
+    let (bound_to, token_hash) = (jkt(&key), sha256(&[TOKEN.as_bytes()]));
+    let judge = |proof: &[u8]| {
+        let target = &origin.target((&request).into()).unwrap();
+        let (method, token_hash, bound_to) = (&Method::GET, &token_hash, &bound_to);
+        let demands = Demands { bound_to, method, target, token_hash, dating: BY_CLOCK, now: at(NOW) };
+        Proof::parse(proof, Algorithm::ASYMMETRIC).unwrap().check(&demands).unwrap().verify(&keys).unwrap();
+    };
+    let proofs = [0, 1].map(|_| key.proof("GET", ADDRESS).token(TOKEN).sign());
+    judge(proofs[0].as_bytes());
+    let allocated = allocation_counter::measure(|| judge(proofs[1].as_bytes())).count_total;
+    assert!(allocated <= 3, "{allocated}");
+}
+
 #[test]
 fn there_is_exactly_one_header() {
     let proof = key().proof("GET", ADDRESS).token(TOKEN).sign();

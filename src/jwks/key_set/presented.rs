@@ -40,29 +40,18 @@ impl<'j> PresentedKey<'j> {
     /// base64url, and might have to be escaped, has no thumbprint.
     pub(crate) fn thumbprint(&self) -> Result<[u8; 32], SkipReason> {
         let Members { kty, crv, e, n, x, y, .. } = &self.0;
-        let text = |member: &'_ Option<Cow<'j, str>>| {
-            let plain =
-                |text: &&Cow<'j, str>| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-            let text = member.as_ref().ok_or(SkipReason::MissingMember)?;
-            Some(text).filter(plain).cloned().ok_or(SkipReason::NotBase64url)
-        };
-        let hash = |parts: &[&str]| {
-            let mut canonical = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-            parts.iter().for_each(|part| canonical.push_str(part));
-            sha256(&[canonical.as_bytes()])
-        };
         Ok(match kty.as_deref() {
-            Some("EC") => hash(&[
-                r#"{"crv":""#,
-                &text(crv)?,
-                r#"","kty":"EC","x":""#,
-                &text(x)?,
-                r#"","y":""#,
-                &text(y)?,
-                r#""}"#,
+            Some("EC") => sha256(&[
+                br#"{"crv":""#,
+                text(crv)?,
+                br#"","kty":"EC","x":""#,
+                text(x)?,
+                br#"","y":""#,
+                text(y)?,
+                br#""}"#,
             ]),
-            Some("OKP") => hash(&[r#"{"crv":""#, &text(crv)?, r#"","kty":"OKP","x":""#, &text(x)?, r#""}"#]),
-            Some("RSA") => hash(&[r#"{"e":""#, &text(e)?, r#"","kty":"RSA","n":""#, &text(n)?, r#""}"#]),
+            Some("OKP") => sha256(&[br#"{"crv":""#, text(crv)?, br#"","kty":"OKP","x":""#, text(x)?, br#""}"#]),
+            Some("RSA") => sha256(&[br#"{"e":""#, text(e)?, br#"","kty":"RSA","n":""#, text(n)?, br#""}"#]),
             _ => return Err(SkipReason::UnsupportedType),
         })
     }
@@ -74,7 +63,14 @@ impl<'j> PresentedKey<'j> {
     }
 }
 
-fn text(value: Value<'_>) -> Result<Option<Cow<'_, str>>, SkipReason> {
+/// Returns a member that is plain text.
+fn text<'m>(member: &'m Option<Cow<'_, str>>) -> Result<&'m [u8], SkipReason> {
+    let text = member.as_deref().ok_or(SkipReason::MissingMember)?.as_bytes();
+    let plain = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+    plain.then_some(text).ok_or(SkipReason::NotBase64url)
+}
+
+fn string(value: Value<'_>) -> Result<Option<Cow<'_, str>>, SkipReason> {
     value.as_str().map(|text| Some(text.into())).ok_or(SkipReason::Malformed)
 }
 
@@ -86,15 +82,15 @@ fn members(jwk: Value<'_>) -> Result<Members<'_>, SkipReason> {
     let mut members = Members::default();
     for (name, value) in jwk.members().filter(|(_, value)| !value.is_null()) {
         match name {
-            "kty" => members.kty = text(value)?,
-            "kid" => members.kid = text(value)?,
-            "use" => members.usage = text(value)?,
-            "alg" => members.alg = text(value)?,
-            "crv" => members.crv = text(value)?,
-            "n" => members.n = text(value)?,
-            "e" => members.e = text(value)?,
-            "x" => members.x = text(value)?,
-            "y" => members.y = text(value)?,
+            "kty" => members.kty = string(value)?,
+            "kid" => members.kid = string(value)?,
+            "use" => members.usage = string(value)?,
+            "alg" => members.alg = string(value)?,
+            "crv" => members.crv = string(value)?,
+            "n" => members.n = string(value)?,
+            "e" => members.e = string(value)?,
+            "x" => members.x = string(value)?,
+            "y" => members.y = string(value)?,
             "key_ops" if value.is_array() => {
                 let operations = value.items().map(|item| item.as_str().map(Cow::Borrowed));
                 members.key_ops = Some(operations.collect::<Option<_>>().ok_or(SkipReason::Malformed)?);
