@@ -12,18 +12,25 @@
 
 mod harness;
 
+use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::{Request, Response};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as BASE64URL};
+use http::{HeaderName, Request, Response};
 use serde_json::json;
 use tokio::time::Instant;
 use tower::{Layer, service_fn};
 use tower_bearer::checks::{Answer, Denied, RequestContext, TokenCheck};
+use tower_bearer::credential::RequestHead;
 use tower_bearer::keys::{Algorithm, StaticKeys};
+use tower_bearer::mtls::{CertificateHeader, ClientCertificate, ClientCertificates, TrustedPeers};
 use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::Idp;
 use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer};
@@ -144,6 +151,66 @@ fn checks() -> Vec<Case> {
     cases.into()
 }
 
+/// A known token that is bound to the certificate of a known connection, and one that is not, over the same connection.
+fn bound() -> Vec<Case> {
+    let idp = Idp::new("https://id.test/realms/shop");
+    let chain = Arc::new(vec![b"a certificate".to_vec()]);
+    let thumbprint = BASE64URL.encode(ClientCertificate::new(&chain[0]).thumbprint());
+    let begin = || keycloak(&idp, Algorithm::Es256);
+    let tokens = [
+        ("a token", begin().sign()),
+        ("a token that is bound to a certificate", begin().claim("cnf", json!({ "x5t#S256": thumbprint })).sign()),
+    ];
+    let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+    let certificates = ClientCertificates::from_connection(|chain: &Vec<Vec<u8>>| chain.first().map(Vec::as_slice));
+    let server = ResourceServer::new("https://api.test").trust((Issuer::new(idp.issuer()).accept_mtls(), keys));
+    let server = server.client_certificates(certificates).build().unwrap();
+    let cases = tokens.map(|(name, token)| {
+        let service = guarded(server.clone()).layer(Extension(Arc::clone(&chain)));
+        Case::new(name, calling(service, Some(&token)))
+    });
+    cases.into()
+}
+
+/// Where the client's certificate is found: with its connection, which has asked before, and in the headers of proxies.
+fn certificates() -> Vec<Case> {
+    // a sequence of the usual length, whatever it says
+    let der = [vec![0x30, 0x82, 0x04, 0x00], vec![0; 1024]].concat();
+    let in_header = |header| ClientCertificates::from_header(header, TrustedPeers::addresses(["10.0.0.0/8"]).unwrap());
+    let sequence = format!(":{}:", BASE64.encode(&der));
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines(&BASE64.encode(&der)));
+    let escaped = pem.replace('\n', "%0A").replace(' ', "%20").replace('/', "%2F").replace('=', "%3D");
+    let envoy = format!("By=spiffe://cluster.local/ns/shop/sa/orders;Hash={};Subject=\"\"", "0f".repeat(32));
+    let name = HeaderName::from_static("x-client-cert");
+    let shared = ClientCertificates::from_connection(|chain: &Vec<Vec<u8>>| chain.first().map(Vec::as_slice));
+    let cases = [
+        ("inserted", ClientCertificates::new(), None),
+        ("of a known connection", shared, None),
+        ("Client-Cert", in_header(CertificateHeader::client_cert()), Some(("client-cert", sequence))),
+        ("Envoy's header", in_header(CertificateHeader::envoy()), Some(("x-forwarded-client-cert", envoy))),
+        ("nginx's header", in_header(CertificateHeader::escaped_pem(name)), Some(("x-client-cert", escaped))),
+    ];
+    let cases = cases.into_iter().map(|(name, certificates, header)| {
+        let mut request = Request::new(());
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 4711))));
+        request.extensions_mut().insert(ClientCertificate::new(&der));
+        request.extensions_mut().insert(Arc::new(vec![der.clone()]));
+        Case::new(name, move || {
+            let found = certificates.thumbprint(RequestHead::from(black_box(&request)));
+            assert!(found.unwrap().is_some());
+        })
+    });
+    cases.collect()
+}
+
+/// Lines of 64 characters.
+fn lines(base64: &str) -> String {
+    base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>().join("\n")
+}
+
 /// Longer than the tokens of the benches live.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -194,7 +261,7 @@ fn readme(cases: &[Case]) {
 }
 
 /// What the design aims at, and what was measured; `ARCHITECTURE.md` says why some of it is missed.
-fn budgets([algorithms, refusals, checks]: [&[Case]; 3], (growth, longer): &(Vec<Case>, f64), scaling: &[f64]) {
+fn budgets([algorithms, refusals, checks, bound]: [&[Case]; 4], (growth, longer): &(Vec<Case>, f64), scaling: &[f64]) {
     println!("\nBudgets\n\n| | budget | median | min–max | |\n|---|---|---|---|---|");
     let row = |what: &str, limit: &str, met: &dyn Fn(f64) -> bool, measured: &[f64]| {
         let (median, (min, max)) = (median(measured), range(measured));
@@ -235,6 +302,7 @@ fn budgets([algorithms, refusals, checks]: [&[Case]; 3], (growth, longer): &(Vec
     for case in &checks[1..] {
         at_most(&format!("{}, ns", case.name), 60.0, &above(case, &checks[0]));
     }
+    at_most("bound to a certificate, ns", 100.0, &above(&bound[1], &bound[0]));
     row("two threads ÷ one, one hot token", "≥ 1.5", &|median| median >= 1.5, scaling);
 }
 
@@ -294,13 +362,16 @@ fn main() {
     let idp = Idp::with_algorithms("https://id.test/realms/shop", &ALGORITHMS);
     println!("a token of {} B (ES256)", token(&idp, Algorithm::Es256).len());
     let (mut algorithms, mut refusals, mut checks, mut growth) = (algorithms(), refusals(), checks(), growth());
-    for cases in [&mut algorithms, &mut refusals, &mut checks, &mut growth.0] {
+    let (mut bound, mut certificates) = (bound(), certificates());
+    for cases in [&mut algorithms, &mut refusals, &mut checks, &mut bound, &mut certificates, &mut growth.0] {
         measure(cases.iter_mut());
     }
     readme(&algorithms);
     print("Algorithms", &algorithms);
     print("Refusals", &refusals);
     print("Checks", &checks);
+    print("Tokens that are bound to certificates", &bound);
+    print("Certificates of clients", &certificates);
     print("Growth", &growth.0);
-    budgets([&algorithms, &refusals, &checks], &growth, &scaling());
+    budgets([&algorithms, &refusals, &checks, &bound], &growth, &scaling());
 }
