@@ -3,12 +3,16 @@
 //! of some [kind](ConfigProblemKind). A [`Clock`] is what it takes the time from.
 
 mod claim;
+#[cfg(feature = "dpop")]
+mod dpop;
 mod field;
 #[cfg(feature = "introspection")]
 mod introspection;
 mod issuer;
 mod preset;
 mod readers;
+#[cfg(any(feature = "dpop", feature = "introspection"))]
+mod secret;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -16,6 +20,8 @@ mod tests;
 use std::mem::take;
 use std::time::Duration;
 
+#[cfg(feature = "dpop")]
+use self::dpop::DpopConfig;
 use self::field::{Field, OneOrMany, Place, settings};
 use self::issuer::IssuerConfig;
 pub use crate::clock::Clock;
@@ -46,7 +52,7 @@ settings! {
     /// environment a prefix that nothing else has.
     ///
     /// What cannot be data is added to the [`builder`](Self::builder): static keys and shared
-    /// secrets, resolvers and where they may lead, the HTTP client, the clock, the type of the
+    /// secrets, resolvers and where they may lead, the HTTP client, the store of used DPoP proofs, where the certificates of clients are, the clock, the type of the
     /// claims. Where tokens are looked for, and what operations need, is the
     /// [layer](crate::BearerAuthLayer)'s.
     ///
@@ -107,6 +113,11 @@ settings! {
         /// How many seconds one HTTP request for metadata or keys may take; 5 by default, between 1
         /// and 30.
         key_fetch_timeout_seconds: u64 => |builder, seconds| builder.key_fetch_timeout(Duration::from_secs(seconds)),
+        /// The address under which clients reach the service, such as `https://api.example.com`, with
+        /// the prefix of the paths if a proxy takes one away. DPoP proofs are for it.
+        public_origin: String => |builder, origin, place| reached_at(builder, origin, place),
+        /// What is asked of DPoP proofs, if any are accepted.
+        dpop: DpopConfig => |builder, dpop, place| by_proofs(builder, dpop, place),
         /// Whose tokens are trusted.
         issuers: Vec<Field<IssuerConfig>> => |builder, issuers, place| {
             let read = |(index, issuer): (_, Field<IssuerConfig>)| {
@@ -147,5 +158,30 @@ fn over_plain_http(builder: ResourceServerBuilder, hosts: OneOrMany, _: &mut Pla
 #[cfg(not(feature = "http-client"))]
 fn over_plain_http(builder: ResourceServerBuilder, _: OneOrMany, place: &mut Place<'_>) -> ResourceServerBuilder {
     place.problem("keys can be fetched over HTTP only with the feature `http-client`");
+    builder
+}
+
+#[cfg(feature = "dpop")]
+fn reached_at(builder: ResourceServerBuilder, origin: String, _: &mut Place<'_>) -> ResourceServerBuilder {
+    builder.public_origin(origin)
+}
+
+#[cfg(feature = "dpop")]
+fn by_proofs(builder: ResourceServerBuilder, dpop: DpopConfig, place: &mut Place<'_>) -> ResourceServerBuilder {
+    builder.dpop(dpop.read(place))
+}
+
+#[cfg(not(feature = "dpop"))]
+type DpopConfig = serde::de::IgnoredAny;
+
+#[cfg(not(feature = "dpop"))]
+fn reached_at(builder: ResourceServerBuilder, _: String, place: &mut Place<'_>) -> ResourceServerBuilder {
+    place.problem("the address of the service is needed only with the feature `dpop`");
+    builder
+}
+
+#[cfg(not(feature = "dpop"))]
+fn by_proofs(builder: ResourceServerBuilder, _: DpopConfig, place: &mut Place<'_>) -> ResourceServerBuilder {
+    place.problem("proofs are checked only with the feature `dpop`");
     builder
 }

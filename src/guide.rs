@@ -1,5 +1,9 @@
 //! Longer texts, for questions that no single item answers.
 
+#[cfg(all(feature = "dpop", feature = "mtls"))]
+#[doc = include_str!("guide/bound.md")]
+pub mod bound {}
+
 #[doc = include_str!("guide/calls.md")]
 pub mod calls {}
 

@@ -21,7 +21,7 @@ use tower_bearer::config::ResourceServerBuilder;
 use tower_bearer::keys::StaticKeys;
 use tower_bearer::reject::{ProblemJson, Reject};
 use tower_bearer::revocation::RevocationList;
-use tower_bearer::testing::Idp;
+use tower_bearer::testing::{Idp, ProofKey};
 use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer, Rule};
 
 type Body = axum::body::Body;
@@ -129,6 +129,27 @@ fn a_known_opaque_token_costs_no_allocation_but_that_of_the_extensions() {
         assert_eq!(allocations_behind(&layer, || get_with("/", "good-1"), 200), insert());
         assert_eq!(endpoint.calls(), n + 1);
     }
+}
+
+#[test]
+fn a_proof_allocates_little() {
+    let (idp, key) = (Idp::new("https://id.test/"), ProofKey::new());
+    let token = idp.token("alice").bound_to(&key).sign();
+    let proof = |name: &str| key.proof("GET", "https://api.test/").token(&token).claim("jti", name).sign();
+    let server = || {
+        let keys = StaticKeys::jwks(&idp.jwks().to_string()).unwrap();
+        let issuer = (Issuer::new(idp.issuer()).accept_dpop(), keys);
+        ResourceServer::new("https://api.test").trust(issuer).public_origin("https://api.test")
+    };
+    let names = std::cell::Cell::new(0);
+    let request = || {
+        names.set(names.get() + 1);
+        let proof = proof(&names.get().to_string());
+        Request::get("/").header("authorization", format!("DPoP {token}")).header("dpop", proof)
+    };
+    // what is taken apart, what stands in the request for layers inside, and room in the store now and then
+    let count = allocations(server(), || request().body(Body::empty()).unwrap(), 200);
+    assert!(count <= insert() + 6, "{count}");
 }
 
 #[test]

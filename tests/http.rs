@@ -98,7 +98,7 @@ async fn each_request_gets_the_status_and_the_challenge_of_the_table() {
     let matrix: Vec<Row> = vec![
         ("no header", vec![], "/me", bare.clone()),
         ("another scheme", vec!["Basic YTpi".into()], "/me", bare.clone()),
-        ("a DPoP token", vec![format!("DPoP {}", good().sign())], "/me", bare.clone()),
+        ("not bound, under DPoP", vec![format!("DPoP {}", good().sign())], "/me", invalid(ErrorKind::NotSenderConstrained)),
         ("a good token", vec![bearer(good().sign())], "/me", ok.clone()),
         ("the scheme in capitals", vec![format!("BEARER {}", good().sign())], "/me", ok.clone()),
         ("two headers", vec![bearer(good().sign()), bearer(good().sign())], "/me", request.clone()),

@@ -1,15 +1,14 @@
 //! How an issuer is asked about tokens, as data.
 
-use std::fmt;
 use std::mem::take;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::field::{Place, settings};
+use super::secret::SecretConfig;
 use crate::error::ConfigProblemKind::{Conflict, Missing};
-use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
+use crate::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection};
 use crate::jose::Algorithm;
 
 settings! {
@@ -104,40 +103,6 @@ struct KubernetesConfig {
     api_server: String,
     /// The token of this service's own account.
     token: SecretConfig,
-}
-
-/// A secret, or the file that holds it.
-#[derive(Clone, Deserialize)]
-#[serde(untagged, expecting = "expected a secret: a string, or an object with file")]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Secret"))]
-enum SecretConfig {
-    /// The secret itself.
-    Text(String),
-    /// A file, which is read each time.
-    File(SecretFile),
-}
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct SecretFile {
-    /// Its path.
-    file: PathBuf,
-}
-
-impl fmt::Debug for SecretConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl From<SecretConfig> for Secret {
-    fn from(secret: SecretConfig) -> Self {
-        match secret {
-            SecretConfig::Text(text) => Self::new(text),
-            SecretConfig::File(SecretFile { file }) => Self::file(file),
-        }
-    }
 }
 
 impl IntrospectionConfig {
