@@ -52,8 +52,8 @@ settings! {
     /// environment a prefix that nothing else has.
     ///
     /// What cannot be data is added to the [`builder`](Self::builder): static keys and shared
-    /// secrets, resolvers and where they may lead, the HTTP client, the store of used DPoP proofs, where the certificates of clients are, the clock, the type of the
-    /// claims. Where tokens are looked for, and what operations need, is the
+    /// secrets, resolvers and where they may lead, the HTTP client, the store of used DPoP proofs,
+    /// where the certificates of clients are, the clock, the type of the claims. Where tokens are looked for, and what operations need, is the
     /// [layer](crate::BearerAuthLayer)'s.
     ///
     /// # Examples

@@ -1,5 +1,5 @@
-//! Tokens that are bound to their senders, through the layer: who gets in, what the others are told, and that nobody is taken for anonymous who
-//! may be a thief.
+//! Tokens that are bound to their senders, through the layer: who gets in, what the others are told, and that nobody is
+//! taken for anonymous who may be a thief.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
