@@ -21,7 +21,7 @@ use tower_bearer::config::ConfigProblemKind;
 use tower_bearer::introspection::{ClientAuthentication, ClientKey, Introspection, JwtIntrospection, Secret};
 use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::revocation::RevocationList;
-use tower_bearer::testing::Idp;
+use tower_bearer::testing::{Idp, ManualClock, ProofKey};
 use tower_bearer::trust::Trust;
 use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 
@@ -810,6 +810,31 @@ async fn a_jwts_own_times_count_and_the_answer_need_not_repeat_them() {
     }
 }
 
+/// A JWT says itself what it is bound to, and the answer need not repeat that.
+#[tokio::test(start_paused = true)]
+async fn a_jwt_of_dpop_is_bound_to_its_own_key_whatever_the_answer_leaves_out() {
+    let endpoint = Endpoint::new(|_| json(200, r#"{"active":true,"token_type":"DPoP"}"#));
+    let (idp, key) = (Idp::new("https://id.test"), ProofKey::new());
+    let introspection = Introspection::new(ClientAuthentication::client_secret_basic("orders", "s3cret"));
+    let introspection =
+        introspection.endpoint("https://id.test/introspect").introspect_jwts(JwtIntrospection::Every(seconds(30)));
+    let issuer = Issuer::new("https://id.test").accept_dpop().introspection(introspection);
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone())).http_client(endpoint.client());
+    let server = server.public_origin("https://api.test").build().unwrap();
+    let token = idp.token("bob").bound_to(&key).sign();
+    let request = |scheme: &str, token: &str| {
+        let proof = key.proof("GET", "https://api.test/orders").token(token).sign();
+        let request = http::Request::get("https://api.test/orders").header("dpop", proof);
+        request.header(header::AUTHORIZATION, format!("{scheme} {token}")).body(()).unwrap()
+    };
+    let found = server.authenticate_request(&request("DPoP", &token)).await;
+    assert_eq!(found.unwrap().subject(), Some("bob"));
+    // it is no bearer token for that, nor is one that is bound to nothing a token of DPoP
+    let found = server.authenticate_request(&request("Bearer", &token)).await;
+    assert_eq!(found.unwrap_err().kind(), ErrorKind::SenderConstrained);
+    assert_eq!(kind(&server, &idp.token("bob").sign()).await, Some(ErrorKind::SenderConstrained));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_asked_about_each_time_is_good_without_leeway_too() {
     let endpoint = Endpoint::of_alice();
@@ -839,7 +864,7 @@ async fn an_answer_is_believed_from_when_it_was_asked_for() {
 async fn an_answer_that_slept_through_the_night_is_none() {
     let endpoint = Endpoint::of_alice();
     endpoint.takes(seconds(1));
-    let clock = tower_bearer::testing::ManualClock::at(std::time::UNIX_EPOCH + seconds(1_800_000_000));
+    let clock = ManualClock::at(now());
     let server = endpoint.server(as_it_is).clock(clock.clone()).build().unwrap();
     let (verdict, ()) = tokio::join!(kind(&server, "good"), async {
         sleep(Duration::from_millis(500)).await;

@@ -7,7 +7,7 @@ use super::claims::{Claimed, Seen, check_audience, check_claims, seen, spell_ids
 use super::dates::{Dates, as_numeric_date};
 use crate::claims::Registered;
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Scheme};
 use crate::introspection::Active;
 use crate::issuer::Policy;
 use crate::jose::{Json, Value};
@@ -114,13 +114,13 @@ fn checks<'t>(
             }
             (About::Opaque, _) => policy.terms.sender_constraint.check(&read),
         };
-        judged.map(|()| binding = Some(read))
+        let own = match about {
+            About::Jwt(jwt) => jwt.binding.as_ref(),
+            About::Opaque => Some(&read),
+        };
+        judged.and_then(|()| check_scheme(claims, own)).map(|()| binding = Some(read))
     });
-    judge(
-        "sender constraint",
-        &|| seen(claims, ["cnf", "token_type"]),
-        acceptable.and_then(|()| check_scheme(claims)),
-    )?;
+    judge("sender constraint", &|| seen(claims, ["cnf", "token_type"]), acceptable)?;
     Ok(dates.zip(binding))
 }
 
@@ -167,10 +167,10 @@ fn check_token_type(claims: Value<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A token of the scheme DPoP is bound to a key, even where the answer has no `cnf` (RFC 9449 §6.2).
-fn check_scheme(claims: Value<'_>) -> Result<(), Error> {
+/// A token of the scheme DPoP is bound to a key, even where nothing says to which (RFC 9449 §6.2).
+fn check_scheme(claims: Value<'_>, bound: Option<&Binding>) -> Result<(), Error> {
     let scheme = claims.get("token_type").and_then(Value::as_str).unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("DPoP") && claims.get("cnf").is_none() {
+    if scheme.eq_ignore_ascii_case("DPoP") && bound.map(Binding::scheme) != Some(Scheme::Dpop) {
         let detail = "the token is one of DPoP, and the answer does not say to which key it is bound";
         return Err(Error::new(ErrorKind::SenderConstrained, detail));
     }
