@@ -207,7 +207,7 @@ impl RevocationList {
 
     /// Revokes what is named, for good.
     fn revoke(&self, kind: Kind, issuer: &str, value: &[u8]) {
-        self.revoke_before(kind, issuer, value, millis(self.0.times.latest().0));
+        self.revoke_mark(Mark::new(kind, issuer, value), self.last());
     }
 
     fn revoke_before(&self, kind: Kind, issuer: &str, value: &[u8], before: u64) {
@@ -215,9 +215,14 @@ impl RevocationList {
         self.revoke_here(Entry { mark: Mark::new(kind, issuer, value), span });
     }
 
-    /// Revokes what expires then.
-    fn revoke_all_of(&self, mark: Mark, expires: UnixTime) {
-        let until = expires.0.saturating_add(LEEWAY).as_secs().saturating_add(1);
+    /// Revokes one token, which expires then; `None` if it does not say so.
+    fn revoke_one(&self, mark: Mark, expires: Option<UnixTime>) {
+        let until = |expires: UnixTime| expires.0.saturating_add(LEEWAY).as_secs().saturating_add(1);
+        self.revoke_mark(mark, expires.map_or_else(|| self.last(), until));
+    }
+
+    /// Revokes what has the mark, until then in seconds.
+    fn revoke_mark(&self, mark: Mark, until: u64) {
         self.revoke_here(Entry { mark, span: Span { before: millis(self.0.times.latest().0), until } });
     }
 

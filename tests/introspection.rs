@@ -145,6 +145,29 @@ async fn a_token_that_does_not_say_when_it_expires_is_too_old_for_a_list_some_da
     }
 }
 
+/// Nobody knows when it ends, so it stays revoked until the list cannot tell.
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_that_does_not_say_when_it_expires_does_not_come_back() {
+    let clock = ManualClock::at(now());
+    let issued = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let said = alice().replace('}', &format!(r#","iat":{issued}}}"#));
+    let endpoint = Endpoint::new(move |_| json(200, &said));
+    let list = RevocationList::builder(seconds(3600)).clock(clock.clone()).build();
+    let server = endpoint.server(as_it_is).clock(clock.clone()).revocation_list(list.clone()).build().unwrap();
+    let token = server.authenticate("good").await.unwrap();
+    assert!(list.revoke_token(&token));
+    for minute in 0..180 {
+        let found = kind(&server, "good").await;
+        // the list holds for as long as such a token may live, and two leeways more
+        let expected = if minute <= 70 { ErrorKind::Revoked } else { ErrorKind::CheckUnavailable };
+        assert_eq!(found, Some(expected), "{minute}");
+        clock.advance(seconds(60));
+        advance(seconds(60)).await;
+        // what is over is taken out by a new entry
+        list.revoke_jti("https://id.test", "another");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_an_issuer_answers_is_held_against_its_terms() {
     let endpoint = Endpoint::of_alice();

@@ -113,7 +113,7 @@ impl Revocable {
         let own = |mark: &&Mark| mark.kind == Kind::Id;
         let text = |mark: &&Mark| mark.kind == Kind::Text;
         if let Some(mark) = self.marks.iter().find(own).or_else(|| self.marks.iter().find(text)) {
-            list.revoke_all_of(*mark, self.expires);
+            list.revoke_one(*mark, Some(self.expires).filter(|_| self.ends));
         }
     }
 }
