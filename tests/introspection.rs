@@ -344,6 +344,24 @@ async fn a_revoked_token_is_accepted_for_no_longer_than_the_ttl() {
     assert_eq!(kind(&server, "good").await, Some(ErrorKind::Inactive));
 }
 
+/// An answer may be as old as its question, which others may wait for.
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_an_answer_that_was_asked_for_longer_ago_than_it_counts() {
+    for (ttl, calls) in [(0, 2), (1, 2), (3, 1)] {
+        let endpoint = Endpoint::of_alice();
+        endpoint.takes(seconds(3));
+        let server = endpoint.server(|asked| asked.ttl(seconds(ttl))).key_wait_timeout(seconds(20)).build().unwrap();
+        let first = kinds(&server, (0..100).map(|_| "good".to_owned()));
+        let second = async {
+            sleep(seconds(2)).await;
+            kinds(&server, (0..100).map(|_| "good".to_owned())).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert!(first.iter().chain(&second).all(Option::is_none), "{ttl}");
+        assert_eq!(endpoint.calls(), calls, "{ttl}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_active_is_remembered_for_a_moment_or_not_at_all() {
     let endpoint = Endpoint::of_alice();

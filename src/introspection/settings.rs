@@ -151,7 +151,8 @@ impl Introspection {
     }
 
     /// Sets for how long an answer is believed, which is never beyond the token's `exp`; 60 s by
-    /// default, 1 h at most. With zero, each request asks.
+    /// default, 1 h at most. With zero, each request asks, but for those that came before a question
+    /// was asked: they share its answer.
     ///
     /// # Security
     ///

@@ -60,6 +60,8 @@ pub(super) struct PendingAnswer<C> {
     asker: Arc<Asker<C>>,
     about: About,
     expires: Option<UnixTime>,
+    /// When the request came.
+    came: Instant,
     answering: Option<Answering<C>>,
 }
 
@@ -122,7 +124,7 @@ impl<C: Send + Sync + 'static> Askers<C> {
     pub(super) fn ask(&self, question: Question, token: &str, lookup: &IssuerLookup) -> Inquiry<C> {
         let asker = self.0.iter().find(|asker| Arc::ptr_eq(&asker.asking.trusted, &question.trusted));
         match asker {
-            Some(asker) => asker.ask((&question.about, question.expires), token, lookup, None),
+            Some(asker) => asker.ask((&question.about, question.expires), token, lookup, (Instant::now(), None)),
             None => Inquiry::Refused(question.into_error()),
         }
     }
@@ -162,7 +164,7 @@ impl<C: Send + Sync + 'static> Asker<C> {
         (about, expires): (&About, Option<UnixTime>),
         token: &str,
         lookup: &IssuerLookup,
-        turn: Option<OwnedSemaphorePermit>,
+        (came, turn): (Instant, Option<OwnedSemaphorePermit>),
     ) -> Inquiry<C> {
         let asking = &self.asking;
         let issuer = &asking.trusted.policy.issuer;
@@ -172,7 +174,7 @@ impl<C: Send + Sync + 'static> Asker<C> {
             return Inquiry::Refused(error);
         }
         let pending = |answering| {
-            Inquiry::Pending(PendingAnswer { asker: Arc::clone(self), about: about.clone(), expires, answering })
+            Inquiry::Pending(PendingAnswer { asker: Arc::clone(self), about: about.clone(), expires, came, answering })
         };
         let Ok(runtime) = Handle::try_current() else {
             return Inquiry::Refused(unavailable("no issuer can be asked outside a tokio runtime").at(issuer));
@@ -218,18 +220,25 @@ impl<C: Send + Sync + 'static> Asker<C> {
 impl<C: Send + Sync + 'static> PendingAnswer<C> {
     /// Waits for the answer. A request that is dropped meanwhile takes nothing with it.
     pub(super) async fn ended(self, token: &str, lookup: &IssuerLookup) -> Result<Answer<C>, Error> {
-        let Self { asker, about, expires, mut answering } = self;
+        let Self { asker, about, expires, came, mut answering } = self;
+        let ttl = asker.asking.ttl(&about);
         loop {
             let Some(answer) = answering else {
                 let turn = Arc::clone(&asker.turns).acquire_owned().await.ok();
-                match asker.ask((&about, expires), token, lookup, turn) {
+                match asker.ask((&about, expires), token, lookup, (came, turn)) {
                     Inquiry::Known(verified) => return Ok(Answer::Verified(verified)),
                     Inquiry::Refused(error) => return Err(error),
                     Inquiry::Pending(pending) => answering = pending.answering,
                 }
                 continue;
             };
-            return answer.ended().await;
+            let counts = answer.counts_for(came, ttl);
+            let ended = answer.ended().await;
+            if counts || ended.is_err() {
+                return ended;
+            }
+            // it was asked for long before this request came, and the token may be revoked since
+            answering = None;
         }
     }
 

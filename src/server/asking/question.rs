@@ -57,13 +57,18 @@ pub(super) struct Asking<C> {
 pub(super) struct OpenQuestion<C> {
     _turn: OwnedSemaphorePermit,
     number: u64,
+    begun: Instant,
     /// By when it gives another sign of life, on any runtime that is driven.
     lease: Arc<Mutex<Instant>>,
     answer: watch::Receiver<Option<Result<Answer<C>, Error>>>,
 }
 
 /// How to wait for an answer.
-pub(super) struct Answering<C>(watch::Receiver<Option<Result<Answer<C>, Error>>>);
+pub(super) struct Answering<C> {
+    /// When it was asked for; the answer may be as old.
+    begun: Instant,
+    answer: watch::Receiver<Option<Result<Answer<C>, Error>>>,
+}
 
 /// The task of a question. Dropped in whatever way that ends.
 pub(super) struct Task<C> {
@@ -81,13 +86,18 @@ impl<C> OpenQuestion<C> {
     }
 
     pub(super) fn answering(&self) -> Answering<C> {
-        Answering(self.answer.clone())
+        Answering { begun: self.begun, answer: self.answer.clone() }
     }
 }
 
 impl<C> Answering<C> {
+    /// Tells whether an answer that counts for so long counts for a request of then.
+    pub(super) fn counts_for(&self, came: Instant, ttl: Duration) -> bool {
+        came <= after(self.begun, ttl)
+    }
+
     pub(super) async fn ended(mut self) -> Result<Answer<C>, Error> {
-        let answer = self.0.wait_for(Option::is_some).await.map(|answer| answer.clone());
+        let answer = self.answer.wait_for(Option::is_some).await.map(|answer| answer.clone());
         answer.ok().flatten().unwrap_or_else(|| Err(cut_short()))
     }
 }
@@ -123,10 +133,11 @@ impl<C: Send + Sync + 'static> Asking<C> {
     ) -> (Task<C>, Answering<C>) {
         let (sender, answer) = watch::channel(None);
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let lease = Arc::new(Mutex::new(after(Instant::now(), LEASE)));
+        let begun = Instant::now();
+        let lease = Arc::new(Mutex::new(after(begun, LEASE)));
         let (kept, asking) = (Arc::clone(&lease), Arc::clone(self));
-        open.insert(digest, OpenQuestion { _turn: turn, number, lease: kept, answer: answer.clone() });
-        (Task { asking, digest, number, asked, lease, sender }, Answering(answer))
+        open.insert(digest, OpenQuestion { _turn: turn, number, begun, lease: kept, answer: answer.clone() });
+        (Task { asking, digest, number, asked, lease, sender }, Answering { begun, answer })
     }
 
     /// Asks, judges and remembers.
@@ -199,7 +210,7 @@ impl<C: Send + Sync + 'static> Asking<C> {
     }
 
     /// Returns for how long an answer is believed.
-    fn ttl(&self, about: &About) -> Duration {
+    pub(super) fn ttl(&self, about: &About) -> Duration {
         let settings = self.endpoint.settings();
         match (about, settings.jwts) {
             (About::Jwt(_), JwtIntrospection::Every(every)) => every,
