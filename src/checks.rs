@@ -5,7 +5,8 @@
 //! verified and before anybody else gets it. It answers yes, no, or that it cannot tell; its
 //! [`OnUnavailable`] says what becomes of the request then. Add it by
 //! [`check`](crate::config::ResourceServerBuilder::check). Several are asked in the order in which
-//! they were added, after the [`RevocationList`].
+//! they were added, after the [`RevocationList`]. If one of them had to be waited for, the list is
+//! asked once more at the end.
 //!
 //! # Examples
 //!

@@ -51,7 +51,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::connection::Connection;
-use self::entry::{ALWAYS, Kind, Mark, Span, millis};
+pub(crate) use self::entry::Kind;
+use self::entry::{ALWAYS, Mark, Span, millis};
 pub use self::entry::{Entry, ParseEntryError};
 use self::local::Listeners;
 pub use self::local::{LocalEntries, LocalEvent};

@@ -270,6 +270,21 @@ async fn checks_are_asked_in_their_order_and_each_sees_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_revoked_while_a_check_takes_its_time_is_refused() {
+    let list = RevocationList::new(Duration::from_secs(3600));
+    let check = Check::new(Say::Yes).later(Duration::from_secs(4));
+    let (idp, server) = world(|server| server.revocation_list(list.clone()).check(check.clone()));
+    let token = idp.token("alice").claim("jti", "t1").sign();
+    let revoke = async {
+        sleep(Duration::from_secs(1)).await;
+        list.revoke_jti("https://id.test/", "t1");
+    };
+    let (refused, ()) = tokio::join!(server.authenticate(&token), revoke);
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.kind(), refused.check()), (ErrorKind::Revoked, Some("revocations")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_takes_too_long_cannot_be_told() {
     let slow = Check::new(Say::Yes).later(Duration::from_secs(3600));
     let (idp, server) = world(|server| server.check(slow.clone()));

@@ -13,7 +13,7 @@ use super::{Answer, Fail, OnUnavailable, TokenCheck};
 use crate::access_token::{AccessToken, Permitted};
 use crate::credential::RequestHead;
 use crate::error::{ConfigError, ConfigProblemKind, Error, ErrorKind};
-use crate::revocation::Finding;
+use crate::revocation::{Finding, Kind};
 use crate::sync::{caught, caught_now};
 use crate::trace::{count, event};
 
@@ -76,7 +76,7 @@ impl Checks {
         request: &RequestContext<'_>,
     ) -> Asked {
         if let Some(on_unavailable) = self.revocations
-            && let Err(error) = on_unavailable.judge(REVOCATIONS, token.find_revocation(), request)
+            && let Err(error) = on_unavailable.judge(token.find_revocation(), request)
         {
             return Asked::Now(Err(error.at(&token.policy().issuer)));
         }
@@ -121,8 +121,18 @@ impl Checks {
             let answer = in_time(check.name(), answer).await;
             on_unavailable.settle(check.name(), answer, token, &kept.context())?;
         }
+        // what was revoked meanwhile
+        let finding = self.revocations.map_or(Finding::Clear, |_| token.find_revocation());
+        if let Finding::Revoked(kind) = finding {
+            return Err(revoked(kind).at(&token.policy().issuer));
+        }
         Ok(Permitted::by_all_checks())
     }
+}
+
+fn revoked(kind: Kind) -> Error {
+    count!("tower_bearer_checks_total", "check" => REVOCATIONS, "outcome" => "no");
+    Error::new(ErrorKind::Revoked, kind.how()).by_check(REVOCATIONS)
 }
 
 /// Asks a check, which may panic. That costs nothing as long as it does not.
@@ -176,14 +186,11 @@ impl OnUnavailable {
     }
 
     /// Makes a verdict of what the list of revoked tokens says.
-    fn judge(self, check: &'static str, finding: Finding, request: &RequestContext<'_>) -> Result<(), Error> {
+    fn judge(self, finding: Finding, request: &RequestContext<'_>) -> Result<(), Error> {
         match finding {
             Finding::Clear => Ok(()),
-            Finding::Revoked(kind) => {
-                count!("tower_bearer_checks_total", "check" => check, "outcome" => "no");
-                Err(Error::new(ErrorKind::Revoked, kind.how()).by_check(check))
-            }
-            Finding::Unknown(why) => self.unknown(check, why, request),
+            Finding::Revoked(kind) => Err(revoked(kind)),
+            Finding::Unknown(why) => self.unknown(REVOCATIONS, why, request),
         }
     }
 
