@@ -450,6 +450,43 @@ async fn open_questions_beyond_a_caches_size_are_not_shared() {
     assert_eq!(check.asked(), 10 + 2 * 10);
 }
 
+/// Gives its answers in turn, each after so many seconds.
+struct InTurn(Mutex<Vec<(u64, Say)>>);
+
+impl TokenOnlyCheck for InTurn {
+    fn name(&self) -> &'static str {
+        "in turn"
+    }
+
+    fn check(&self, _: &AccessToken) -> Answer {
+        let (seconds, say) = self.0.lock().unwrap().remove(0);
+        Answer::later(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            say.answer()
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_late_does_not_replace_one_that_was_asked_for_later() {
+    // the first takes the only place among the questions that are shared
+    let turns = InTurn(Mutex::new(vec![(4, Say::Yes), (3, Say::Yes), (1, Say::Revoked)]));
+    let idp = Idp::new("https://id.test/");
+    let check = CachedCheck::new(turns, Duration::from_secs(30), 1);
+    let server = ResourceServer::new("https://api.test").trust(&idp).check(check).build().unwrap();
+    server.ready().await.unwrap();
+    let [other, token] = ["other", "token"].map(|name| idp.token("alice").claim("name", name).sign());
+    let ask = async |token: &str, after: u64| {
+        sleep(Duration::from_secs(after)).await;
+        server.authenticate(token).await.err().map(|error| error.kind())
+    };
+    let kinds = async { tokio::join!(ask(&token, 0), ask(&token, 1)) };
+    let kinds = async { (kinds.await, ask(&token, 0).await) };
+    let (_, (kinds, known)) = tokio::join!(ask(&other, 0), kinds);
+    assert_eq!(kinds, (None, Some(ErrorKind::Revoked)));
+    assert_eq!(known, Some(ErrorKind::Revoked), "as the newer answer says");
+}
+
 /// Panics where it is told to.
 #[derive(Clone, Copy)]
 enum Panics {

@@ -141,8 +141,11 @@ impl Question {
             Verdict::No(denied) => Some(Some(denied.clone())),
             Verdict::CannotTell(_) => None,
         };
-        if let Some(denied) = denied {
-            // from when it was asked, since the answer may be as old
+        // from when it was asked, since the answer may be as old, and not over a newer one
+        let known = self.known.answers.get(&self.key).map(|known| known.until.instant);
+        if let Some(denied) = denied
+            && known.is_none_or(|known| known <= self.until.instant)
+        {
             self.known.answers.insert(self.key.clone(), Remembered { until: self.until, denied });
         }
         self.sender.send_replace(Some(verdict));
