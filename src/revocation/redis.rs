@@ -19,8 +19,8 @@
 //!
 //! # What holds
 //!
-//! * What is revoked at one replica is known at all others **within a second**, or they say that
-//!   they cannot tell: Redis is asked five times a second whether it is still there, so that a
+//! * What is revoked at one replica, and reaches Redis, is known at all others **within a second**, or
+//!   they say that they cannot tell: Redis is asked five times a second whether it is still there, so that a
 //!   connection on which nothing comes any more is noticed, too. The
 //!   [`OnUnavailable`](crate::checks::OnUnavailable) says what becomes of requests while a list cannot tell: by
 //!   default they are refused with 503.
@@ -30,8 +30,8 @@
 //!   for 5 s, it is tried again after 50 ms, and then after longer waits, up to 5 s, with jitter.
 //!   Nothing is missed meanwhile: the list is read again, and what Redis does not have is written
 //!   again. So a Redis that has lost its memory gets it back from any replica.
-//! * What cannot be written is revoked here all the same. It is written as soon as that is possible;
-//!   [`flush`](RedisStore::flush) says whether it was.
+//! * What cannot be written is revoked here all the same, and the others do not know of it. It is
+//!   written as soon as that is possible; [`flush`](RedisStore::flush) says whether it was.
 //!
 //! # What Redis needs
 //!
