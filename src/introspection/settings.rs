@@ -151,8 +151,8 @@ impl Introspection {
     }
 
     /// Sets for how long an answer is believed, which is never beyond the token's `exp`; 60 s by
-    /// default, 1 h at most. With zero, each request asks, but for those that came before a question
-    /// was asked: they share its answer.
+    /// default, 1 h at most. With zero, each request asks. Those that wait for their turn share the
+    /// answer to the next question.
     ///
     /// # Security
     ///

@@ -19,11 +19,11 @@
 //!
 //! # What holds
 //!
-//! * What is revoked at one replica, and reaches Redis, is known at all others **within a second**, or
-//!   they say that they cannot tell: Redis is asked five times a second whether it is still there, so that a
-//!   connection on which nothing comes any more is noticed, too. The
-//!   [`OnUnavailable`](crate::checks::OnUnavailable) says what becomes of requests while a list cannot tell: by
-//!   default they are refused with 503.
+//! * What is revoked at one replica, and reaches Redis, is known at all others **within a second**,
+//!   or they say that they cannot tell: Redis is asked five times a second whether it is still
+//!   there, so that a connection on which nothing comes any more is noticed, too. The
+//!   [`OnUnavailable`](crate::checks::OnUnavailable) says what becomes of requests while a list
+//!   cannot tell: by default they are refused with 503.
 //! * A list cannot tell until it was read for the first time. [`ready`](RedisStore::ready) waits
 //!   for that.
 //! * A connection that is lost is made anew at once. If that fails, or the connection had not lasted
