@@ -17,7 +17,7 @@ use tower_bearer::{BearerAuthLayer, ErrorKind, Issuer, ResourceServer};
 type Body = axum::body::Body;
 
 const ADDRESS: &str = "https://api.test/orders";
-const ALGS: &str = "ES256 ES384 EdDSA PS256 RS256";
+const ALGS: &str = "ES256 ES384 EdDSA Ed25519 PS256 RS256";
 
 struct World {
     idp: Idp,

@@ -129,9 +129,10 @@ impl Dpop {
         self
     }
 
-    /// Returns what the challenge says of algorithms.
+    /// Returns what the challenge says of algorithms: each by all its names, as a client may know but
+    /// one (RFC 9864).
     pub(crate) fn algs(&self) -> Box<str> {
-        let names: Vec<_> = self.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let names: Vec<_> = self.algorithms.iter().flat_map(|algorithm| algorithm.names()).collect();
         names.join(" ").into()
     }
 
@@ -169,5 +170,16 @@ impl fmt::Debug for Dpop {
         let mut shown = f.debug_struct("Dpop");
         shown.field("algorithms", &self.algorithms).field("max_age", &self.max_age).field("leeway", &self.leeway);
         shown.field("nonces", &self.nonces).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_each_name_of_an_algorithm() {
+        assert_eq!(&*Dpop::new().algs(), "ES256 ES384 EdDSA Ed25519 PS256 RS256");
+        assert_eq!(&*Dpop::new().algorithms([Algorithm::Es256]).algs(), "ES256");
     }
 }

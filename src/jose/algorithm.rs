@@ -1,6 +1,7 @@
 //! All that the crate knows about each signature algorithm, in one table.
 
 use std::fmt;
+use std::iter;
 use std::str::FromStr;
 
 use serde::de::Error as _;
@@ -124,10 +125,13 @@ impl Algorithm {
     /// Returns the algorithm of this exact `alg` value; names are case-sensitive (RFC 7515 §4.1.1).
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let mut all = Self::ASYMMETRIC.iter().chain(Self::SYMMETRIC).copied();
-        all.find(|algorithm| {
-            let (first, second, ..) = algorithm.row();
-            first == name || second == Some(name)
-        })
+        all.find(|algorithm| algorithm.names().any(|one| one == name))
+    }
+
+    /// Returns the names that are read in `alg`.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let (first, second, ..) = self.row();
+        iter::once(first).chain(second)
     }
 
     /// Returns the name that is used in `alg`; for [`Ed25519`](Self::Ed25519) the older `EdDSA`.
