@@ -1,12 +1,14 @@
-//! Against real authorization servers, on loopback ports: `oidc-provider` from npm, and Debian's `glewlwyd`.
+//! Against real authorization servers, on loopback ports: `oidc-provider` from npm, and Debian's `glewlwyd`; and with
+//! real clients, `oauth4webapi` and `openid-client` from npm.
 //!
-//! The first sets itself up on first use (`npm ci` in `tests/interop`); the second is left out where it is not
+//! What is from npm sets itself up on first use (`npm ci` in `tests/interop`); `glewlwyd` is left out where it is not
 //! installed, unless `TOWER_BEARER_INTEROP=all`. Set `TOWER_BEARER_INTEROP=skip` to leave out both.
 
 #![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::expect_used, reason = "a test may panic")]
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, reason = "a test may panic")]
 
 mod answers;
+mod dpop;
 mod glewlwyd;
 mod introspection;
 #[path = "../support/node.rs"]

@@ -41,8 +41,9 @@ pub async fn start(script: &str, arguments: &[&str]) -> (String, Child) {
 async fn install() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = here.ancestors().map(|folder| folder.join("tests/interop")).find(|folder| folder.is_dir()).unwrap();
-    // what npm writes last: an installation that was broken off is done again
-    if !folder.join("node_modules/.package-lock.json").exists() {
+    // what npm writes last: an installation that was broken off is done again, as is one of other versions
+    let written = |file: &str| folder.join(file).metadata().and_then(|metadata| metadata.modified()).ok();
+    if written("node_modules/.package-lock.json") < written("package-lock.json") {
         let mut npm = Command::new("npm");
         npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).stdout(Stdio::null());
         let status = npm.status().await.unwrap_or_else(|_| panic!("{MISSING}"));
