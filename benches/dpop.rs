@@ -77,14 +77,12 @@ where
 /// One verification of the proof's signature.
 fn raw(key: &ProofKey, algorithm: Algorithm, proof: &str) -> impl FnMut() + use<> {
     let member = |name: &str| BASE64URL.decode(key.jwk()[name].as_str().unwrap()).unwrap();
-    let public = match algorithm {
-        Algorithm::Es256 => {
-            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4][..], &member("x"), &member("y")].concat())
-        }
-        Algorithm::Rs256 => {
-            RsaPublicKeyComponents { n: member("n"), e: member("e") }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        }
-        _ => ParsedPublicKey::new(&ED25519, member("x")),
+    let public = if algorithm == Algorithm::Es256 {
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4][..], &member("x"), &member("y")].concat())
+    } else if algorithm == Algorithm::Rs256 {
+        RsaPublicKeyComponents { n: member("n"), e: member("e") }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+    } else {
+        ParsedPublicKey::new(&ED25519, member("x"))
     }
     .unwrap();
     let (message, signature) = proof.rsplit_once('.').unwrap();

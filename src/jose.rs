@@ -6,7 +6,7 @@ mod json;
 
 pub use self::algorithm::{Algorithm, UnknownAlgorithm};
 pub(crate) use self::algorithm::{Curve, Family, Hash};
-#[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
+#[cfg(any(feature = "dpop", feature = "http-client", feature = "testing", feature = "rust-crypto"))]
 pub(crate) use self::compact::encode_base64url;
 #[cfg(feature = "introspection")]
 pub(crate) use self::compact::is_jwt;

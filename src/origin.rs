@@ -176,7 +176,7 @@ impl Target<'_> {
             "scheme"
         } else if stated.host != base.host {
             "host"
-        } else if stated.port.unwrap_or(scheme.port()) != base.port.unwrap_or(scheme.port()) {
+        } else if stated.port.unwrap_or_else(|| scheme.port()) != base.port.unwrap_or_else(|| scheme.port()) {
             "port"
         } else if normalised(stated.path) != [&*base.prefix, &normalised(self.path)].concat() {
             "path"

@@ -152,7 +152,8 @@ async fn each_request_gets_in_or_is_told_why_not_in_every_mode() {
     let bearer = |code, kind| vec![told("Bearer", code, kind), bare("DPoP")];
     let dpop = |code, kind| vec![told("DPoP", code, kind), bare("Bearer")];
     let twice = proof(&bound).sign();
-    let rows: Vec<(&str, Request<Body>, u16, Option<K>, Vec<String>)> = vec![
+    type Row = (&'static str, Request<Body>, u16, Option<K>, Vec<String>);
+    let rows: Vec<Row> = vec![
         ("bound, with its proof", with_proof(&bound, &proof(&bound).sign()), 200, None, vec![]),
         ("the scheme in lower case", request("dpop", &bound, &[&proof(&bound).sign()]), 200, None, vec![]),
         ("a bearer token", request("Bearer", &plain, &[]), 200, None, vec![]),
@@ -585,7 +586,8 @@ impl ReplayStore for Said {
 #[tokio::test]
 async fn the_store_of_proofs_is_asked_last_and_is_never_taken_for_a_yes() {
     let world = World::new();
-    let stores: [(fn() -> FirstUse, u16, Option<ErrorKind>); 6] = [
+    type Row = (fn() -> FirstUse, u16, Option<ErrorKind>);
+    let stores: [Row; 6] = [
         (|| FirstUse::Yes, 200, None),
         (|| FirstUse::No, 401, Some(ErrorKind::InvalidProof)),
         (|| FirstUse::cannot_tell("gone"), 503, Some(ErrorKind::ReplayUnavailable)),

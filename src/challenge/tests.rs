@@ -125,7 +125,8 @@ fn each_scheme_that_is_spoken_has_one_challenge_and_the_used_one_the_error() {
     };
     use ErrorKind as K;
     let all = Some("ES256 EdDSA");
-    let table: [(bool, Option<&str>, K, Scheme, Vec<String>); 13] = [
+    type Row = (bool, Option<&'static str>, K, Scheme, Vec<String>);
+    let table: [Row; 13] = [
         (true, None, K::MissingToken, Scheme::Bearer, vec![bare_bearer.into()]),
         (true, all, K::MissingToken, Scheme::Bearer, vec![bare_bearer.into(), bare_dpop.into()]),
         (false, all, K::MissingToken, Scheme::Bearer, vec![bare_dpop.into()]),

@@ -79,7 +79,7 @@ impl Mac {
     }
 
     fn of(&self, parts: &[&[u8]]) -> hmac::Hmac<Sha256> {
-        parts.iter().fold(self.0.clone(), |mac, part| hmac::Mac::chain_update(mac, part))
+        parts.iter().fold(self.0.clone(), hmac::Mac::chain_update)
     }
 }
 

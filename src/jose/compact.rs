@@ -219,7 +219,7 @@ fn string<'j>(root: Value<'j>, name: &str) -> Result<Option<&'j str>, Error> {
 }
 
 /// Encodes bytes.
-#[cfg(any(feature = "http-client", feature = "testing", feature = "rust-crypto"))]
+#[cfg(any(feature = "dpop", feature = "http-client", feature = "testing", feature = "rust-crypto"))]
 pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }

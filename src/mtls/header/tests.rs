@@ -185,10 +185,10 @@ fn elements_of_envoy() {
         (format!("Hash={HASH}0"), Err("64 hexadecimal")),
         (format!("Hash={HASH}00"), Err("64 hexadecimal")),
         (format!("Hash= {HASH}"), Err("64 hexadecimal")),
-        (format!("Hash={} ", HASH), Err("64 hexadecimal")),
+        (format!("Hash={HASH} "), Err("64 hexadecimal")),
         (format!("Hash={}g", &HASH[1..]), Err("64 hexadecimal")),
         (format!("Hash=+{}", &HASH[1..]), Err("64 hexadecimal")),
-        (format!("Hash=da39a3ee5e6b4b0d3255bfef95601890afd80709"), Err("64 hexadecimal")),
+        ("Hash=da39a3ee5e6b4b0d3255bfef95601890afd80709".to_owned(), Err("64 hexadecimal")),
         // no grammar
         (format!(";Hash={HASH}"), Err("a name that is none")),
         (format!("Hash={HASH};"), Err("without `=`")),

@@ -11,7 +11,7 @@ use super::*;
 fn used(key: u32, jti: u32, now: u64, until: u64) -> ProofUse {
     let hash = |number: u32| {
         let mut hash = [0; 32];
-        hash.first_chunk_mut().map(|first| *first = number.to_be_bytes());
+        hash[..4].copy_from_slice(&number.to_be_bytes());
         hash
     };
     // each key is in another part
