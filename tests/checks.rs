@@ -450,6 +450,17 @@ async fn open_questions_beyond_a_caches_size_are_not_shared() {
     assert_eq!(check.asked(), 10 + 2 * 10);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_be_kept_for_as_long_as_there_is() {
+    let check = Check::new(Say::Yes).later(Duration::from_secs(1));
+    let (idp, server) = world(|server| server.check(CachedCheck::new(check.clone(), Duration::MAX, 10)));
+    let token = idp.token("alice").sign();
+    for _ in 0..3 {
+        assert!(server.authenticate(&token).await.is_ok());
+    }
+    assert_eq!(check.asked(), 1);
+}
+
 /// Gives its answers in turn, each after so many seconds.
 struct InTurn(Mutex<Vec<(u64, Say)>>);
 

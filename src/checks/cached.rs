@@ -12,6 +12,9 @@ use self::known::{Known, Lookup};
 use super::{Answer, RequestContext, TokenCheck};
 use crate::access_token::AccessToken;
 
+/// The longest that an answer is kept.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A check that looks at nothing but the token, so that its answers may be remembered; see
 /// [`CachedCheck`].
 pub trait TokenOnlyCheck: Send + Sync + 'static {
@@ -44,11 +47,13 @@ pub struct CachedCheck<T> {
 }
 
 impl<T: TokenOnlyCheck> CachedCheck<T> {
-    /// Keeps each answer for the time `keep`, and the answers for `max_tokens` tokens at most.
+    /// Keeps each answer for the time `keep`, which is a year at most, and the answers for
+    /// `max_tokens` tokens at most.
     ///
     /// As many questions may be open at once; those that are more are asked without being shared.
     pub fn new(check: T, keep: Duration, max_tokens: u64) -> Self {
-        Self { check, keep, known: Arc::new(Known::new(max_tokens)) }
+        // what lies too far ahead, no clock can express
+        Self { check, keep: keep.min(LONGEST), known: Arc::new(Known::new(max_tokens)) }
     }
 }
 
