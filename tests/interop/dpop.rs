@@ -120,19 +120,24 @@ fn server(issuer: Issuer) -> ResourceServerBuilder {
     ResourceServer::new(API).trust(issuer).dpop(dpop).public_origin(PublicOrigin::loopback())
 }
 
-/// Serves what tells each client its name; `/close` needs what nobody was granted. Returns its address.
-async fn serve(server: ResourceServer) -> String {
-    let app = Router::new()
+/// Tells each client its name; `/close` needs what nobody was granted.
+fn app(server: ResourceServer) -> Router {
+    Router::new()
         .route("/close", route(async |_: Require<CloseShop>| "closed"))
         .fallback(async |token: AccessToken| token.client_id().unwrap_or_default().to_owned())
-        .layer(BearerAuthLayer::new(server));
-    listen(app).await
+        .layer(BearerAuthLayer::new(server))
 }
 
-async fn listen(app: Router) -> String {
+/// Returns the address.
+async fn serve(app: Router) -> String {
+    serve_at(|_| app).await
+}
+
+/// The same, for what must know it.
+async fn serve_at(app: impl FnOnce(&str) -> Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let app = app(&address).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, app).into_future());
     address
 }
@@ -156,8 +161,13 @@ async fn clients_prove_their_keys_and_follow_the_challenge_for_a_nonce() {
         return;
     }
     let idp = Senders::start().await;
-    let either = serve(server(idp.issuer().accept_dpop()).build().unwrap()).await;
-    let bound = serve(server(idp.issuer().require_dpop()).build().unwrap()).await;
+    let either = serve(app(server(idp.issuer().accept_dpop()).build().unwrap())).await;
+    // below a prefix, which the layer does not see
+    let nested = |address: &str| {
+        let server = server(idp.issuer().require_dpop()).public_origin(format!("{address}/v1/shop"));
+        Router::new().nest("/v1/shop", app(server.build().unwrap()))
+    };
+    let bound = serve_at(nested).await + "/v1/shop";
     for library in LIBRARIES {
         for (nth, alg) in ["ES256", "ES384", "Ed25519", "PS256", "RS256"].into_iter().enumerate() {
             for kind in KINDS {
@@ -226,7 +236,7 @@ async fn a_client_comes_to_two_services_and_each_has_its_own_nonces() {
         return;
     }
     let idp = Senders::start().await;
-    let serve = async || serve(server(idp.issuer().require_dpop()).build().unwrap()).await;
+    let serve = async || serve(app(server(idp.issuer().require_dpop()).build().unwrap())).await;
     let (a, b) = (serve().await, serve().await);
     for library in LIBRARIES {
         let calls = [&a, &b, &a, &b].map(|api| json!({ "method": "GET", "url": api }));
@@ -253,7 +263,7 @@ async fn a_client_goes_on_with_the_nonce_that_renews_its_own_and_asks_for_one_wh
             let server = server(idp.issuer().require_dpop()).dpop(dpop).clock(clock.clone()).build().unwrap();
             let wait = async move |Path(seconds): Path<u64>| clock.advance(Duration::from_secs(seconds));
             let app = Router::new().route("/wait/{seconds}", route(wait)).fallback(async || "ok");
-            let api = listen(app.layer(BearerAuthLayer::new(server))).await;
+            let api = serve(app.layer(BearerAuthLayer::new(server))).await;
 
             let paths = ["/", "/wait/40", "/", "/wait/40", "/", "/wait/70", "/"];
             let calls = paths.map(|path| json!({ "method": "GET", "url": format!("{api}{path}") }));
@@ -275,7 +285,7 @@ async fn calls_of_one_client_at_the_same_time_all_come_through() {
     }
     const CALLS: usize = 50;
     let idp = Senders::start().await;
-    let api = serve(server(idp.issuer().require_dpop()).build().unwrap()).await;
+    let api = serve(app(server(idp.issuer().require_dpop()).build().unwrap())).await;
     for library in LIBRARIES {
         for kind in KINDS {
             let calls = vec![json!({ "method": "GET", "url": api }); CALLS];
@@ -388,9 +398,9 @@ async fn tokens_that_are_bound_to_certificates_are_good_for_those_that_have_them
     let build = |issuer: Issuer| server(issuer).client_certificates(certificates.clone()).build().unwrap();
     let bound = build(idp.issuer().require_mtls());
     let known = bound.clone();
-    let bound = serve(bound).await;
-    let without = serve(server(idp.issuer().accept_dpop()).build().unwrap()).await;
-    let both = serve(build(idp.issuer().accept_dpop().accept_mtls())).await;
+    let bound = serve(app(bound)).await;
+    let without = serve(app(server(idp.issuer().accept_dpop()).build().unwrap())).await;
+    let both = serve(app(build(idp.issuer().accept_dpop().accept_mtls()))).await;
     for kind in KINDS {
         let client = format!("certificate-{kind}");
         let (token, of_type) = idp.token(&client, Some(("client-cert", header(&own)))).await;
