@@ -102,7 +102,10 @@ impl<C> Verified<C> {
         let payload = self.0.token.json.weight();
         let claims = if size_of_val(&self.0.claims) == 0 { 0 } else { payload.saturating_mul(2) };
         let revocable = self.0.revocable.as_ref().map_or(0, |revocable| revocable.weight());
-        payload.saturating_add(claims).saturating_add(revocable).saturating_add(size_of_val(&*self.0))
+        // what it is bound to, and the hash of its text
+        let bound = self.binding().bound().map_or(0, |bound| size_of_val(bound).saturating_add(32));
+        let parts = [payload, claims, revocable, bound, size_of_val(&*self.0)];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 }
 
