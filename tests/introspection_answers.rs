@@ -144,9 +144,9 @@ fn rows() -> Vec<Row> {
             K::SenderConstrained,
         ),
         no("bound to something unknown", said(r#"{"cnf":{}}"#), K::SenderConstrained),
-        no("bound to what cannot be read", said(r#"{"cnf":[]}"#), K::SenderConstrained),
         no("of DPoP, without a key", said(r#"{"token_type":"DPoP"}"#), K::SenderConstrained),
         // wrong types: the issuer's fault
+        odd("a binding that is no object", said(r#"{"cnf":[]}"#)),
         odd("active as a string", said(r#"{"active":"true"}"#)),
         odd("active as a number", said(r#"{"active":1}"#)),
         odd("active as null", said(r#"{"active":null}"#)),

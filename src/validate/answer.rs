@@ -103,7 +103,7 @@ fn checks<'t>(
         }
         About::Jwt(_) => {}
     }
-    let acceptable = Binding::read(registered.cnf).and_then(|read| {
+    let acceptable = check_cnf(registered.cnf).and_then(Binding::read).and_then(|read| {
         // a JWT is bound by its own cnf, which the answer need not repeat
         let judged = match (about, &read) {
             (About::Jwt(_), Binding::Unbound) => Ok(()),
@@ -165,6 +165,16 @@ fn check_token_type(claims: Value<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What is no object says nothing that the caller could be blamed for.
+fn check_cnf(cnf: Option<Value<'_>>) -> Result<Option<Value<'_>>, Error> {
+    match cnf.filter(|cnf| !cnf.is_object()) {
+        None => Ok(cnf),
+        Some(other) => {
+            Err(Error::new(ErrorKind::MalformedClaim, format!("cnf is {}, not an object", other.type_name())))
+        }
+    }
 }
 
 /// A token of the scheme DPoP is bound to a key, even where nothing says to which (RFC 9449 §6.2).
