@@ -38,8 +38,10 @@ const MAX_INACTIVE_TTL: Duration = Duration::from_secs(10);
 /// | not at all, too late, 401, 429, 502 to 504, 400 with `invalid_client` or `unauthorized_client` | an outage | No question for 1 s, then 2 s, up to 60 s, or for as long as its `Retry-After` says, 60 s at most. Then it is asked about one token, and any answer ends the outage. |
 /// | 403, any other status, what cannot be read, what is too long | the fault of one token, perhaps | For 10 s after a good answer, it stops nobody. Else the issuer is asked 20 times a second at most, until it gives a good answer. |
 ///
-/// Who is not asked about is refused at once, with 503. A question that fails while another one
-/// gets a good answer stops nobody, unless the issuer has sent a 429 or a `Retry-After`.
+/// A token that is not asked about is refused at once, with 503. A question that fails while another
+/// one gets a good answer stops nobody, unless the issuer has sent a 429 or a `Retry-After`. If an
+/// issuer hangs at certain tokens, or a firewall before it cuts their connections, whoever sends
+/// such tokens can cause these pauses while no good answer comes in between.
 ///
 /// So 10,000 made-up tokens at once lead to 10,000 questions, 32 at a time, at an issuer that is
 /// well; to 32 at one that is down or hangs, and then one after each pause; and to 32 at one that
