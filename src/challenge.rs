@@ -129,7 +129,7 @@ fn write_one(scheme: Scheme, challenge: Challenge, spoken: &Spoken, error: &Erro
     let with_code = |text| code.and(text);
     // the texts are our own and hold nothing that needs escaping
     let parts = [
-        [name, " realm=", realm, "", ""],
+        Some([name, " realm=", realm, "", ""]),
         parameter("error", code),
         parameter("error_description", with_code(Some(error.kind().text()))),
         parameter("scope", with_code(error.scope())),
@@ -137,13 +137,17 @@ fn write_one(scheme: Scheme, challenge: Challenge, spoken: &Spoken, error: &Erro
         parameter("max_age", with_code(max_age.as_deref())),
         parameter("algs", spoken.dpop.as_deref().filter(|_| scheme == Scheme::Dpop)),
     ];
+    let parts = || parts.iter().flatten().flatten();
+    // with no room to spare, a text becomes a header's value without another allocation
+    let mut value = String::with_capacity(parts().map(|part| part.len()).sum());
+    parts().for_each(|part| value.push_str(part));
     // it is ASCII by construction; were it not, the refusal would stand without it
-    HeaderValue::try_from(parts.as_flattened().concat()).ok()
+    HeaderValue::try_from(value).ok()
 }
 
 /// Writes one parameter in parts, if there is something to say.
-fn parameter<'t>(name: &'static str, text: Option<&'t str>) -> [&'t str; 5] {
-    text.map_or([""; 5], |text| [", ", name, "=\"", text, "\""])
+fn parameter<'t>(name: &'static str, text: Option<&'t str>) -> Option<[&'t str; 5]> {
+    text.map(|text| [", ", name, "=\"", text, "\""])
 }
 
 /// Writes the headers that a client needs to make a better proof, over HTTP and in gRPC's metadata.
