@@ -63,6 +63,7 @@ impl PublicOrigin {
     /// name below it; and any scheme.
     ///
     /// For development and tests: requests for other hosts are refused.
+    /// It has no prefix: inside a nested router, name `http://localhost:3000/shop` instead.
     #[must_use]
     pub fn loopback() -> Self {
         Self(Kind::Loopback)
