@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 
-use self::address::{Address, Base, loopback, normalised};
+use self::address::{Address, Base, has_dot_segments, loopback, normalised};
 use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
 
@@ -31,7 +31,8 @@ use crate::error::{Error, ErrorKind};
 /// | several host names | `/orders` | [`PublicOrigin::from_fn`] |
 ///
 /// Inside an axum router that is nested, the layer sees the rest of the path only, so that the
-/// prefix is what the router was nested under.
+/// prefix is what the router was nested under. With a prefix, `/shop` and `/shop/` are the same
+/// address, since the service sees `/` for both.
 ///
 /// # Examples
 ///
@@ -39,9 +40,13 @@ use crate::error::{Error, ErrorKind};
 /// use tower_bearer::config::PublicOrigin;
 ///
 /// let origin = PublicOrigin::from("https://api.example.com");
-/// let tenants = PublicOrigin::from_fn(|head| match head.headers().get("host")?.to_str().ok()? {
-///     host @ ("a.example.com" | "b.example.com") => Some(format!("https://{host}")),
-///     _ => None,
+/// let tenants = PublicOrigin::from_fn(|head| {
+///     // HTTP/2 has the host in the address, and HTTP/1.1 in a header
+///     let host = head.uri().authority().map(|authority| authority.as_str());
+///     match host.or_else(|| head.headers().get("host")?.to_str().ok())? {
+///         host @ ("a.example.com" | "b.example.com") => Some(format!("https://{host}")),
+///         _ => None,
+///     }
 /// });
 /// ```
 #[derive(Clone)]
@@ -179,7 +184,11 @@ impl Target<'_> {
             "host"
         } else if stated.port.unwrap_or_else(|| scheme.port()) != base.port.unwrap_or_else(|| scheme.port()) {
             "port"
-        } else if normalised(stated.path) != [&*base.prefix, &normalised(self.path)].concat() {
+        } else if has_dot_segments(self.path) {
+            return Err("the request's path has dot segments, which a client takes out before it sends it: a service \
+                        that does not could answer for another path than that of the proof"
+                .into());
+        } else if !self.is_path(&normalised(stated.path)) {
             "path"
         } else {
             return Ok(());
@@ -189,6 +198,14 @@ impl Target<'_> {
              use, set public_origin, with the prefix that a proxy takes away"
         );
         Err(detail.into())
+    }
+
+    /// Compares the path with a normalised one.
+    fn is_path(&self, stated: &str) -> bool {
+        let prefix = &*self.base.prefix;
+        let Some(rest) = stated.strip_prefix(prefix) else { return false };
+        // whoever takes a prefix away leaves a slash where nothing is behind it
+        rest == normalised(self.path) || (self.path == "/" && rest.is_empty())
     }
 }
 

@@ -142,6 +142,11 @@ pub(super) fn loopback(authority: &str) -> Option<Base> {
     is_loopback.then(|| Base { scheme: None, host, port, prefix: "".into(), text: String::new() })
 }
 
+/// Tells whether a path has segments that normalisation takes out, however they are written.
+pub(super) fn has_dot_segments(path: &str) -> bool {
+    decoded(path).split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
 /// Normalises a path: percent-encoding (RFC 3986 §6.2.2.1, §6.2.2.2), then dot segments (§6.2.2.3,
 /// §5.2.4); an empty one is `/` (§6.2.3). Two slashes stay two, and an encoded slash is none.
 pub(super) fn normalised(path: &str) -> String {
