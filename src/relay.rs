@@ -11,6 +11,10 @@
 //! exchange it for one that is meant for the other service and can do less (OAuth 2.0 Token
 //! Exchange, RFC 8693). [The guide](crate::guide::calls) says what to choose, and has an example.
 //!
+//! A token that is bound to its sender (DPoP, mutual TLS) is of no use to a relay: the other
+//! service would have to see a proof by the caller's own key. It goes out under `Bearer`, and is
+//! refused there. Exchange it.
+//!
 //! # Examples
 //!
 //! ```

@@ -3,6 +3,8 @@
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::credential::DPOP;
+
 /// How the names of headers begin by which proxies and platforms tell services who calls, or hand
 /// them a credential.
 ///
@@ -113,7 +115,7 @@ fn is_hop_by_hop(name: &HeaderName, value: &HeaderValue) -> bool {
 /// Takes away what could stand for an identity, what is about one connection only, and these.
 pub(super) fn strip(headers: &mut HeaderMap, others: &[HeaderName]) {
     let of_identity = |(name, value): (&HeaderName, &HeaderValue)| {
-        let own = [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION].contains(name) || others.contains(name);
+        let own = [AUTHORIZATION, COOKIE, DPOP, HOST, PROXY_AUTHORIZATION].contains(name) || others.contains(name);
         let stripped = own || value.is_sensitive() || is_identity(name) || is_hop_by_hop(name, value);
         stripped.then(|| name.clone())
     };
@@ -135,6 +137,7 @@ mod tests {
         for name in [
             "authorization",
             "cookie",
+            "dpop",
             "host",
             "proxy-authorization",
             "x_forwarded_user",

@@ -20,7 +20,7 @@ use crate::error::ConfigError;
 /// From *every* request it first takes what could stand for an identity. A gateway that passes on
 /// its request's headers would else pass on what its caller has made up. It takes
 ///
-/// * `Authorization`, `Proxy-Authorization` and `Cookie`;
+/// * `Authorization`, `Proxy-Authorization`, `DPoP` and `Cookie`;
 /// * whatever is marked as sensitive, as the layer marks the headers that it looks for tokens in;
 /// * headers by which well-known proxies and platforms name users, or show clients' certificates,
 ///   such as `X-Forwarded-User` and `X-Forwarded-Tls-Client-Cert`;
