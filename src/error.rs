@@ -193,7 +193,8 @@ impl Error {
 
     /// Returns the nonce that the client's next proof must contain, to be told in the header
     /// `DPoP-Nonce` (RFC 9449 §9), where the kind is
-    /// [`NonceRequired`](ErrorKind::NonceRequired).
+    /// [`NonceRequired`](ErrorKind::NonceRequired), or
+    /// [`ReplayUnavailable`](ErrorKind::ReplayUnavailable) and the service makes nonces.
     pub fn dpop_nonce(&self) -> Option<&str> {
         self.0.dpop_nonce.as_deref()
     }

@@ -117,7 +117,8 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
 
     /// Verifies the token in the `Authorization` header of a request, as the layer does by default:
     /// where there is no layer. A token that is bound to its sender needs its proof in the header
-    /// `DPoP`, or the certificate of the connection in the request's extensions.
+    /// `DPoP`, or the certificate of the connection in the request's extensions. The proof is used
+    /// then: the same request a second time is a replay, unless a layer in front has let it in.
     ///
     /// # Errors
     ///
