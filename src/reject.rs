@@ -277,7 +277,9 @@ pub(crate) fn rewrite<B>(
     let mut response = reject(with, rejection.with_request(request));
     for (name, value) in &plain.headers {
         let of_body = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE].contains(name);
-        if !of_body && !written.get_all(name).iter().any(|own| own == value) {
+        // of which a response has one (RFC 9449 §8.2)
+        let told = *name == DPOP_NONCE && response.headers().contains_key(DPOP_NONCE);
+        if !of_body && !told && !written.get_all(name).iter().any(|own| own == value) {
             response.headers_mut().append(name, value.clone());
         }
     }

@@ -101,6 +101,10 @@ impl Dpop {
     /// proof for each request, so a longer time helps only where requests wait.
     ///
     /// For a proof with a nonce, the [life](Nonces::life) of the nonce counts instead.
+    ///
+    /// Proofs are remembered by the terms under which they were used. So let all replicas have the same,
+    /// and mind that a reload that makes this, the leeway or that life longer lets used proofs of the
+    /// last minutes pass once more.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
