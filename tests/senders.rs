@@ -30,7 +30,7 @@ use tower_bearer::testing::{Idp, ManualClock, ProofKey};
 use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, Require, ResourceServer, permissions};
 
 const ORIGIN: &str = "https://api.test";
-const ALGS: &str = "ES256 ES384 EdDSA PS256 RS256";
+const ALGS: &str = "ES256 ES384 EdDSA Ed25519 PS256 RS256";
 
 permissions! {
     Write = scope("write");
