@@ -130,6 +130,11 @@ impl<C: ?Sized> AccessToken<C> {
         self.inner.token.binding.scheme()
     }
 
+    /// Tells whether the token is of no use without what its sender has proven to have.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.inner.token.binding.bound().is_some()
+    }
+
     pub(crate) fn revocable(&self) -> Option<&Arc<Revocable>> {
         self.inner.revocable.as_ref()
     }

@@ -10,11 +10,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use axum::routing::get as route;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::json;
 use support::orders::PlaceRequest;
 use support::orders::orders_client::OrdersClient;
 use support::orders::orders_server::OrdersServer;
@@ -24,9 +27,10 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tower::{Layer, ServiceExt};
 use tower_bearer::credential::TokenSource;
+use tower_bearer::mtls::ClientCertificate;
 use tower_bearer::relay::{CallerToken, Relay, RelayLayer};
-use tower_bearer::testing::Idp;
-use tower_bearer::{AccessToken, BearerAuthLayer, ResourceServer};
+use tower_bearer::testing::{Idp, ProofKey};
+use tower_bearer::{AccessToken, BearerAuthLayer, Issuer, ResourceServer};
 
 type Http = Relay<Client<HttpConnector, Body>>;
 
@@ -158,6 +162,36 @@ async fn only_a_verified_token_is_kept_and_only_if_the_layer_is_told_to() {
     let forgetful = app(BearerAuthLayer::new(server));
     assert_eq!(text(send(&forgetful, get_with("/kept", &good)).await).await.1, "false");
     assert_eq!(send(&forgetful, get_with("/taken", &good)).await.status(), 500, "a mistake of ours");
+}
+
+/// The proof, or the certificate, was for the gateway: the token is nobody's bearer token.
+#[tokio::test]
+async fn a_token_that_is_bound_to_its_sender_is_had_for_an_exchange_and_not_passed_on() {
+    let (idp, key) = (Idp::new("https://id.test/"), ProofKey::new());
+    let issuer = Issuer::new("https://id.test/").accept_dpop().accept_mtls();
+    let server = ResourceServer::new("https://api.test").trust((issuer, idp.clone()));
+    let server = server.public_origin("https://api.test").build().unwrap();
+    let there = mirror().await;
+    let gateway = gateway(&server, &there, [TokenSource::authorization()]);
+    let kept = Router::new()
+        .route("/", route(async |caller: CallerToken| caller.expose_secret().to_owned()))
+        .layer(BearerAuthLayer::new(server).relayable());
+    let certificate = ClientCertificate::new(b"ours");
+    let of_certificate = json!({ "x5t#S256": URL_SAFE_NO_PAD.encode(certificate.thumbprint()) });
+    let (plain, by_key) = (idp.token("alice").sign(), idp.token("alice").bound_to(&key).sign());
+    let by_certificate = idp.token("alice").claim("cnf", of_certificate).sign();
+    for (scheme, token, passed_on) in
+        [("Bearer", &plain, true), ("DPoP", &by_key, false), ("Bearer", &by_certificate, false)]
+    {
+        let request = || {
+            let proof = key.proof("GET", "https://api.test/").token(token).sign();
+            let request = Request::get("/").header("authorization", format!("{scheme} {token}")).header("dpop", proof);
+            request.header("x-to", &there).extension(certificate).body(Body::empty()).unwrap()
+        };
+        assert_eq!(text(send(&kept, request()).await).await, (200, token.clone()));
+        let expected = if passed_on { "authorization host x-to" } else { "host x-to" };
+        assert_eq!(text(send(&gateway, request()).await).await, (200, expected.to_owned()), "{scheme}");
+    }
 }
 
 #[tokio::test]

@@ -12,12 +12,18 @@ use crate::error::{Error, ErrorKind};
 /// It stands in the request's extensions behind a layer that is
 /// [`relayable`](crate::BearerAuthLayer::relayable), where the caller is not anonymous; in axum it
 /// is an extractor. `Debug` does not show it.
+///
+/// One that is bound to its sender (DPoP, mutual TLS) can be exchanged, and is of no use to the
+/// other service by itself: the sender's proof was for this one. A
+/// [`RelayLayer`](super::RelayLayer) does not pass it on.
 #[derive(Clone)]
 pub struct CallerToken {
     /// What `Authorization` says.
     pub(super) value: HeaderValue,
     /// Which [`AccessToken`] it is the text of.
     of: usize,
+    /// Whether it is of no use without what its sender has proven to have.
+    pub(super) bound: bool,
 }
 
 impl CallerToken {
@@ -25,12 +31,12 @@ impl CallerToken {
     pub(crate) fn new(token: &[u8]) -> Option<Self> {
         let mut value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok()?;
         value.set_sensitive(true);
-        Some(Self { value, of: 0 })
+        Some(Self { value, of: 0, bound: false })
     }
 
     /// Puts it into a request's extensions, beside the token that has come of it.
     pub(crate) fn enter<C: ?Sized>(self, token: &AccessToken<C>, extensions: &mut Extensions) {
-        extensions.insert(Self { of: token.identity(), ..self });
+        extensions.insert(Self { of: token.identity(), bound: token.is_bound(), ..self });
     }
 
     /// Takes the token from a request's extensions, where the layer puts it.

@@ -14,6 +14,7 @@ use super::identity::strip;
 use super::origin::Origin;
 use crate::access_token::AccessToken;
 use crate::error::ConfigError;
+use crate::trace::event;
 
 /// Passes on the caller's token to some origins, as a layer around an HTTP client.
 ///
@@ -29,7 +30,9 @@ use crate::error::ConfigError;
 /// * `Host`, which the client then writes anew.
 ///
 /// Then it adds the [`CallerToken`] of the request's extensions, if the request goes to an origin
-/// that is listed: the same scheme, host and port.
+/// that is listed: the same scheme, host and port. A token that is bound to its sender (DPoP,
+/// mutual TLS) it does not add: no proof could come with it. The other service then refuses the
+/// request; exchange such a token for one that is this service's to use.
 ///
 /// # Security
 ///
@@ -87,9 +90,12 @@ impl RelayLayer {
     pub fn prepare<B>(&self, request: &mut Request<B>, caller: Option<&CallerToken>) {
         strip(request.headers_mut(), &self.stripped);
         let listed = |uri| Origin::of(uri).is_some_and(|origin| self.origins.contains(&origin));
-        if let Some(caller) = caller.filter(|_| listed(request.uri())) {
-            request.headers_mut().insert(AUTHORIZATION, caller.value.clone());
+        let Some(caller) = caller.filter(|_| listed(request.uri())) else { return };
+        if caller.bound {
+            event!(debug, "a token that is bound to its sender is not passed on; exchange it (RFC 8693)");
+            return;
         }
+        request.headers_mut().insert(AUTHORIZATION, caller.value.clone());
     }
 }
 
