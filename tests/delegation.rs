@@ -149,6 +149,21 @@ async fn details_are_found_by_type_and_read_into_a_type() {
         assert_eq!(token.authorization_details("Payment_initiation").count(), 0);
         assert_eq!(token.authorization_details("").count(), 0);
     }
+    // one that does not say for which places it is, in a way that is understood, is for none
+    for (locations, found) in [
+        (json!(null), 1),
+        (json!(["https://api.test"]), 1),
+        (json!("https://other.test"), 0),
+        (json!([7]), 0),
+        (json!(["https://api.test", { "uri": "https://other.test" }]), 0),
+        (json!({ "uri": "https://other.test" }), 0),
+        (json!(false), 0),
+    ] {
+        let detail = json!([{ "type": "payment_initiation", "locations": locations }]);
+        let token = server.authenticate(&idp.token("a").claim("authorization_details", detail).sign()).await.unwrap();
+        assert_eq!(token.authorization_details("payment_initiation").count(), found, "{locations}");
+        assert_eq!(token.permits(&Rule::authorization_details("payment_initiation")), found == 1, "{locations}");
+    }
     // whatever else is there permits nothing
     for odd in [
         json!(null),

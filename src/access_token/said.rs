@@ -53,7 +53,8 @@ impl<C: ?Sized> AccessToken<C> {
 
     /// Returns what the token permits in detail (`authorization_details`, RFC 9396), of this type.
     ///
-    /// What is not an object with this type is left out, and permits nothing. A
+    /// What is not an object with this type is left out, and permits nothing; so is one whose
+    /// `locations` are not an array of strings. A
     /// [`Rule`](crate::Rule::authorization_details) can demand that there is one.
     ///
     /// ```

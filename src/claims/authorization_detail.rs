@@ -20,12 +20,21 @@ use crate::jose::{Json, Value};
 pub struct AuthorizationDetail<'t>(Value<'t>);
 
 impl<'t> AuthorizationDetail<'t> {
-    /// Finds those of a type. Whatever is not an object with this type in an array permits nothing.
+    /// Finds those of a type. Whatever is not an object with this type in an array permits nothing;
+    /// nor does one that is for some places, and does not say for which in a way that is
+    /// understood.
     pub(crate) fn of_type<'n>(json: &'t Json, name: &'n str) -> impl Iterator<Item = Self> + use<'t, 'n> {
         let all = json.root().get("authorization_details").filter(|details| details.is_array());
         // an empty name is most often a setting that is missing
         let details = all.into_iter().flat_map(Value::items).map(Self);
-        details.filter(move |detail| !name.is_empty() && detail.type_name() == name)
+        details.filter(move |detail| !name.is_empty() && detail.type_name() == name && detail.is_readable())
+    }
+
+    /// Tells whether `locations` is absent, or an array of texts: else it would look like one that
+    /// is for all places.
+    fn is_readable(self) -> bool {
+        let Some(locations) = self.0.get("locations").filter(|value| !value.is_null()) else { return true };
+        locations.is_array() && locations.items().all(|location| location.as_str().is_some())
     }
 
     fn strings(self, name: &str) -> impl Iterator<Item = &'t str> + use<'t> {
