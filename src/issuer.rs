@@ -21,6 +21,8 @@ pub(crate) use self::address::Address;
 pub(crate) use self::presets::{Argument, Preset, is_guid, presets};
 pub(crate) use self::set::{IssuerSet, differ_little};
 pub(crate) use self::template::Template;
+#[cfg(feature = "dpop")]
+pub(crate) use self::terms::FAPI2;
 pub(crate) use self::terms::{Policy, ServerPolicy, Terms};
 
 /// An authorization server whose access tokens are trusted, and on what terms.

@@ -51,6 +51,8 @@ pub(crate) struct SenderConstraint {
     pub(crate) mtls: Stance,
     /// Whether they must be bound to something, whatever it is.
     pub(crate) required: bool,
+    /// Whether proofs are of the algorithms that the FAPI 2.0 Security Profile allows (§5.4).
+    pub(crate) fapi2: bool,
 }
 
 /// What the sender of a request has proven to have.

@@ -19,12 +19,15 @@ use support::send;
 use tower_bearer::checks::{Answer, RequestContext, TokenCheck};
 use tower_bearer::config::ResourceServerConfig;
 use tower_bearer::credential::TokenSource;
+use tower_bearer::dpop::Dpop;
 use tower_bearer::introspection::{ClientAuthentication, Introspection, JwtIntrospection};
 use tower_bearer::keys::{Algorithm, StaticKeys};
 use tower_bearer::mtls::ClientCertificate;
 use tower_bearer::revocation::RevocationList;
 use tower_bearer::testing::{Idp, TokenBuilder};
-use tower_bearer::{AccessToken, BearerAuthLayer, Error, ErrorKind, Issuer, RequireLayer, ResourceServer, Rule};
+use tower_bearer::{
+    AccessToken, BearerAuthLayer, ConfigError, Error, ErrorKind, Issuer, RequireLayer, ResourceServer, Rule,
+};
 
 const ISSUER: &str = "https://bank.test";
 const CERTIFICATE: [u8; 32] = [7; 32];
@@ -265,6 +268,25 @@ async fn only_ps256_es256_and_eddsa_are_accepted() {
     let server =
         ResourceServer::new("a").trust((issuer(), secret)).public_origin("https://api.test").revocation_list(list());
     assert!(server.build().unwrap_err().to_string().contains("HS256"));
+}
+
+/// A proof is a JWT that the resource server processes (§5.4).
+#[tokio::test]
+async fn proofs_are_of_these_algorithms_too_and_clients_are_told_so() {
+    let algs = async |dpop: Option<Dpop>| {
+        let server = ResourceServer::new("https://api.test").trust((issuer(), idp()));
+        let server = server.public_origin("https://api.test").revocation_list(list());
+        let server = dpop.into_iter().fold(server, |server, dpop| server.dpop(dpop)).build()?;
+        let response = send(&app(BearerAuthLayer::new(server)), request(None)).await;
+        let values = response.headers().get_all("www-authenticate").iter().map(|value| value.to_str().unwrap());
+        let dpop = values.filter(|value| value.starts_with("DPoP ")).collect::<Vec<_>>().concat();
+        Ok::<_, ConfigError>(dpop.split_once("algs=").unwrap().1.to_owned())
+    };
+    assert_eq!(algs(None).await.unwrap(), "\"ES256 EdDSA Ed25519 PS256\"");
+    let narrow = Dpop::new().algorithms([Algorithm::Es384, Algorithm::Ps256]);
+    assert_eq!(algs(Some(narrow)).await.unwrap(), "\"PS256\"");
+    let none = algs(Some(Dpop::new().algorithms([Algorithm::Rs256]))).await.unwrap_err();
+    assert!(none.to_string().contains("dpop.algorithms"), "{none}");
 }
 
 #[test]

@@ -133,6 +133,12 @@ impl Dpop {
         self
     }
 
+    /// Leaves, of the algorithms, those that a profile allows.
+    pub(crate) fn within(mut self, profile: &[Algorithm]) -> Self {
+        self.algorithms.retain(|algorithm| profile.contains(algorithm));
+        self
+    }
+
     /// Returns what the challenge says of algorithms: each by all its names, as a client may know but
     /// one (RFC 9864).
     pub(crate) fn algs(&self) -> Box<str> {

@@ -22,7 +22,8 @@ impl Issuer {
     /// | 5 tokens are sender-constrained by DPoP, mutual TLS or both | as by [`require_sender_constraint`](Self::require_sender_constraint) |
     ///
     /// Of the algorithms (§5.4), PS256, ES256 and EdDSA with Ed25519 are left, or those of them that
-    /// [`only_algorithms`](Self::only_algorithms) names. TLS is up to the deployment.
+    /// [`only_algorithms`](Self::only_algorithms) names; and for DPoP proofs those of them that the
+    /// server's settings name, whosever tokens they come with. TLS is up to the deployment.
     ///
     /// What contradicts the profile is an error of
     /// [`build`](crate::config::ResourceServerBuilder::build). [`require_dpop`](Self::require_dpop)

@@ -15,7 +15,7 @@ use crate::jose::{Algorithm, Json, Value, media_type};
 use crate::possession::SenderConstraint;
 
 /// What the FAPI 2.0 Security Profile allows (§5.4).
-const FAPI2: [Algorithm; 3] = [Algorithm::Ps256, Algorithm::Es256, Algorithm::Ed25519];
+pub(crate) const FAPI2: [Algorithm; 3] = [Algorithm::Ps256, Algorithm::Es256, Algorithm::Ed25519];
 
 /// The longest leeway; more would make `exp` meaningless for short-lived tokens (RFC 7519 §4.1.4:
 /// "a few minutes").
@@ -200,7 +200,8 @@ impl Terms {
     /// Demands the FAPI 2.0 Security Profile.
     #[cfg(any(feature = "dpop", feature = "mtls"))]
     pub(crate) fn fapi2(self) -> Self {
-        Self { fapi2: true, sender_constraint: self.sender_constraint.require(), ..self }
+        let sender_constraint = SenderConstraint { fapi2: true, ..self.sender_constraint.require() };
+        Self { fapi2: true, sender_constraint, ..self }
     }
 
     /// Tells whether the issuer is asked about each of its tokens, JWTs too.

@@ -110,7 +110,7 @@ fn an_issuer_says_how_its_tokens_may_be_bound() {
         ((Accepted, Refused, true), [(none, Some(Not)), (key, None), (x5t, Some(Bound)), (both, Some(Bound))]),
     ];
     for ((dpop, mtls, required), rows) in table {
-        let terms = SenderConstraint { dpop, mtls, required };
+        let terms = SenderConstraint { dpop, mtls, required, fapi2: false };
         for ((has_key, has_certificate), refused) in rows {
             let checked = terms.check(&bound(has_key, has_certificate));
             assert_eq!(checked.err().map(|error| error.kind()), refused, "{terms:?} {has_key} {has_certificate}");
@@ -123,7 +123,7 @@ fn a_scheme_is_spoken_where_some_token_could_be_accepted_under_it() {
     for dpop in [Stance::Refused, Stance::Accepted, Stance::Required] {
         for mtls in [Stance::Refused, Stance::Accepted, Stance::Required] {
             for required in [false, true] {
-                let terms = SenderConstraint { dpop, mtls, required };
+                let terms = SenderConstraint { dpop, mtls, required, fapi2: false };
                 for scheme in [Scheme::Bearer, Scheme::Dpop] {
                     let tokens = [(false, false), (true, false), (false, true), (true, true)];
                     let possible = tokens.into_iter().map(|(key, certificate)| bound(key, certificate));

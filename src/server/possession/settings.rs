@@ -8,6 +8,8 @@ use crate::dpop::Dpop;
 #[cfg(feature = "dpop")]
 use crate::error::ConfigProblemKind;
 use crate::error::{ConfigError, Scheme, Spoken};
+#[cfg(feature = "dpop")]
+use crate::issuer::FAPI2;
 #[cfg(feature = "mtls")]
 use crate::mtls::ClientCertificates;
 #[cfg(feature = "dpop")]
@@ -41,7 +43,10 @@ impl SenderSettings {
         // an issuer that is not known yet may have bearer tokens
         let bearer = open || speaks(Scheme::Bearer) || !speaks(Scheme::Dpop);
         #[cfg(feature = "dpop")]
-        let (proofs, dpop) = self.proofs(speaks(Scheme::Dpop), open, problems);
+        let (proofs, dpop) = {
+            let fapi2 = issuers.iter().any(|terms| terms.fapi2);
+            self.proofs((speaks(Scheme::Dpop), open), fapi2, problems)
+        };
         #[cfg(not(feature = "dpop"))]
         let dpop = None;
         let senders = Senders {
@@ -57,11 +62,18 @@ impl SenderSettings {
     }
 
     #[cfg(feature = "dpop")]
-    fn proofs(&self, accepted: bool, open: bool, problems: &mut ConfigError) -> (Option<ProofJudge>, Option<Box<str>>) {
+    fn proofs(
+        &self,
+        (accepted, open): (bool, bool),
+        fapi2: bool,
+        problems: &mut ConfigError,
+    ) -> (Option<ProofJudge>, Option<Box<str>>) {
         if let Some(fault) = self.origin.as_ref().and_then(PublicOrigin::fault) {
             problems.push("public_origin", fault);
         }
         let Some(dpop) = self.dpop.clone().or_else(|| accepted.then(Dpop::new)) else { return (None, None) };
+        // a proof is a JWT, too
+        let dpop = if fapi2 { dpop.within(&FAPI2) } else { dpop };
         let spoken = (accepted || open).then(|| dpop.algs());
         let Some(origin) = self.origin.clone() else {
             let fix = "a DPoP proof is for the address that its client has used, which has to be said: \
