@@ -32,6 +32,8 @@ pub(crate) struct GuardSettings {
     pub(crate) relayable: bool,
     /// Where the layer is reached, if it is not where the server is.
     pub(crate) origin: Option<LayerOrigin>,
+    /// The header with the certificates of clients, if there is one.
+    certificate: Option<HeaderName>,
     /// Whether no request is gRPC, whatever it looks like.
     pub(crate) without_grpc: bool,
 }
@@ -64,6 +66,15 @@ pub(crate) enum Requirement {
 }
 
 impl Guard {
+    /// Sees to it, besides, that nothing prints the certificates in this header.
+    pub(crate) fn hiding(certificate: Option<HeaderName>) -> Self {
+        let mut guard = Self::default();
+        if certificate.is_some() {
+            guard.settings().certificate = certificate;
+        }
+        guard
+    }
+
     /// Returns the settings, to be changed.
     pub(crate) fn settings(&mut self) -> &mut GuardSettings {
         Arc::make_mut(self.0.get_or_insert_default())
@@ -84,7 +95,7 @@ impl Guard {
             return;
         };
         let sources = settings.sources.iter().flatten().filter_map(|source| source.header_name());
-        for name in [&AUTHORIZATION, &DPOP].into_iter().chain(sources) {
+        for name in [&AUTHORIZATION, &DPOP].into_iter().chain(&settings.certificate).chain(sources) {
             hide(name, headers);
         }
         if settings.without_grpc {

@@ -107,7 +107,8 @@ pub struct BearerAuthLayer<C = (), R = DefaultReject> {
 impl<C> BearerAuthLayer<C> {
     /// Requires a valid token.
     pub fn new(server: ResourceServer<C>) -> Self {
-        Self { server, guard: Guard::default(), reject: DefaultReject }
+        let guard = Guard::hiding(server.certificate_header());
+        Self { server, guard, reject: DefaultReject }
     }
 }
 

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::Request;
+use http::{HeaderName, Request};
 
 pub use self::builder::ResourceServerBuilder;
 use self::engine::Engine;
@@ -34,10 +34,10 @@ pub(crate) use self::possession::{LayerOrigin, UsedProof};
 pub use self::resolver::{IssuerResolver, IssuerTemplate};
 pub use self::trust::Trust;
 use self::verifier::Unverified;
-use crate::access_token::{AccessToken, Candidate, Verified};
+use crate::access_token::{AccessToken, Anonymous, Candidate, Verified};
 use crate::checks::{Asked, Checks, RequestContext};
 use crate::credential::{Credential, RequestHead};
-use crate::error::{Error, ProtectionSpace, Scheme};
+use crate::error::{Error, Scheme};
 use crate::possession::Shown;
 
 /// Verifies access tokens for one service: OAuth 2.0's *resource server* (RFC 6749 §1.1).
@@ -89,6 +89,8 @@ pub(crate) struct Admitted<C> {
 /// What comes of a token: a verdict, or a wait and then a verdict.
 pub(crate) enum Attempt<C> {
     Done(Verdict<C>),
+    /// A no to the request, whatever its token, and whoever else is let in without one.
+    Refused(Error),
     Waiting(Pin<Box<dyn Future<Output = Verdict<C>> + Send>>),
 }
 
@@ -152,7 +154,7 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
     ) -> impl Future<Output = Result<AccessToken<C>, Error>> + Send + use<B, C> {
         let attempt = match Credential::from_authorization(request.headers()) {
             Ok(credential) => self.attempt(&credential, Some(RequestHead::from(request)), None),
-            Err(error) => Attempt::Done(Err(error.in_space(Some(&self.space())))),
+            Err(error) => self.without_token(error, RequestHead::from(request)),
         };
         attempt.token()
     }
@@ -166,11 +168,32 @@ impl<C: Send + Sync + 'static> ResourceServer<C> {
         origin: Option<&LayerOrigin>,
     ) -> Attempt<C> {
         let engine = self.engine.load();
-        let presented = Presented { token: &credential.token, scheme: credential.scheme, head, origin };
+        let Credential { token, scheme } = credential;
+        let certificate = match head.map_or(Ok(None), |head| engine.senders.screen(head)) {
+            Ok(certificate) => certificate,
+            Err(error) => return Attempt::Refused(engine.refuse(error.under(*scheme))),
+        };
+        let presented = Presented { token, scheme: *scheme, head, origin, certificate };
         match engine.recall(presented.token) {
             Some(known) => engine.settle(known, &presented),
             None => Self::begin(&engine, &presented),
         }
+    }
+
+    /// Refuses a request in which no token was found that could be looked at.
+    pub(crate) fn without_token(&self, error: Error, head: RequestHead<'_>) -> Attempt<C> {
+        let engine = self.engine.load();
+        match engine.senders.screen(head) {
+            Ok(_) => Attempt::Done(Err(engine.refuse(error))),
+            Err(worse) => Attempt::Refused(engine.refuse(worse.under(error.scheme()))),
+        }
+    }
+
+    /// Lets a request in whose token is not to be looked at. Returns whose anonymous caller it has.
+    pub(crate) fn anybody(&self, head: RequestHead<'_>) -> Result<Anonymous, Error> {
+        let engine = self.engine.load();
+        engine.senders.screen(head).map_err(|error| engine.refuse(error))?;
+        Ok(Anonymous::in_space(Arc::clone(&engine.policy.space)))
     }
 
     /// Goes the long way with a token that is not known. Apart from the short way, which is to stay
@@ -200,6 +223,7 @@ impl<C> Attempt<C> {
     async fn verdict(self) -> Verdict<C> {
         match self {
             Self::Done(verdict) => verdict,
+            Self::Refused(error) => Err(error),
             Self::Waiting(verdict) => verdict.await,
         }
     }
@@ -210,8 +234,12 @@ impl<C> Attempt<C> {
 }
 
 impl<C> ResourceServer<C> {
-    pub(crate) fn space(&self) -> Arc<ProtectionSpace> {
-        Arc::clone(&self.engine.load().policy.space)
+    /// Returns the header that certificates of clients come in, if that is where they are.
+    pub(crate) fn certificate_header(&self) -> Option<HeaderName> {
+        #[cfg(feature = "mtls")]
+        return self.engine.load().senders.certificate_header().cloned();
+        #[cfg(not(feature = "mtls"))]
+        None
     }
 
     /// Tells whether tokens of a configured issuer must come in the `Authorization` header.
@@ -231,7 +259,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Whatever is not configured costs a branch here, and nothing is made that it would have
     /// needed.
     fn settle(self: &Arc<Self>, verified: Verified<C>, presented: &Presented<'_>) -> Attempt<C> {
-        if verified.binding().bound().is_some() || self.senders.judge_all() {
+        if verified.binding().bound().is_some() {
             return self.settle_sender(verified, presented);
         }
         self.admit(verified, &Shown::default(), presented, None)

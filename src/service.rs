@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::access_token::{AccessToken, Anonymous};
+use crate::access_token::AccessToken;
 use crate::credential::{Additions, RequestHead};
 use crate::error::Error;
 use crate::guard::{Guard, Requirement};
@@ -77,14 +77,14 @@ where
                 Some(server.attempt(&credential, Some(RequestHead::from(&request)), guard.origin())),
                 guard.keep(&credential),
             ),
-            Err(error) => (Some(Attempt::Done(Err(error.in_space(Some(&server.space()))))), None),
+            Err(error) => (Some(server.without_token(error, RequestHead::from(&request))), None),
         };
         let mut finish = Finish::new(reject.clone(), places.hide_in(&mut request));
         let admitted = match attempt {
-            None => {
-                Guard::admit_anonymous(Anonymous::in_space(server.space()), &mut request);
-                Ok(())
-            }
+            None => server
+                .anybody(RequestHead::from(&request))
+                .map(|anonymous| Guard::admit_anonymous(anonymous, &mut request)),
+            Some(Attempt::Refused(error)) => Err(error),
             Some(Attempt::Done(verdict)) => {
                 let verdict = finish.note_proof(verdict, &mut request);
                 guard.let_in(requirement, verdict, caller, &mut request)

@@ -678,6 +678,80 @@ async fn a_token_that_is_bound_to_both_needs_both() {
     assert_eq!(kind(&plain), Some(ErrorKind::NotSenderConstrained));
 }
 
+/// A certificate in a header from elsewhere is forged, or its proxy is not listed: nobody is let in
+/// with it, with whatever token, and be they let in without any.
+#[tokio::test]
+async fn a_header_with_a_certificate_is_refused_from_just_anybody_by_every_layer() {
+    use axum::extract::ConnectInfo;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::net::SocketAddr;
+    use tower_bearer::mtls::{CertificateHeader, ClientCertificate, ClientCertificates, TrustedPeers};
+
+    const HEADER: &str = "x-own-certificate";
+    const PROXY: &str = "10.0.0.1";
+    let world = World::new();
+    let header = CertificateHeader::byte_sequence(http::HeaderName::from_static(HEADER));
+    let certificates = ClientCertificates::from_header(header, TrustedPeers::addresses([PROXY]).unwrap());
+    let server = world.builder(Issuer::accept_mtls).client_certificates(certificates).build().unwrap();
+    let x5t = URL_SAFE_NO_PAD.encode(ClientCertificate::new(&[0x30, 3, 2, 1, 1]).thumbprint());
+    let bound = world.idp.token("alice").claim("cnf", json!({ "x5t#S256": x5t })).sign();
+    let (plain, expired) = (world.idp.token("alice").sign(), world.idp.token("alice").expired().sign());
+    let ask = async |app: &Router, token: Option<&str>, peer: Option<&str>, value: Option<&str>| {
+        let mut request = Request::get("/me").body(Body::empty()).unwrap();
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
+        }
+        if let Some(value) = value {
+            request.headers_mut().insert(HEADER, value.parse().unwrap());
+        }
+        let response = send(app, request).await;
+        (response.status().as_u16(), kind(&response), body(response).await)
+    };
+    let layer = || BearerAuthLayer::new(server.clone());
+    let public = layer().public_path(http::Method::GET, "/me").unwrap();
+    let good = Some(":MAMCAQE=:");
+    for (number, layer) in [layer(), layer().optional(), layer().lenient(), public].into_iter().enumerate() {
+        let app = app(layer);
+        let tokens = [Some(&*bound), Some(&*plain), Some(&*expired), Some("garbage"), None];
+        for token in tokens {
+            for (peer, value) in [
+                (Some("10.0.0.2"), good),
+                (Some("10.0.0.2"), Some("")),
+                (Some("10.0.0.2"), Some("garbage")),
+                (None, good),
+                (Some(PROXY), Some("garbage")),
+            ] {
+                let (status, kind, _) = ask(&app, token, peer, value).await;
+                let expected = (400, Some(ErrorKind::MalformedRequest));
+                assert_eq!((status, kind), expected, "{number} {token:?} {peer:?} {value:?}");
+            }
+        }
+        let name = if number == 3 { "anonymous" } else { "alice" };
+        for (token, value) in [(&bound, good), (&plain, good), (&plain, None)] {
+            assert_eq!(ask(&app, Some(token), Some(PROXY), value).await, (200, None, name.to_owned()), "{number}");
+        }
+        let without = ask(&app, None, Some("10.0.0.2"), None).await.0;
+        assert_eq!(without, if number == 0 { 401 } else { 200 }, "{number}");
+        let another = ask(&app, Some(&bound), Some(PROXY), Some(":MAMCAQI=:")).await.1;
+        assert_eq!(another, (number != 3).then_some(ErrorKind::SenderConstrained), "{number}");
+    }
+    // where there is no layer
+    let forged = Request::builder().header(HEADER, ":MAMCAQE=:").header("authorization", format!("Bearer {plain}"));
+    for forged in [forged.body(()).unwrap(), Request::builder().header(HEADER, "").body(()).unwrap()] {
+        let error = server.authenticate_request(&forged).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedRequest);
+    }
+    // nothing inside prints it
+    let hidden = Router::new()
+        .route("/me", route(async |request: Request<Body>| request.headers()[HEADER].is_sensitive().to_string()))
+        .layer(layer());
+    assert_eq!(ask(&hidden, Some(&bound), Some(PROXY), good).await, (200, None, "true".to_owned()));
+}
+
 #[tokio::test]
 async fn an_explanation_says_that_the_sender_is_still_to_prove_it() {
     let world = World::new();

@@ -87,7 +87,9 @@ impl ClientCertificates {
     /// header, the client has shown none. Reading a certificate and hashing it takes a few
     /// microseconds for each request; Envoy's header has it hashed.
     ///
-    /// Such a request is refused with 400, be its token bound or not:
+    /// Such a request is refused with 400, be its token bound or not, and be there none; by a layer
+    /// that is [`optional`](crate::BearerAuthLayer::optional) or
+    /// [`lenient`](crate::BearerAuthLayer::lenient), and on public routes, too:
     ///
     /// * one from another peer with this header, since it can only be forged, or come from a proxy
     ///   that is not listed;

@@ -6,6 +6,9 @@ mod presented;
 mod proof;
 pub(super) mod settings;
 
+#[cfg(feature = "mtls")]
+use http::HeaderName;
+
 pub(super) use self::judged::Judged;
 pub(crate) use self::judged::UsedProof;
 pub(crate) use self::presented::LayerOrigin;
@@ -14,10 +17,11 @@ pub(super) use self::presented::{KeptPresented, Presented};
 pub(super) use self::proof::ProofJudge;
 use crate::access_token::Verified;
 use crate::clock::Moment;
+use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "mtls")]
 use crate::mtls::ClientCertificates;
-use crate::possession::{Bound, Shown};
+use crate::possession::{Bound, Shown, Thumbprint};
 
 /// All that senders are judged by.
 pub(super) struct Senders {
@@ -48,13 +52,24 @@ impl Senders {
         false
     }
 
-    /// Tells whether each request is looked at, whatever its token is bound to: a header with a
-    /// certificate must not come from just anybody.
-    pub(super) fn judge_all(&self) -> bool {
-        #[cfg(feature = "mtls")]
-        return self.certificates.as_ref().is_some_and(|certificates| certificates.header_name().is_some());
-        #[cfg(not(feature = "mtls"))]
-        false
+    /// Returns the header that certificates come in, if that is where they are.
+    #[cfg(feature = "mtls")]
+    pub(super) fn certificate_header(&self) -> Option<&HeaderName> {
+        self.certificates.as_ref()?.header_name()
+    }
+
+    /// Judges what a request is refused for whatever its token, and be there none: a header with a
+    /// certificate must not come from just anybody. Returns the certificate in the header.
+    #[cfg(feature = "mtls")]
+    pub(super) fn screen(&self, head: RequestHead<'_>) -> Result<Option<Thumbprint>, Error> {
+        let guarded = self.certificates.as_ref().filter(|certificates| certificates.header_name().is_some());
+        guarded.map_or(Ok(None), |certificates| certificates.thumbprint(head))
+    }
+
+    #[cfg(not(feature = "mtls"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same call with and without the feature")]
+    pub(super) fn screen(&self, _: RequestHead<'_>) -> Result<Option<Thumbprint>, Error> {
+        Ok(None)
     }
 
     /// Judges what a request shows for a token: the certificate first, which costs least, and a
@@ -89,17 +104,19 @@ impl Senders {
         Judged::Now(Ok((shown, None)))
     }
 
-    /// Finds the certificate, if the token is bound to one, or if where it is found is guarded.
+    /// Finds the certificate, if the token is bound to one; one in a header was found when the
+    /// request was screened.
     #[cfg(feature = "mtls")]
     fn certificate(&self, bound: Option<&Bound>, presented: &Presented<'_>) -> Result<Shown, Error> {
         let mut shown = Shown::default();
-        let Some(certificates) = &self.certificates else { return Ok(shown) };
-        let head = if bound.is_some_and(|bound| bound.certificate.is_some()) {
-            Some(presented.request()?)
-        } else {
-            presented.head.filter(|_| self.judge_all())
+        let wanted = bound.is_some_and(|bound| bound.certificate.is_some());
+        let Some(certificates) = self.certificates.as_ref().filter(|_| wanted) else { return Ok(shown) };
+        let head = presented.request()?;
+        let found = match self.certificate_header() {
+            Some(_) => presented.certificate,
+            None => certificates.thumbprint(head)?,
         };
-        if let Some(certificate) = head.map(|head| certificates.thumbprint(head)).transpose()?.flatten() {
+        if let Some(certificate) = found {
             shown.note_certificate(certificate);
         }
         Ok(shown)

@@ -5,6 +5,7 @@ use crate::credential::{Credential, RequestHead};
 use crate::error::Scheme;
 #[cfg(any(feature = "dpop", feature = "mtls"))]
 use crate::error::{Error, ErrorKind};
+use crate::possession::Thumbprint;
 
 /// Where a layer says that it is reached, if it does so itself.
 #[cfg(feature = "dpop")]
@@ -20,6 +21,8 @@ pub(in crate::server) struct Presented<'r> {
     /// `None` if the token came without a request.
     pub(in crate::server) head: Option<RequestHead<'r>>,
     pub(in crate::server) origin: Option<&'r LayerOrigin>,
+    /// The certificate in the request's header, which was judged before.
+    pub(in crate::server) certificate: Option<Thumbprint>,
 }
 
 /// The same, where it must outlive the request.
@@ -27,12 +30,13 @@ pub(in crate::server) struct KeptPresented {
     kept: Kept,
     scheme: Scheme,
     origin: Option<LayerOrigin>,
+    certificate: Option<Thumbprint>,
 }
 
 impl<'r> Presented<'r> {
     /// A bearer token whose request nobody looks at.
     pub(in crate::server) fn unseen() -> Self {
-        Self { token: &[], scheme: Scheme::Bearer, head: None, origin: None }
+        Self { token: &[], scheme: Scheme::Bearer, head: None, origin: None, certificate: None }
     }
 
     /// Tells whether the token is in the `Authorization` header; or came without a request, in which
@@ -49,7 +53,8 @@ impl<'r> Presented<'r> {
     }
 
     pub(in crate::server) fn keep(&self) -> KeptPresented {
-        KeptPresented { kept: self.context().keep(), scheme: self.scheme, origin: self.origin.cloned() }
+        let Self { scheme, certificate, .. } = *self;
+        KeptPresented { kept: self.context().keep(), scheme, origin: self.origin.cloned(), certificate }
     }
 
     /// Returns the head of the request, without which nobody can prove anything.
@@ -66,6 +71,7 @@ impl<'r> Presented<'r> {
 impl KeptPresented {
     pub(in crate::server) fn presented(&self) -> Presented<'_> {
         let (head, token) = self.kept.parts();
-        Presented { token, scheme: self.scheme, head, origin: self.origin.as_ref() }
+        let Self { scheme, certificate, .. } = *self;
+        Presented { token, scheme, head, origin: self.origin.as_ref(), certificate }
     }
 }
