@@ -267,8 +267,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
 
     /// Lets the sender prove that the token is theirs.
     fn settle_sender(self: &Arc<Self>, verified: Verified<C>, presented: &Presented<'_>) -> Attempt<C> {
-        let now = self.policy.clock.moment();
-        match self.senders.judge(&verified, presented, now) {
+        match self.senders.judge(&verified, presented, &self.policy.clock) {
             Judged::Now(Ok((shown, proof))) => self.admit(verified, &shown, presented, proof),
             Judged::Now(Err(error)) => Attempt::Done(Err(self.refuse_sender(error, &verified, presented.scheme))),
             Judged::Later(answer) => {

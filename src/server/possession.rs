@@ -16,7 +16,7 @@ pub(super) use self::presented::{KeptPresented, Presented};
 #[cfg(feature = "dpop")]
 pub(super) use self::proof::ProofJudge;
 use crate::access_token::Verified;
-use crate::clock::Moment;
+use crate::clock::SharedClock;
 use crate::credential::RequestHead;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "mtls")]
@@ -75,7 +75,7 @@ impl Senders {
     /// Judges what a request shows for a token: the certificate first, which costs least, and a
     /// proof of a key last.
     #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "the same call with and without features"))]
-    pub(super) fn judge<C>(&self, verified: &Verified<C>, presented: &Presented<'_>, now: Moment) -> Judged {
+    pub(super) fn judge<C>(&self, verified: &Verified<C>, presented: &Presented<'_>, clock: &SharedClock) -> Judged {
         let binding = verified.binding();
         if let Err(error) = binding.check_scheme(presented.scheme) {
             return Judged::Now(Err(error));
@@ -92,7 +92,7 @@ impl Senders {
         #[cfg(feature = "dpop")]
         if let Some(Bound { key: Some(key), .. }) = binding.bound() {
             return match (&self.proofs, verified.text_hash()) {
-                (Some(proofs), Some(hash)) => proofs.judge((key, hash), presented, now, shown),
+                (Some(proofs), Some(hash)) => proofs.judge((key, hash), presented, clock.moment(), shown),
                 // it was checked before that the issuer's terms accept such tokens
                 (None, _) | (_, None) => {
                     let detail = "the token is bound to a key (cnf.jkt), and this server has no settings of proofs; \
