@@ -102,13 +102,7 @@ impl Idp {
     pub fn token(&self, subject: impl Into<String>) -> TokenBuilder {
         let state = self.state();
         let key = state.keys.first().and_then(|first| state.signing(first.algorithm)).cloned();
-        TokenBuilder::new(
-            (self.issuer(), self.issued.clone()),
-            &state.audience,
-            &subject.into(),
-            state.clock.now(),
-            key,
-        )
+        self.begin(&state, &subject.into(), key)
     }
 
     /// Begins a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) for a client. It still
@@ -135,13 +129,7 @@ impl Idp {
         let state = self.state();
         let key = state.signing(algorithm).cloned();
         assert!(key.is_some(), "the test issuer has no key for {algorithm}; make it with Idp::with_algorithms");
-        TokenBuilder::new(
-            (self.issuer(), self.issued.clone()),
-            &state.audience,
-            &subject.into(),
-            state.clock.now(),
-            key,
-        )
+        self.begin(&state, &subject.into(), key)
     }
 
     /// Publishes another key for this algorithm, and signs with it from now on; the old one is
@@ -226,6 +214,10 @@ impl Idp {
     pub(super) fn count_fetch(&self) {
         let mut state = self.state();
         state.fetches = state.fetches.saturating_add(1);
+    }
+
+    fn begin(&self, state: &State, subject: &str, key: Option<SigningKey>) -> TokenBuilder {
+        TokenBuilder::new((self.issuer(), self.issued.clone()), &state.audience, subject, state.clock.now(), key)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
