@@ -7,6 +7,69 @@ use serde_json::{Map, Value};
 use crate::crypto::Private;
 use crate::jose::{Algorithm, encode_base64url};
 
+/// What can be changed in every JWS in the making, be it a token or a proof.
+macro_rules! changes_of_jws {
+    () => {
+        /// Sets any claim.
+        pub fn claim(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+            self.claims.insert(name.into(), value.into());
+            self
+        }
+
+        /// Leaves out a claim.
+        pub fn without(mut self, name: &str) -> Self {
+            self.claims.remove(name);
+            self
+        }
+
+        /// Sets any parameter of the protected header.
+        pub fn header(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+            self.header.insert(name.into(), value.into());
+            self
+        }
+
+        /// Leaves out a parameter of the protected header.
+        pub fn without_header(mut self, name: &str) -> Self {
+            self.header.remove(name);
+            self
+        }
+
+        /// Signs with this secret, and says so in `alg`.
+        ///
+        /// # Panics
+        ///
+        /// On signing, if the algorithm is not one of HMAC.
+        pub fn secret(mut self, algorithm: $crate::jose::Algorithm, secret: &[u8]) -> Self {
+            self.key = Some($crate::testing::keys::SigningKey::secret(algorithm, secret));
+            self.header("alg", algorithm.name())
+        }
+
+        /// Leaves out the signature and sets `alg` to `none`.
+        pub fn unsigned(mut self) -> Self {
+            self.key = None;
+            self.header("alg", "none")
+        }
+
+        /// Uses this text in place of the protected header, whatever it is.
+        pub fn raw_header(mut self, text: impl Into<String>) -> Self {
+            self.raw_header = Some(text.into());
+            self
+        }
+
+        /// Uses this text in place of the claims, whatever it is.
+        pub fn raw_claims(mut self, text: impl Into<String>) -> Self {
+            self.raw_claims = Some(text.into());
+            self
+        }
+
+        /// Returns the claims as they are so far.
+        pub fn claims(&self) -> &serde_json::Map<String, serde_json::Value> {
+            &self.claims
+        }
+    };
+}
+pub(super) use changes_of_jws;
+
 /// A part of a JWT, as it should be, and what is written in its place.
 pub(super) struct Part<'p> {
     pub(super) members: &'p Map<String, Value>,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Part, SigningKey, jws};
+use super::keys::{Part, SigningKey, changes_of_jws, jws};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::sha256;
 use crate::jose::{Algorithm, encode_base64url};
@@ -152,30 +152,6 @@ impl ProofBuilder {
         self.claim("nonce", nonce.into())
     }
 
-    /// Sets any claim.
-    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.claims.insert(name.into(), value.into());
-        self
-    }
-
-    /// Leaves out a claim.
-    pub fn without(mut self, name: &str) -> Self {
-        self.claims.remove(name);
-        self
-    }
-
-    /// Sets any parameter of the protected header.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.header.insert(name.into(), value.into());
-        self
-    }
-
-    /// Leaves out a parameter of the protected header.
-    pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
-        self
-    }
-
     /// Lets the proof have been made so long ago, by the client's clock.
     pub fn made_before(self, ago: Duration) -> Self {
         let iat = self.made.saturating_sub(ago.as_secs());
@@ -194,38 +170,7 @@ impl ProofBuilder {
         self
     }
 
-    /// Signs with this secret, and says so in `alg`.
-    ///
-    /// # Panics
-    ///
-    /// On signing, if the algorithm is not one of HMAC.
-    pub fn secret(mut self, algorithm: Algorithm, secret: &[u8]) -> Self {
-        self.key = Some(SigningKey::secret(algorithm, secret));
-        self.header("alg", algorithm.name())
-    }
-
-    /// Leaves out the signature and sets `alg` to `none`.
-    pub fn unsigned(mut self) -> Self {
-        self.key = None;
-        self.header("alg", "none")
-    }
-
-    /// Uses this text in place of the protected header, whatever it is.
-    pub fn raw_header(mut self, text: impl Into<String>) -> Self {
-        self.raw_header = Some(text.into());
-        self
-    }
-
-    /// Uses this text in place of the claims, whatever it is.
-    pub fn raw_claims(mut self, text: impl Into<String>) -> Self {
-        self.raw_claims = Some(text.into());
-        self
-    }
-
-    /// Returns the claims as they are so far.
-    pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
-    }
+    changes_of_jws!();
 
     /// Returns the proof.
     #[must_use]

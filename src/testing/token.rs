@@ -6,10 +6,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::issued::Issued;
-use super::keys::{Part, SigningKey, jws};
+use super::keys::{Part, SigningKey, changes_of_jws, jws};
 #[cfg(feature = "dpop")]
 use super::proof::ProofKey;
-use crate::jose::Algorithm;
 
 /// A token in the making; begun by [`Idp::token`](super::Idp::token).
 ///
@@ -66,30 +65,6 @@ impl TokenBuilder {
         });
         let claims = if let Value::Object(claims) = claims { claims } else { Map::new() };
         Self { header, claims, raw_header: None, raw_claims: None, issued, key, book }
-    }
-
-    /// Sets any claim.
-    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.claims.insert(name.into(), value.into());
-        self
-    }
-
-    /// Leaves out a claim.
-    pub fn without(mut self, name: &str) -> Self {
-        self.claims.remove(name);
-        self
-    }
-
-    /// Sets any parameter of the protected header.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.header.insert(name.into(), value.into());
-        self
-    }
-
-    /// Leaves out a parameter of the protected header.
-    pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
-        self
     }
 
     /// Sets `scope`: scopes separated by spaces.
@@ -157,38 +132,7 @@ impl TokenBuilder {
         self
     }
 
-    /// Signs with this secret, and says so in `alg`.
-    ///
-    /// # Panics
-    ///
-    /// On signing, if the algorithm is not one of HMAC.
-    pub fn secret(mut self, algorithm: Algorithm, secret: &[u8]) -> Self {
-        self.key = Some(SigningKey::secret(algorithm, secret));
-        self.header("alg", algorithm.name())
-    }
-
-    /// Leaves out the signature and sets `alg` to `none`.
-    pub fn unsigned(mut self) -> Self {
-        self.key = None;
-        self.header("alg", "none")
-    }
-
-    /// Uses this text in place of the protected header, whatever it is.
-    pub fn raw_header(mut self, text: impl Into<String>) -> Self {
-        self.raw_header = Some(text.into());
-        self
-    }
-
-    /// Uses this text in place of the claims, whatever it is.
-    pub fn raw_claims(mut self, text: impl Into<String>) -> Self {
-        self.raw_claims = Some(text.into());
-        self
-    }
-
-    /// Returns the claims as they are so far.
-    pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
-    }
+    changes_of_jws!();
 
     /// Issues it as an opaque token: a text that says nothing by itself, and that the issuer is asked
     /// about (RFC 7662). See [`Idp::http_client`](super::Idp::http_client).
